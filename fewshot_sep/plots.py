@@ -1,0 +1,73 @@
+"""Figures: spectrograms with axes and units, training curves."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+def new_figure(rows: int, columns: int, width: float, height: float) -> tuple[Figure, np.ndarray]:
+    """A figure that needs no screen, and its axes `(rows, columns)`; sizes in inches."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure, figure.subplots(rows, columns, squeeze=False)
+
+
+def spectrogram(
+    axes: Axes, samples: np.ndarray, sample_rate: int, title: str, reference: float | None = None, columns: int = 1200
+) -> float:
+    """Draw a log-frequency spectrogram, 80 dB deep.
+
+    Args:
+        samples: `(channels, samples)` or `(samples,)`; channels are averaged.
+        reference: magnitude of 0 dB; the plot's own maximum if not given.
+        columns: about how many time steps to draw, so that a long file stays a small picture.
+
+    Returns:
+        The reference used, to draw another sound on the same scale.
+    """
+    mono = np.atleast_2d(samples).mean(0).astype(np.float32)
+    n_fft = 4096 if sample_rate > 30000 else 2048
+    hop = max(n_fft // 4, len(mono) // columns)
+    padded = np.pad(mono, n_fft // 2 + (n_fft if len(mono) < n_fft else 0))
+    starts = range(0, len(padded) - n_fft + 1, hop)
+    window = np.hanning(n_fft).astype(np.float32)
+    magnitude = np.stack([np.abs(np.fft.rfft(padded[s : s + n_fft] * window)) for s in starts], axis=1)
+    reference = reference or float(magnitude.max()) or 1.0
+    level_db = 20 * np.log10(np.maximum(magnitude / reference, 1e-5))
+    frequency = np.fft.rfftfreq(n_fft, 1 / sample_rate)
+    image = axes.pcolormesh(
+        np.arange(magnitude.shape[1]) * hop / sample_rate, frequency[1:], level_db[1:], vmin=-80, vmax=0, cmap="magma", rasterized=True
+    )
+    axes.set(yscale="log", ylim=(40, sample_rate / 2), title=title, xlabel="time (s)", ylabel="frequency (Hz)")
+    axes.figure.colorbar(image, ax=axes, label="level (dB)", pad=0.01)
+    return reference
+
+
+def loss_curve(logs: Sequence[Path], picture: Path) -> None:
+    """Draw every quantity of training logs (CSV) against the step: one panel each, training and validation together."""
+    records = [record for log in logs for record in csv.DictReader(log.read_text().splitlines())]
+    names = sorted({name.split("/", 1)[1] for record in records for name in record if name.startswith(("train/", "valid/"))})
+    if not names:
+        return
+    figure, axes = new_figure(len(names), 1, 9, 2.6 * len(names))
+    for panel, name in zip(axes[:, 0], names, strict=True):
+        for part, style in (("train", {"alpha": 0.5}), ("valid", {"marker": "o", "markersize": 3})):
+            points = [(int(r["step"]), float(r[f"{part}/{name}"])) for r in records if r.get(f"{part}/{name}")]
+            if points:
+                panel.plot(*zip(*points, strict=True), label=part, **style)
+        panel.set(xlabel="step", ylabel=name.replace("_db", " (dB)").replace("_", " "))
+        panel.legend()
+        panel.grid(alpha=0.3)
+    figure.savefig(picture, dpi=110)

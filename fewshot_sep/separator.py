@@ -1,0 +1,247 @@
+"""`Separator`: mixture and queries in, the queried instrument and the rest out, for any length, rate and one or two channels.
+
+Compose as you need: `condition` (queries to what the network keeps of them), `estimate` (arrays), `stream` (anything that
+can be read in blocks, in bounded memory), `separate` (the whole job on arrays).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from fewshot_sep import audio, weights
+from fewshot_sep.errors import BadQuery, FewshotSepError
+from fewshot_sep.stitch import Piece, join
+from fewshot_sep.systems import System
+
+Array = NDArray[np.float32]
+Query = Array | tuple[Array, int]
+Progress = Callable[[float], None]
+
+LEAST_SOUND_S = 0.1
+MOST_WINDOWS = 32  # of a long query; spread over its length
+CONTEXT = 1 / 6  # of a segment, on each side of what is kept
+EXTENSION_OCTAVE = 0.5  # above half the model's band: where the gain for frequencies it cannot see is read off
+EPS = 1e-10
+
+
+@dataclass(frozen=True)
+class Separation:
+    """`target + residual` is the mixture; both `(channels, samples)` float32 at the mixture's rate."""
+
+    target: Array
+    residual: Array
+    sample_rate: int
+
+
+class Separator:
+    """Separates sound with a trained system.
+
+    Above the model's bandwidth (only for rates over its own) a mask system goes on with the gain that it gave to the
+    octave below, moment by moment; an image system leaves what it cannot see in the residual.
+
+    Args:
+        system: see `fewshot_sep.systems`; anything with `preset`, `condition` and a call will do.
+        device: `auto` (CUDA, else Apple's MPS, else CPU), or a torch device.
+        name: of the weights, for reports.
+    """
+
+    def __init__(self, system: System, device: str = "auto", name: str = "untrained", digest: str = "") -> None:
+        self.device = _device(device)
+        self.system = system.to(self.device).eval()
+        self.preset = system.preset
+        self.sample_rate = self.preset.sample_rate
+        self.name, self.digest = name, digest
+
+    @classmethod
+    def from_pretrained(cls, path: str | Path | None = None, device: str = "auto") -> Separator:
+        """The bundled weights, or those at `path`; needs no network.
+
+        Raises:
+            WeightsError: missing or damaged weights, or no card beside them.
+        """
+        path = Path(path) if path else weights.bundled()
+        return cls(weights.load(path), device, path.name, weights.sha256(path))
+
+    def describe(self) -> dict[str, Any]:
+        """Model facts for reports."""
+        return {
+            "preset": self.preset.name,
+            "weights": self.name,
+            "sha256": self.digest,
+            "device": str(self.device),
+            "sample_rate": self.sample_rate,
+        }
+
+    @torch.inference_mode()
+    def condition(self, queries: Sequence[Query], sample_rate: int) -> Any:
+        """What the system keeps of the queries; any number of clips of any length count alike.
+
+        Args:
+            queries: arrays `(channels, samples)` or `(samples,)` at `sample_rate`, or pairs of array and rate.
+
+        Raises:
+            BadQuery: no query; one that is silent or has under 0.1 s of sound.
+            BadAudio: not finite, more than two channels, empty.
+        """
+        if not len(queries):
+            raise BadQuery("no query: give at least one clip of the instrument")
+        windows = []
+        for number, query in enumerate(queries, 1):
+            samples, rate = query if isinstance(query, tuple) else (query, sample_rate)
+            name = f"query {number}" if len(queries) > 1 else "the query"
+            samples = audio.validate(samples, name)
+            _check_sound(samples, rate, name)
+            mono = audio.resample(samples.mean(0, keepdims=True), rate, self.sample_rate)[0]
+            windows.append(self._windows(mono))
+        parts = [self.system.condition(torch.from_numpy(w)[None].to(self.device)) for w in windows]
+        if len(parts) == 1:
+            return parts[0]
+        averages = [torch.stack(tensors).mean(0) for tensors in zip(*parts, strict=True)]
+        return type(parts[0])(*averages) if hasattr(parts[0], "_fields") else tuple(averages)
+
+    def _windows(self, mono: Array) -> Array:
+        """Segments of a clip that hold sound, `(windows, segment)`; a short clip is repeated to fill one."""
+        segment = self.preset.segment
+        if len(mono) < segment:
+            return np.resize(mono, (1, segment))
+        starts = np.linspace(0, len(mono) - segment, max(1, round(2 * (len(mono) - segment) / segment) + 1)).astype(int)
+        levels = np.array([np.mean(mono[start : start + segment] ** 2) for start in starts])
+        starts = starts[levels >= levels.max() * 1e-3]
+        chosen = starts[np.linspace(0, len(starts) - 1, min(len(starts), MOST_WINDOWS)).astype(int)]
+        return np.stack([mono[start : start + segment] for start in chosen])
+
+    def estimate(self, mixture: Array, conditioning: Any, sample_rate: int) -> Array:
+        """The target in an array `(channels, samples)`, one or two channels; the same shape comes back."""
+        return np.concatenate(list(self.stream(audio.ArraySource(mixture, sample_rate), conditioning)), axis=1)
+
+    def separate(
+        self, mixture: Array, queries: Sequence[Query], sample_rate: int, progress: Progress | None = None
+    ) -> Separation:
+        """Split a mixture into what sounds like the queries and the rest.
+
+        Args:
+            mixture: `(channels, samples)` or `(samples,)`, one or two channels, any rate.
+            queries: clips of the instrument, see `condition`.
+            progress: called with the share done, 0 to 1.
+
+        Raises:
+            BadAudio, BadQuery: see `fewshot_sep.errors`.
+        """
+        mixture = audio.validate(mixture, "the mixture")
+        conditioning = self.condition(queries, sample_rate)
+        blocks = self.stream(audio.ArraySource(mixture, sample_rate), conditioning, progress)
+        target = np.concatenate(list(blocks), axis=1)
+        return Separation(target, mixture - target, sample_rate)
+
+    def stream(self, source: audio.Source, conditioning: Any, progress: Progress | None = None) -> Iterator[Array]:
+        """Blocks `(channels, n)` of the target, in order, covering the source exactly; memory does not grow with length.
+
+        Segments overlap by a third; at each joint one fades into the next within what both know well.
+        """
+        step = self._step(source.sample_rate)
+        segment = self.preset.segment * step.source // step.model
+        context = max(1, int(CONTEXT * segment))
+        keep = max(1, segment - 2 * context)
+        yield from join(self._pieces(source, conditioning, keep, context, progress), fade=context // 2)
+        if progress:
+            progress(1.0)
+
+    def _step(self, sample_rate: int) -> _Rates:
+        divisor = math.gcd(sample_rate, self.sample_rate)
+        return _Rates(sample_rate // divisor, self.sample_rate // divisor)
+
+    def _pieces(
+        self, source: audio.Source, conditioning: Any, keep: int, context: int, progress: Progress | None
+    ) -> Iterator[Piece]:
+        for start in range(0, source.frames, keep):
+            stop = min(start + keep, source.frames)
+            # A file's last piece may be tiny: let it look back over a whole segment.
+            offset = max(0, min(start - context, source.frames - keep - 2 * context))
+            mixture = source.read(offset, min(stop + context, source.frames))
+            yield Piece(start, stop, offset, self._segment(mixture, conditioning, source.sample_rate))
+            if progress:
+                progress(stop / source.frames)
+
+    def _segment(self, mixture: Array, conditioning: Any, sample_rate: int) -> Array:
+        """One segment through the system, at the model's rate and channels."""
+        if not mixture.any():
+            return np.zeros_like(mixture)
+        inside = audio.resample(mixture, sample_rate, self.sample_rate)
+        heard = self._fit_channels(inside)
+        target = self._run(heard, conditioning)
+        if len(mixture) < len(target):
+            target = target.mean(0, keepdims=True)
+        elif len(mixture) > len(target):
+            target = np.repeat(target, len(mixture), axis=0)
+        result = audio.resample(target, self.sample_rate, sample_rate, frames=mixture.shape[1])
+        if sample_rate > self.sample_rate and self.preset.kind == "mask":
+            beyond = mixture - audio.resample(inside, self.sample_rate, sample_rate, frames=mixture.shape[1])
+            result = result + beyond * top_gain(inside, target, self.sample_rate, mixture.shape[1])
+        return result
+
+    def _fit_channels(self, samples: Array) -> Array:
+        channels = self.preset.channels
+        if len(samples) == channels:
+            return samples
+        return np.repeat(samples, channels, axis=0) if channels > 1 else samples.mean(0, keepdims=True)
+
+    @torch.inference_mode()
+    def _run(self, mixture: Array, conditioning: Any) -> Array:
+        length = mixture.shape[1]
+        least = self.preset.segment if self.preset.kind == "image" else self.preset.n_fft
+        padded = np.pad(mixture, ((0, 0), (0, max(0, least - length))))
+        target = self.system(torch.from_numpy(padded)[None].to(self.device), conditioning)
+        return target[0, :, :length].float().cpu().numpy()
+
+
+@dataclass(frozen=True)
+class _Rates:
+    """The smallest whole numbers of samples that last equally long at the source's and the model's rate."""
+
+    source: int
+    model: int
+
+
+def top_gain(mixture: Array, target: Array, sample_rate: int, frames: int) -> Array:
+    """How much of the mixture's highest octave went to the target, over time.
+
+    Shape: both `(channels, samples)` at `sample_rate` -> gains in [0, 1], `(channels, frames)`.
+    """
+    n_fft, hop = 1024, 512
+    window = torch.hann_window(n_fft)
+
+    def energy(samples: Array) -> torch.Tensor:
+        spectrum = torch.stft(torch.from_numpy(samples), n_fft, hop, window=window, pad_mode="constant", return_complex=True)
+        return spectrum[:, int(EXTENSION_OCTAVE * n_fft / 2) :].abs().square().sum(1)
+
+    whole, part = energy(mixture), energy(target)
+    gain = (part / (whole + EPS)).clamp(0, 1).sqrt()
+    return torch.nn.functional.interpolate(gain[None], size=frames, mode="linear", align_corners=True)[0].numpy()
+
+
+def _check_sound(samples: Array, sample_rate: int, name: str) -> None:
+    """Raise BadQuery unless 0.1 s of the clip are above -60 dBFS."""
+    window = max(1, sample_rate // 100)
+    mono = np.pad(samples.mean(0), (0, -samples.shape[1] % window))
+    loud = np.sqrt((mono.reshape(-1, window) ** 2).mean(1)) > 1e-3
+    seconds = loud.sum() * window / sample_rate
+    if seconds < LEAST_SOUND_S - 1e-9:
+        found = "it is silent" if not loud.any() else f"only {seconds:.2f} s of it are above -60 dBFS"
+        raise BadQuery(f"{name}: {found}; give a clip with at least {LEAST_SOUND_S} s of the instrument, better 2 to 10 s")
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError) as error:
+        raise FewshotSepError(f"device '{name}' cannot be used here ({str(error).splitlines()[0]}); try --device cpu") from error

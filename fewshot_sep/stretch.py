@@ -1,0 +1,114 @@
+"""Time-stretching without change of pitch, from one of several engines behind one face."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fewshot_sep.errors import EngineMissing
+
+Array = NDArray[np.float32]
+Engine = Callable[[Array, int, int], Array]
+
+SHORTEST = 8192  # engines work on windows: shorter input is padded to this
+GREATEST_RATIO = 8.0
+
+
+def stretch(samples: Array, frames: int, sample_rate: int, engine: str = "auto") -> Array:
+    """Make `samples` last exactly `frames` samples at the same pitch.
+
+    Shape: (channels, n) -> (channels, frames). The same length gives a copy, silence gives silence, and nothing gives
+    silence. Raises EngineMissing for an engine that is unknown or not installed, ValueError beyond 8 times longer or
+    shorter.
+    """
+    name = resolve(engine)
+    channels, length = samples.shape
+    if frames == length:
+        return samples.astype(np.float32, copy=True)
+    if not frames or not samples.any():
+        return np.zeros((channels, frames), dtype=np.float32)
+    ratio = frames / length
+    if not 1 / GREATEST_RATIO <= ratio <= GREATEST_RATIO:
+        raise ValueError(f"cannot stretch {length} samples to {frames}: more than {GREATEST_RATIO:g} times")
+    peak = 2 * np.abs(samples).max()  # engines have floors and ceilings of level: stay clear of both
+    padded = _fit(samples / peak, max(length, SHORTEST))
+    wanted = frames if length >= SHORTEST else round(SHORTEST * ratio)
+    return _fit(ENGINES[name](padded, wanted, sample_rate) * peak, frames)
+
+
+def resolve(engine: str) -> str:
+    """The engine that `stretch` would run: for "auto" the best that is installed. Raises EngineMissing."""
+    available = available_engines()
+    if engine == "auto" and available:
+        return available[0]
+    if engine in available:
+        return engine
+    if engine not in ENGINES and engine != "auto":
+        raise EngineMissing(f"unknown stretcher {engine!r}: choose auto, {', '.join(ENGINES)}")
+    needs = NEEDS.get(engine, NEEDS["signalsmith"])
+    raise EngineMissing(f"stretcher {engine!r} is not installed: it needs {needs}")
+
+
+def available_engines() -> list[str]:
+    """Names of the engines that can run here, in the order in which "auto" takes them.
+
+    The order is that of the likeness of the spectra after there and back, on excerpts of ten recordings.
+    """
+    found = {
+        "signalsmith": _installed("python_stretch"),
+        "rubberband": _installed("pyrubberband") and shutil.which("rubberband") is not None,
+        "pylibrb": _installed("pylibrb"),
+    }
+    return [name for name in ENGINES if found[name]]
+
+
+def _installed(module: str) -> bool:
+    return importlib.util.find_spec(module) is not None
+
+
+def _fit(samples: Array, frames: int) -> Array:
+    kept = samples[:, :frames]
+    return np.ascontiguousarray(np.pad(kept, ((0, 0), (0, frames - kept.shape[1]))), dtype=np.float32)
+
+
+def _signalsmith(samples: Array, frames: int, sample_rate: int) -> Array:
+    from python_stretch import Signalsmith
+
+    stretcher = Signalsmith.Stretch(0)
+    stretcher.preset(samples.shape[0], sample_rate)
+    stretcher.timeFactor = samples.shape[1] / frames
+    return np.asarray(stretcher.process(samples), dtype=np.float32)
+
+
+def _rubberband(samples: Array, frames: int, sample_rate: int) -> Array:
+    import pyrubberband
+
+    finer = {"--fine": ""} if shutil.which("rubberband-r3") else {}
+    stretched = pyrubberband.time_stretch(samples.T, sample_rate, samples.shape[1] / frames, rbargs=finer)
+    return np.asarray(stretched.reshape(-1, samples.shape[0]).T, dtype=np.float32)
+
+
+def _pylibrb(samples: Array, frames: int, sample_rate: int) -> Array:
+    from pylibrb import Option, RubberBandStretcher
+
+    options = Option.PROCESS_OFFLINE | Option.ENGINE_FINER | Option.WINDOW_SHORT | Option.THREADING_NEVER
+    stretcher = RubberBandStretcher(sample_rate, samples.shape[0], options, frames / samples.shape[1], 1.0)
+    stretcher.study(samples, final=True)
+    parts = []
+    for start in range(0, samples.shape[1], SHORTEST):
+        stretcher.process(samples[:, start : start + SHORTEST], final=start + SHORTEST >= samples.shape[1])
+        while (ready := stretcher.available() or 0) > 0:
+            parts.append(np.asarray(stretcher.retrieve(ready), dtype=np.float32))
+    return np.concatenate(parts, axis=1)
+
+
+ENGINES: dict[str, Engine] = {"signalsmith": _signalsmith, "rubberband": _rubberband, "pylibrb": _pylibrb}
+NEEDS = {
+    "signalsmith": "pip install python-stretch",
+    "rubberband": "pip install pyrubberband and the program `rubberband` (apt install rubberband-cli)",
+    "pylibrb": "pip install pylibrb",
+}

@@ -1,0 +1,180 @@
+"""Training of any system: one LightningModule, checkpoints that resume, averaged weights, logs and a curve."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from fewshot_sep import plots
+from fewshot_sep.systems import System
+
+
+class Batch(Protocol):
+    """What a step eats; `loops.mixing.Tasks` is one."""
+
+    mixture: Tensor
+    queries: Tensor
+    target: Tensor
+
+
+class TrainingOptions(NamedTuple):
+    """How long, how fast, how often.
+
+    The learning rate rises over `warm_up` steps, stays, and falls linearly to zero over the last `cool_down` share of
+    `steps`; so a run can be resumed with more steps, best from a checkpoint before the fall.
+    """
+
+    steps: int
+    learning_rate: float = 1e-3
+    warm_up: int = 500
+    cool_down: float = 0.3
+    weight_decay: float = 1e-2
+    average: float = 0.998
+    check_every: int = 500
+    seed: int = 0
+    device: str = "auto"
+    compile: bool = False
+
+
+def rate_factor(step: int, options: TrainingOptions) -> float:
+    """Share of the learning rate at a step.
+
+    >>> options = TrainingOptions(steps=1000, warm_up=100, cool_down=0.5)
+    >>> [round(rate_factor(step, options), 3) for step in (0, 49, 100, 500, 750, 1000)]
+    [0.01, 0.5, 1.0, 1.0, 0.5, 0.0]
+    """
+    rise = (step + 1) / max(1, options.warm_up)
+    fall = (options.steps - step) / max(1.0, options.cool_down * options.steps)
+    return max(0.0, min(1.0, rise, fall))
+
+
+class _Stream:
+    """An iterable that starts at the batch the trainer has reached."""
+
+    def __init__(self, start: Callable[[], Iterator[Batch]]) -> None:
+        self.start = start
+
+    def __iter__(self) -> Iterator[Batch]:
+        return self.start()
+
+
+class Training(L.LightningModule):
+    """Minimises `system.loss` over an endless stream of batches.
+
+    Args:
+        system: what to train; its `loss` decides how.
+        batches: called with the number of the first batch wanted, returns the stream from there.
+        validation: a few fixed batches.
+    """
+
+    def __init__(
+        self,
+        system: System,
+        batches: Callable[[int], Iterator[Batch]],
+        validation: Sequence[Batch],
+        options: TrainingOptions,
+    ) -> None:
+        super().__init__()
+        self.system, self.options = system, options
+        self._batches, self._validation = batches, validation
+        self._step_ended, self._waited, self._worked = 0.0, 0.0, 0.0
+
+    def train_dataloader(self) -> Any:
+        return _Stream(lambda: self._batches(self.global_step))
+
+    def val_dataloader(self) -> Any:
+        return DataLoader(self._validation, batch_size=None)  # type: ignore[arg-type]
+
+    def configure_optimizers(self) -> Any:
+        matrices = [p for p in self.parameters() if p.dim() > 1]
+        others = [p for p in self.parameters() if p.dim() <= 1]
+        groups = [{"params": matrices}, {"params": others, "weight_decay": 0.0}]
+        optimizer = torch.optim.AdamW(groups, lr=self.options.learning_rate, weight_decay=self.options.weight_decay)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate_factor(step, self.options))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def training_step(self, batch: Batch, index: int) -> Tensor:
+        loss, _, parts = self.system.loss(batch.mixture, batch.queries, batch.target)
+        self.log("train/loss", loss.detach(), prog_bar=True)
+        self.log_dict({f"train/{name}": value.detach() for name, value in parts.items()})
+        return loss
+
+    def validation_step(self, batch: Batch, index: int) -> None:
+        loss, _, parts = self.system.loss(batch.mixture, batch.queries, batch.target)
+        values = {"valid/loss": loss, **{f"valid/{name}": value for name, value in parts.items()}}
+        self.log_dict(values, prog_bar=True, batch_size=len(batch.mixture))
+
+    def on_train_batch_start(self, batch: Any, index: int) -> None:
+        now = time.perf_counter()
+        if self._step_ended:
+            self._waited += now - self._step_ended
+        self._step_started = now
+
+    def on_train_batch_end(self, outputs: Any, batch: Any, index: int) -> None:
+        self._step_ended = time.perf_counter()
+        self._worked += self._step_ended - self._step_started
+        if (index + 1) % 50 == 0:
+            elapsed = self._waited + self._worked
+            self.log("speed/examples_per_s", 50 * len(batch.mixture) / elapsed)
+            self.log("speed/waiting_for_data", self._waited / elapsed)
+            self._waited = self._worked = 0.0
+
+    def on_validation_end(self) -> None:
+        self._step_ended = 0.0
+
+
+def _precision(device: str) -> str:
+    """Half precision where the hardware multiplies it: bf16 on recent GPUs and CPUs, else full."""
+    if device in ("auto", "cuda") and torch.cuda.is_available():
+        return "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
+    if device in ("auto", "cpu") and torch.cpu._is_avx512_bf16_supported():
+        return "bf16-mixed"
+    return "32-true"
+
+
+def train(
+    system: System,
+    batches: Callable[[int], Iterator[Batch]],
+    validation: Sequence[Batch],
+    options: TrainingOptions,
+    run: Path,
+) -> System:
+    """Train `system` in folder `run`; where the folder holds a checkpoint, go on from it.
+
+    Writes `checkpoints/last.ckpt`, `log/version_*` (`metrics.csv` and TensorBoard events) and `curve.png`. Afterwards, and in validation, the
+    weights are the exponential moving average.
+    """
+    L.seed_everything(options.seed, verbose=False)
+    module = Training(system, batches, validation, options)
+    if options.compile:
+        system.network.compile()  # type: ignore[operator, union-attr]
+    logger = CSVLogger(run, name="log")  # a version for each session; Lightning would overwrite one shared file
+    checkpoint = ModelCheckpoint(run / "checkpoints", every_n_train_steps=options.check_every, save_last=True, save_top_k=0)
+    trainer = L.Trainer(
+        max_steps=options.steps,
+        accelerator={"auto": "auto", "cuda": "gpu"}.get(options.device, options.device),
+        devices=1,
+        precision=_precision(options.device),  # type: ignore[arg-type]
+        gradient_clip_val=5.0,
+        callbacks=[EMAWeightAveraging(decay=options.average), checkpoint],
+        logger=[logger, TensorBoardLogger(run, name="log", version=logger.version)],
+        val_check_interval=options.check_every,
+        check_val_every_n_epoch=None,
+        num_sanity_val_steps=0,
+        log_every_n_steps=50,
+        enable_model_summary=False,
+    )
+    last = run / "checkpoints" / "last.ckpt"
+    trainer.fit(module, ckpt_path=last if last.exists() else None, weights_only=False)
+    trainer.save_checkpoint(last)
+    plots.loss_curve(sorted(run.glob("log/*/metrics.csv")), run / "curve.png")
+    return system

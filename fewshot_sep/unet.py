@@ -1,0 +1,193 @@
+"""The networks: a query-steered U-Net with its query encoder, and the two-channel U-Net of the 2020 bachata thesis.
+
+Pure tensors in, pure tensors out; `fewshot_sep.systems` brings waveforms to them and back.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class Conditioning(NamedTuple):
+    """What the network keeps of a query.
+
+    Shape:
+        embedding: `(batch, features)`, steers every block.
+        profile: `(batch, 2, bands)`, mean and peak level of each band, laid over the mixture as extra input channels.
+    """
+
+    embedding: Tensor
+    profile: Tensor
+
+
+class Film(nn.Module):
+    """Feature-wise linear modulation: a scale and a shift per channel from the query (Perez et al. 2018, eq. 1)."""
+
+    def __init__(self, features: int, channels: int) -> None:
+        super().__init__()
+        self.scale_and_shift = nn.Linear(features, 2 * channels)
+        nn.init.normal_(self.scale_and_shift.weight, std=0.02)
+        nn.init.zeros_(self.scale_and_shift.bias)
+
+    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+        scale, shift = self.scale_and_shift(embedding)[:, :, None, None].chunk(2, dim=1)
+        return x * (1 + scale) + shift
+
+
+class FrequencyLinear(nn.Module):
+    """A bottleneck of two linear maps along frequency: every band sees every other, as harmonics ask for.
+
+    The time-distributed fully-connected block of Choi et al. 2020, "Investigating U-Nets with various intermediate
+    blocks for spectrogram-based singing voice separation".
+    """
+
+    def __init__(self, channels: int, bands: int, squeeze: int = 4) -> None:
+        super().__init__()
+        inner = max(8, bands // squeeze)
+        self.down, self.up = nn.Linear(bands, inner), nn.Linear(inner, bands)
+        self.norm = nn.BatchNorm2d(channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.transpose(2, 3)
+        return self.norm(self.up(F.relu(self.down(x))).transpose(2, 3))
+
+
+class SteeredBlock(nn.Module):
+    """Convolution, steering by the query, the map along frequency, convolution; around it a shortcut.
+
+    Shape: `(batch, channels, bands, frames)` -> the same; embedding `(batch, features)`.
+    """
+
+    def __init__(self, channels: int, bands: int, features: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        self.first_norm = nn.BatchNorm2d(channels)
+        self.film = Film(features, channels)
+        self.across = FrequencyLinear(channels, bands)
+        self.second = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        self.second_norm = nn.BatchNorm2d(channels)
+
+    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+        h = F.relu(self.film(self.first_norm(self.first(x)), embedding))
+        h = h + F.relu(self.across(h))
+        return F.relu(x + self.second_norm(self.second(h)))
+
+
+class QueryEncoder(nn.Module):
+    """One clip's spectrogram to a fixed-size embedding.
+
+    Four strided convolutions, then the mean and the peak over time of each remaining frequency row, so that where a
+    sound lies in the spectrum is not lost.
+
+    Shape: `(batch, 1, bands, frames)` -> `(batch, features)`; `bands` a multiple of 16, any number of frames.
+    """
+
+    def __init__(self, bands: int, features: int, widths: tuple[int, ...] = (32, 64, 128, 192)) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        before = 1
+        for width in widths:
+            layers += [nn.Conv2d(before, width, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
+            layers += [nn.Conv2d(width, width, 3, padding=1, groups=width, bias=False), nn.BatchNorm2d(width)]
+            layers += [nn.Conv2d(width, width, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
+            before = width
+        self.layers = nn.Sequential(*layers)
+        self.summary = nn.Sequential(nn.Conv1d(2 * before, 64, 1), nn.ReLU(), nn.Flatten())
+        rows = bands // 2 ** len(widths)
+        self.head = nn.Sequential(nn.Linear(64 * rows, features), nn.ReLU(), nn.Linear(features, features))
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.layers(x)
+        return self.head(self.summary(torch.cat([h.mean(3), h.amax(3)], dim=1)))
+
+
+class QueryUNet(nn.Module):
+    """U-Net over bands and frames whose every block is steered by the query; its output is a mask.
+
+    The body works on patches of 2 bands by 2 frames; a light layer at full resolution sharpens the mask.
+
+    Shape:
+        mixture: `(batch, channels, bands, frames)` log magnitudes, any number of frames.
+        mask: the same shape, in [0, 1] after a sigmoid; `forward` returns the logits.
+    """
+
+    def __init__(self, channels: int, bands: int, widths: tuple[int, ...], features: int, fine: int = 16) -> None:
+        super().__init__()
+        if bands % 2 ** len(widths):
+            raise ValueError(f"{bands} bands cannot be halved {len(widths)} times")
+        self.levels = len(widths)
+        inputs = channels + 2
+        self.fine = nn.Sequential(nn.Conv2d(inputs, fine, 3, padding=1, bias=False), nn.BatchNorm2d(fine), nn.ReLU())
+        self.stem = nn.Conv2d(inputs, widths[0], 4, stride=2, padding=1)
+        rows = [bands // 2 ** (level + 1) for level in range(self.levels)]
+        self.encoder = nn.ModuleList(SteeredBlock(w, r, features) for w, r in zip(widths, rows, strict=True))
+        self.decoder = nn.ModuleList(SteeredBlock(w, r, features) for w, r in zip(widths, rows, strict=True))
+        self.down = nn.ModuleList(nn.Conv2d(a, b, 2, stride=2) for a, b in zip(widths, widths[1:], strict=False))
+        self.up = nn.ModuleList(nn.ConvTranspose2d(b, a, 2, stride=2) for a, b in zip(widths, widths[1:], strict=False))
+        self.unpatch = nn.ConvTranspose2d(widths[0], fine, 2, stride=2)
+        self.sharpen = nn.Sequential(
+            nn.Conv2d(2 * fine, fine, 3, padding=1, bias=False), nn.BatchNorm2d(fine), nn.ReLU(), nn.Conv2d(fine, channels, 1)
+        )
+
+    def forward(self, mixture: Tensor, conditioning: Conditioning) -> Tensor:
+        frames = mixture.shape[-1]
+        profile = conditioning.profile[..., None].expand(-1, -1, -1, frames)
+        x = torch.cat([mixture, profile.to(mixture)], dim=1)
+        x = F.pad(x, (0, -frames % 2**self.levels, 0, 0), mode="replicate")
+        fine, h = self.fine(x), self.stem(x)
+        skips = []
+        for level, block in enumerate(self.encoder):
+            h = block(h, conditioning.embedding)
+            if level < self.levels - 1:
+                skips.append(h)
+                h = self.down[level](h)
+        for level in reversed(range(self.levels)):
+            h = self.decoder[level](h, conditioning.embedding)
+            if level:
+                h = self.up[level - 1](h) + skips[level - 1]
+        return self.sharpen(torch.cat([self.unpatch(h), fine], dim=1))[..., :frames]
+
+
+def _double_convolution(inputs: int, outputs: int) -> nn.Sequential:
+    return nn.Sequential(
+        *(nn.Conv2d(inputs, outputs, 3, padding=1), nn.BatchNorm2d(outputs), nn.ReLU()),
+        *(nn.Conv2d(outputs, outputs, 3, padding=1), nn.BatchNorm2d(outputs), nn.ReLU()),
+    )
+
+
+class ConcatUNet(nn.Module):
+    """The thesis's five-level U-Net: mixture and query are two channels of one image, as in Ronneberger et al. 2015.
+
+    Two 3x3 convolutions a level, max pooling down, transposed convolutions up, skips concatenated; the thesis does not
+    name a normalisation, batch normalisation is used.
+
+    Args:
+        width: channels of the first level; doubled at each of four halvings (64: 1024 in the latent image).
+
+    Shape: mixture and query `(batch, 1, height, width)`, both multiples of 16 -> `(batch, 1, height, width)` in [0, 1].
+    """
+
+    def __init__(self, width: int = 64) -> None:
+        super().__init__()
+        widths = [width * 2**level for level in range(5)]
+        self.encoder = nn.ModuleList(_double_convolution(a, b) for a, b in zip([2, *widths], widths, strict=False))
+        self.up = nn.ModuleList(nn.ConvTranspose2d(b, a, 2, stride=2) for a, b in zip(widths, widths[1:], strict=False))
+        self.decoder = nn.ModuleList(_double_convolution(2 * a, a) for a in widths[:-1])
+        self.output = nn.Conv2d(width, 1, 1)
+
+    def encode(self, images: Tensor) -> list[Tensor]:
+        """All levels' activations, the latent image last; images `(batch, 2, height, width)`."""
+        activations = [self.encoder[0](images)]
+        for block in self.encoder[1:]:
+            activations.append(block(F.max_pool2d(activations[-1], 2)))
+        return activations
+
+    def forward(self, mixture: Tensor, query: Tensor) -> Tensor:
+        *skips, h = self.encode(torch.cat([mixture, query], dim=1))
+        for level in reversed(range(len(self.decoder))):
+            h = self.decoder[level](torch.cat([skips[level], self.up[level](h)], dim=1))
+        return self.output(h).clamp(0, 1)

@@ -1,0 +1,115 @@
+"""Weights on disk: safetensors in half precision beside a model card (JSON) that holds their SHA-256; never a pickle."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fewshot_sep import presets
+from fewshot_sep.errors import WeightsError
+
+if TYPE_CHECKING:
+    from fewshot_sep.systems import System
+
+FOLDER = Path(__file__).parent / "weights"
+
+
+def bundled(preset: str = presets.DEFAULT) -> Path:
+    """Where the weights of a preset that come with the package lie.
+
+    Raises:
+        WeightsError: none are shipped for that preset.
+    """
+    path = FOLDER / f"{preset}.safetensors"
+    if not path.is_file():
+        raise WeightsError(f"{path}: not there; reinstall the package, or train a model: fewshot-sep train LIBRARY -o RUN")
+    return path
+
+
+def card(path: Path) -> dict[str, Any]:
+    """The model card beside the weights.
+
+    Raises:
+        WeightsError: it is missing or not JSON.
+    """
+    try:
+        return dict(json.loads(path.with_suffix(".json").read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"{path.with_suffix('.json')}: no readable model card ({error}); it must lie beside the weights") from error
+
+
+def sha256(path: Path) -> str:
+    """Hex digest of a file."""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise WeightsError(f"{path}: {error.strerror or error}; give the .safetensors file of a trained model") from error
+
+
+def verify(path: Path) -> str:
+    """The file's SHA-256 if it is the one in its card.
+
+    Raises:
+        WeightsError: missing, or damaged.
+    """
+    found, promised = sha256(path), card(path).get("sha256")
+    if found != promised:
+        raise WeightsError(
+            f"{path}: damaged, its SHA-256 is {found[:12]}... but its card says {str(promised)[:12]}...; "
+            "reinstall the package or fetch the file again"
+        )
+    return found
+
+
+def save(system: System, path: Path, facts: dict[str, Any]) -> None:
+    """Write weights as float16 and the card: `facts` plus preset, parameter count and SHA-256."""
+    import torch
+    from safetensors.torch import save_file
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tensors = {
+        name: (value.half() if value.is_floating_point() else value).contiguous()
+        for name, value in system.state_dict().items()
+        if not name.startswith("stft.")
+    }
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        save_file(tensors, part)
+        digest = sha256(part)
+        parameters = sum(p.numel() for p in system.parameters())
+        content = {"preset": system.preset.name, "parameters": parameters, "sha256": digest, "torch": torch.__version__, **facts}
+        part.replace(path)
+        path.with_suffix(".json").write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def load(path: Path) -> System:
+    """The system whose weights lie at `path`, ready for use.
+
+    Raises:
+        WeightsError: missing, damaged, or not fitting the preset that the card names.
+    """
+    verify(path)
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    from fewshot_sep.systems import build
+
+    preset = card(path).get("preset", "")
+    if preset not in presets.PRESETS:
+        raise WeightsError(f"{path}: made for preset '{preset}', which this version does not know; it has {', '.join(presets.PRESETS)}")
+    system = build(preset)
+    try:
+        tensors = load_file(path)
+    except SafetensorError as error:
+        raise WeightsError(f"{path}: not a safetensors file ({error})") from error
+    wanted = {name: value for name, value in system.state_dict().items() if not name.startswith("stft.")}
+    wrong = sorted(n for n in wanted.keys() | tensors.keys() if n not in wanted or n not in tensors or wanted[n].shape != tensors[n].shape)
+    if wrong:
+        raise WeightsError(f"{path}: does not fit preset '{preset}': {wrong[0]} and {len(wrong) - 1} more differ; train it again")
+    system.load_state_dict({**system.state_dict(), **{name: tensors[name].to(wanted[name].dtype) for name in wanted}})
+    return system.eval()

@@ -1,0 +1,92 @@
+"""The commands of the loops package."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fewshot_sep.presets import DEFAULT
+
+_Paths = list[Path]
+_Strings = list[str]
+
+
+def make_library(
+    library: Annotated[Path, typer.Argument(help="Folder to write; an interrupted run goes on where it stopped.")],
+    soundfont: Annotated[_Paths | None, typer.Option(help="A soundfont, .sf2 or .sf3 (may be repeated).")] = None,
+    drumkits: Annotated[_Paths | None, typer.Option(help="Folder of Hydrogen drum kits.")] = None,
+    notes: Annotated[_Paths | None, typer.Option(help="Folder of recorded notes, or of such folders.")] = None,
+    stems: Annotated[_Paths | None, typer.Option(help="Folder with the aligned stems of one song.")] = None,
+    samples: Annotated[_Paths | None, typer.Option(help="Folder of samples named as Sonic Pi's.")] = None,
+    songs: Annotated[int, typer.Option(min=1, help="How many four-bar songs to render.")] = 500,
+    seed: Annotated[int, typer.Option(help="The same seed and material give the same library.")] = 0,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes; all cores by default.")] = None,
+) -> None:
+    """Render a training library; with no material at all it has invented instruments only."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from loops.make import make
+
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True) as bar:
+        task = bar.add_task("rendering", total=1.0)
+        made = make(
+            library,
+            soundfonts=soundfont or (),
+            drumkits=drumkits or (),
+            notes=notes or (),
+            stems=stems or (),
+            samples=samples or (),
+            songs=songs,
+            seed=seed,
+            workers=workers,
+            progress=lambda share: bar.update(task, completed=share),
+        )
+    instruments = {row.instrument for row in made if not row.instrument.startswith("invented-")}
+    console.print(f"{library}: {len(made)} files, {len(instruments)} named instruments")
+
+
+def train(
+    library: Annotated[Path, typer.Argument(help="A loop library: a folder with library.csv.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the run; a run found there is gone on with.")],
+    preset: Annotated[str, typer.Option(help="Signal and model, by name.")] = DEFAULT,
+    steps: Annotated[int, typer.Option(min=1, help="Training steps in all.")] = 20_000,
+    batch: Annotated[int, typer.Option(min=1, help="Tasks per step.")] = 16,
+    learning_rate: Annotated[float, typer.Option(help="Peak learning rate.")] = 1e-3,
+    check_every: Annotated[int, typer.Option(min=1, help="Steps between validations and checkpoints.")] = 500,
+    emphasise: Annotated[_Strings | None, typer.Option(help="Draw an instrument more often: NAME=FACTOR (may be repeated).")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of weights and tasks.")] = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    compile_network: Annotated[bool, typer.Option("--compile", help="Use torch.compile; pays on a GPU.")] = False,
+) -> None:
+    """Train a separator on a loop library; writes weights.safetensors with its model card, a log and a curve."""
+    from loops.train import train as run
+
+    factors = tuple(_factor(text) for text in emphasise or ())
+    path = run(
+        library,
+        output,
+        preset=preset,
+        batch=batch,
+        emphasis=factors,
+        options={
+            "steps": steps,
+            "learning_rate": learning_rate,
+            "check_every": check_every,
+            "seed": seed,
+            "device": device,
+            "compile": compile_network,
+        },
+    )
+    typer.echo(f"weights: {path}\nlog: {output / 'log'}\ncurve: {output / 'curve.png'}")
+
+
+def _factor(text: str) -> tuple[str, float]:
+    name, _, factor = text.partition("=")
+    try:
+        return name, float(factor)
+    except ValueError:
+        raise typer.BadParameter(f"'{text}' is not NAME=FACTOR, such as vocals=4") from None

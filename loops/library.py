@@ -1,0 +1,142 @@
+"""A loop library on disk: a folder of sound files and one `library.csv` that says what each of them is."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import astuple, dataclass, fields
+from pathlib import Path, PurePosixPath
+
+from fewshot_sep.errors import BadLibrary
+
+CSV_NAME = "library.csv"
+SAMPLE_RATE = 44100
+SPLITS = ("train", "valid", "unseen")
+
+HELD_OUT = frozenset({"bassoon", "contrabassoon", "tuba", "accordion", "banjo", "marimba", "sitar"})
+"""Instruments that no training may hear, from any source: with them one measures what the query alone can do."""
+
+_OTHER_NAMES = {"bandoneon": "accordion", "tango accordion": "accordion", "concertina": "accordion"}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One sound file. Rows with the same `song` start together, are equally long and share key and tempo.
+
+    `path` is relative to the library, with forward slashes. `bpm` and `beats` are 0 where unknown, `song` is empty for
+    a loop that belongs to no song. `split` is one of `SPLITS`.
+    """
+
+    path: str
+    instrument: str
+    family: str
+    source: str
+    licence: str
+    bpm: float
+    beats: float
+    song: str
+    split: str
+
+
+COLUMNS = tuple(field.name for field in fields(Row))
+
+
+@dataclass(frozen=True)
+class Library:
+    """A folder and its rows."""
+
+    folder: Path
+    rows: tuple[Row, ...]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __iter__(self) -> Iterator[Row]:
+        return iter(self.rows)
+
+    def split(self, name: str) -> Library:
+        """The rows of one split: `train`, `valid` or `unseen`."""
+        return Library(self.folder, tuple(row for row in self.rows if row.split == name))
+
+    def file(self, row: Row) -> Path:
+        """Where the sound of `row` lies."""
+        return self.folder / row.path
+
+
+def is_held_out(instrument: str) -> bool:
+    """True if the instrument is one of `HELD_OUT`, under this or another common name.
+
+    >>> is_held_out("Bandoneon"), is_held_out("bass clarinet")
+    (True, False)
+    """
+    name = instrument.strip().lower()
+    return _OTHER_NAMES.get(name, name) in HELD_OUT
+
+
+def split_of(instrument: str, split: str) -> str:
+    """`split`, or `unseen` where the instrument is held out."""
+    return "unseen" if is_held_out(instrument) else split
+
+
+def read(folder: str | Path) -> Library:
+    """The library in `folder`.
+
+    Raises `BadLibrary` if there is no `library.csv`, if it lacks columns or rows, if a value cannot be read, or if a
+    file that it names is missing or lies outside the folder.
+    """
+    folder = Path(folder)
+    table = folder / CSV_NAME
+    if not table.is_file():
+        raise BadLibrary(
+            f"{table}: not found; make one with `fewshot-sep make-library {folder}` or `fewshot-sep curate`"
+        )
+    with table.open(newline="", encoding="utf-8") as file:
+        reader = csv.DictReader(file)
+        missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
+        if missing:
+            raise BadLibrary(
+                f"{table}: column{'s' * (len(missing) > 1)} {', '.join(missing)} missing in the first line"
+            )
+        rows = tuple(_parse(record, table, reader.line_num) for record in reader)
+    if not rows:
+        raise BadLibrary(f"{table}: has no rows; make the library again")
+    absent = [row.path for row in rows if not (folder / row.path).is_file()]
+    if absent:
+        raise BadLibrary(
+            f"{folder}: {len(absent)} of {len(rows)} files in {CSV_NAME} are missing, the first is {absent[0]}"
+        )
+    return Library(folder, rows)
+
+
+def _parse(record: dict[str, str], table: Path, line: int) -> Row:
+    try:
+        values = {name: (record[name] or "").strip() for name in COLUMNS}
+        row = Row(**{**values, "bpm": float(values["bpm"] or 0), "beats": float(values["beats"] or 0)})  # type: ignore[arg-type]
+    except (KeyError, TypeError, ValueError) as error:
+        raise BadLibrary(f"{table}, line {line}: {error}") from error
+    path = PurePosixPath(row.path)
+    if not row.path or path.is_absolute() or ".." in path.parts:
+        raise BadLibrary(f"{table}, line {line}: path {row.path!r} must lie inside the library")
+    if row.split not in SPLITS:
+        raise BadLibrary(f"{table}, line {line}: split {row.split!r} is none of {', '.join(SPLITS)}")
+    if is_held_out(row.instrument) and row.split != "unseen":
+        raise BadLibrary(f"{table}, line {line}: {row.instrument} is held out, its split must be unseen")
+    return row
+
+
+def write(folder: str | Path, rows: Iterable[Row]) -> Library:
+    """Write `library.csv` for `rows`, in their order; the old table stays until the new one is whole."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    library = Library(folder, tuple(rows))
+    part = folder / f".{CSV_NAME}.{os.getpid()}.part"
+    try:
+        with part.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(COLUMNS)
+            writer.writerows(astuple(row) for row in library.rows)
+        part.replace(folder / CSV_NAME)
+    finally:
+        part.unlink(missing_ok=True)
+    return library

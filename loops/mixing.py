@@ -1,0 +1,398 @@
+"""Draws training tasks from a library, batched on the training device: mixture, queries, target.
+
+A task is a few sources summed, one of them the target, and clips of the target's instrument playing something else. All
+sound lies in one flat tensor (the bank); a batch is gathered from it, so that a step waits for no file.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from scipy.fft import next_fast_len
+from torch import Tensor
+
+from fewshot_sep import audio
+from fewshot_sep.errors import BadLibrary
+from loops.library import Library, Row
+
+
+class Tasks(NamedTuple):
+    """A batch of tasks.
+
+    Shape:
+        mixture, target: `(batch, channels, samples)`; the target is silent where the queried instrument is absent.
+        queries: `(batch, clips, samples)`, mono.
+    """
+
+    mixture: Tensor
+    queries: Tensor
+    target: Tensor
+
+
+@dataclass(frozen=True)
+class MixingOptions:
+    """How tasks are drawn. Shares are probabilities per task (or per source where said).
+
+    Attributes:
+        sources: fewest and most sources in a mixture.
+        coherent: mixtures whose sources come from one song at one place.
+        absent: queries of an instrument that is not in the mixture; half of them of the target's family.
+        cross: queries from another source (another instrument's maker, another recording) than the target.
+        hard: random mixtures that hold a second instrument of the target's family.
+        gain_db: standard deviation of each source's level.
+        shift_semitones: range of the pitch shift (by resampling), drawn independently for mixture and query.
+        equalise, room, band_limit: shares of sources that get them (`band_limit`: of tasks, query drawn by itself).
+        clips: queries per task.
+        emphasis: instruments (or families) to draw more often than by the root of their number of rows: name and factor.
+    """
+
+    sources: tuple[int, int] = (2, 5)
+    coherent: float = 0.5
+    absent: float = 0.12
+    cross: float = 0.35
+    hard: float = 0.3
+    gain_db: float = 5.0
+    shift_semitones: float = 2.0
+    equalise: float = 0.6
+    room: float = 0.4
+    band_limit: float = 0.3
+    clips: int = 1
+    emphasis: tuple[tuple[str, float], ...] = ()
+
+
+PLAIN = MixingOptions(coherent=0, absent=0, cross=0.5, hard=0, shift_semitones=0, equalise=0, room=0, band_limit=0)
+"""The thesis's mixing: random loops, summed; the query is another loop of the target's instrument."""
+
+# Parts of a kit beside the whole kit would make "the snare" two different right answers.
+_KIT_PARTS = {"kick", "snare", "hi-hat", "hats", "ride cymbal", "toms", "crash"}
+
+
+def equalisers(count: int, samples: int, sample_rate: int, seed: int, depth_db: float = 3.0) -> Tensor:
+    """Smooth random gain curves over frequency, to multiply a spectrum of `samples` samples with.
+
+    Gains are drawn (standard deviation `depth_db`) every octave from 40 Hz and joined linearly in dB over log frequency.
+
+    Returns:
+        `(count, samples // 2 + 1)` float32.
+
+    >>> gains = equalisers(3, 1000, 44100, seed=0)
+    >>> gains.shape, bool((gains > 0).all())
+    (torch.Size([3, 501]), True)
+    """
+    octaves = np.arange(11)
+    gains_db = np.random.default_rng(seed).normal(0, depth_db, (count, len(octaves)))
+    position = np.log2(np.maximum(np.fft.rfftfreq(samples, 1 / sample_rate), 40) / 40)
+    curves = [10 ** (np.interp(position, octaves, gains) / 20) for gains in gains_db]
+    return torch.from_numpy(np.array(curves, dtype=np.float32).reshape(count, samples // 2 + 1))
+
+
+def rooms(count: int, samples: int, sample_rate: int, seed: int) -> Tensor:
+    """Spectra of synthetic room responses: the direct sound, then noise that decays by 60 dB within 0.1 to 1 s.
+
+    The level of the tail is 6 to 20 dB under the direct sound. Statistical room model after Polack 1988.
+
+    Returns:
+        `(count, samples // 2 + 1)` complex64.
+    """
+    random = np.random.default_rng(seed)
+    spectra = []
+    for _ in range(count):
+        decay = random.uniform(0.1, 1.0)
+        time = np.arange(int(min(decay, samples / sample_rate) * sample_rate)) / sample_rate
+        tail = random.standard_normal(len(time)) * 10 ** (-3 * time / decay)
+        tail[: int(random.uniform(0.002, 0.02) * sample_rate)] = 0
+        tail *= 10 ** (-random.uniform(6, 20) / 20) / np.sqrt((tail**2).sum() + 1e-12)
+        tail[0] = 1
+        spectra.append(np.fft.rfft(tail, samples))
+    return torch.from_numpy(np.array(spectra, dtype=np.complex64).reshape(count, samples // 2 + 1))
+
+
+class Bank:
+    """A library's sound as one flat 16-bit tensor, with what is needed to draw from it.
+
+    Args:
+        library: rows of split `unseen` are left out: they are for evaluation only.
+        split: rows to take.
+        sample_rate: in Hz; files of another rate are resampled.
+
+    Raises:
+        BadLibrary: no instrument has two different rows, so that no query can be drawn.
+    """
+
+    def __init__(self, library: Library, split: str, sample_rate: int, device: str | torch.device = "cpu") -> None:
+        self.rows: list[Row] = [row for row in library.rows if row.split == split]
+        self.sample_rate = sample_rate
+        with ThreadPoolExecutor() as pool:
+            pieces = list(pool.map(lambda row: _read_mono(library.file(row), sample_rate), self.rows))
+        self.lengths = [len(piece) for piece in pieces]
+        self.starts = np.concatenate([[0], np.cumsum(self.lengths)])[:-1]
+        self.loudness = [float(np.sqrt(np.mean((p / 32767.0) ** 2)) + 1e-6) for p in pieces]
+        self.active = [_active_starts(piece, sample_rate) for piece in pieces]
+        flat = np.concatenate(pieces) if pieces else np.zeros(0, np.int16)
+        self.sound = torch.from_numpy(flat).to(device)
+        self.device = self.sound.device
+
+        self.by_instrument: dict[str, list[int]] = defaultdict(list)
+        self.by_source: dict[tuple[str, str], list[int]] = defaultdict(list)
+        self.by_family: dict[str, list[str]] = defaultdict(list)
+        self.by_song: dict[str, list[int]] = defaultdict(list)
+        for index, row in enumerate(self.rows):
+            self.by_instrument[row.instrument].append(index)
+            self.by_source[row.instrument, row.source].append(index)
+            if row.song:
+                self.by_song[row.song].append(index)
+        self.by_instrument = {name: rows for name, rows in self.by_instrument.items() if len(rows) > 1}
+        for name, indices in sorted(self.by_instrument.items()):
+            self.by_family[self.rows[indices[0]].family].append(name)
+        self.instruments = sorted(self.by_instrument)
+        self.songs = [song for song, rows in sorted(self.by_song.items()) if len(rows) > 1]
+        if len(self.instruments) < 2:
+            raise BadLibrary(f"{library.folder}: split '{split}' needs two instruments with two loops each to draw tasks")
+
+    def piece(self, row: int, start: int, ratio: float, samples: int) -> Tensor:
+        """A stretch of a row, `ratio` times as fast by linear interpolation; silence where the row has ended.
+
+        Returns:
+            `(samples,)` float32.
+        """
+        wanted = int(samples * ratio) + 2
+        begin = int(self.starts[row]) + start
+        sound = self.sound[begin : begin + min(wanted, self.lengths[row] - start)].float() / 32767
+        sound = F.pad(sound, (0, wanted - len(sound)))
+        if ratio == 1:
+            return sound[:samples]
+        return F.interpolate(sound[None, None], size=samples, mode="linear", align_corners=True)[0, 0]
+
+
+def _read_mono(path: Path, sample_rate: int) -> np.ndarray:
+    samples, rate = audio.read(path)
+    mono = audio.resample(samples.mean(0, keepdims=True), rate, sample_rate)[0]
+    return (mono.clip(-1, 1) * 32767).astype(np.int16)
+
+
+def _active_starts(piece: np.ndarray, sample_rate: int, window_s: float = 0.25) -> np.ndarray:
+    """Where sound begins: starts of 0.25 s windows within 25 dB of the row's loudest."""
+    window = max(1, int(window_s * sample_rate))
+    blocks = piece[: len(piece) // window * window].reshape(-1, window).astype(np.float32)
+    if not len(blocks):
+        return np.zeros(1, np.int64)
+    energy = (blocks**2).mean(1)
+    return np.flatnonzero(energy >= energy.max() * 10**-2.5) * window
+
+
+class _Draw(NamedTuple):
+    """One task as row numbers: what sounds (the target first unless absent) and what is asked for."""
+
+    sources: list[int]
+    absent: bool
+    queries: list[int]
+    coherent: bool
+
+
+class TaskMixer:
+    """An endless stream of batches; batch number `i` depends on seed and `i` alone, so that training can resume.
+
+    Args:
+        bank: the sound.
+        batch: tasks per batch.
+        samples: length of mixture and queries.
+        channels: 1 or 2; with 2 the sources are panned.
+        options: how to draw.
+        seed: the same seed gives the same tasks.
+        first: number of the first batch.
+    """
+
+    def __init__(
+        self,
+        bank: Bank,
+        batch: int,
+        samples: int,
+        channels: int,
+        options: MixingOptions = MixingOptions(),  # noqa: B008 (frozen)
+        seed: int = 0,
+        first: int = 0,
+    ) -> None:
+        self.bank, self.batch, self.samples, self.channels = bank, batch, samples, channels
+        self.options, self.seed, self.first = options, seed, first
+        self._weigh()
+        self.fft_size = next_fast_len(samples, real=True)
+        self.equalisers = equalisers(64 if options.equalise else 0, self.fft_size, bank.sample_rate, seed).to(bank.device)
+        self.rooms = rooms(48 if options.room else 0, self.fft_size, bank.sample_rate, seed).to(bank.device)
+
+    def _weigh(self) -> None:
+        """Probabilities of instruments and songs; a song counts as its most emphasised part."""
+        bank, factors = self.bank, dict(self.options.emphasis)
+
+        def factor(row: int) -> float:
+            return max(factors.get(bank.rows[row].instrument, 0), factors.get(bank.rows[row].family, 0)) or 1.0
+
+        rows = [bank.by_instrument[name] for name in bank.instruments]
+        weights = np.array([np.sqrt(len(indices)) * factor(indices[0]) for indices in rows])
+        self.instrument_share = weights / weights.sum()
+        weights = np.array([max(factor(row) for row in bank.by_song[song]) for song in bank.songs])
+        self.song_share = weights / weights.sum() if len(weights) else weights
+
+    def __iter__(self) -> Iterator[Tasks]:
+        index = self.first
+        while True:
+            yield self.draw(index)
+            index += 1
+
+    def draw(self, index: int) -> Tasks:
+        """Batch number `index`."""
+        random = np.random.default_rng([self.seed, index])
+        draws = [self._draw_rows(random) for _ in range(self.batch)]
+        most = max(len(draw.sources) for draw in draws)
+
+        # Sources of all tasks in one flat batch; `owner` says whose they are.
+        owner = torch.tensor([t for t, draw in enumerate(draws) for _ in draw.sources], device=self.bank.device)
+        place = torch.tensor([k for draw in draws for k in range(len(draw.sources))], device=self.bank.device)
+        rows, starts, ratios = [], [], []
+        for draw in draws:
+            shift = self._shift(random)
+            where = self._start(random, draw.sources[0])
+            for row in draw.sources:
+                rows.append(row)
+                starts.append(where if draw.coherent else self._start(random, row))
+                ratios.append(shift if draw.coherent else self._shift(random))
+        sound = self._read(rows, starts, ratios, random)
+        stereo = self._augment(sound, self.channels, random)
+
+        parts = torch.zeros(self.batch, most, *stereo.shape[1:], device=self.bank.device)
+        parts[owner, place] = stereo
+        present = torch.tensor([not draw.absent for draw in draws], device=self.bank.device).float()
+        mixture, target = parts.sum(1), parts[:, 0] * present[:, None, None]
+
+        clips = [row for draw in draws for row in draw.queries]
+        asked = self._read(clips, [self._start(random, row) for row in clips], [self._shift(random) for _ in clips], random)
+        asked = self._augment(asked, 1, random)[:, 0].view(self.batch, self.options.clips, -1)
+
+        if self.options.band_limit:
+            mixture, target = self._limit_band(torch.stack([mixture, target]), random)
+            asked = self._limit_band(asked[None], random)[0]
+        peak = mixture.abs().amax(dim=(1, 2), keepdim=True).clamp(min=1e-4)
+        level = torch.as_tensor(random.uniform(0.1, 1.0, (self.batch, 1, 1)), device=mixture.device).float() / peak
+        return Tasks(mixture * level, asked, target * level)
+
+    def _draw_rows(self, random: np.random.Generator) -> _Draw:
+        bank, options = self.bank, self.options
+        coherent = bool(bank.songs) and random.random() < options.coherent
+        count = int(random.integers(options.sources[0], options.sources[1] + 1))
+        if coherent:
+            sources = self._coherent_sources(random, count)
+        else:
+            sources = self._random_sources(random, count)
+        if sources is None:
+            coherent, sources = False, self._random_sources(random, count)
+        target = bank.rows[sources[0]]
+        silent = [name for name in bank.instruments if name not in {bank.rows[row].instrument for row in sources}]
+        absent = bool(silent) and random.random() < options.absent
+        if absent:
+            near = [name for name in bank.by_family[target.family] if name in silent] if random.random() < 0.5 else []
+            pool = bank.by_instrument[str(random.choice(near or silent))]
+            queries = [int(random.choice(pool)) for _ in range(options.clips)]
+        else:
+            queries = [self._query(random, sources[0]) for _ in range(options.clips)]
+        return _Draw(sources, absent, queries, coherent)
+
+    def _coherent_sources(self, random: np.random.Generator, count: int) -> list[int] | None:
+        """Rows of one song, different instruments; the first can be asked for."""
+        song = str(random.choice(self.bank.songs, p=self.song_share))
+        rows = list(random.permutation(self.bank.by_song[song]))
+        first = next((row for row in rows if self.bank.rows[row].instrument in self.bank.by_instrument), None)
+        if first is None:
+            return None
+        taken, names = [int(first)], {self.bank.rows[first].instrument}
+        for row in rows:
+            if len(taken) < count and self.bank.rows[row].instrument not in names:
+                taken.append(int(row))
+                names.add(self.bank.rows[row].instrument)
+        return taken if len(taken) > 1 else None
+
+    def _random_sources(self, random: np.random.Generator, count: int) -> list[int]:
+        """Rows of different instruments, the target first; with share `hard` the second is of the target's family."""
+        bank = self.bank
+        names = [str(random.choice(bank.instruments, p=self.instrument_share))]
+        family = bank.by_family[bank.rows[bank.by_instrument[names[0]][0]].family]
+        while len(names) < min(count, len(bank.instruments)):
+            near = len(names) == 1 and len(family) > 1 and random.random() < self.options.hard
+            name = str(random.choice(family) if near else random.choice(bank.instruments, p=self.instrument_share))
+            clash = _KIT_PARTS & {name, *names} and "drums" in {name, *names}
+            if name not in names and not clash:
+                names.append(name)
+            elif clash and len(bank.instruments) <= count + len(_KIT_PARTS):
+                break
+        return [int(random.choice(bank.by_instrument[name])) for name in names]
+
+    def _query(self, random: np.random.Generator, target: int) -> int:
+        """Another row of the target's instrument, from the same source or, with share `cross`, from another one."""
+        row = self.bank.rows[target]
+        same = [r for r in self.bank.by_source[row.instrument, row.source] if r != target]
+        every = self.bank.by_instrument[row.instrument]
+        other = [r for r in every if self.bank.rows[r].source != row.source]
+        pools = [other, same] if random.random() < self.options.cross else [same, other]
+        return int(random.choice(next(pool for pool in pools if pool)))
+
+    def _shift(self, random: np.random.Generator) -> float:
+        most = self.options.shift_semitones
+        return 2 ** (random.uniform(-most, most) / 12) if random.random() < 0.5 else 1.0
+
+    def _start(self, random: np.random.Generator, row: int) -> int:
+        """An active place, a little before it at times."""
+        start = int(random.choice(self.bank.active[row])) - int(random.uniform(0, 0.3) * self.samples)
+        return max(0, min(start, max(0, self.bank.lengths[row] - self.samples)))
+
+    def _read(self, rows: Sequence[int], starts: Sequence[int], ratios: Sequence[float], random: np.random.Generator) -> Tensor:
+        """The rows' sound at random levels around 0.1 RMS and random polarity: `(n, samples)`."""
+        gains = 0.1 * 10 ** (random.normal(0, self.options.gain_db, len(rows)) / 20) * random.choice([-1.0, 1.0], len(rows))
+        gains /= [self.bank.loudness[row] for row in rows]
+        read = zip(rows, starts, ratios, gains, strict=True)
+        return torch.stack([self.bank.piece(row, start, ratio, self.samples) * float(gain) for row, start, ratio, gain in read])
+
+    def _augment(self, sound: Tensor, channels: int, random: np.random.Generator) -> Tensor:
+        """Equaliser, room and place in the stereo image: `(n, samples)` -> `(n, channels, samples)`."""
+        count, options = len(sound), self.options
+        equalised, roomy = random.random(count) < options.equalise, random.random(count) < options.room
+        for index in np.flatnonzero(equalised | roomy):
+            spectrum = torch.fft.rfft(sound[index], self.fft_size)
+            if equalised[index]:
+                spectrum *= self.equalisers[int(random.integers(len(self.equalisers)))]
+            if roomy[index]:
+                spectrum *= self.rooms[int(random.integers(len(self.rooms)))]
+            sound[index] = torch.fft.irfft(spectrum, self.fft_size)[: self.samples]
+        pan = torch.as_tensor(self._pan(random, count, channels), device=sound.device).float()
+        placed = sound[:, None] * pan[:, :, None]
+        if channels == 2:
+            # A few ms between the ears for some: width that panning alone cannot give.
+            for index in np.flatnonzero(random.random(count) < 0.25):
+                placed[index, 1] = placed[index, 1].roll(int(random.integers(1, self.bank.sample_rate // 50)))
+        return placed
+
+    @staticmethod
+    def _pan(random: np.random.Generator, count: int, channels: int) -> np.ndarray:
+        """Constant-power gains `(count, channels)`; a third of the sources stay in the middle."""
+        if channels == 1:
+            return np.ones((count, 1))
+        angle = np.where(random.random(count) < 0.33, 0.5, random.beta(2, 2, count)) * np.pi / 2
+        return np.sqrt(2) * np.stack([np.cos(angle), np.sin(angle)], 1)
+
+    def _limit_band(self, waves: Tensor, random: np.random.Generator) -> Tensor:
+        """Cut some tasks off above 3.5 to 16 kHz, as low rates and lossy codecs do; `waves` `(any, batch, c, samples)`."""
+        chosen = np.flatnonzero(random.random(waves.shape[1]) < self.options.band_limit)
+        if not len(chosen):
+            return waves
+        waves = waves.clone()
+        spectrum = torch.fft.rfft(waves[:, chosen], self.fft_size)
+        bins_per_hz = spectrum.shape[-1] / (self.bank.sample_rate / 2)
+        for place in range(len(chosen)):
+            spectrum[:, place, ..., int(3500 * 2 ** random.uniform(0, 2.2) * bins_per_hz) :] = 0
+        waves[:, chosen] = torch.fft.irfft(spectrum, self.fft_size)[..., : self.samples]
+        return waves

@@ -1,0 +1,416 @@
+"""Short scores: a song's sketch (key, chords, tempo) and the parts that instruments play on it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.random import Generator
+
+BEATS_PER_BAR = 4
+
+SCALES = {
+    "major": (0, 2, 4, 5, 7, 9, 11),
+    "minor": (0, 2, 3, 5, 7, 8, 10),
+    "dorian": (0, 2, 3, 5, 7, 9, 10),
+    "mixolydian": (0, 2, 4, 5, 7, 9, 10),
+    "harmonic minor": (0, 2, 3, 5, 7, 8, 11),
+}
+
+PROGRESSIONS = {
+    "major": ("0453", "0345", "0534", "0354", "1400", "0343", "5304", "0042"),
+    "minor": ("0563", "0526", "0345", "0656", "0340", "0353", "0033", "5600"),
+    "dorian": ("0303", "0636", "0063", "0136"),
+    "mixolydian": ("0636", "0630", "0363", "0600"),
+    "harmonic minor": ("0340", "0544", "0341", "0514"),
+}
+
+
+class Note(NamedTuple):
+    """One note: start and duration in seconds, MIDI pitch (a key for drums), velocity in (0, 1], bend in semitones.
+
+    A bend of -2 starts two semitones low and slides up to the pitch.
+    """
+
+    start: float
+    duration: float
+    pitch: float
+    velocity: float
+    bend: float = 0.0
+
+
+class Chord(NamedTuple):
+    """A chord from beat `start` on, `beats` long: pitch classes, the root first."""
+
+    start: float
+    beats: float
+    tones: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Sketch:
+    """What the parts of a song share. `swing` is where a beat's second eighth falls: 0.5 straight, 0.67 shuffle."""
+
+    tonic: int
+    mode: str
+    chords: tuple[Chord, ...]
+    bpm: float
+    swing: float = 0.5
+    bars: int = 4
+
+    @property
+    def beats(self) -> int:
+        return self.bars * BEATS_PER_BAR
+
+    @property
+    def seconds(self) -> float:
+        return self.beats * 60.0 / self.bpm
+
+    @property
+    def scale(self) -> tuple[int, ...]:
+        """Pitch classes of the key, the tonic first."""
+        return tuple((self.tonic + step) % 12 for step in SCALES[self.mode])
+
+    def chord_at(self, beat: float) -> Chord:
+        """The chord that sounds at `beat`."""
+        return max((chord for chord in self.chords if chord.start <= beat + 1e-6), key=lambda chord: chord.start)
+
+
+def sketch(rng: Generator, bars: int = 4, bpm: tuple[float, float] = (70.0, 170.0)) -> Sketch:
+    """A random sketch: any key, a common progression, sometimes two chords in a bar, sometimes swung."""
+    mode = str(rng.choice(list(SCALES), p=(0.36, 0.34, 0.12, 0.1, 0.08)))
+    degrees = [int(degree) for degree in rng.choice(PROGRESSIONS[mode])]
+    scale, tonic, sevenths = SCALES[mode], int(rng.integers(12)), rng.random() < 0.3
+    chords = []
+    for bar in range(bars):
+        split = rng.random() < 0.15
+        for half in range(1 + split):
+            degree = degrees[(bar + half) % len(degrees)]
+            tones = tuple((tonic + scale[(degree + 2 * third) % 7]) % 12 for third in range(3 + sevenths))
+            chords.append(Chord(bar * 4 + half * 2, 4 - 2 * split, tones))
+    swing = float(rng.choice((0.5, 0.56, 0.62, 2 / 3), p=(0.72, 0.1, 0.08, 0.1)))
+    return Sketch(tonic, mode, tuple(chords), round(float(rng.uniform(*bpm)), 1), swing, bars)
+
+
+# A part is written in beats as (start, duration, pitch, velocity, bend) and performed into seconds at the end.
+_Event = tuple[float, float, float, float, float]
+
+
+def _perform(events: Sequence[_Event], song: Sketch, rng: Generator, loose_ms: float | None = None) -> list[Note]:
+    """Beats to seconds, with swing, uneven timing and velocity; nothing starts before 0 or after the end."""
+    beat = 60.0 / song.bpm
+    loose = (rng.uniform(1.0, 9.0) if loose_ms is None else loose_ms) / 1000
+    drag = rng.normal(0, loose)
+    notes = []
+    for start, duration, pitch, velocity, bend in events:
+        whole, part = divmod(start, 1.0)
+        if song.swing != 0.5 and abs(part * 4 - round(part * 4)) < 1e-6:
+            part = part * 2 * song.swing if part <= 0.5 else song.swing + (part - 0.5) * 2 * (1 - song.swing)
+        at = max(0.0, (whole + part) * beat + drag + rng.normal(0, loose))
+        loud = float(np.clip(velocity * (1 + rng.normal(0, 0.06)), 0.08, 1.0))
+        if at < song.seconds - 0.03:
+            notes.append(Note(at, max(0.03, duration * beat), pitch, loud, bend))
+    return sorted(notes)
+
+
+def _near(tone: int, centre: float, low: float, high: float) -> int:
+    """The pitch of class `tone` nearest to `centre` that lies between `low` and `high` (or the nearest at all)."""
+    options = [pitch for pitch in range(tone % 12, 128, 12) if low <= pitch <= high] or list(range(tone % 12, 128, 12))
+    return min(options, key=lambda pitch: abs(pitch - centre))
+
+
+def rhythm(rng: Generator, grid: float, density: float) -> list[tuple[float, float]]:
+    """One bar of (start, duration) in beats on a `grid`; strong steps are likelier. Never empty.
+
+    >>> rhythm(np.random.default_rng(0), 1.0, 1.0)
+    [(0.0, 1.0), (1.0, 1.0), (2.0, 1.0), (3.0, 1.0)]
+    """
+    steps = np.arange(0, BEATS_PER_BAR - 1e-9, grid)
+    strong = np.where(steps % 2 < 1e-6, 1.3, np.where(steps % 1 < 1e-6, 1.1, np.where(steps % 0.5 < 1e-6, 0.95, 0.75)))
+    kept = steps[rng.random(len(steps)) < density * strong] if density < 1 else steps
+    kept = kept if len(kept) else steps[:1]
+    ends = np.append(kept[1:], BEATS_PER_BAR)
+    return [(float(start), float(end - start)) for start, end in zip(kept, ends, strict=True)]
+
+
+def _form(rng: Generator, bars: int, grid: float, density: float) -> list[list[tuple[float, float]]]:
+    """Bars of rhythm in the form a b a c, so that a part sounds composed."""
+    one, two, three = (rhythm(rng, grid, density) for _ in range(3))
+    return [(one, two, one, three)[bar % 4] for bar in range(bars)]
+
+
+def melody(
+    song: Sketch, rng: Generator, low: float, high: float, lively: float = 0.5, bends: bool = False
+) -> list[Note]:
+    """One voice walking on the scale, with chord tones on strong beats. `lively` in [0, 1] makes it denser."""
+    grid = float(rng.choice((1.0, 0.5, 0.25, 1 / 3), p=(0.22 - 0.2 * lively, 0.5, 0.18 + 0.2 * lively, 0.1)))
+    grid = 0.5 if grid <= 0.34 and song.bpm > 130 and lively < 0.6 else grid
+    density = float(rng.uniform(0.55, 0.95)) * (0.75 if grid <= 0.25 else 1.0)
+    hold = float(rng.choice((0.35, 0.7, 0.92, 1.02), p=(0.15, 0.2, 0.4, 0.25)))
+    window = min(high - low, 19)
+    floor = rng.uniform(low, high - window) if high - low > window else low
+    scale = sorted(pitch for pitch in range(int(floor), int(floor + window) + 1) if pitch % 12 in song.scale)
+    if rng.random() < 0.35:
+        thin = {
+            song.scale[step] for step in ((0, 1, 2, 4, 5) if song.mode in ("major", "mixolydian") else (0, 2, 3, 4, 6))
+        }
+        scale = [pitch for pitch in scale if pitch % 12 in thin] or scale
+    scale = scale or [round((low + high) / 2)]
+    at, leap, level = int(rng.integers(len(scale))), rng.uniform(1.0, 2.6), rng.uniform(0.45, 0.95)
+    motif = rng.normal(0, leap, 24)
+    events: list[_Event] = []
+    for bar, starts in enumerate(_form(rng, song.bars, grid, density)):
+        for index, (start, length) in enumerate(starts):
+            step = motif[index % 24] if bar % 2 == 0 else rng.normal(0, leap)
+            at = int(at + np.round(step))
+            if not 0 <= at < len(scale):
+                at = int(np.clip(len(scale) - 1 - (at - len(scale)) if at >= len(scale) else -at, 0, len(scale) - 1))
+            pitch = scale[at]
+            if start % 1 == 0 and rng.random() < 0.6:
+                pitch = min(scale, key=lambda p: (p % 12 not in song.chord_at(bar * 4 + start).tones, abs(p - pitch)))
+                at = scale.index(pitch)
+            bend = float(rng.choice((-1.0, -2.0, -0.5))) if bends and length >= 0.5 and rng.random() < 0.3 else 0.0
+            accent = level + 0.12 * (start % 1 == 0) + rng.normal(0, 0.06)
+            events.append((bar * 4 + start, length * hold, pitch, accent, bend))
+    return _perform(_phrase(events, rng, song), song, rng)
+
+
+def _phrase(events: list[_Event], rng: Generator, song: Sketch) -> list[_Event]:
+    """A swell over the part and now and then a rest of half a bar, as players breathe."""
+    shape, depth = rng.uniform(0, 2 * np.pi), rng.uniform(0, 0.25)
+    rest = rng.integers(song.bars) * 4 + 2.0 if rng.random() < 0.35 else -9.0
+    return [
+        (start, length, pitch, float(velocity * (1 + depth * np.sin(shape + np.pi * start / 8))), bend)
+        for start, length, pitch, velocity, bend in events
+        if not rest <= start < rest + 2 or len(events) < 6
+    ]
+
+
+def _voicing(chord: Chord, size: int, centre: float, low: float, high: float) -> list[int]:
+    """`size` different pitches of the chord around `centre`, low to high."""
+    every = [p for p in range(int(low), int(high) + 1) if p % 12 in chord.tones]
+    every = every or [_near(chord.tones[0], centre, low, high)]
+    return sorted(sorted(every, key=lambda p: abs(p - centre))[:size])
+
+
+def chords(song: Sketch, rng: Generator, low: float, high: float, strum: bool = False, most: int = 5) -> list[Note]:
+    """Chords in one of several rhythms: held, on the beat, off-beat, syncopated, sixteenths; strummed if asked."""
+    style = str(
+        rng.choice(("held", "beats", "off", "sync", "eighths", "sixteenths"), p=(0.2, 0.2, 0.12, 0.26, 0.14, 0.08))
+    )
+    size = int(rng.integers(min(3, most), most + 1))
+    centre = rng.uniform(low + (high - low) * 0.25, low + (high - low) * 0.75)
+    sync = _form(rng, song.bars, 0.5 if rng.random() < 0.7 else 0.25, rng.uniform(0.4, 0.7))
+    fixed = {
+        "held": [(0.0, 4.0)],
+        "beats": [(float(b), 1.0) for b in range(4)],
+        "off": [(b + 0.5, 0.5) for b in range(4)],
+        "eighths": [(b / 2, 0.5) for b in range(8)],
+        "sixteenths": [(b / 4, 0.25) for b in range(16) if b % 4 != 3 or rng.random() < 0.5],
+    }
+    hold, level = float(rng.choice((0.35, 0.7, 0.95))), rng.uniform(0.45, 0.9)
+    if style == "held":
+        hold = 0.98
+    spread = rng.uniform(0.008, 0.03) if strum else rng.uniform(0, 0.004)
+    events: list[_Event] = []
+    for bar in range(song.bars):
+        starts = fixed.get(style, sync[bar])
+        for index, (start, length) in enumerate(starts):
+            chord = song.chord_at(bar * 4 + start)
+            pitches = _voicing(chord, size, centre, low, high)
+            length = min(length, chord.start + chord.beats - bar * 4 - start)
+            up = strum and index % 2 == 1
+            loud = level * (0.8 if up else 1.0) + 0.1 * (start % 2 == 0)
+            for string, pitch in enumerate(reversed(pitches) if up else pitches):
+                late = string * spread * song.bpm / 60
+                events.append((bar * 4 + start + late, length * hold, pitch, loud * (1 - 0.04 * string), 0.0))
+        if style == "held":
+            events += [
+                (chord.start, chord.beats * hold, pitch, level, 0.0)
+                for chord in song.chords
+                if bar * 4 < chord.start < bar * 4 + 4
+                for pitch in _voicing(chord, size, centre, low, high)
+            ]
+    return _perform(events, song, rng)
+
+
+def pad(song: Sketch, rng: Generator, low: float, high: float, most: int = 4) -> list[Note]:
+    """Each chord held for its whole length, slightly overlapping the next."""
+    size = int(rng.integers(min(2, most), most + 1))
+    centre, level = rng.uniform(low + (high - low) * 0.3, low + (high - low) * 0.7), rng.uniform(0.4, 0.85)
+    events = [
+        (chord.start, chord.beats * 1.02, float(pitch), level, 0.0)
+        for chord in song.chords
+        for pitch in _voicing(chord, size, centre, low, high)
+    ]
+    return _perform(events, song, rng)
+
+
+def arpeggio(song: Sketch, rng: Generator, low: float, high: float) -> list[Note]:
+    """Broken chords in even notes: up, down, both, or shuffled."""
+    grid = float(rng.choice((0.5, 0.25, 1 / 3), p=(0.45, 0.4, 0.15)))
+    size, order = int(rng.integers(3, 7)), str(rng.choice(("up", "down", "both", "mixed")))
+    centre, hold = rng.uniform(low + (high - low) * 0.3, low + (high - low) * 0.7), float(rng.choice((0.4, 0.9, 1.8)))
+    level, mixed = rng.uniform(0.45, 0.9), rng.permutation(size)
+    events: list[_Event] = []
+    for index, beat in enumerate(np.arange(0, song.beats - 1e-9, grid)):
+        if rng.random() < 0.06:
+            continue
+        pitches = _voicing(song.chord_at(float(beat)), size, centre, low, high)
+        count = len(pitches)
+        turn = index % max(1, 2 * count - 2)
+        which = {
+            "up": index % count,
+            "down": count - 1 - index % count,
+            "both": turn if turn < count else 2 * count - 2 - turn,
+            "mixed": int(mixed[index % size]) % count,
+        }[order]
+        events.append((float(beat), grid * hold, pitches[which], level + 0.15 * (beat % 1 == 0), 0.0))
+    return _perform(events, song, rng)
+
+
+def bass(song: Sketch, rng: Generator, low: float, high: float) -> list[Note]:
+    """A bass line: held roots, driving eighths, root and fifth, octaves, walking, syncopated, or a riff."""
+    styles = ("roots", "eighths", "fifths", "octaves", "walking", "sync", "riff")
+    style = str(rng.choice(styles, p=(0.1, 0.2, 0.14, 0.12, 0.12, 0.22, 0.1)))
+    centre, hold = rng.uniform(low + 2, min(low + 14, high)), float(rng.choice((0.45, 0.8, 0.97)))
+    level = rng.uniform(0.6, 0.95)
+    sync = _form(rng, song.bars, float(rng.choice((0.5, 0.25))), rng.uniform(0.4, 0.75))
+    licks = rng.choice((0, 0, 0, 3, 5, 7, 10, 12), 16)
+    events: list[_Event] = []
+    for bar in range(song.bars):
+        plain = {
+            "roots": [(0.0, 2.0), (2.0, 2.0)],
+            "fifths": [(0.0, 1.5), (1.5, 0.5), (2.0, 1.5), (3.5, 0.5)],
+            "walking": [(float(b), 1.0) for b in range(4)],
+            "eighths": [(b / 2, 0.5) for b in range(8)],
+            "octaves": [(b / 2, 0.5) for b in range(8)],
+        }
+        for index, (start, length) in enumerate(plain.get(style, sync[bar])):
+            chord = song.chord_at(bar * 4 + start)
+            root = _near(chord.tones[0], centre, low, high)
+            pitch = root
+            if style == "fifths" and index % 2:
+                pitch = _near(chord.tones[2], root, low, high)
+            elif style == "octaves" and index % 2 and root + 12 <= high:
+                pitch = root + 12
+            elif style == "walking" and index:
+                pitch = _near(
+                    int(rng.choice(song.scale if index == 3 else chord.tones)), root + rng.integers(-5, 8), low, high
+                )
+            elif style == "riff" and root + licks[index % 16] <= high:
+                pitch = _near(min(song.scale, key=lambda t: (t - root - licks[index % 16]) % 12), root + 4, low, high)
+            elif style == "sync" and rng.random() < 0.25:
+                pitch = _near(int(rng.choice(chord.tones)), root, low, high)
+            events.append((bar * 4 + start, length * hold, pitch, level + 0.1 * (start % 2 == 0), 0.0))
+    return _perform(events, song, rng)
+
+
+def riff(song: Sketch, rng: Generator, low: float, high: float) -> list[Note]:
+    """Rock guitar: power chords held or syncopated, chugs and gallops of short notes, or a low single-note riff."""
+    style = str(rng.choice(("held", "sync", "chug", "gallop", "single"), p=(0.2, 0.28, 0.22, 0.1, 0.2)))
+    root_high = min(low + 12, high)
+    level, sizes = rng.uniform(0.65, 1.0), int(rng.choice((2, 3)))
+    sync = _form(rng, song.bars, float(rng.choice((0.5, 0.25))), rng.uniform(0.45, 0.7))
+    accents = rng.random(16) < 0.25
+    bars = {
+        "held": [(0.0, 4.0)],
+        "chug": [(b / 4, 0.25) for b in range(16)] if song.bpm < 125 else [(b / 2, 0.5) for b in range(8)],
+        "gallop": [(b + part, 0.25) for b in range(4) for part in (0.0, 0.5, 0.75)],
+    }
+    events: list[_Event] = []
+    for bar in range(song.bars):
+        for index, (start, length) in enumerate(bars.get(style, sync[bar])):
+            chord = song.chord_at(bar * 4 + start)
+            root = _near(chord.tones[0], low + 5, low, root_high)
+            if style == "single":
+                step = int(rng.choice((0, 0, 3, 5, 7, 10)))
+                tone = min(song.scale, key=lambda t: (t - root - step) % 12)
+                pitches = [_near(tone, root + 3, low, high)]
+            else:
+                pitches = [root, root + 7, root + 12][:sizes]
+            accent = start == 0 or bool(accents[index % 16])
+            if style in ("chug", "gallop"):
+                hold, loud = (0.9, level) if accent else (0.45, level * 0.75)
+            else:
+                hold, loud = 0.95, level
+            length = min(length, chord.start + chord.beats - bar * 4 - start) if style == "held" else length
+            events += [
+                (bar * 4 + start, length * hold, float(pitch), loud, 0.0) for pitch in pitches if pitch <= high + 12
+            ]
+    return _perform(events, song, rng, 4.0)
+
+
+KICK, SNARE, RIM, CLAP = 36, 38, 37, 39
+CLOSED, PEDAL, OPEN, CRASH, RIDE, BELL = 42, 44, 46, 49, 51, 53
+TOMS = (50, 48, 47, 45, 43, 41)
+
+# Sixteen (or, swung, twelve) steps to the bar. X accent, x hit, o ghost.
+_GROOVES: dict[str, dict[int, str]] = {
+    "rock": {KICK: "X.......X.x.....", SNARE: "....X.......X...", CLOSED: "X.x.X.x.X.x.X.x."},
+    "pop": {KICK: "X..x....X.......", SNARE: "....X.......X..o", CLOSED: "x.x.x.x.x.x.x.x."},
+    "four": {KICK: "X...X...X...X...", SNARE: "....X.......X...", OPEN: "..x...x...x...x.", CLOSED: "x...x...x...x..."},
+    "sixteenth": {KICK: "X..x..x...x.....", SNARE: "....X..o.o..X...", CLOSED: "XxxxXxxxXxxxXxxx"},
+    "half-time": {KICK: "X.....x.........", SNARE: "........X.......", CLOSED: "x.x.x.x.x.x.x.x."},
+    "funk": {KICK: "X.x...x..x......", SNARE: "....X..o.o.oX..o", CLOSED: "X.xxX.x.X.xxX.x."},
+    "punk": {KICK: "X...X...X...X...", SNARE: "..X...X...X...X.", CLOSED: "x.x.x.x.x.x.x.x."},
+    "ride": {KICK: "X.....x.X.......", SNARE: "....X.......X...", RIDE: "X.x.X.x.X.x.X.x."},
+    "latin": {KICK: "X..x..X.X..x..X.", RIM: "X..X..X...X.X...", RIDE: "x.xxx.xxx.xxx.xx", PEDAL: "....x.......x..."},
+    "bossa": {KICK: "X..xX..xX..xX..x", RIM: "X..X..X...X..X..", CLOSED: "xxxxxxxxxxxxxxxx"},
+    "trap": {KICK: "X......x..x.....", CLAP: "........X.......", CLOSED: "x.x.x.xxx.x.xxxx"},
+    "break": {KICK: "X.X.......XX....", SNARE: "....X..o.o..X..o", RIDE: "X.X.X.X.X.X.X.X."},
+    "toms": {KICK: "X...X...X...X...", 43: "X.x.x.x.X.x.x.xx", 47: "......x.......x.", SNARE: "............X..."},
+    "shuffle": {KICK: "X.....X..x..", SNARE: "...X.....X..", CLOSED: "X.xX.xX.xX.x"},
+    "jazz": {KICK: "o..o..o..o..", RIDE: "X..X.xX..X.x", PEDAL: "...x.....x..", SNARE: ".....o..o..."},
+    "slow-blues": {KICK: "X....xX.....", SNARE: "...X.....X..", CLOSED: "XxxXxxXxxXxx"},
+}
+_LOUD = {"X": 0.95, "x": 0.7, "o": 0.32}
+
+
+def groove(song: Sketch, rng: Generator) -> list[Note]:
+    """A drum-kit part on General MIDI keys, with small changes in each bar and usually a fill in the last."""
+    table = dict(_GROOVES[str(rng.choice(list(_GROOVES)))])
+    fill, crash = rng.random() < 0.75, rng.random() < 0.6
+    if rng.random() < 0.2 and CLOSED in table and RIDE not in table:
+        table[RIDE] = table.pop(CLOSED)
+    events: list[_Event] = []
+    steps = len(next(iter(table.values())))
+    for bar in range(song.bars):
+        tail = steps - int(rng.choice((steps // 4, steps // 2))) if fill and bar == song.bars - 1 else steps
+        for key, line in table.items():
+            for step, mark in enumerate(line[:tail]):
+                if mark == "." and key in (KICK, CLOSED, RIDE) and rng.random() < 0.03:
+                    mark = "o"
+                if mark == "." or (mark != "X" and rng.random() < 0.05):
+                    continue
+                key_now = OPEN if key == CLOSED and step % 4 == 2 and rng.random() < 0.06 else key
+                events.append((bar * 4 + step * 4 / steps, 0.2, key_now, _LOUD[mark], 0.0))
+        if crash and bar == 0:
+            events.append((0.0, 1.0, CRASH, 0.85, 0.0))
+        for step in range(tail, steps):
+            if rng.random() < 0.8:
+                place = int((step - tail) / max(1, steps - tail) * len(TOMS))
+                key_now = SNARE if rng.random() < 0.35 else TOMS[place]
+                events.append((bar * 4 + step * 4 / steps, 0.2, key_now, rng.uniform(0.6, 1.0), 0.0))
+    return _perform(events, song, rng)
+
+
+def beat(song: Sketch, rng: Generator, keys: Sequence[int]) -> list[Note]:
+    """A percussion part on a few keys (one sound each): a repeated accent pattern, other keys on weak steps."""
+    steps = 12 if song.swing > 0.6 and rng.random() < 0.5 else 16
+    hits = int(rng.integers(5, steps + 1))
+    turn = int(rng.integers(steps))
+    # Euclidean rhythm: `hits` spread as evenly as possible over `steps` (Toussaint, "The Euclidean algorithm", 2005).
+    strong = {(step + turn) % steps for step in range(steps) if (step * hits) % steps < hits}
+    accents = {0} | set(rng.choice(sorted(strong), max(1, hits // 3), replace=False).tolist())
+    which = {step: keys[0 if step in accents else int(rng.integers(len(keys)))] for step in range(steps)}
+    events: list[_Event] = []
+    for bar in range(song.bars):
+        for step in range(steps):
+            on = step in strong if rng.random() > 0.06 else rng.random() < 0.4
+            if on:
+                loud = rng.uniform(0.8, 1.0) if step in accents else rng.uniform(0.35, 0.7)
+                events.append((bar * 4 + step * 4 / steps, 0.3, which[step], loud, 0.0))
+    return _perform(events, song, rng)

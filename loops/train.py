@@ -1,0 +1,83 @@
+"""From a library to weights: bank, tasks, training, model card."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from fewshot_sep import presets, weights
+from fewshot_sep.systems import build
+from fewshot_sep.training import TrainingOptions
+from fewshot_sep.training import train as fit
+from loops import library as libraries
+from loops.mixing import PLAIN, Bank, MixingOptions, TaskMixer
+
+VALIDATION_BATCHES = 8
+VALIDATION_SEED = 20_260_000  # a stream of its own: no training seed draws the validation tasks
+
+
+def train(
+    folder: Path, run: Path, *, preset: str, batch: int, emphasis: tuple[tuple[str, float], ...], options: dict[str, Any]
+) -> Path:
+    """Train `preset` on the library in `folder`; resumes what is in `run`.
+
+    Returns:
+        The path of the weights; their card lies beside them.
+
+    Raises:
+        BadLibrary: too little to draw tasks from.
+    """
+    started = time.time()
+    settings, training = presets.get(preset), TrainingOptions(**options)
+    library = libraries.read(folder)
+    device = ("cuda" if torch.cuda.is_available() else "cpu") if training.device == "auto" else training.device
+    bank = Bank(library, "train", settings.sample_rate, device)
+    mixing = PLAIN if settings.kind == "image" else MixingOptions(emphasis=emphasis)
+
+    def mixer(bank: Bank, seed: int, first: int) -> TaskMixer:
+        return TaskMixer(bank, batch, settings.segment, settings.channels, mixing, seed, first)
+
+    held_back = Bank(library, "valid", settings.sample_rate, device) if any(r.split == "valid" for r in library) else bank
+    checks = mixer(held_back, VALIDATION_SEED, 0)
+    validation = [checks.draw(index) for index in range(VALIDATION_BATCHES)]
+
+    system = fit(build(settings), lambda first: iter(mixer(bank, training.seed, first)), validation, training, run)
+    seconds = _add_up(run / "seconds.json", time.time() - started)
+    path = run / "weights.safetensors"
+    weights.save(system, path, _facts(library, settings.name, batch, mixing, training, seconds))
+    return path
+
+
+def _add_up(path: Path, seconds: float) -> float:
+    """Total time over all sessions of a run."""
+    total = seconds + (json.loads(path.read_text()) if path.exists() else 0.0)
+    path.write_text(json.dumps(total))
+    return total
+
+
+def _facts(
+    library: libraries.Library, preset: str, batch: int, mixing: MixingOptions, training: TrainingOptions, seconds: float
+) -> dict[str, Any]:
+    """What the model card says of the training; figures of the evaluation are added by who measures them."""
+    rows = [row for row in library if row.split == "train"]
+    emphasis = " ".join(f"--emphasise '{name}={factor:g}'" for name, factor in mixing.emphasis)
+    return {
+        "command": f"fewshot-sep train LIBRARY -o RUN --preset {preset} --steps {training.steps} --batch {batch} "
+        f"--learning-rate {training.learning_rate:g} --seed {training.seed} {emphasis}".strip(),
+        "steps": training.steps,
+        "examples": training.steps * batch,
+        "hours": round(seconds / 3600, 2),
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
+        "seed": training.seed,
+        "data": {
+            "files": len(rows),
+            "instruments": len({row.instrument for row in rows}),
+            "files_by_licence": dict(Counter(row.licence for row in rows).most_common()),
+            "held_out": sorted(libraries.HELD_OUT),
+        },
+    }

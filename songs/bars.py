@@ -1,0 +1,182 @@
+"""From beats to a bar grid: slices that cover the whole song, each with its length in beats and its confidence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fewshot_sep.beats import Beats
+
+Kind = Literal["downbeat", "beat", "none"]
+GRIDS = ("auto", "downbeat", "beat", "none")
+
+FEWEST_BEATS = 8
+LEAST_CONFIDENCE = 0.2  # measured: noise 0.08 or less, chamber music 0.1 to 0.25, bands from 0.3
+MOST_IRREGULAR = 0.25
+SHORTEST_BEATS = 0.5  # less than this at an end of the song is taken into the neighbouring bar
+
+
+class Slice(NamedTuple):
+    """Samples `start` to `stop` of the song, lasting `beats` beats; confidence from 0 to 1."""
+
+    start: int
+    stop: int
+    beats: float
+    confidence: float
+
+
+@dataclass(frozen=True)
+class BarGrid:
+    """Slices that follow each other from sample 0 to the song's last; none for a song too short to have any.
+
+    kind: how they were made; "none" is one slice. reason: why it is "none" although another kind was asked for, else
+    empty.
+    """
+
+    kind: Kind
+    slices: tuple[Slice, ...]
+    sample_rate: int
+    meter: int = 0
+    tracker: str = ""
+    confidence: float = 0.0
+    reason: str = ""
+
+    def __iter__(self) -> Iterator[Slice]:
+        return iter(self.slices)
+
+    def __len__(self) -> int:
+        return len(self.slices)
+
+    @property
+    def joins(self) -> list[int]:
+        """Samples at which one slice ends and the next begins."""
+        return [piece.start for piece in self.slices[1:]]
+
+    @property
+    def seconds_per_beat(self) -> float:
+        """Median over the slices, 0 without a grid."""
+        if self.kind == "none":
+            return 0.0
+        return float(np.median([(s.stop - s.start) / s.beats for s in self.slices])) / self.sample_rate
+
+    @property
+    def bpm(self) -> float:
+        return 60 / self.seconds_per_beat if self.kind != "none" else 0.0
+
+
+def credible(beats: Beats) -> str:
+    """Empty where `beats` can carry a grid, else the reason why not."""
+    if len(beats.times) < FEWEST_BEATS:
+        return f"only {len(beats.times)} beats were found"
+    if beats.confidence < LEAST_CONFIDENCE:
+        return f"the beats are unsure (confidence {beats.confidence:.2f}, at least {LEAST_CONFIDENCE:g} is needed)"
+    irregular = irregularity(beats)
+    if irregular > MOST_IRREGULAR:
+        return f"the beats are irregular ({irregular:.0%} differ by over a fifth from their neighbours)"
+    return ""
+
+
+def irregularity(beats: Beats) -> float:
+    """Share of the intervals between beats that differ by over 20 % from the median of the four before and after."""
+    intervals = np.diff(beats.times)
+    if not len(intervals):
+        return 0.0
+    windows = np.lib.stride_tricks.sliding_window_view(np.pad(intervals, 4, mode="edge"), 9)
+    around = np.delete(windows, 4, axis=1)
+    return float(np.mean(np.abs(intervals / np.median(around, axis=1) - 1) > 0.2))
+
+
+def no_grid(frames: int, sample_rate: int, reason: str = "", beats: Beats | None = None) -> BarGrid:
+    """The whole song as one slice."""
+    whole = (Slice(0, frames, 0.0, 0.0),) if frames else ()
+    if beats is None:
+        return BarGrid("none", whole, sample_rate, reason=reason)
+    return BarGrid("none", whole, sample_rate, beats.meter, beats.tracker, beats.confidence, reason)
+
+
+def bar_grid(beats: Beats, frames: int, sample_rate: int, kind: str = "auto") -> BarGrid:
+    """Cut a song of `frames` samples into bars.
+
+    kind: "downbeat", bars that begin at downbeats; "beat", groups of beats counted from the first beat found (the
+    thesis); "none"; "auto", downbeat where `credible` finds no objection, else none. Before the first and after the
+    last beat the grid goes on at the tempo found there; what is left over, a pickup or an ending, is a slice with a
+    part of a bar's beats.
+    """
+    if kind not in GRIDS:
+        raise ValueError(f"grid {kind!r}: choose {', '.join(GRIDS)}")
+    if kind == "none":
+        return no_grid(frames, sample_rate)
+    reason = credible(beats) if kind == "auto" else ("fewer than two beats were found" if len(beats.times) < 2 else "")
+    if reason or not frames:
+        return no_grid(frames, sample_rate, reason, beats)
+    chosen: Kind = "beat" if kind == "beat" else "downbeat"
+    duration = frames / sample_rate
+    times, places, strengths = _complete(beats, duration)
+    if chosen == "beat":
+        places = (np.arange(len(times)) - int(np.argmin(np.abs(times - beats.times[0])))) % beats.meter
+    starts = np.flatnonzero(places == 0)
+    starts = np.unique(np.concatenate([[0], starts, [len(times) - 1]]))
+    edges = np.round(np.clip(times[starts], 0, duration) * sample_rate).astype(int)
+    edges[-1] = frames
+    slices: list[Slice] = []
+    for first, last, start, stop in zip(starts[:-1], starts[1:], edges[:-1], edges[1:], strict=True):
+        if stop <= start:
+            continue
+        whole = (times[last] - times[first]) * sample_rate
+        beats_inside = float((last - first) * (stop - start) / whole)
+        slices.append(Slice(int(start), int(stop), beats_inside, float(strengths[first:last].mean())))
+    whole_song = tuple(_absorb(slices))
+    return BarGrid(chosen, whole_song, sample_rate, beats.meter, beats.tracker, beats.confidence)
+
+
+def _absorb(slices: list[Slice]) -> list[Slice]:
+    if len(slices) > 1 and slices[0].beats < SHORTEST_BEATS:
+        slices[:2] = [_union(*slices[:2])]
+    if len(slices) > 1 and slices[-1].beats < SHORTEST_BEATS:
+        slices[-2:] = [_union(*slices[-2:])]
+    return slices
+
+
+def _union(a: Slice, b: Slice) -> Slice:
+    return Slice(a.start, b.stop, a.beats + b.beats, max(a.confidence, b.confidence))
+
+
+def _complete(beats: Beats, duration: float) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.float64]]:
+    """Beats from at or before 0 to at or after `duration`: gaps filled, both ends continued at their tempo, with
+    strength 0.
+
+    Returns times, places in the bar from 0, and strengths.
+    """
+    times, places, strengths = [beats.times[0]], [int(beats.positions[0]) - 1], [float(beats.strengths[0])]
+    usual = float(np.median(np.diff(beats.times)))
+    for time, position, strength in zip(beats.times[1:], beats.positions[1:], beats.strengths[1:], strict=True):
+        missing = max(round((time - times[-1]) / usual) - 1, 0) if time - times[-1] > 1.8 * usual else 0
+        last, place = times[-1], places[-1]
+        for k in range(1, missing + 1):
+            times.append(last + (time - last) * k / (missing + 1))
+            places.append((place + k) % beats.meter)
+            strengths.append(0.0)
+        times.append(float(time))
+        places.append(int(position) - 1)
+        strengths.append(float(strength))
+    opening = float(np.median(np.diff(times[:9])))
+    closing = float(np.median(np.diff(times[-9:])))
+    before = max(int(np.ceil(times[0] / opening - 1e-9)), 0)
+    after = max(int(np.ceil((duration - times[-1]) / closing - 1e-9)), 0)
+    head = times[0] - opening * np.arange(before, 0, -1)
+    tail = times[-1] + closing * np.arange(1, after + 1)
+    return (
+        np.concatenate([head, times, tail]),
+        np.concatenate(
+            [
+                (places[0] - np.arange(before, 0, -1)) % beats.meter,
+                places,
+                (places[-1] + np.arange(1, after + 1)) % beats.meter,
+            ]
+        ),
+        np.concatenate([np.zeros(before), strengths, np.zeros(after)]),
+    )

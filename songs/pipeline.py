@@ -1,0 +1,179 @@
+"""A whole song: bars, a common tempo for the network, the mask back in the song's own tempo, and the joins.
+
+In `tempo` mode "mask" the network hears each bar at 120 BPM, and what it finds is taken back as a mask on the song's
+own spectrogram, so that no stretched sound is in the output. "audio" stretches the found sound back itself (the
+thesis); "none" leaves the tempo alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fewshot_sep import audio, beats, stretch
+from songs.bars import BarGrid, Slice, bar_grid, no_grid
+from songs.report import Facts
+from songs.stitch import Piece, join
+
+Array = NDArray[np.float32]
+Progress = Callable[[float], None]
+
+TEMPOS = ("mask", "audio", "none")
+SECONDS_PER_BEAT = 0.5
+CONTEXT_SECONDS = 0.45  # on each side, in the common tempo: with a bar of 2 s it fits the network's 2.95 s
+FADE_SECONDS = 0.1
+LEAST_RATIO, GREATEST_RATIO = 0.7, 1.42
+NEAR_ENOUGH = 0.01  # a tempo this close to the common one is left alone
+TRACKING_SHARE = 0.1  # of the progress bar
+MASK_FLOOR = 1e-8  # power of a cell that holds nothing, in the spectrum of sound whose peak is 1
+
+
+@dataclass(frozen=True)
+class SongResult:
+    """Target and residual, shaped like the song and summing to it, and the report as in report.json."""
+
+    target: Array
+    residual: Array
+    sample_rate: int
+    report: dict[str, Any]
+
+
+class SongSeparator:
+    """Takes whole songs apart, bar by bar, with any `Separator`.
+
+    tracker, engine: see `fewshot_sep.beats` and `fewshot_sep.stretch`. tempo: "mask", "audio" or "none".
+    Raises EngineMissing for a tracker or engine that is not installed, ValueError for an unknown tempo mode.
+    """
+
+    def __init__(self, separator: Any, *, tracker: str = "auto", engine: str = "auto", tempo: str = "mask") -> None:
+        if tempo not in TEMPOS:
+            raise ValueError(f"tempo {tempo!r}: choose {', '.join(TEMPOS)}")
+        self.separator = separator
+        self.tracker = beats.resolve(tracker)
+        self.tempo = tempo
+        self.engine = "" if tempo == "none" else stretch.resolve(engine)
+
+    def separate(
+        self, song: Array, queries: Any, sample_rate: int, grid: str = "auto", progress: Progress | None = None
+    ) -> SongResult:
+        """Separate a song held in memory. Shape: (channels, samples); queries: arrays or (array, rate) pairs.
+
+        Raises BadAudio and BadQuery.
+        """
+        source = audio.ArraySource(audio.validate(song, "the song"), sample_rate)
+        conditioning = self.separator.condition(queries, sample_rate)
+        facts = Facts(source.frames, sample_rate)
+        parts = list(self.stream(source, conditioning, grid, progress, facts))
+        target, residual = (np.concatenate(blocks, axis=1) for blocks in zip(*parts, strict=True))
+        return SongResult(target, residual, sample_rate, facts.report(self.settings(grid), self.separator.describe()))
+
+    def settings(self, grid: str) -> dict[str, str]:
+        """What was chosen, for the report."""
+        return {"grid": grid, "tracker": self.tracker, "stretcher": self.engine, "tempo": self.tempo}
+
+    def stream(
+        self,
+        source: audio.Source,
+        conditioning: Any,
+        grid: str = "auto",
+        progress: Progress | None = None,
+        facts: Facts | None = None,
+    ) -> Iterator[tuple[Array, Array]]:
+        """Blocks of (target, residual), in order, that cover the source exactly, in bounded memory."""
+        facts = facts or Facts(source.frames, source.sample_rate)
+        with facts.stage("total"):
+            with facts.stage("tracking"):
+                bars = self.grid(source, grid, _part(progress, 0, TRACKING_SHARE))
+            facts.heed(bars)
+            later = _part(progress, 0 if grid == "none" else TRACKING_SHARE, 1)
+            if bars.kind == "none":
+                targets = facts.timed("network", self.separator.stream(source, conditioning, later))
+            else:
+                fade = round(FADE_SECONDS * source.sample_rate)
+                targets = join(self._pieces(source, conditioning, bars, facts, later), fade)
+            position = 0
+            for target in targets:
+                mixture = source.read(position, position + target.shape[1])
+                position += target.shape[1]
+                facts.hear(target, mixture)
+                yield target, mixture - target
+            if progress:
+                progress(1.0)
+
+    def grid(self, source: audio.Source, kind: str = "auto", progress: Progress | None = None) -> BarGrid:
+        """The bar grid of a song; see `songs.bars.bar_grid`."""
+        if kind == "none":
+            return no_grid(source.frames, source.sample_rate)
+        found = beats.track(source, tracker=self.tracker, progress=progress)
+        return bar_grid(found, source.frames, source.sample_rate, kind)
+
+    def _pieces(
+        self, source: audio.Source, conditioning: Any, bars: BarGrid, facts: Facts, progress: Progress | None
+    ) -> Iterator[Piece]:
+        octave = 2.0 ** round(np.log2(bars.seconds_per_beat / SECONDS_PER_BEAT))
+        for bar in bars:
+            ratio = self._ratio(bar, source.sample_rate, octave)
+            context = round(CONTEXT_SECONDS / ratio * source.sample_rate)
+            offset = max(bar.start - context, 0)
+            mixture = source.read(offset, min(bar.stop + context, source.frames))
+            target = self._target(mixture, conditioning, source.sample_rate, ratio, facts)
+            yield Piece(bar.start, bar.stop, offset, target)
+            if progress:
+                progress(bar.stop / source.frames)
+
+    def _ratio(self, bar: Slice, sample_rate: int, octave: float) -> float:
+        wanted = bar.beats * SECONDS_PER_BEAT * octave * sample_rate / (bar.stop - bar.start)
+        near = self.tempo == "none" or abs(wanted - 1) < NEAR_ENOUGH
+        return 1.0 if near else float(np.clip(wanted, LEAST_RATIO, GREATEST_RATIO))
+
+    def _target(self, mixture: Array, conditioning: Any, sample_rate: int, ratio: float, facts: Facts) -> Array:
+        if not mixture.any():
+            return np.zeros_like(mixture)
+        if ratio == 1:
+            with facts.stage("network"):
+                return np.asarray(self.separator.estimate(mixture, conditioning, sample_rate), dtype=np.float32)
+        with facts.stage("stretching"):
+            paced = stretch.stretch(mixture, max(round(mixture.shape[1] * ratio), 1), sample_rate, self.engine)
+        with facts.stage("network"):
+            found = self.separator.estimate(paced, conditioning, sample_rate)
+        if self.tempo == "audio":
+            with facts.stage("stretching"):
+                return stretch.stretch(found, mixture.shape[1], sample_rate, self.engine)
+        with facts.stage("masking"):
+            return carry_mask(mixture, paced, found, sample_rate)
+
+
+def carry_mask(mixture: Array, paced: Array, found: Array, sample_rate: int) -> Array:
+    """What `found` is of `paced`, taken of `mixture`: a ratio mask, its frames spread to the mixture's length.
+
+    Shape: mixture (channels, n); paced and found (channels, m), the same passage at another tempo -> (channels, n).
+    The mask is Re(found / paced) in each cell of the spectrogram, kept within 0 and 1; the phase stays the mixture's.
+    """
+    import torch
+
+    hop = max(round(1024 * sample_rate / 44100), 16)
+    window = torch.hann_window(4 * hop)
+
+    def spectrum(samples: Array) -> torch.Tensor:
+        tensor = torch.from_numpy(np.ascontiguousarray(samples))
+        return torch.stft(tensor, 4 * hop, hop, window=window, pad_mode="constant", return_complex=True)
+
+    peak = np.abs(paced).max(initial=0) or 1.0
+    heard, out, native = spectrum(paced / peak), spectrum(found / peak), spectrum(mixture)
+    power = heard.real.square() + heard.imag.square()
+    mask = ((out.real * heard.real + out.imag * heard.imag) / (power + MASK_FLOOR)).clamp(0, 1)
+    last = mask.shape[-1] - 1
+    moments = (torch.arange(native.shape[-1]) * (paced.shape[1] / mixture.shape[1])).clamp(max=last)
+    before = moments.floor().long()
+    after = (before + 1).clamp(max=last)
+    share = moments - before
+    mask = mask[..., before] * (1 - share) + mask[..., after] * share
+    return torch.istft(native * mask, 4 * hop, hop, window=window, length=mixture.shape[1]).numpy()
+
+
+def _part(progress: Progress | None, start: float, stop: float) -> Progress | None:
+    return (lambda share: progress(start + (stop - start) * share)) if progress else None

@@ -1,0 +1,334 @@
+"""The whole command, with a tiny untrained model, on everything that a user may hand it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+
+from fewshot_sep import audio, cli
+from songs import cli as songs_cli
+from songs import pipeline
+
+RATE = 44100
+FULL = Path("/dev/full")
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Weights of an untrained model that is small enough to be quick."""
+    import torch
+
+    from fewshot_sep.systems import build
+    from fewshot_sep.weights import save
+
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
+    save(build("tiny"), path, {"name": "tiny"})
+    return path
+
+
+@pytest.fixture
+def separate(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, weights: Path) -> Callable[..., int]:
+    """Exit code of `fewshot-sep separate ARGUMENTS -o out`, run in `tmp_path`."""
+
+    class Plug:
+        def load(self) -> Any:
+            return songs_cli.separate
+
+    monkeypatch.setattr(cli, "installed_commands", lambda: {"separate": Plug()})
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments: Any, model: Path = weights) -> int:
+        options = ["-o", "out", "--weights", model, "--tracker", "librosa", "--device", "cpu"]
+        with pytest.raises(SystemExit) as left:
+            cli.main(["separate", *map(str, [*options, *arguments])])
+        return int(left.value.code or 0)
+
+    return call
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    return sound(tmp_path / "horn.wav", 1.0, channels=1)
+
+
+def sound(path: Path, seconds: float = 1.5, channels: int = 2, rate: int = RATE) -> Path:
+    return put(path, np.random.default_rng(0).uniform(-0.3, 0.3, (channels, max(round(seconds * rate), 1))), rate)
+
+
+def put(path: Path, samples: np.ndarray, rate: int = RATE) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, samples.T, rate, subtype="FLOAT")
+    return path
+
+
+def report(song: str) -> dict[str, Any]:
+    return dict(json.loads(Path("out", song, "report.json").read_text()))
+
+
+def complete(song: Path, name: str = "horn") -> None:
+    """Target and residual have the song's rate, channels and samples, and sum to it."""
+    mixture, rate = audio.read(song)
+    parts = [audio.read(Path("out", song.stem, f"{part}.wav")) for part in (name, "residual")]
+    assert all(part_rate == rate and samples.shape == mixture.shape for samples, part_rate in parts)
+    np.testing.assert_allclose(parts[0][0] + parts[1][0], mixture, atol=1e-6)
+
+
+def refused(capsys: pytest.CaptureFixture[str], *said: str) -> None:
+    """One line on stderr that says so; nothing written."""
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1 and lines[0].startswith("error: ")
+    assert all(text in lines[0] for text in said), lines[0]
+    assert not Path("out").exists()
+
+
+def broken(path: Path, kind: str) -> Path:
+    if kind == "empty":
+        path.touch()
+    elif kind == "not audio":
+        path.write_bytes(b"this is a letter, not a song\n" * 50)
+    elif kind == "directory":
+        path.mkdir()
+    elif kind == "no samples":
+        put(path, np.zeros((1, 0)))
+    return path
+
+
+BROKEN = ["missing", "empty", "not audio", "directory", "no samples"]
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_song_that_is_none(kind: str, separate: Any, clip: Path, tmp_path: Path, capsys: Any) -> None:
+    song = broken(tmp_path / "song.wav", kind)
+    assert separate(song, "--query", clip) == 2
+    refused(capsys, str(song))
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_query_that_is_none(kind: str, separate: Any, tmp_path: Path, capsys: Any) -> None:
+    query = broken(tmp_path / "query.wav", kind)
+    assert separate(sound(tmp_path / "song.wav"), "--query", query) == 2
+    refused(capsys, str(query))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_samples_that_are_no_numbers(value: float, separate: Any, clip: Path, tmp_path: Path, capsys: Any) -> None:
+    samples = np.zeros((2, 5000))
+    samples[1, [1234, 2000]] = value
+    assert separate(put(tmp_path / "song.wav", samples), "--query", clip) == 2
+    refused(capsys, "song.wav", "1234", "2 ")
+
+
+@pytest.mark.parametrize("frames", [1, 2, 3000])
+def test_hardly_any_samples(frames: int, separate: Any, clip: Path, tmp_path: Path) -> None:
+    song = put(tmp_path / "song.wav", np.full((1, frames), 0.1))
+    assert separate(song, "--query", clip) == 0
+    complete(song)
+
+
+@pytest.mark.parametrize("grid", ["auto", "none"])
+def test_silent_song(grid: str, separate: Any, clip: Path, tmp_path: Path) -> None:
+    song = put(tmp_path / "song.wav", np.zeros((2, RATE)))
+    assert separate(song, "--query", clip, "--grid", grid) == 0
+    complete(song)
+    assert not audio.read("out/song/horn.wav")[0].any()
+    assert not audio.read("out/song/residual.wav")[0].any()
+    assert any("silent" in warning for warning in report("song")["warnings"])
+
+
+def truncated(path: Path) -> Path:
+    data = sound(path, 3.0).read_bytes()
+    path.write_bytes(data[: len(data) // 2])
+    return path
+
+
+def test_truncated_song_is_done_as_far_as_it_goes(separate: Any, clip: Path, tmp_path: Path, capsys: Any) -> None:
+    song = truncated(tmp_path / "song.wav")
+    assert separate(song, "--query", clip, "--grid", "none") == 0
+    complete(song)
+    (warning,) = [line for line in report("song")["warnings"] if "cut short" in line]
+    assert "1.5" in warning and "3.000 s" in warning
+    assert f"warning: {warning}" in capsys.readouterr().err
+
+
+def test_truncated_song_is_refused_when_strict(separate: Any, clip: Path, tmp_path: Path, capsys: Any) -> None:
+    assert separate(truncated(tmp_path / "song.wav"), "--query", clip, "--strict") == 2
+    refused(capsys, "song.wav", "cut short")
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_channels_stay(channels: int, separate: Any, clip: Path, tmp_path: Path) -> None:
+    song = sound(tmp_path / "song.wav", channels=channels)
+    assert separate(song, "--query", clip, "--grid", "none") == 0
+    complete(song)
+
+
+def test_too_many_channels(separate: Any, clip: Path, tmp_path: Path, capsys: Any) -> None:
+    assert separate(sound(tmp_path / "song.wav", 0.2, channels=6), "--query", clip) == 2
+    refused(capsys, "6 channels", "downmix")
+
+
+@pytest.mark.parametrize("rate", [8000, 11025, 48000, 96000, 192000])
+def test_rate_and_samples_stay(rate: int, separate: Any, clip: Path, tmp_path: Path) -> None:
+    song = sound(tmp_path / "song.wav", 1.01, rate=rate)
+    assert separate(song, "--query", clip, "--grid", "none") == 0
+    complete(song)
+
+
+@pytest.mark.parametrize("name", ["Füße & 音楽.wav", "two  spaces .wav", 'quote\'s "name".wav', "new\nline.wav"])
+def test_names(name: str, separate: Any, tmp_path: Path) -> None:
+    song, query = sound(tmp_path / name, 0.5), sound(tmp_path / f"query {name}")
+    assert separate(song, "--query", query, "--grid", "none") == 0
+    complete(song, query.stem)
+
+
+def test_leading_dashes(separate: Any, tmp_path: Path) -> None:
+    sound(tmp_path / "-song.wav", 0.5)
+    sound(tmp_path / "-horn.wav")
+    assert separate("--query=-horn.wav", "--grid", "none", "--", "-song.wav") == 0
+    complete(Path("-song.wav"), "-horn")
+
+
+def test_output_folder_cannot_be_made(separate: Any, clip: Path, tmp_path: Path, capsys: Any) -> None:
+    Path("out").write_text("a file is in the way")
+    assert separate(sound(tmp_path / "song.wav", 0.5), "--query", clip, "--grid", "none") == 1
+    assert "out" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(hasattr(os, "geteuid") and os.geteuid() == 0, reason="root may write anywhere")
+def test_read_only_output_folder(separate: Any, clip: Path, tmp_path: Path) -> None:
+    Path("out").mkdir(mode=0o500)
+    assert separate(sound(tmp_path / "song.wav", 0.5), "--query", clip, "--grid", "none") == 1
+    assert not list(Path("out").iterdir())
+
+
+def interrupted(error: BaseException) -> Callable[..., Any]:
+    """`SongSeparator.stream` that gives a block and then fails."""
+
+    def stream(self: Any, source: Any, *_: Any, **__: Any) -> Any:
+        block = source.read(0, 1000)
+        yield block, np.zeros_like(block)
+        raise error
+
+    return stream
+
+
+@pytest.mark.parametrize(
+    ("error", "exit_code"),
+    [(KeyboardInterrupt(), 130), (OSError(28, "No space left on device"), 1), (MemoryError(), 1)],
+)
+def test_failing_midway_leaves_nothing(
+    error: BaseException, exit_code: int, separate: Any, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline.SongSeparator, "stream", interrupted(error))
+    assert separate(sound(tmp_path / "song.wav"), "--query", clip) == exit_code
+    assert not Path("out").exists()
+
+
+def test_failing_midway_keeps_an_earlier_result(
+    separate: Any, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    song = sound(tmp_path / "song.wav")
+    assert separate(song, "--query", clip, "--grid", "none") == 0
+    before = {path: path.read_bytes() for path in Path("out").rglob("*.*")}
+    monkeypatch.setattr(pipeline.SongSeparator, "stream", interrupted(KeyboardInterrupt()))
+    assert separate(song, "--query", clip, "--grid", "none") == 130
+    assert {path: path.read_bytes() for path in Path("out").rglob("*.*")} == before
+
+
+def test_two_runs_at_once(weights: Path, clip: Path, tmp_path: Path) -> None:
+    song = sound(tmp_path / "song.wav")
+    paths = [path for path in sys.path if path]
+    code = f"import sys; sys.path[:0] = {paths!r}; import typer; from songs.cli import separate; typer.run(separate)"
+    command = [sys.executable, "-c", code, song, "--query", clip, "-o", "out", "--weights", weights, "--grid", "none"]
+    runs = [subprocess.Popen([*map(str, command)], cwd=tmp_path, stdout=subprocess.DEVNULL) for _ in range(2)]
+    assert [run.wait(timeout=300) for run in runs] == [0, 0]
+    found = sorted(path.name for path in (tmp_path / "out" / "song").iterdir())
+    assert found == ["horn.wav", "report.json", "residual.wav"]
+    mixture, _ = audio.read(song)
+    target, residual = (audio.read(tmp_path / "out" / "song" / f"{name}.wav")[0] for name in ("horn", "residual"))
+    np.testing.assert_allclose(target + residual, mixture, atol=1e-6)
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.05])
+def test_query_without_enough_sound(seconds: float, separate: Any, tmp_path: Path, capsys: Any) -> None:
+    samples = np.zeros((1, 2 * RATE))
+    samples[0, : round(seconds * RATE)] = 0.3
+    query = put(tmp_path / "query.wav", samples)
+    assert separate(sound(tmp_path / "song.wav"), "--query", query) == 2
+    refused(capsys, "quer")
+
+
+def test_query_longer_than_the_song(separate: Any, tmp_path: Path) -> None:
+    song, query = sound(tmp_path / "song.wav", 0.4), sound(tmp_path / "long.wav", 9.0)
+    assert separate(song, "--query", query, "--grid", "none") == 0
+    complete(song, "long")
+
+
+def test_no_query(separate: Any, tmp_path: Path, capsys: Any) -> None:
+    assert separate(sound(tmp_path / "song.wav")) == 2
+    assert "--query" in capsys.readouterr().err
+    assert not Path("out").exists()
+
+
+def test_query_folder_without_sound(separate: Any, tmp_path: Path, capsys: Any) -> None:
+    (tmp_path / "clips").mkdir()
+    (tmp_path / "clips" / "readme.txt").write_text("none yet")
+    assert separate(sound(tmp_path / "song.wav"), "--query", tmp_path / "clips") == 2
+    refused(capsys, "clips", "no sound files")
+
+
+@pytest.mark.parametrize("span", ["1-99", "0:01-0:02", "2-3"])
+def test_passage_beyond_the_song(span: str, separate: Any, tmp_path: Path, capsys: Any) -> None:
+    assert separate(sound(tmp_path / "song.wav"), "--query-at", span) == 2
+    refused(capsys, "song.wav", "1.50 s")
+
+
+def test_instrument_that_is_not_there_is_said(
+    separate: Any, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    from fewshot_sep.separator import Separator
+
+    def faint(self: Any, source: Any, *_: Any, **__: Any) -> Any:
+        yield 0.01 * source.read(0, source.frames)
+
+    monkeypatch.setattr(Separator, "stream", faint)
+    song = sound(tmp_path / "song.wav")
+    assert separate(song, "--query", clip, "--grid", "none") == 0
+    complete(song)
+    (warning,) = report("song")["warnings"]
+    assert "does not seem to be in the song" in warning and warning in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("damage", ["flipped", "short", "missing", "no card"])
+def test_damaged_weights(damage: str, separate: Any, clip: Path, tmp_path: Path, weights: Path, capsys: Any) -> None:
+    model = tmp_path / "model.safetensors"
+    data = bytearray(weights.read_bytes())
+    data[len(data) // 2] ^= 1
+    if damage != "missing":
+        model.write_bytes(data if damage == "flipped" else data[: len(data) // 2])
+    if damage != "no card":
+        model.with_suffix(".json").write_bytes(weights.with_suffix(".json").read_bytes())
+    assert separate(sound(tmp_path / "song.wav"), "--query", clip, model=model) == 2
+    refused(capsys, "model.", *(["SHA-256", "fetch"] if damage in ("flipped", "short") else []))
+
+
+def test_one_bad_song_does_not_stop_the_others(separate: Any, clip: Path, tmp_path: Path, capsys: Any) -> None:
+    first, last = sound(tmp_path / "first.wav", 0.5), sound(tmp_path / "last.wav", 0.5)
+    bad = broken(tmp_path / "bad.wav", "not audio")
+    assert separate(first, bad, last, "--query", clip, "--grid", "none") == 1
+    complete(first)
+    complete(last)
+    assert sorted(path.name for path in Path("out").iterdir()) == ["first", "last"]
+    said = capsys.readouterr().err.strip().splitlines()
+    assert said[-1] == f"1 of 3 songs failed: {bad}"
+    assert any(line.startswith("error: ") and str(bad) in line for line in said)

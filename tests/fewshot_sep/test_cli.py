@@ -1,0 +1,214 @@
+"""The command line: what it finds, how it fails, and that asking for help is cheap."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import pytest
+import typer
+
+from fewshot_sep import cli, errors
+
+HEAVY = {"torch", "torchaudio", "librosa", "madmom", "scipy", "lightning", "matplotlib", "numba", "soxr"}
+
+
+class Plug:
+    """Stands for an entry point."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._function = function
+
+    def load(self) -> Callable[..., Any]:
+        return self._function
+
+
+def run(monkeypatch: pytest.MonkeyPatch, arguments: list[str], **functions: Callable[..., Any]) -> int:
+    """Exit code of the command line with these subcommands."""
+    monkeypatch.setattr(
+        cli, "installed_commands", lambda: {name: Plug(function) for name, function in functions.items()}
+    )
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    with pytest.raises(SystemExit) as left:
+        cli.main(arguments)
+    return int(left.value.code or 0)
+
+
+def python(code: str, **options: Any) -> subprocess.Popen[str]:
+    """Another interpreter, running `code` after the command's import."""
+    code = "import sys; from fewshot_sep import cli\n" + textwrap.dedent(code)
+    return subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+        **options,
+    )
+
+
+@pytest.mark.parametrize("command", ["", *cli.installed_commands()])
+def test_help_imports_nothing_heavy(command: str) -> None:
+    process = python(
+        f"""
+        try:
+            cli.main([*{command!r}.split(), "--help"])
+        except SystemExit as left:
+            print("LEFT", left.code, *{HEAVY!r}.intersection(sys.modules))
+        """
+    )
+    output, trouble = process.communicate()
+    assert output.splitlines()[-1] == "LEFT 0", trouble
+    assert "Usage" in output
+
+
+def test_commands_are_installed() -> None:
+    commands = cli.installed_commands()
+    assert {"separate", "train", "make-library", "doctor"} <= set(commands)
+    assert all(callable(command.load()) for command in commands.values())
+
+
+def test_a_command_is_imported_only_when_it_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Explosive(Plug):
+        def load(self) -> Callable[..., Any]:
+            raise AssertionError("imported")
+
+    ran: list[str] = []
+    commands = {"other": Explosive(print), "mine": Plug(lambda: ran.append("mine"))}
+    monkeypatch.setattr(cli, "installed_commands", lambda: commands)
+    with pytest.raises(SystemExit) as left:
+        cli.app(["mine"])
+    assert not left.value.code and ran == ["mine"]
+
+
+def test_version(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(monkeypatch, ["--version"]) == 0
+    assert capsys.readouterr().out.startswith("fewshot-sep 0.")
+
+
+@pytest.mark.parametrize(
+    ("raised", "code", "says"),
+    [
+        (errors.BadAudio("a.wav: is empty"), 2, "error: a.wav: is empty\n"),
+        (errors.BadQuery("q.wav: is\nsilent"), 2, "error: q.wav: is silent\n"),
+        (errors.WeightsError("w: damaged"), 2, "error: w: damaged\n"),
+        (errors.OutputError("a.wav: disk full"), 1, "error: a.wav: disk full\n"),
+        (OSError(errno.ENOSPC, "No space left on device", "out.json"), 1, "error: out.json: No space left on device\n"),
+        (MemoryError(), 1, "error: out of memory\n"),
+        (KeyboardInterrupt(), 130, ""),
+        (BrokenPipeError(errno.EPIPE, "Broken pipe"), 1, ""),
+    ],
+)
+def test_failures_are_one_line_and_a_code(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], raised: BaseException, code: int, says: str
+) -> None:
+    def fail() -> None:
+        raise raised
+
+    monkeypatch.setattr(sys, "stdout", sys.stdout)  # a broken pipe makes Typer wrap both
+    monkeypatch.setattr(sys, "stderr", sys.stderr)
+    assert run(monkeypatch, ["fail"], fail=fail) == code
+    printed = capsys.readouterr()
+    assert printed.err == says and printed.out == ""
+
+
+def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        run(monkeypatch, ["fail"], fail=fail)
+
+
+@pytest.mark.parametrize("arguments", [["nonsense"], ["--nonsense"], ["fine", "--nonsense"]])
+def test_wrong_usage_is_exit_2(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str]
+) -> None:
+    assert run(monkeypatch, arguments, fine=lambda: None) == 2
+    assert "nonsense" in capsys.readouterr().err
+
+
+def test_no_arguments_show_the_help(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    run(monkeypatch, [], fine=lambda: None)
+    printed = capsys.readouterr()
+    assert "fine" in printed.out + printed.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["show", "--", "-a.wav", "--b.wav"], ["-a.wav", "--b.wav"]),
+        (["show", "./-a.wav"], ["-a.wav"]),
+        (["show", "ein Stück.wav", "夜.wav"], ["ein Stück.wav", "夜.wav"]),
+    ],
+)
+def test_file_names_that_look_like_options(
+    monkeypatch: pytest.MonkeyPatch, arguments: list[str], expected: list[str]
+) -> None:
+    seen: list[str] = []
+
+    def show(songs: Annotated[list[Path], typer.Argument()]) -> None:
+        seen.extend(str(song) for song in songs)
+
+    assert run(monkeypatch, arguments, show=show) == 0
+    assert seen == expected
+
+
+@pytest.mark.skipif(os.name != "posix", reason="POSIX signals")
+@pytest.mark.parametrize(("number", "code"), [("SIGINT", 130), ("SIGTERM", 143)])
+def test_signals_leave_no_half_file(tmp_path: Path, number: str, code: int) -> None:
+    process = python(
+        """
+        import signal, time
+        from fewshot_sep import audio
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        def work():
+            with audio.AudioWriter("a.wav", 8000, 1) as writer:
+                for _ in range(6000):
+                    writer.write([[0.5] * 100])
+                    time.sleep(0.01)
+        class Plug:
+            def load(self):
+                return work
+        cli.installed_commands = lambda: {"work": Plug()}
+        cli.main(["work"])
+        """,
+        cwd=tmp_path,
+    )
+    for _ in range(3000):
+        if list(tmp_path.glob(".*.part")) or process.poll() is not None:
+            break
+        time.sleep(0.02)
+    process.send_signal(getattr(signal, number))
+    _, trouble = process.communicate(timeout=120)
+    assert process.returncode == code, trouble
+    assert "Traceback" not in trouble
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes as on POSIX")
+def test_a_reader_that_leaves_early_is_no_error() -> None:
+    process = python(
+        """
+        import typer
+        class Plug:
+            def load(self):
+                return lambda: [typer.echo("word " * 1000) for _ in range(1000)]
+        cli.installed_commands = lambda: {"talk": Plug()}
+        cli.main(["talk"])
+        """
+    )
+    assert process.stdout is not None and process.stderr is not None
+    assert process.stdout.readline()
+    process.stdout.close()
+    assert process.stderr.read() == ""
+    process.stderr.close()
+    process.wait()

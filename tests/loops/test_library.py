@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+import string
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fewshot_sep.errors import BadLibrary
+from loops import library
+from loops.library import COLUMNS, CSV_NAME, Row
+
+ROW = Row("piano/a.flac", "piano", "piano", "some font", "MIT, parts CC0", 97.3, 16.0, "song-1", "train")
+
+
+def shelve(folder: Path, *rows: Row) -> None:
+    for row in rows:
+        (folder / row.path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / row.path).touch()
+    library.write(folder, rows)
+
+
+def test_what_is_written_is_read(tmp_path: Path) -> None:
+    rows = (ROW, replace(ROW, path="tuba/b c.flac", instrument="tuba", split="unseen", song='né "7", x', bpm=0.0))
+    shelve(tmp_path, *rows)
+    assert library.read(tmp_path).rows == rows
+
+
+def test_splits_share_out_the_rows(tmp_path: Path) -> None:
+    rows = [replace(ROW, path=f"{split}/{n}.flac", split=split) for split in library.SPLITS for n in range(3)]
+    shelve(tmp_path, *rows)
+    made = library.read(tmp_path)
+    parts = [made.split(name) for name in library.SPLITS]
+    assert [len(part) for part in parts] == [3, 3, 3]
+    assert {row for part in parts for row in part} == set(rows)
+    assert all(made.file(row).is_file() for row in made)
+
+
+@pytest.mark.parametrize("name", ["bassoon", "Tuba", " banjo ", "Bandoneon", "Tango Accordion", "marimba", "sitar"])
+def test_held_out_instruments_are_never_trained_on(name: str) -> None:
+    assert library.split_of(name, "train") == "unseen"
+
+
+@pytest.mark.parametrize("name", ["bass", "clarinet", "bass clarinet", "accordion-like", "xylophone"])
+def test_other_instruments_keep_their_split(name: str) -> None:
+    assert [library.split_of(name, split) for split in ("train", "valid")] == ["train", "valid"]
+
+
+def test_no_table(tmp_path: Path) -> None:
+    with pytest.raises(BadLibrary, match="make-library"):
+        library.read(tmp_path)
+
+
+@pytest.mark.parametrize("column", COLUMNS)
+def test_missing_column_is_named(tmp_path: Path, column: str) -> None:
+    shelve(tmp_path, ROW)
+    table = tmp_path / CSV_NAME
+    table.write_text(table.read_text().replace(column, f"{column}_", 1))
+    with pytest.raises(BadLibrary, match=rf"\b{column} missing"):
+        library.read(tmp_path)
+
+
+def test_missing_file_is_named(tmp_path: Path) -> None:
+    shelve(tmp_path, ROW)
+    (tmp_path / ROW.path).unlink()
+    with pytest.raises(BadLibrary, match=r"1 of 1 .*piano/a\.flac"):
+        library.read(tmp_path)
+
+
+def test_no_rows(tmp_path: Path) -> None:
+    library.write(tmp_path, [])
+    with pytest.raises(BadLibrary, match="no rows"):
+        library.read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"split": "test"},
+        {"path": "../outside.flac"},
+        {"path": "/etc/hosts"},
+        {"path": ""},
+        {"instrument": "tuba", "split": "train"},
+        {"bpm": "fast"},
+    ],
+)
+def test_bad_value_is_refused_with_its_line(tmp_path: Path, wrong: dict[str, str]) -> None:
+    shelve(tmp_path, ROW)
+    library.write(tmp_path, [ROW, replace(ROW, **wrong)])  # type: ignore[arg-type]
+    with pytest.raises(BadLibrary, match="line 3"):
+        library.read(tmp_path)
+
+
+@given(st.text(string.printable, max_size=300))
+def test_any_text_as_table_is_read_or_refused(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
+    folder = tmp_path_factory.mktemp("garbage")
+    (folder / CSV_NAME).write_text(text)
+    with pytest.raises(BadLibrary):
+        library.read(folder)
+
+
+def test_failed_write_leaves_the_old_table(tmp_path: Path) -> None:
+    shelve(tmp_path, ROW)
+    before = (tmp_path / CSV_NAME).read_bytes()
+
+    def rows():  # type: ignore[no-untyped-def]
+        yield ROW
+        yield "no row"
+
+    with pytest.raises(TypeError):
+        library.write(tmp_path, rows())
+    assert (tmp_path / CSV_NAME).read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == [CSV_NAME]
