@@ -13,7 +13,7 @@ BIN := .venv/bin
 	touch $@
 
 demo: .venv
-	$(BIN)/python -m experiments.demo
+	$(BIN)/python -m experiments.demo.run
 
 test: .venv
 	$(BIN)/python -m pytest

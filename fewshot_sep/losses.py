@@ -30,19 +30,14 @@ def ratio_mask_cross_entropy(logits: Tensor, target: Tensor, rest: Tensor) -> Te
     return (F.binary_cross_entropy_with_logits(logits, ideal, reduction="none") * weight).flatten(1).sum(1).mean()
 
 
-def signal_to_noise(estimate: Tensor, target: Tensor, mixture: Tensor, floor_db: float = -30.0) -> Tensor:
-    """Negative signal-to-noise ratio in dB, softened so that neither perfect nor silent examples dominate.
+def soft_noise_ratio(error: Tensor, target: Tensor, mixture: Tensor, floor_db: float = -30.0) -> Tensor:
+    """Noise-to-signal ratio in dB, softened so that neither perfect nor silent examples dominate.
 
     `10 log10((|s - e|^2 + t |x|^2) / (|s|^2 + t |x|^2))` with `t = 10 ** (floor_db / 10)`: for a silent target it is the
     level of the output re the mixture. After Wisdom et al. 2020, "Unsupervised sound separation using mixture
     invariant training", eq. 2, and their later treatment of absent sources.
 
-    Shape: complex or real, `(batch, ...)`, all three alike.
+    Shape: energies of error, target and mixture, `(batch,)` each.
     """
-
-    def energy(x: Tensor) -> Tensor:
-        flat = (torch.view_as_real(x) if x.is_complex() else x).flatten(1)
-        return torch.einsum("bn,bn->b", flat, flat)
-
-    soft = 10 ** (floor_db / 10) * energy(mixture) + EPS
-    return (10 * torch.log10((energy(target - estimate) + soft) / (energy(target) + soft))).mean()
+    soft = 10 ** (floor_db / 10) * mixture + EPS
+    return (10 * torch.log10((error + soft) / (target + soft))).mean()

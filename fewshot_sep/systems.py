@@ -35,8 +35,8 @@ class System(nn.Module):
         """The target's waveform, of the mixture's shape."""
         raise NotImplementedError
 
-    def loss(self, mixture: Tensor, queries: Tensor, target: Tensor) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
-        """The training loss, the estimated target's waveform or spectrum, and parts of the loss to log."""
+    def loss(self, mixture: Tensor, queries: Tensor, target: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """The training loss, and quantities to log."""
         raise NotImplementedError
 
 
@@ -53,48 +53,53 @@ class MaskSystem(System):
         self.query_encoder = QueryEncoder(preset.bands, preset.features)
         self.register_buffer("bands", spectral.band_weights(preset.n_fft, preset.bands), persistent=False)
 
-    def band_magnitude(self, spectrum: Tensor) -> Tensor:
-        """Root of the energy in each band: `(..., freq, time)` complex -> `(..., bands, time)`."""
-        return torch.matmul(self.bands, spectrum.real.square() + spectrum.imag.square()).float().sqrt()
+    def band_energy(self, spectrum: Tensor) -> Tensor:
+        """Energy in each band: `(..., freq, time)` complex -> `(..., bands, time)`."""
+        return torch.matmul(self.bands, spectrum.real.square() + spectrum.imag.square()).float()
 
-    def image(self, magnitude: Tensor) -> Tensor:
+    def image(self, energy: Tensor) -> Tensor:
         """Log magnitude re the example's mean, about -2 to 2: `(batch, channels, bands, time)`."""
+        magnitude = energy.sqrt()
         reference = magnitude.mean(dim=(1, 2, 3), keepdim=True)
         return (torch.log(magnitude / (reference + EPS) + 1e-3) + 2) / 2.5
 
     def condition(self, queries: Tensor) -> Conditioning:
         batch, clips, samples = queries.shape
-        image = self.image(self.band_magnitude(self.stft(queries.reshape(batch * clips, 1, samples))))
+        image = self.image(self.band_energy(self.stft(queries.reshape(batch * clips, 1, samples))))
         embedding = self.query_encoder(image).view(batch, clips, -1).mean(1)
         profile = torch.cat([image.mean(3), image.amax(3)], dim=1)
         return Conditioning(embedding, profile.view(batch, clips, 2, -1).mean(1))
 
-    def logits(self, spectrum: Tensor, conditioning: Conditioning) -> Tensor:
-        return self.network(self.image(self.band_magnitude(spectrum)), conditioning).float()
-
     def masked(self, spectrum: Tensor, logits: Tensor) -> Tensor:
-        mask = torch.matmul(self.bands.T, torch.sigmoid(logits)).float()
-        return spectral.apply_mask(spectrum, mask)
+        """The spectrum times the mask, which is spread from bands to bins."""
+        return spectral.apply_mask(spectrum, torch.matmul(self.bands.T, torch.sigmoid(logits.float())))
 
     def forward(self, mixture: Tensor, conditioning: Conditioning) -> Tensor:
         spectrum = self.stft(mixture)
-        logits = self.logits(spectrum, conditioning)
+        logits = self.network(self.image(self.band_energy(spectrum)), conditioning)
         return self.stft.inverse(self.masked(spectrum, logits), mixture.shape[-1])
 
-    def loss(self, mixture: Tensor, queries: Tensor, target: Tensor) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+    def loss(self, mixture: Tensor, queries: Tensor, target: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Cross-entropy of the mask plus the noise ratio of what it lets through, both on bands.
+
+        With a mask `m` that is constant in a band, its error is `|mX - S|^2 = m^2 P - m (P + T - R) + T`, where P, T and R
+        are the energies of mixture, target and rest; no gradient has to pass the full spectrum.
+        """
         spectrum, wanted = self.stft(mixture), self.stft(target)
-        logits = self.logits(spectrum, self.condition(queries))
-        estimate = self.masked(spectrum, logits)
-        wanted_bands, rest_bands = self.band_magnitude(wanted), self.band_magnitude(spectrum - wanted)
-        cross_entropy = losses.ratio_mask_cross_entropy(logits, wanted_bands, rest_bands)
-        noise = losses.signal_to_noise(estimate, wanted, spectrum)
+        whole, part, rest = (self.band_energy(x) for x in (spectrum, wanted, spectrum - wanted))
+        logits = self.network(self.image(whole), self.condition(queries)).float()
+        mask = torch.sigmoid(logits)
+        error = (mask.square() * whole - mask * (whole + part - rest) + part).clamp(min=0)
+        cross_entropy = losses.ratio_mask_cross_entropy(logits, part.sqrt(), rest.sqrt())
+        noise = losses.soft_noise_ratio(*(energy.flatten(1).sum(1) for energy in (error, part, whole)))
         parts = {"cross_entropy": cross_entropy, "snr_db": -noise}
         if not self.training:
+            estimate = self.masked(spectrum, logits)
             present = target.flatten(1).square().mean(1) > 1e-4 * mixture.flatten(1).square().mean(1)
             gain = metrics.batch_si_sdr(wanted, estimate) - metrics.batch_si_sdr(wanted, spectrum)
             if present.any():
                 parts["si_sdri_db"] = gain[present].median()
-        return cross_entropy + 0.05 * noise, estimate, parts
+        return cross_entropy + 0.05 * noise, parts
 
 
 class ImageSystem(System):
@@ -128,14 +133,11 @@ class ImageSystem(System):
         magnitude = spectral.log_expand(self.network(image, *conditioning).float() * peak)
         return self.stft.inverse(torch.polar(magnitude, spectrum.angle()), mixture.shape[-1])
 
-    def loss(self, mixture: Tensor, queries: Tensor, target: Tensor) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
-        image, spectrum, peak = self.image(mixture)
+    def loss(self, mixture: Tensor, queries: Tensor, target: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        image, _, peak = self.image(mixture)
         wanted = spectral.log_compress(self.spectrum(target).abs()) / peak
         predicted = self.network(image, *self.condition(queries)).float()
-        error = losses.mean_squared_error(predicted, wanted)
-        with torch.no_grad():
-            estimate = torch.polar(spectral.log_expand(predicted * peak), spectrum.angle())
-        return error, estimate, {}
+        return losses.mean_squared_error(predicted, wanted), {}
 
 
 def build(preset: Preset | str) -> System:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -98,18 +99,18 @@ class Training(L.LightningModule):
         matrices = [p for p in self.parameters() if p.dim() > 1]
         others = [p for p in self.parameters() if p.dim() <= 1]
         groups = [{"params": matrices}, {"params": others, "weight_decay": 0.0}]
-        optimizer = torch.optim.AdamW(groups, lr=self.options.learning_rate, weight_decay=self.options.weight_decay)
+        optimizer = torch.optim.AdamW(groups, self.options.learning_rate, weight_decay=self.options.weight_decay, fused=True)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate_factor(step, self.options))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
-        loss, _, parts = self.system.loss(batch.mixture, batch.queries, batch.target)
+        loss, parts = self.system.loss(batch.mixture, batch.queries, batch.target)
         self.log("train/loss", loss.detach(), prog_bar=True)
         self.log_dict({f"train/{name}": value.detach() for name, value in parts.items()})
         return loss
 
     def validation_step(self, batch: Batch, index: int) -> None:
-        loss, _, parts = self.system.loss(batch.mixture, batch.queries, batch.target)
+        loss, parts = self.system.loss(batch.mixture, batch.queries, batch.target)
         values = {"valid/loss": loss, **{f"valid/{name}": value for name, value in parts.items()}}
         self.log_dict(values, prog_bar=True, batch_size=len(batch.mixture))
 
@@ -172,6 +173,7 @@ def train(
         num_sanity_val_steps=0,
         log_every_n_steps=50,
         enable_model_summary=False,
+        enable_progress_bar=sys.stderr.isatty(),
     )
     last = run / "checkpoints" / "last.ckpt"
     trainer.fit(module, ckpt_path=last if last.exists() else None, weights_only=False)

@@ -114,11 +114,7 @@ def load_separator(weights: Path | None, device: str) -> Any:
     """The separator with the bundled weights, or with those of a file. Raises WeightsError."""
     from fewshot_sep.separator import Separator
 
-    if weights is None:
-        return Separator.from_pretrained(device=device)
-    from fewshot_sep.weights import load
-
-    return Separator(load(weights), device=device)
+    return Separator.from_pretrained(weights, device=device)
 
 
 def parse_span(text: str) -> Span:
