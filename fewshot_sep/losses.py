@@ -21,7 +21,8 @@ def ratio_mask_cross_entropy(logits: Tensor, target: Tensor, rest: Tensor) -> Te
     between spectrograms it punishes a missing target as hard as a leak: the all-zero mask is no cheap answer.
 
     Shape:
-        logits, target, rest: `(batch, ..., freq, time)`; target and rest are magnitudes of what should pass and what not.
+        logits, target, rest: `(batch, ..., freq, time)`; target and rest are the magnitudes of what should pass
+            and of what should not.
     """
     total = target + rest
     weight = total.sqrt()
@@ -33,8 +34,8 @@ def ratio_mask_cross_entropy(logits: Tensor, target: Tensor, rest: Tensor) -> Te
 def soft_noise_ratio(error: Tensor, target: Tensor, mixture: Tensor, floor_db: float = -30.0) -> Tensor:
     """Noise-to-signal ratio in dB, softened so that neither perfect nor silent examples dominate.
 
-    `10 log10((|s - e|^2 + t |x|^2) / (|s|^2 + t |x|^2))` with `t = 10 ** (floor_db / 10)`: for a silent target it is the
-    level of the output re the mixture. After Wisdom et al. 2020, "Unsupervised sound separation using mixture
+    `10 log10((|s - e|^2 + t |x|^2) / (|s|^2 + t |x|^2))` with `t = 10 ** (floor_db / 10)`: for a silent target it is
+    the level of the output re the mixture. After Wisdom et al. 2020, "Unsupervised sound separation using mixture
     invariant training", eq. 2, and their later treatment of absent sources.
 
     Shape: energies of error, target and mixture, `(batch,)` each.

@@ -48,7 +48,13 @@ def spectrogram(
     level_db = 20 * np.log10(np.maximum(magnitude / reference, 1e-5))
     frequency = np.fft.rfftfreq(n_fft, 1 / sample_rate)
     image = axes.pcolormesh(
-        np.arange(magnitude.shape[1]) * hop / sample_rate, frequency[1:], level_db[1:], vmin=-80, vmax=0, cmap="magma", rasterized=True
+        np.arange(magnitude.shape[1]) * hop / sample_rate,
+        frequency[1:],
+        level_db[1:],
+        vmin=-80,
+        vmax=0,
+        cmap="magma",
+        rasterized=True,
     )
     axes.set(yscale="log", ylim=(40, sample_rate / 2), title=title, xlabel="time (s)", ylabel="frequency (Hz)")
     axes.figure.colorbar(image, ax=axes, label="level (dB)", pad=0.01)
@@ -58,7 +64,9 @@ def spectrogram(
 def loss_curve(logs: Sequence[Path], picture: Path) -> None:
     """Draw every quantity of training logs (CSV) against the step: one panel each, training and validation together."""
     records = [record for log in logs for record in csv.DictReader(log.read_text().splitlines())]
-    names = sorted({name.split("/", 1)[1] for record in records for name in record if name.startswith(("train/", "valid/"))})
+    names = sorted(
+        {name.split("/", 1)[1] for record in records for name in record if name.startswith(("train/", "valid/"))}
+    )
     if not names:
         return
     figure, axes = new_figure(len(names), 1, 9, 2.6 * len(names))

@@ -12,7 +12,8 @@ class Preset:
     """All that defines a system besides its weights.
 
     Attributes:
-        kind: `mask` (bounded mask, queries encoded to steer the U-Net) or `image` (the thesis: spectrogram to spectrogram).
+        kind: `mask` (bounded mask, queries encoded to steer the U-Net) or `image` (the thesis: one
+            spectrogram to another).
         sample_rate: in Hz; other rates are resampled on the way in and out.
         channels: 1 or 2; mono sound is doubled for a stereo system and folded back.
         n_fft, hop: of the STFT, in samples.

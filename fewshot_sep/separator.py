@@ -1,7 +1,7 @@
-"""`Separator`: mixture and queries in, the queried instrument and the rest out, for any length, rate and one or two channels.
+"""`Separator`: mixture and queries in, the queried instrument and the rest out; any length, any rate, one or two channels.
 
-Compose as you need: `condition` (queries to what the network keeps of them), `estimate` (arrays), `stream` (anything that
-can be read in blocks, in bounded memory), `separate` (the whole job on arrays).
+Compose as you need: `condition` (queries to what the network keeps of them), `estimate` (arrays), `stream` (anything
+that can be read in blocks, in bounded memory), `separate` (the whole job on arrays).
 """
 
 from __future__ import annotations
@@ -142,7 +142,7 @@ class Separator:
         return Separation(target, mixture - target, sample_rate)
 
     def stream(self, source: audio.Source, conditioning: Any, progress: Progress | None = None) -> Iterator[Array]:
-        """Blocks `(channels, n)` of the target, in order, covering the source exactly; memory does not grow with length.
+        """Blocks `(channels, n)` of the target, in order, covering the source exactly, in bounded memory.
 
         Segments overlap by a third; at each joint one fades into the next within what both know well.
         """
@@ -219,7 +219,9 @@ def top_gain(mixture: Array, target: Array, sample_rate: int, frames: int) -> Ar
     window = torch.hann_window(n_fft)
 
     def energy(samples: Array) -> torch.Tensor:
-        spectrum = torch.stft(torch.from_numpy(samples), n_fft, hop, window=window, pad_mode="constant", return_complex=True)
+        spectrum = torch.stft(
+            torch.from_numpy(samples), n_fft, hop, window=window, pad_mode="constant", return_complex=True
+        )
         return spectrum[:, int(EXTENSION_OCTAVE * n_fft / 2) :].abs().square().sum(1)
 
     whole, part = energy(mixture), energy(target)
@@ -235,7 +237,9 @@ def _check_sound(samples: Array, sample_rate: int, name: str) -> None:
     seconds = loud.sum() * window / sample_rate
     if seconds < LEAST_SOUND_S - 1e-9:
         found = "it is silent" if not loud.any() else f"only {seconds:.2f} s of it are above -60 dBFS"
-        raise BadQuery(f"{name}: {found}; give a clip with at least {LEAST_SOUND_S} s of the instrument, better 2 to 10 s")
+        raise BadQuery(
+            f"{name}: {found}; give a clip with at least {LEAST_SOUND_S} s of the instrument, better 2 to 10 s"
+        )
 
 
 def _device(name: str) -> torch.device:
@@ -244,4 +248,6 @@ def _device(name: str) -> torch.device:
     try:
         return torch.empty(0, device=name).device
     except (RuntimeError, AssertionError) as error:
-        raise FewshotSepError(f"device '{name}' cannot be used here ({str(error).splitlines()[0]}); try --device cpu") from error
+        raise FewshotSepError(
+            f"device '{name}' cannot be used here ({str(error).splitlines()[0]}); try --device cpu"
+        ) from error

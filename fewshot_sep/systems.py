@@ -22,6 +22,8 @@ class System(nn.Module):
         mixture, target: `(batch, channels, samples)`; queries: `(batch, clips, samples)`, mono.
     """
 
+    network: nn.Module
+
     def __init__(self, preset: Preset) -> None:
         super().__init__()
         self.preset = preset
@@ -46,6 +48,8 @@ class MaskSystem(System):
     The mask is spread from bands to bins and laid on the mixture's complex spectrum, whose phase it keeps. Levels are
     relative to the sound itself, so the result does not depend on the gain of mixture or query.
     """
+
+    bands: Tensor
 
     def __init__(self, preset: Preset) -> None:
         super().__init__(preset)
@@ -82,8 +86,8 @@ class MaskSystem(System):
     def loss(self, mixture: Tensor, queries: Tensor, target: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Cross-entropy of the mask plus the noise ratio of what it lets through, both on bands.
 
-        With a mask `m` that is constant in a band, its error is `|mX - S|^2 = m^2 P - m (P + T - R) + T`, where P, T and R
-        are the energies of mixture, target and rest; no gradient has to pass the full spectrum.
+        With a mask `m` that is constant in a band, its error is `|mX - S|^2 = m^2 P - m (P + T - R) + T`, where P, T
+        and R are the energies of mixture, target and rest; no gradient has to pass the full spectrum.
         """
         spectrum, wanted = self.stft(mixture), self.stft(target)
         whole, part, rest = (self.band_energy(x) for x in (spectrum, wanted, spectrum - wanted))
@@ -91,7 +95,7 @@ class MaskSystem(System):
         mask = torch.sigmoid(logits)
         error = (mask.square() * whole - mask * (whole + part - rest) + part).clamp(min=0)
         cross_entropy = losses.ratio_mask_cross_entropy(logits, part.sqrt(), rest.sqrt())
-        noise = losses.soft_noise_ratio(*(energy.flatten(1).sum(1) for energy in (error, part, whole)))
+        noise = losses.soft_noise_ratio(error.flatten(1).sum(1), part.flatten(1).sum(1), whole.flatten(1).sum(1))
         parts = {"cross_entropy": cross_entropy, "snr_db": -noise}
         if not self.training:
             estimate = self.masked(spectrum, logits)

@@ -22,9 +22,12 @@ from fewshot_sep.systems import System
 class Batch(Protocol):
     """What a step eats; `loops.mixing.Tasks` is one."""
 
-    mixture: Tensor
-    queries: Tensor
-    target: Tensor
+    @property
+    def mixture(self) -> Tensor: ...
+    @property
+    def queries(self) -> Tensor: ...
+    @property
+    def target(self) -> Tensor: ...
 
 
 class TrainingOptions(NamedTuple):
@@ -98,8 +101,8 @@ class Training(L.LightningModule):
     def configure_optimizers(self) -> Any:
         matrices = [p for p in self.parameters() if p.dim() > 1]
         others = [p for p in self.parameters() if p.dim() <= 1]
-        groups = [{"params": matrices}, {"params": others, "weight_decay": 0.0}]
-        optimizer = torch.optim.AdamW(groups, self.options.learning_rate, weight_decay=self.options.weight_decay, fused=True)
+        groups: list[dict[str, Any]] = [{"params": matrices}, {"params": others, "weight_decay": 0.0}]
+        optimizer = torch.optim.AdamW(groups, self.options.learning_rate, weight_decay=self.options.weight_decay)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate_factor(step, self.options))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
@@ -151,15 +154,17 @@ def train(
 ) -> System:
     """Train `system` in folder `run`; where the folder holds a checkpoint, go on from it.
 
-    Writes `checkpoints/last.ckpt`, `log/version_*` (`metrics.csv` and TensorBoard events) and `curve.png`. Afterwards, and in validation, the
-    weights are the exponential moving average.
+    Writes `checkpoints/last.ckpt`, `log/version_*` (`metrics.csv` and TensorBoard events) and `curve.png`. Afterwards,
+    and in validation, the weights are the exponential moving average.
     """
     L.seed_everything(options.seed, verbose=False)
     module = Training(system, batches, validation, options)
     if options.compile:
-        system.network.compile()  # type: ignore[operator, union-attr]
+        system.network.compile()
     logger = CSVLogger(run, name="log")  # a version for each session; Lightning would overwrite one shared file
-    checkpoint = ModelCheckpoint(run / "checkpoints", every_n_train_steps=options.check_every, save_last=True, save_top_k=0)
+    checkpoint = ModelCheckpoint(
+        run / "checkpoints", every_n_train_steps=options.check_every, save_last=True, save_top_k=0
+    )
     trainer = L.Trainer(
         max_steps=options.steps,
         accelerator={"auto": "auto", "cuda": "gpu"}.get(options.device, options.device),

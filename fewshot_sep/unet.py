@@ -5,6 +5,7 @@ Pure tensors in, pure tensors out; `fewshot_sep.systems` brings waveforms to the
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -126,11 +127,14 @@ class QueryUNet(nn.Module):
         rows = [bands // 2 ** (level + 1) for level in range(self.levels)]
         self.encoder = nn.ModuleList(SteeredBlock(w, r, features) for w, r in zip(widths, rows, strict=True))
         self.decoder = nn.ModuleList(SteeredBlock(w, r, features) for w, r in zip(widths, rows, strict=True))
-        self.down = nn.ModuleList(nn.Conv2d(a, b, 2, stride=2) for a, b in zip(widths, widths[1:], strict=False))
-        self.up = nn.ModuleList(nn.ConvTranspose2d(b, a, 2, stride=2) for a, b in zip(widths, widths[1:], strict=False))
+        self.down = nn.ModuleList(nn.Conv2d(a, b, 2, stride=2) for a, b in pairwise(widths))
+        self.up = nn.ModuleList(nn.ConvTranspose2d(b, a, 2, stride=2) for a, b in pairwise(widths))
         self.unpatch = nn.ConvTranspose2d(widths[0], fine, 2, stride=2)
         self.sharpen = nn.Sequential(
-            nn.Conv2d(2 * fine, fine, 3, padding=1, bias=False), nn.BatchNorm2d(fine), nn.ReLU(), nn.Conv2d(fine, channels, 1)
+            nn.Conv2d(2 * fine, fine, 3, padding=1, bias=False),
+            nn.BatchNorm2d(fine),
+            nn.ReLU(),
+            nn.Conv2d(fine, channels, 1),
         )
 
     def forward(self, mixture: Tensor, conditioning: Conditioning) -> Tensor:
@@ -175,7 +179,7 @@ class ConcatUNet(nn.Module):
         super().__init__()
         widths = [width * 2**level for level in range(5)]
         self.encoder = nn.ModuleList(_double_convolution(a, b) for a, b in zip([2, *widths], widths, strict=False))
-        self.up = nn.ModuleList(nn.ConvTranspose2d(b, a, 2, stride=2) for a, b in zip(widths, widths[1:], strict=False))
+        self.up = nn.ModuleList(nn.ConvTranspose2d(b, a, 2, stride=2) for a, b in pairwise(widths))
         self.decoder = nn.ModuleList(_double_convolution(2 * a, a) for a in widths[:-1])
         self.output = nn.Conv2d(width, 1, 1)
 

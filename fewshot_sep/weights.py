@@ -1,4 +1,4 @@
-"""Weights on disk: safetensors in half precision beside a model card (JSON) that holds their SHA-256; never a pickle."""
+"""Weights on disk: safetensors in half precision beside a model card (JSON) with their SHA-256; never a pickle."""
 
 from __future__ import annotations
 
@@ -25,7 +25,9 @@ def bundled(preset: str = presets.DEFAULT) -> Path:
     """
     path = FOLDER / f"{preset}.safetensors"
     if not path.is_file():
-        raise WeightsError(f"{path}: not there; reinstall the package, or train a model: fewshot-sep train LIBRARY -o RUN")
+        raise WeightsError(
+            f"{path}: not there; reinstall the package, or train a model: fewshot-sep train LIBRARY -o RUN"
+        )
     return path
 
 
@@ -38,7 +40,9 @@ def card(path: Path) -> dict[str, Any]:
     try:
         return dict(json.loads(path.with_suffix(".json").read_text(encoding="utf-8")))
     except (OSError, ValueError) as error:
-        raise WeightsError(f"{path.with_suffix('.json')}: no readable model card ({error}); it must lie beside the weights") from error
+        raise WeightsError(
+            f"{path.with_suffix('.json')}: no readable model card ({error}); it must lie beside the weights"
+        ) from error
 
 
 def sha256(path: Path) -> str:
@@ -46,7 +50,9 @@ def sha256(path: Path) -> str:
     try:
         return hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:
-        raise WeightsError(f"{path}: {error.strerror or error}; give the .safetensors file of a trained model") from error
+        raise WeightsError(
+            f"{path}: {error.strerror or error}; give the .safetensors file of a trained model"
+        ) from error
 
 
 def verify(path: Path) -> str:
@@ -80,7 +86,13 @@ def save(system: System, path: Path, facts: dict[str, Any]) -> None:
         save_file(tensors, part)
         digest = sha256(part)
         parameters = sum(p.numel() for p in system.parameters())
-        content = {"preset": system.preset.name, "parameters": parameters, "sha256": digest, "torch": torch.__version__, **facts}
+        content = {
+            "preset": system.preset.name,
+            "parameters": parameters,
+            "sha256": digest,
+            "torch": torch.__version__,
+            **facts,
+        }
         part.replace(path)
         path.with_suffix(".json").write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     finally:
@@ -101,15 +113,23 @@ def load(path: Path) -> System:
 
     preset = card(path).get("preset", "")
     if preset not in presets.PRESETS:
-        raise WeightsError(f"{path}: made for preset '{preset}', which this version does not know; it has {', '.join(presets.PRESETS)}")
+        raise WeightsError(
+            f"{path}: made for preset '{preset}', which this version does not know; it has {', '.join(presets.PRESETS)}"
+        )
     system = build(preset)
     try:
         tensors = load_file(path)
     except SafetensorError as error:
         raise WeightsError(f"{path}: not a safetensors file ({error})") from error
     wanted = {name: value for name, value in system.state_dict().items() if not name.startswith("stft.")}
-    wrong = sorted(n for n in wanted.keys() | tensors.keys() if n not in wanted or n not in tensors or wanted[n].shape != tensors[n].shape)
+    wrong = sorted(
+        n
+        for n in wanted.keys() | tensors.keys()
+        if n not in wanted or n not in tensors or wanted[n].shape != tensors[n].shape
+    )
     if wrong:
-        raise WeightsError(f"{path}: does not fit preset '{preset}': {wrong[0]} and {len(wrong) - 1} more differ; train it again")
+        raise WeightsError(
+            f"{path}: does not fit preset '{preset}': {wrong[0]} and {len(wrong) - 1} more differ; train it again"
+        )
     system.load_state_dict({**system.state_dict(), **{name: tensors[name].to(wanted[name].dtype) for name in wanted}})
     return system.eval()

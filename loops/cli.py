@@ -51,13 +51,17 @@ def make_library(
 
 def train(
     library: Annotated[Path, typer.Argument(help="A loop library: a folder with library.csv.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the run; a run found there is gone on with.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder of the run; a run found there is gone on with.")
+    ],
     preset: Annotated[str, typer.Option(help="Signal and model, by name.")] = DEFAULT,
     steps: Annotated[int, typer.Option(min=1, help="Training steps in all.")] = 20_000,
     batch: Annotated[int, typer.Option(min=1, help="Tasks per step.")] = 16,
     learning_rate: Annotated[float, typer.Option(help="Peak learning rate.")] = 1e-3,
     check_every: Annotated[int, typer.Option(min=1, help="Steps between validations and checkpoints.")] = 500,
-    emphasise: Annotated[_Strings | None, typer.Option(help="Draw an instrument more often: NAME=FACTOR (may be repeated).")] = None,
+    emphasise: Annotated[
+        _Strings | None, typer.Option(help="Draw an instrument more often: NAME=FACTOR (may be repeated).")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Seed of weights and tasks.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     compile_network: Annotated[bool, typer.Option("--compile", help="Use torch.compile; pays on a GPU.")] = False,

@@ -51,7 +51,7 @@ class MixingOptions:
         shift_semitones: range of the pitch shift (by resampling), drawn independently for mixture and query.
         equalise, room, band_limit: shares of sources that get them (`band_limit`: of tasks, query drawn by itself).
         clips: queries per task.
-        emphasis: instruments (or families) to draw more often than by the root of their number of rows: name and factor.
+        emphasis: instruments or families to draw more often than by the root of their rows: name and factor.
     """
 
     sources: tuple[int, int] = (2, 5)
@@ -78,7 +78,7 @@ _KIT_PARTS = {"kick", "snare", "hi-hat", "hats", "ride cymbal", "toms", "crash"}
 def equalisers(count: int, samples: int, sample_rate: int, seed: int, depth_db: float = 3.0) -> Tensor:
     """Smooth random gain curves over frequency, to multiply a spectrum of `samples` samples with.
 
-    Gains are drawn (standard deviation `depth_db`) every octave from 40 Hz and joined linearly in dB over log frequency.
+    Gains are drawn (standard deviation `depth_db`) every octave from 40 Hz, linear in dB over log frequency between.
 
     Returns:
         `(count, samples // 2 + 1)` float32.
@@ -155,7 +155,9 @@ class Bank:
         self.instruments = sorted(self.by_instrument)
         self.songs = [song for song, rows in sorted(self.by_song.items()) if len(rows) > 1]
         if len(self.instruments) < 2:
-            raise BadLibrary(f"{library.folder}: split '{split}' needs two instruments with two loops each to draw tasks")
+            raise BadLibrary(
+                f"{library.folder}: split '{split}' needs two instruments with two loops each to draw tasks"
+            )
 
     def piece(self, row: int, start: int, ratio: float, samples: int) -> Tensor:
         """A stretch of a row, `ratio` times as fast by linear interpolation; silence where the row has ended.
@@ -216,7 +218,7 @@ class TaskMixer:
         batch: int,
         samples: int,
         channels: int,
-        options: MixingOptions = MixingOptions(),  # noqa: B008 (frozen)
+        options: MixingOptions = MixingOptions(),
         seed: int = 0,
         first: int = 0,
     ) -> None:
@@ -224,7 +226,9 @@ class TaskMixer:
         self.options, self.seed, self.first = options, seed, first
         self._weigh()
         self.fft_size = next_fast_len(samples, real=True)
-        self.equalisers = equalisers(64 if options.equalise else 0, self.fft_size, bank.sample_rate, seed).to(bank.device)
+        self.equalisers = equalisers(64 if options.equalise else 0, self.fft_size, bank.sample_rate, seed).to(
+            bank.device
+        )
         self.rooms = rooms(48 if options.room else 0, self.fft_size, bank.sample_rate, seed).to(bank.device)
 
     def _weigh(self) -> None:
@@ -272,7 +276,9 @@ class TaskMixer:
         mixture, target = parts.sum(1), parts[:, 0] * present[:, None, None]
 
         clips = [row for draw in draws for row in draw.queries]
-        asked = self._read(clips, [self._start(random, row) for row in clips], [self._shift(random) for _ in clips], random)
+        asked = self._read(
+            clips, [self._start(random, row) for row in clips], [self._shift(random) for _ in clips], random
+        )
         asked = self._augment(asked, 1, random)[:, 0].view(self.batch, self.options.clips, -1)
 
         if self.options.band_limit:
@@ -286,10 +292,7 @@ class TaskMixer:
         bank, options = self.bank, self.options
         coherent = bool(bank.songs) and random.random() < options.coherent
         count = int(random.integers(options.sources[0], options.sources[1] + 1))
-        if coherent:
-            sources = self._coherent_sources(random, count)
-        else:
-            sources = self._random_sources(random, count)
+        sources = self._coherent_sources(random, count) if coherent else self._random_sources(random, count)
         if sources is None:
             coherent, sources = False, self._random_sources(random, count)
         target = bank.rows[sources[0]]
@@ -350,12 +353,18 @@ class TaskMixer:
         start = int(random.choice(self.bank.active[row])) - int(random.uniform(0, 0.3) * self.samples)
         return max(0, min(start, max(0, self.bank.lengths[row] - self.samples)))
 
-    def _read(self, rows: Sequence[int], starts: Sequence[int], ratios: Sequence[float], random: np.random.Generator) -> Tensor:
+    def _read(
+        self, rows: Sequence[int], starts: Sequence[int], ratios: Sequence[float], random: np.random.Generator
+    ) -> Tensor:
         """The rows' sound at random levels around 0.1 RMS and random polarity: `(n, samples)`."""
-        gains = 0.1 * 10 ** (random.normal(0, self.options.gain_db, len(rows)) / 20) * random.choice([-1.0, 1.0], len(rows))
+        gains = (
+            0.1 * 10 ** (random.normal(0, self.options.gain_db, len(rows)) / 20) * random.choice([-1.0, 1.0], len(rows))
+        )
         gains /= [self.bank.loudness[row] for row in rows]
         read = zip(rows, starts, ratios, gains, strict=True)
-        return torch.stack([self.bank.piece(row, start, ratio, self.samples) * float(gain) for row, start, ratio, gain in read])
+        return torch.stack(
+            [self.bank.piece(row, start, ratio, self.samples) * float(gain) for row, start, ratio, gain in read]
+        )
 
     def _augment(self, sound: Tensor, channels: int, random: np.random.Generator) -> Tensor:
         """Equaliser, room and place in the stereo image: `(n, samples)` -> `(n, channels, samples)`."""
@@ -385,7 +394,7 @@ class TaskMixer:
         return np.sqrt(2) * np.stack([np.cos(angle), np.sin(angle)], 1)
 
     def _limit_band(self, waves: Tensor, random: np.random.Generator) -> Tensor:
-        """Cut some tasks off above 3.5 to 16 kHz, as low rates and lossy codecs do; `waves` `(any, batch, c, samples)`."""
+        """Cut some tasks off above 3.5 to 16 kHz, as low rates and codecs do; waves `(any, batch, ..., samples)`."""
         chosen = np.flatnonzero(random.random(waves.shape[1]) < self.options.band_limit)
         if not len(chosen):
             return waves

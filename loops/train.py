@@ -22,7 +22,13 @@ VALIDATION_SEED = 20_260_000  # a stream of its own: no training seed draws the 
 
 
 def train(
-    folder: Path, run: Path, *, preset: str, batch: int, emphasis: tuple[tuple[str, float], ...], options: dict[str, Any]
+    folder: Path,
+    run: Path,
+    *,
+    preset: str,
+    batch: int,
+    emphasis: tuple[tuple[str, float], ...],
+    options: dict[str, Any],
 ) -> Path:
     """Train `preset` on the library in `folder`; resumes what is in `run`.
 
@@ -42,7 +48,9 @@ def train(
     def mixer(bank: Bank, seed: int, first: int) -> TaskMixer:
         return TaskMixer(bank, batch, settings.segment, settings.channels, mixing, seed, first)
 
-    held_back = Bank(library, "valid", settings.sample_rate, device) if any(r.split == "valid" for r in library) else bank
+    held_back = (
+        Bank(library, "valid", settings.sample_rate, device) if any(r.split == "valid" for r in library) else bank
+    )
     checks = mixer(held_back, VALIDATION_SEED, 0)
     validation = [checks.draw(index) for index in range(VALIDATION_BATCHES)]
 
@@ -61,7 +69,12 @@ def _add_up(path: Path, seconds: float) -> float:
 
 
 def _facts(
-    library: libraries.Library, preset: str, batch: int, mixing: MixingOptions, training: TrainingOptions, seconds: float
+    library: libraries.Library,
+    preset: str,
+    batch: int,
+    mixing: MixingOptions,
+    training: TrainingOptions,
+    seconds: float,
 ) -> dict[str, Any]:
     """What the model card says of the training; figures of the evaluation are added by who measures them."""
     rows = [row for row in library if row.split == "train"]

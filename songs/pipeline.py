@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fewshot_sep import audio, beats, stretch
+from fewshot_sep.stitch import Piece, join
 from songs.bars import BarGrid, Slice, bar_grid, no_grid
 from songs.report import Facts
-from songs.stitch import Piece, join
 
 Array = NDArray[np.float32]
 Progress = Callable[[float], None]

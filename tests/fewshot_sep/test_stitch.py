@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from songs.stitch import Piece, join
+from fewshot_sep.stitch import Piece, join
 
 
 def cut(samples: np.ndarray, edges: list[int], context: int) -> list[Piece]:
