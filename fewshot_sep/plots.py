@@ -40,7 +40,7 @@ def spectrogram(
     mono = np.atleast_2d(samples).mean(0).astype(np.float32)
     n_fft = 4096 if sample_rate > 30000 else 2048
     hop = max(n_fft // 4, len(mono) // columns)
-    padded = np.pad(mono, n_fft // 2 + (n_fft if len(mono) < n_fft else 0))
+    padded = np.pad(mono, n_fft // 2)
     starts = range(0, len(padded) - n_fft + 1, hop)
     window = np.hanning(n_fft).astype(np.float32)
     magnitude = np.stack([np.abs(np.fft.rfft(padded[s : s + n_fft] * window)) for s in starts], axis=1)

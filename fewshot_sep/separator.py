@@ -1,4 +1,4 @@
-"""`Separator`: mixture and queries in, the queried instrument and the rest out; any length, any rate, one or two channels.
+"""`Separator`: mixture and queries in, the queried instrument and the rest out; any length and rate, mono or stereo.
 
 Compose as you need: `condition` (queries to what the network keeps of them), `estimate` (arrays), `stream` (anything
 that can be read in blocks, in bounded memory), `separate` (the whole job on arrays).

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -62,13 +63,20 @@ def rate_factor(step: int, options: TrainingOptions) -> float:
 
 
 class _Stream:
-    """An iterable that starts at the batch the trainer has reached."""
+    """An iterable that starts at the batch the trainer has reached and draws the next while a step is at work."""
 
     def __init__(self, start: Callable[[], Iterator[Batch]]) -> None:
         self.start = start
 
     def __iter__(self) -> Iterator[Batch]:
-        return self.start()
+        batches = self.start()
+        # One thread for drawing: more would only take the cores from the step.
+        with ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(1,)) as drawing:
+            ahead = drawing.submit(next, batches)
+            while True:
+                batch = ahead.result()
+                ahead = drawing.submit(next, batches)
+                yield batch
 
 
 class Training(L.LightningModule):

@@ -35,10 +35,13 @@ def card(path: Path) -> dict[str, Any]:
     """The model card beside the weights.
 
     Raises:
-        WeightsError: it is missing or not JSON.
+        WeightsError: it is missing or no JSON object.
     """
     try:
-        return dict(json.loads(path.with_suffix(".json").read_text(encoding="utf-8")))
+        content = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        if not isinstance(content, dict):
+            raise ValueError("not a JSON object")
+        return content
     except (OSError, ValueError) as error:
         raise WeightsError(
             f"{path.with_suffix('.json')}: no readable model card ({error}); it must lie beside the weights"
@@ -81,9 +84,10 @@ def save(system: System, path: Path, facts: dict[str, Any]) -> None:
         for name, value in system.state_dict().items()
         if not name.startswith("stft.")
     }
-    part = path.with_name(f".{path.name}.{os.getpid()}")
+    part, new_card = (path.with_name(f".{path.stem}.{os.getpid()}{suffix}") for suffix in (path.suffix, ".json"))
     try:
         save_file(tensors, part)
+        part.chmod(0o644)  # safetensors writes for the owner alone
         digest = sha256(part)
         parameters = sum(p.numel() for p in system.parameters())
         content = {
@@ -93,10 +97,12 @@ def save(system: System, path: Path, facts: dict[str, Any]) -> None:
             "torch": torch.__version__,
             **facts,
         }
+        new_card.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         part.replace(path)
-        path.with_suffix(".json").write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        new_card.replace(path.with_suffix(".json"))
     finally:
         part.unlink(missing_ok=True)
+        new_card.unlink(missing_ok=True)
 
 
 def load(path: Path) -> System:
@@ -111,7 +117,7 @@ def load(path: Path) -> System:
 
     from fewshot_sep.systems import build
 
-    preset = card(path).get("preset", "")
+    preset = str(card(path).get("preset", ""))
     if preset not in presets.PRESETS:
         raise WeightsError(
             f"{path}: made for preset '{preset}', which this version does not know; it has {', '.join(presets.PRESETS)}"

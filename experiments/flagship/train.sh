@@ -5,6 +5,6 @@ set -eu
 library=${1:?usage: train.sh LIBRARY RUN}
 run=${2:?usage: train.sh LIBRARY RUN}
 # glibc gives memory back at every step otherwise, and every step pays for fresh pages.
-export MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=100000000000 MALLOC_TOP_PAD_=500000000 OMP_WAIT_POLICY=passive
+export MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=100000000000 MALLOC_TOP_PAD_=500000000
 exec fewshot-sep train "$library" -o "$run" --steps "${STEPS:-30000}" --batch 8 --check-every 250 \
     --emphasise vocals=6 --emphasise 'backing vocals=3' --emphasise drums=3 --emphasise 'distortion guitar=2' --emphasise piano=2

@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fewshot_sep import losses
+
+
+def magnitudes(seed: int, *shape: int) -> torch.Tensor:
+    return torch.rand(shape, generator=torch.Generator().manual_seed(seed)) * 10
+
+
+def test_mean_squared_error_is_equation_1() -> None:
+    predicted, true = magnitudes(0, 3, 1, 4, 5), magnitudes(1, 3, 1, 4, 5)
+    expected = np.mean((predicted.numpy() - true.numpy()) ** 2)
+    assert float(losses.mean_squared_error(predicted, true)) == pytest.approx(expected, rel=1e-5)
+
+
+@given(seed=st.integers(0, 1000), spread=st.floats(0.01, 3))
+def test_nothing_beats_the_ideal_ratio_mask(seed: int, spread: float) -> None:
+    target, rest = magnitudes(seed, 2, 2, 8, 9) + 0.1, magnitudes(seed + 1, 2, 2, 8, 9) + 0.1
+    ideal = torch.log(target / rest)
+    other = ideal + spread * torch.randn(ideal.shape, generator=torch.Generator().manual_seed(seed))
+    best = losses.ratio_mask_cross_entropy(ideal, target, rest)
+    assert best < losses.ratio_mask_cross_entropy(other, target, rest)
+
+
+def test_cross_entropy_is_flat_at_the_ideal_ratio_mask() -> None:
+    target, rest = magnitudes(0, 2, 1, 8, 9) + 0.1, magnitudes(1, 2, 1, 8, 9) + 0.1
+    logits = torch.log(target / rest).requires_grad_()
+    losses.ratio_mask_cross_entropy(logits, target, rest).backward()
+    assert logits.grad is not None
+    assert logits.grad.abs().max() < 1e-6
+
+
+@pytest.mark.parametrize("logit", [-20.0, 20.0])
+def test_all_or_nothing_is_no_cheap_answer(logit: float) -> None:
+    target, rest = magnitudes(0, 1, 1, 8, 9) + 0.1, magnitudes(1, 1, 1, 8, 9) + 0.1
+    ideal = losses.ratio_mask_cross_entropy(torch.log(target / rest), target, rest)
+    assert losses.ratio_mask_cross_entropy(torch.full_like(target, logit), target, rest) > 5 * ideal
+
+
+def test_missing_costs_as_much_as_leaking() -> None:
+    loud, nothing, logits = magnitudes(0, 1, 1, 8, 9), torch.zeros(1, 1, 8, 9), torch.full((1, 1, 8, 9), -3.0)
+    missed = losses.ratio_mask_cross_entropy(logits, loud, nothing)
+    assert float(missed) == pytest.approx(math.log1p(math.exp(3.0)), rel=1e-5)
+    assert float(losses.ratio_mask_cross_entropy(-logits, nothing, loud)) == pytest.approx(float(missed), rel=1e-5)
+
+
+def test_a_cell_counts_by_the_root_of_its_magnitude() -> None:
+    target = torch.tensor([[[[9.0, 1.0]]]])
+    logits = torch.tensor([[[[-2.0, 3.0]]]])
+    expected = (3 * math.log1p(math.exp(2)) + 1 * math.log1p(math.exp(-3))) / 4
+    found = losses.ratio_mask_cross_entropy(logits, target, torch.zeros_like(target))
+    assert float(found) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("gain", [1e-2, 1e2])
+def test_each_example_counts_alike_at_any_level(gain: float) -> None:
+    logits, target, rest = torch.randn(2, 1, 8, 9), magnitudes(0, 2, 1, 8, 9), magnitudes(1, 2, 1, 8, 9)
+    scale = torch.tensor([gain, 1.0])[:, None, None, None]
+    scaled = losses.ratio_mask_cross_entropy(logits, target * scale, rest * scale)
+    assert float(scaled) == pytest.approx(float(losses.ratio_mask_cross_entropy(logits, target, rest)), rel=1e-4)
+
+
+def test_cross_entropy_of_silence_is_zero() -> None:
+    nothing = torch.zeros(2, 1, 3, 4)
+    assert losses.ratio_mask_cross_entropy(torch.randn(2, 1, 3, 4), nothing, nothing) == 0
+
+
+@pytest.mark.parametrize(
+    ("error", "target", "mixture", "expected_db"),
+    [
+        (1.0, 1.0, 2.0, 0.0),  # silent output
+        (0.0, 1.0, 1.0, 10 * math.log10(0.001 / 1.001)),  # perfect: softened to about -30
+        (1.0, 0.0, 1.0, 10 * math.log10(1.001 / 0.001)),  # absent, all of it let through
+        (0.0, 0.0, 1.0, 0.0),  # absent, nothing let through
+        (0.099, 0.0, 1.0, 20.0),
+        (0.1, 0.5, 1.0, 10 * math.log10(0.101 / 0.501)),
+    ],
+)
+def test_soft_noise_ratio(error: float, target: float, mixture: float, expected_db: float) -> None:
+    found = losses.soft_noise_ratio(*(torch.tensor([value]) for value in (error, target, mixture)))
+    assert float(found) == pytest.approx(expected_db, abs=1e-3)
+
+
+def test_soft_noise_ratio_is_the_mean_over_the_batch_with_any_floor() -> None:
+    error, target, mixture = torch.tensor([0.1, 1.0]), torch.tensor([1.0, 1.0]), torch.tensor([2.0, 3.0])
+    expected = (10 * math.log10(0.3 / 1.2) + 10 * math.log10(1.3 / 1.3)) / 2
+    assert float(losses.soft_noise_ratio(error, target, mixture, floor_db=-10)) == pytest.approx(expected, abs=1e-4)
+
+
+def test_soft_noise_ratio_of_silence_is_finite() -> None:
+    error = torch.zeros(1, requires_grad=True)
+    ratio = losses.soft_noise_ratio(error, torch.zeros(1), torch.zeros(1))
+    ratio.backward()
+    assert ratio == 0
+    assert error.grad is not None
+    assert error.grad.isfinite().all()

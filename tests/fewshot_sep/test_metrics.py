@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torchmetrics.functional.audio import scale_invariant_signal_distortion_ratio, signal_noise_ratio
+
+from fewshot_sep import metrics
+
+RNG = np.random.default_rng(0)
+SIGNAL = RNG.standard_normal((2, 8000)) + 0.1
+
+
+@pytest.mark.parametrize("noise", [1e-3, 0.1, 1.0, 3.0])
+@pytest.mark.parametrize("scale", [0.2, 1.0, 5.0])
+def test_si_sdr_is_torchmetrics(noise: float, scale: float) -> None:
+    estimate = scale * (SIGNAL + noise * RNG.standard_normal(SIGNAL.shape)) + 0.3
+    expected = scale_invariant_signal_distortion_ratio(
+        torch.from_numpy(estimate.mean(0)), torch.from_numpy(SIGNAL.mean(0)), zero_mean=True
+    )
+    assert metrics.si_sdr(SIGNAL, estimate) == pytest.approx(float(expected), abs=1e-3)
+
+
+@pytest.mark.parametrize("noise", [1e-3, 0.1, 1.0, 3.0])
+def test_sdr_is_torchmetrics_over_all_channels(noise: float) -> None:
+    estimate = SIGNAL + noise * RNG.standard_normal(SIGNAL.shape)
+    expected = signal_noise_ratio(torch.from_numpy(estimate.ravel()), torch.from_numpy(SIGNAL.ravel()))
+    assert metrics.sdr(SIGNAL, estimate) == pytest.approx(float(expected), abs=1e-3)
+
+
+@given(scale=st.floats(0.01, 100), sign=st.sampled_from([-1, 1]))
+def test_si_sdr_knows_no_scale_but_sdr_does(scale: float, sign: int) -> None:
+    estimate = SIGNAL + 0.1 * SIGNAL[:, ::-1]
+    plain = metrics.si_sdr(SIGNAL, estimate)
+    assert metrics.si_sdr(SIGNAL, sign * scale * estimate) == pytest.approx(plain, abs=1e-3)
+    assert metrics.sdr(SIGNAL, 0.5 * SIGNAL) == pytest.approx(20 * math.log10(2), abs=1e-6)
+
+
+@pytest.mark.parametrize("estimate", [np.zeros_like(SIGNAL), 1e-4 * SIGNAL], ids=["zero", "-80 dB"])
+def test_silence_scores_the_floor(estimate: np.ndarray) -> None:
+    assert metrics.si_sdr(SIGNAL, estimate) == metrics.SILENT_SI_SDR_DB == -30
+
+
+def test_nothing_scores_below_the_floor() -> None:
+    time = np.arange(8000) / 8000
+    orthogonal = np.sin(2 * np.pi * 100 * time), np.cos(2 * np.pi * 100 * time)
+    assert metrics.si_sdr(*orthogonal) == -30
+
+
+def test_one_channel_or_none_is_the_same() -> None:
+    estimate = SIGNAL[0] + 0.1 * SIGNAL[1]
+    assert metrics.si_sdr(SIGNAL[0], estimate) == metrics.si_sdr(SIGNAL[:1], estimate[None])
+
+
+def test_batch_si_sdr_is_torchmetrics_for_each_example() -> None:
+    reference = torch.from_numpy(RNG.standard_normal((3, 1, 500)))
+    estimate = 2 * reference + torch.tensor([0.01, 0.3, 2.0])[:, None, None] * torch.from_numpy(RNG.standard_normal((3, 1, 500)))
+    expected = scale_invariant_signal_distortion_ratio(estimate[:, 0], reference[:, 0], zero_mean=False)
+    torch.testing.assert_close(metrics.batch_si_sdr(reference, estimate), expected, atol=1e-3, rtol=0)
+
+
+def test_batch_si_sdr_of_an_orthonormal_spectrum_is_that_of_the_wave() -> None:
+    wave, other = (torch.from_numpy(RNG.standard_normal((2, 500))) for _ in range(2))
+    expected = metrics.batch_si_sdr(wave, wave + other)
+    found = metrics.batch_si_sdr(torch.fft.fft(wave, norm="ortho"), torch.fft.fft(wave + other, norm="ortho"))
+    torch.testing.assert_close(found, expected)
+
+
+def test_batch_si_sdr_of_silence_is_finite() -> None:
+    silence, sound = torch.zeros(1, 2, 100), torch.ones(1, 2, 100)
+    for reference, estimate in ((silence, sound), (sound, silence), (silence, silence)):
+        assert metrics.batch_si_sdr(reference, estimate).isfinite().all()
+
+
+@given(gain_db=st.floats(-100, 40))
+def test_level_is_the_gain(gain_db: float) -> None:
+    assert metrics.level_db(10 ** (gain_db / 20) * SIGNAL, SIGNAL) == pytest.approx(gain_db, abs=1e-3)
+
+
+def test_level_of_silence() -> None:
+    assert metrics.level_db(np.zeros(10), np.ones(10)) == pytest.approx(-180, abs=0.1)
+    assert metrics.level_db(np.zeros(10), np.zeros(10)) == 0
