@@ -57,7 +57,7 @@ class MixingOptions:
     sources: tuple[int, int] = (2, 5)
     coherent: float = 0.5
     absent: float = 0.12
-    cross: float = 0.35
+    cross: float = 0.5
     hard: float = 0.3
     gain_db: float = 5.0
     shift_semitones: float = 2.0

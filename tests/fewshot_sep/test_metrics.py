@@ -58,7 +58,9 @@ def test_one_channel_or_none_is_the_same() -> None:
 
 def test_batch_si_sdr_is_torchmetrics_for_each_example() -> None:
     reference = torch.from_numpy(RNG.standard_normal((3, 1, 500)))
-    estimate = 2 * reference + torch.tensor([0.01, 0.3, 2.0])[:, None, None] * torch.from_numpy(RNG.standard_normal((3, 1, 500)))
+    estimate = 2 * reference + torch.tensor([0.01, 0.3, 2.0])[:, None, None] * torch.from_numpy(
+        RNG.standard_normal((3, 1, 500))
+    )
     expected = scale_invariant_signal_distortion_ratio(estimate[:, 0], reference[:, 0], zero_mean=False)
     torch.testing.assert_close(metrics.batch_si_sdr(reference, estimate), expected, atol=1e-3, rtol=0)
 

@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as arrays
 
 from fewshot_sep import presets, spectral
 
-WINDOWS = [(4096, 1024), (2048, 512), (510, 71), (509, 100)]
+WINDOWS = [(4096, 1024), (2048, 512), (510, 71), (512, 100)]
 BANDS = [(4096, 256), (2048, 64), (2048, 128), (1024, 100), (510, 64), (64, 8)]
 
 
@@ -25,12 +25,21 @@ def test_round_trip_of_any_length(n_fft: int, hop: int, samples: int, shape: tup
     assert (stft.inverse(spectrum, samples) - wave).abs().max() < 1e-5
 
 
-@pytest.mark.parametrize("preset", presets.PRESETS.values(), ids=lambda preset: preset.name)
-def test_round_trip_of_the_presets_near_a_frame_boundary(preset: presets.Preset) -> None:
-    stft = spectral.Stft(preset.n_fft, preset.hop)
-    for samples in (preset.segment, 5 * preset.hop - 9, 5 * preset.hop + 1):
-        wave = torch.from_numpy(np.random.default_rng(samples).uniform(-1, 1, (2, samples)).astype(np.float32))
-        assert (stft.inverse(stft(wave), samples) - wave).abs().max() < 2e-3
+VANISHING = pytest.mark.xfail(strict=True, reason="half a window's hop: the last sample is divided by next to nothing")
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[VANISHING] if name == "tiny" else []) for name in presets.PRESETS]
+)
+def test_a_masked_sound_ends_as_softly_as_it_goes(name: str) -> None:
+    """The window must not vanish at the last samples, or what a mask changes there becomes a loud click."""
+    preset = presets.get(name)
+    stft, random = spectral.Stft(preset.n_fft, preset.hop), torch.Generator().manual_seed(0)
+    for samples in range(5 * preset.hop - 2, 5 * preset.hop + 2):
+        wave = torch.rand(1, samples, generator=random) - 0.5
+        spectrum = stft(wave)
+        masked = stft.inverse(spectrum * torch.rand(spectrum.shape, generator=random), samples)
+        assert masked.abs().max() < 1
 
 
 @pytest.mark.parametrize(("n_fft", "hop"), WINDOWS)

@@ -130,7 +130,9 @@ def test_profile_is_mean_and_peak_of_the_querys_bands() -> None:
 def test_band_energies_add_up_to_the_bins() -> None:
     system, spectrum = mask_system(), MaskSystem(MASK).stft(noise(2, 3000))
     assert system.band_energy(spectrum).shape == (2, MASK.bands, spectrum.shape[-1])
-    torch.testing.assert_close(system.band_energy(spectrum).sum(1), spectrum.abs().square().sum(1), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(
+        system.band_energy(spectrum).sum(1), spectrum.abs().square().sum(1), rtol=1e-4, atol=1e-4
+    )
 
 
 @pytest.mark.parametrize("mask", [0.0001, 0.3, 0.9999])
