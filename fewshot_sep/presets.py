@@ -43,7 +43,7 @@ PRESETS = {
         # The 2020 bachata thesis: 4 beats at 147 BPM. 510/71 with 105 zeros appended make 18,000 samples 256 x 256.
         Preset("illes2020", "image", 11025, 1, 510, 71, 18000, 256, (64,)),
         # For tests: the same code as the two above at a size that trains in seconds.
-        Preset("tiny", "mask", 44100, 2, 2048, 1024, 31 * 1024, 64, (8, 16), 16),
+        Preset("tiny", "mask", 44100, 2, 2048, 512, 62 * 512, 64, (8, 16), 16),
         Preset("tiny-image", "image", 11025, 1, 510, 71, 18000, 256, (2,)),
     )
 }

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Protocol
 
 import lightning as L
 import torch
-from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint, WeightAveraging
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from torch import Tensor
 from torch.utils.data import DataLoader
@@ -144,6 +144,25 @@ class Training(L.LightningModule):
         self._step_ended = 0.0
 
 
+class _SaveAtEnd(Callback):
+    """Saves before `WeightAveraging` puts the average in the weights' place, so that more steps can follow."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        trainer.save_checkpoint(self.path)
+
+
+def _average(decay: float) -> Callable[[Tensor, Tensor, Tensor | int], Tensor]:
+    """Exponential moving average whose memory grows with the steps done, so that a short run forgets its beginning."""
+
+    def mix(average: Tensor, current: Tensor, updates: Tensor | int) -> Tensor:
+        return average + (1 - min(decay, (1 + float(updates)) / (10 + float(updates)))) * (current - average)
+
+    return mix
+
+
 def _precision(device: str) -> str:
     """Half precision where the hardware multiplies it: bf16 on recent GPUs and CPUs, else full."""
     if device in ("auto", "cuda") and torch.cuda.is_available():
@@ -173,13 +192,14 @@ def train(
     checkpoint = ModelCheckpoint(
         run / "checkpoints", every_n_train_steps=options.check_every, save_last=True, save_top_k=0
     )
+    last = run / "checkpoints" / "last.ckpt"
     trainer = L.Trainer(
         max_steps=options.steps,
         accelerator={"auto": "auto", "cuda": "gpu"}.get(options.device, options.device),
         devices=1,
         precision=_precision(options.device),  # type: ignore[arg-type]
         gradient_clip_val=5.0,
-        callbacks=[EMAWeightAveraging(decay=options.average), checkpoint],
+        callbacks=[_SaveAtEnd(last), WeightAveraging(use_buffers=True, avg_fn=_average(options.average)), checkpoint],
         logger=[logger, TensorBoardLogger(run, name="log", version=logger.version)],
         val_check_interval=options.check_every,
         check_val_every_n_epoch=None,
@@ -188,8 +208,8 @@ def train(
         enable_model_summary=False,
         enable_progress_bar=sys.stderr.isatty(),
     )
-    last = run / "checkpoints" / "last.ckpt"
     trainer.fit(module, ckpt_path=last if last.exists() else None, weights_only=False)
-    trainer.save_checkpoint(last)
+    # Also where there was nothing left to do: the checkpoint's `state_dict` is the average.
+    module.load_state_dict(torch.load(last, map_location="cpu", weights_only=False)["state_dict"])
     plots.loss_curve(sorted(run.glob("log/*/metrics.csv")), run / "curve.png")
     return system

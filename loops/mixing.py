@@ -7,7 +7,7 @@ sound lies in one flat tensor (the bank); a batch is gathered from it, so that a
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,7 +72,13 @@ PLAIN = MixingOptions(coherent=0, absent=0, cross=0.5, hard=0, shift_semitones=0
 """The thesis's mixing: random loops, summed; the query is another loop of the target's instrument."""
 
 # Parts of a kit beside the whole kit would make "the snare" two different right answers.
-_KIT_PARTS = {"kick", "snare", "hi-hat", "hats", "ride cymbal", "toms", "crash"}
+_KIT_PARTS = {"kick", "snare", "hi-hat", "ride cymbal", "crash cymbal", "toms"}
+
+
+def _taken(names: Iterable[str]) -> set[str]:
+    """The instruments that can not join these: they themselves, a kit's parts beside the whole and the reverse."""
+    taken = set(names)
+    return taken | (_KIT_PARTS if "drums" in taken else {"drums"} if _KIT_PARTS & taken else set())
 
 
 def equalisers(count: int, samples: int, sample_rate: int, seed: int, depth_db: float = 3.0) -> Tensor:
@@ -233,16 +239,16 @@ class TaskMixer:
 
     def _weigh(self) -> None:
         """Probabilities of instruments and songs; a song counts as its most emphasised part."""
-        bank, factors = self.bank, dict(self.options.emphasis)
-
-        def factor(row: int) -> float:
-            return max(factors.get(bank.rows[row].instrument, 0), factors.get(bank.rows[row].family, 0)) or 1.0
-
+        bank = self.bank
         rows = [bank.by_instrument[name] for name in bank.instruments]
-        weights = np.array([np.sqrt(len(indices)) * factor(indices[0]) for indices in rows])
-        self.instrument_share = weights / weights.sum()
-        weights = np.array([max(factor(row) for row in bank.by_song[song]) for song in bank.songs])
+        weights = np.array([np.sqrt(len(indices)) * self._factor(indices[0]) for indices in rows])
+        self.instrument_share = dict(zip(bank.instruments, weights / weights.sum(), strict=True))
+        weights = np.array([max(self._factor(row) for row in bank.by_song[song]) for song in bank.songs])
         self.song_share = weights / weights.sum() if len(weights) else weights
+
+    def _factor(self, row: int) -> float:
+        factors, facts = dict(self.options.emphasis), self.bank.rows[row]
+        return factors.get(facts.instrument, factors.get(facts.family, 1.0))
 
     def __iter__(self) -> Iterator[Tasks]:
         index = self.first
@@ -296,7 +302,8 @@ class TaskMixer:
         if sources is None:
             coherent, sources = False, self._random_sources(random, count)
         target = bank.rows[sources[0]]
-        silent = [name for name in bank.instruments if name not in {bank.rows[row].instrument for row in sources}]
+        taken = _taken(bank.rows[row].instrument for row in sources)
+        silent = [name for name in bank.instruments if name not in taken]
         absent = bool(silent) and random.random() < options.absent
         if absent:
             near = [name for name in bank.by_family[target.family] if name in silent] if random.random() < 0.5 else []
@@ -310,29 +317,34 @@ class TaskMixer:
         """Rows of one song, different instruments; the first can be asked for."""
         song = str(random.choice(self.bank.songs, p=self.song_share))
         rows = list(random.permutation(self.bank.by_song[song]))
-        first = next((row for row in rows if self.bank.rows[row].instrument in self.bank.by_instrument), None)
-        if first is None:
+        possible = [row for row in rows if self.bank.rows[row].instrument in self.bank.by_instrument]
+        if not possible:
             return None
-        taken, names = [int(first)], {self.bank.rows[first].instrument}
+        factors = np.array([self._factor(row) for row in possible])
+        first = random.choice(possible, p=factors / factors.sum())
+        chosen, names = [int(first)], {self.bank.rows[first].instrument}
         for row in rows:
-            if len(taken) < count and self.bank.rows[row].instrument not in names:
-                taken.append(int(row))
-                names.add(self.bank.rows[row].instrument)
-        return taken if len(taken) > 1 else None
+            name = self.bank.rows[row].instrument
+            if len(chosen) < count and name not in _taken(names):
+                chosen.append(int(row))
+                names.add(name)
+        return chosen if len(chosen) > 1 else None
 
     def _random_sources(self, random: np.random.Generator, count: int) -> list[int]:
         """Rows of different instruments, the target first; with share `hard` the second is of the target's family."""
         bank = self.bank
-        names = [str(random.choice(bank.instruments, p=self.instrument_share))]
-        family = bank.by_family[bank.rows[bank.by_instrument[names[0]][0]].family]
-        while len(names) < min(count, len(bank.instruments)):
-            near = len(names) == 1 and len(family) > 1 and random.random() < self.options.hard
-            name = str(random.choice(family) if near else random.choice(bank.instruments, p=self.instrument_share))
-            clash = _KIT_PARTS & {name, *names} and "drums" in {name, *names}
-            if name not in names and not clash:
-                names.append(name)
-            elif clash and len(bank.instruments) <= count + len(_KIT_PARTS):
+        names: list[str] = []
+        while len(names) < count:
+            taken = _taken(names)
+            free = [name for name in bank.instruments if name not in taken]
+            if not free:
                 break
+            share = np.array([self.instrument_share[name] for name in free])
+            name = str(random.choice(free, p=share / share.sum()))
+            if len(names) == 1 and random.random() < self.options.hard:
+                family = bank.by_family[bank.rows[bank.by_instrument[names[0]][0]].family]
+                name = str(random.choice([relative for relative in family if relative in free] or [name]))
+            names.append(name)
         return [int(random.choice(bank.by_instrument[name])) for name in names]
 
     def _query(self, random: np.random.Generator, target: int) -> int:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from matplotlib.image import imread
 from torch import Tensor
 
-from fewshot_sep import presets, systems
+from fewshot_sep import plots, presets, systems
 from fewshot_sep.training import TrainingOptions, rate_factor, train
 
 State = dict[str, Tensor]
@@ -80,6 +80,12 @@ def session(
     return record
 
 
+@pytest.fixture(autouse=True)
+def no_curve(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drawing takes longer than these runs."""
+    monkeypatch.setattr(plots, "loss_curve", lambda logs, picture: None)
+
+
 def difference(one: State, other: State) -> float:
     return max((one[name].double() - other[name].double()).abs().max().item() for name in one)
 
@@ -88,14 +94,15 @@ def table(path: Path) -> list[dict[str, str]]:
     return list(csv.DictReader(path.read_text().splitlines()))
 
 
-@pytest.mark.parametrize(("preset", "rate"), [("tiny", 5e-3), ("tiny-image", 1e-2)])
+@pytest.mark.parametrize(("preset", "rate"), [("tiny", 1e-2), ("tiny-image", 2e-2)])
 def test_one_batch_is_learnt(preset: str, rate: float, tmp_path: Path) -> None:
-    losses = session(tmp_path, preset, fixed=True, steps=30, check_every=30, learning_rate=rate).losses
-    assert len(losses) == 30
+    losses = session(tmp_path, preset, fixed=True, steps=20, check_every=20, learning_rate=rate).losses
+    assert len(losses) == 20
     assert sum(losses[-3:]) / 3 < 0.8 * losses[0]
 
 
-def test_run_leaves_checkpoint_log_and_curve(tmp_path: Path) -> None:
+def test_run_leaves_checkpoint_log_and_curve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
     session(tmp_path, steps=6)
     assert (tmp_path / "checkpoints" / "last.ckpt").is_file()
     assert len(list((tmp_path / "log" / "version_0").glob("events.out.tfevents.*"))) == 1
@@ -116,7 +123,6 @@ def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(preset: str, tmp_
     assert difference(rest.state, whole.state) < 1e-7
 
 
-@pytest.mark.xfail(strict=True, reason="the last checkpoint holds the average in place of the weights")
 def test_a_finished_run_goes_on_with_more_steps(tmp_path: Path) -> None:
     """From its last weights, not from their average; only the next step still goes at the old schedule's last rate."""
     whole = session(tmp_path / "whole", steps=6, average=0.5)
@@ -160,7 +166,7 @@ def test_validation_hears_the_average(tmp_path: Path) -> None:
 
 
 def test_same_seed_same_run(tmp_path: Path) -> None:
-    one, two = (session(tmp_path / name, steps=3) for name in ("one", "two"))
+    one, two = (session(tmp_path / name, steps=2) for name in ("one", "two"))
     assert one.losses == two.losses
     assert difference(one.state, two.state) == 0
 

@@ -209,10 +209,7 @@ def test_unseen_rows_are_never_heard(bank: Bank) -> None:
         assert "tuba" not in names(heard.mixture | set.union(*heard.queries))
 
 
-KIT = pytest.mark.xfail(strict=True, reason="only random mixtures keep kit and parts apart")
-
-
-@pytest.mark.parametrize("coherent", [0.0, pytest.param(1.0, marks=KIT)], ids=["of random rows", "of rows of one song"])
+@pytest.mark.parametrize("coherent", [0.0, 1.0], ids=["of random rows", "of rows of one song"])
 def test_a_part_of_a_kit_never_sounds_beside_the_whole(bank: Bank, coherent: float) -> None:
     found = drawn(mixer(bank, replace(BARE, absent=0, coherent=coherent)), 40)
     assert any("drums" in names(heard.mixture) for heard in found)
@@ -220,13 +217,11 @@ def test_a_part_of_a_kit_never_sounds_beside_the_whole(bank: Bank, coherent: flo
     assert not any(is_whole_kit_beside_part(names(heard.mixture)) for heard in found)
 
 
-@KIT
 def test_the_snare_is_not_absent_where_there_are_drums(bank: Bank) -> None:
     for heard in drawn(mixer(bank, replace(BARE, absent=1.0, coherent=0)), 40):
         assert not is_whole_kit_beside_part(names(heard.mixture) | names(heard.queries[0]))
 
 
-@pytest.mark.xfail(strict=True, reason="a first clash ends the drawing where there are few instruments")
 def test_drums_in_a_small_library_do_not_stand_alone(bank: Bank) -> None:
     assert min(len(heard.mixture) for heard in drawn(mixer(bank, replace(BARE, coherent=0, absent=0)), 40)) > 1
 
@@ -242,11 +237,24 @@ def test_hard_mixtures_hold_two_of_a_family(melodic: Bank) -> None:
 
 def test_emphasis_draws_an_instrument_more_often(bank: Bank) -> None:
     def share(**emphasis: float) -> float:
-        found = drawn(mixer(bank, replace(BARE, absent=0, emphasis=tuple(emphasis.items()))), 20)
-        return float(np.mean(["flute" in names(heard.target) for heard in found]))
+        options = replace(BARE, absent=0, coherent=0, emphasis=tuple(emphasis.items()))
+        return float(np.mean(["flute" in names(heard.target) for heard in drawn(mixer(bank, options), 25)]))
 
-    assert share(flute=8.0) > 2 * share()
-    assert share(winds=8.0) > 1.3 * share()
+    assert share() == pytest.approx(1 / 7, abs=0.08)
+    assert share(flute=8.0) == pytest.approx(8 / 14, abs=0.12)
+    assert share(winds=8.0) == pytest.approx(8 / 21, abs=0.12)
+
+
+def test_emphasis_draws_songs_that_hold_it_more_often(tones: Library) -> None:
+    rows = [row for row in tones if not (row.song == "song-1" and row.instrument == "flute")]
+    bank = Bank(Library(tones.folder, tuple(rows)), "train", RATE)
+
+    def share(**emphasis: float) -> float:
+        options = replace(BARE, absent=0, coherent=1.0, emphasis=tuple(emphasis.items()))
+        return float(np.mean([next(iter(heard.target))[1] == 0 for heard in drawn(mixer(bank, options), 25)]))
+
+    assert share() == pytest.approx(1 / 2, abs=0.12)
+    assert share(flute=8.0) == pytest.approx(8 / 9, abs=0.08)
 
 
 class Log(list[tuple[int, int, float]]):
@@ -440,7 +448,7 @@ def test_band_limit_spares_the_others(bank: Bank) -> None:
     untouched = [
         torch.equal(a, b) for a, b in zip(stream._limit_band(waves, np.random.default_rng(0))[0], waves[0], strict=True)
     ]
-    assert 0.6 < np.mean(untouched) < 0.8
+    assert 0.55 < np.mean(untouched) < 0.85
 
 
 def test_band_limit_takes_the_same_of_mixture_and_target_but_not_of_the_query(tmp_path: Path) -> None:
