@@ -44,7 +44,7 @@ class MixingOptions:
     Attributes:
         sources: fewest and most sources in a mixture.
         coherent: mixtures whose sources come from one song at one place.
-        absent: queries of an instrument that is not in the mixture; half of them of the target's family.
+        absent: queries of an instrument that is not in the mixture; a quarter of them of the target's family.
         cross: queries from another source (another instrument's maker, another recording) than the target.
         hard: random mixtures that hold a second instrument of the target's family.
         gain_db: standard deviation of each source's level.
@@ -56,8 +56,8 @@ class MixingOptions:
 
     sources: tuple[int, int] = (2, 5)
     coherent: float = 0.5
-    absent: float = 0.12
-    cross: float = 0.5
+    absent: float = 0.06
+    cross: float = 0.6
     hard: float = 0.3
     gain_db: float = 5.0
     shift_semitones: float = 2.0
@@ -306,7 +306,7 @@ class TaskMixer:
         silent = [name for name in bank.instruments if name not in taken]
         absent = bool(silent) and random.random() < options.absent
         if absent:
-            near = [name for name in bank.by_family[target.family] if name in silent] if random.random() < 0.5 else []
+            near = [name for name in bank.by_family[target.family] if name in silent] if random.random() < 0.25 else []
             pool = bank.by_instrument[str(random.choice(near or silent))]
             queries = [int(random.choice(pool)) for _ in range(options.clips)]
         else:
