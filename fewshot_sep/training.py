@@ -99,6 +99,18 @@ class Training(L.LightningModule):
         self.system, self.options = system, options
         self._batches, self._validation = batches, validation
         self._step_ended, self._waited, self._worked = 0.0, 0.0, 0.0
+        self._began, self._seconds_before = time.perf_counter(), 0.0
+
+    @property
+    def seconds(self) -> float:
+        """Time spent in this session, and in the earlier ones up to the checkpoint that it goes on from."""
+        return self._seconds_before + time.perf_counter() - self._began
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["seconds"] = self.seconds
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self._began, self._seconds_before = time.perf_counter(), checkpoint.get("seconds", 0.0)
 
     def train_dataloader(self) -> Any:
         return _Stream(lambda: self._batches(self.global_step))
@@ -178,11 +190,14 @@ def train(
     validation: Sequence[Batch],
     options: TrainingOptions,
     run: Path,
-) -> System:
+) -> float:
     """Train `system` in folder `run`; where the folder holds a checkpoint, go on from it.
 
     Writes `checkpoints/last.ckpt`, `log/version_*` (`metrics.csv` and TensorBoard events) and `curve.png`. Afterwards,
     and in validation, the weights are the exponential moving average.
+
+    Returns:
+        Seconds spent in all sessions of the run.
     """
     L.seed_everything(options.seed, verbose=False)
     module = Training(system, batches, validation, options)
@@ -212,4 +227,4 @@ def train(
     # Also where there was nothing left to do: the checkpoint's `state_dict` is the average.
     module.load_state_dict(torch.load(last, map_location="cpu", weights_only=False)["state_dict"])
     plots.loss_curve(sorted(run.glob("log/*/metrics.csv")), run / "curve.png")
-    return system
+    return module.seconds

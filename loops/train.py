@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -38,7 +36,6 @@ def train(
     Raises:
         BadLibrary: too little to draw tasks from.
     """
-    started = time.time()
     settings, training = presets.get(preset), TrainingOptions(**options)
     library = libraries.read(folder)
     device = ("cuda" if torch.cuda.is_available() else "cpu") if training.device == "auto" else training.device
@@ -54,18 +51,11 @@ def train(
     checks = mixer(held_back, VALIDATION_SEED, 0)
     validation = [checks.draw(index) for index in range(VALIDATION_BATCHES)]
 
-    system = fit(build(settings), lambda first: iter(mixer(bank, training.seed, first)), validation, training, run)
-    seconds = _add_up(run / "seconds.json", time.time() - started)
+    system = build(settings)
+    seconds = fit(system, lambda first: iter(mixer(bank, training.seed, first)), validation, training, run)
     path = run / "weights.safetensors"
     weights.save(system, path, _facts(library, settings.name, batch, mixing, training, seconds))
     return path
-
-
-def _add_up(path: Path, seconds: float) -> float:
-    """Total time over all sessions of a run."""
-    total = seconds + (json.loads(path.read_text()) if path.exists() else 0.0)
-    path.write_text(json.dumps(total))
-    return total
 
 
 def _facts(

@@ -526,14 +526,16 @@ def test_from_a_library_to_weights(loud_library: Path, tmp_path: Path, preset: s
 
 def test_training_goes_on_where_it_was(loud_library: Path, tmp_path: Path) -> None:
     first = weights.card(run(loud_library, tmp_path, "tiny", steps=2))
-    seconds = json.loads((tmp_path / "seconds.json").read_text())
+    checkpoint = torch.load(tmp_path / "checkpoints" / "last.ckpt", map_location="cpu", weights_only=False)
+    assert (checkpoint["global_step"], round(checkpoint["seconds"] / 3600, 2)) == (2, first["hours"])
+    seconds = checkpoint["seconds"]
     second = weights.card(run(loud_library, tmp_path, "tiny", steps=4))
     assert (first["steps"], second["steps"]) == (2, 4)
     assert first["sha256"] != second["sha256"]
-    assert json.loads((tmp_path / "seconds.json").read_text()) > seconds
     assert weights.verify(tmp_path / "weights.safetensors") == second["sha256"]
     checkpoint = torch.load(tmp_path / "checkpoints" / "last.ckpt", map_location="cpu", weights_only=False)
     assert checkpoint["global_step"] == 4
+    assert checkpoint["seconds"] > seconds
 
 
 def test_a_library_that_is_too_small_writes_nothing(tones: Library, tmp_path: Path) -> None:
