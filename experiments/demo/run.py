@@ -24,7 +24,7 @@ def main(output: Path = OUTPUT) -> tuple[float, float]:
     backing, _ = audio.read(DATA / "backing.ogg")
     song = output / "war_of_freedom.wav"
     audio.write(song, guitar + backing, rate)
-    print("War of freedom by Sectoid, 1:00 to 1:30; asked for: the guitar, by 8 s of it from 2:20")
+    print("War of freedom by Sectoid, 1:00 to 1:30; asked for: the guitar, by 8 s of it from 1:50")
     separate([song], output, query=[DATA / "query.ogg"], name="guitar", plot=True)
     target, _ = audio.read(output / song.stem / "guitar.wav")
     before, after = metrics.si_sdr(guitar, guitar + backing), metrics.si_sdr(guitar, target)
