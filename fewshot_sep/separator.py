@@ -6,7 +6,6 @@ that can be read in blocks, in bounded memory), `separate` (the whole job on arr
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 
 from fewshot_sep import audio, weights
 from fewshot_sep.errors import BadQuery, FewshotSepError
+from fewshot_sep.spectral import Stft
 from fewshot_sep.stitch import Piece, join
 from fewshot_sep.systems import System
 
@@ -118,9 +118,10 @@ class Separator:
         chosen = starts[np.linspace(0, len(starts) - 1, min(len(starts), MOST_WINDOWS)).astype(int)]
         return np.stack([mono[start : start + segment] for start in chosen])
 
-    def estimate(self, mixture: Array, conditioning: Any, sample_rate: int) -> Array:
+    def estimate(self, mixture: Array, conditioning: Any, sample_rate: int, progress: Progress | None = None) -> Array:
         """The target in an array `(channels, samples)`, one or two channels; the same shape comes back."""
-        return np.concatenate(list(self.stream(audio.ArraySource(mixture, sample_rate), conditioning)), axis=1)
+        blocks = self.stream(audio.ArraySource(mixture, sample_rate), conditioning, progress)
+        return np.concatenate(list(blocks), axis=1)
 
     def separate(
         self, mixture: Array, queries: Sequence[Query], sample_rate: int, progress: Progress | None = None
@@ -136,9 +137,7 @@ class Separator:
             BadAudio, BadQuery: see `fewshot_sep.errors`.
         """
         mixture = audio.validate(mixture, "the mixture")
-        conditioning = self.condition(queries, sample_rate)
-        blocks = self.stream(audio.ArraySource(mixture, sample_rate), conditioning, progress)
-        target = np.concatenate(list(blocks), axis=1)
+        target = self.estimate(mixture, self.condition(queries, sample_rate), sample_rate, progress)
         return Separation(target, mixture - target, sample_rate)
 
     def stream(self, source: audio.Source, conditioning: Any, progress: Progress | None = None) -> Iterator[Array]:
@@ -146,17 +145,12 @@ class Separator:
 
         Segments overlap by a third; at each joint one fades into the next within what both know well.
         """
-        step = self._step(source.sample_rate)
-        segment = self.preset.segment * step.source // step.model
+        segment = self.preset.segment * source.sample_rate // self.sample_rate
         context = max(1, int(CONTEXT * segment))
         keep = max(1, segment - 2 * context)
         yield from join(self._pieces(source, conditioning, keep, context, progress), fade=context // 2)
         if progress:
             progress(1.0)
-
-    def _step(self, sample_rate: int) -> _Rates:
-        divisor = math.gcd(sample_rate, self.sample_rate)
-        return _Rates(sample_rate // divisor, self.sample_rate // divisor)
 
     def _pieces(
         self, source: audio.Source, conditioning: Any, keep: int, context: int, progress: Progress | None
@@ -202,26 +196,16 @@ class Separator:
         return target[0, :, :length].float().cpu().numpy()
 
 
-@dataclass(frozen=True)
-class _Rates:
-    """The smallest whole numbers of samples that last equally long at the source's and the model's rate."""
-
-    source: int
-    model: int
-
-
 def top_gain(mixture: Array, target: Array, sample_rate: int, frames: int) -> Array:
     """How much of the mixture's highest octave went to the target, over time.
 
     Shape: both `(channels, samples)` at `sample_rate` -> gains in [0, 1], `(channels, frames)`.
     """
-    n_fft, hop = 1024, 512
-    window = torch.hann_window(n_fft)
+    n_fft = 1024
+    stft = Stft(n_fft, n_fft // 2)
 
     def energy(samples: Array) -> torch.Tensor:
-        spectrum = torch.stft(
-            torch.from_numpy(samples), n_fft, hop, window=window, pad_mode="constant", return_complex=True
-        )
+        spectrum = stft(torch.from_numpy(samples))
         return spectrum[:, int(EXTENSION_OCTAVE * n_fft / 2) :].abs().square().sum(1)
 
     whole, part = energy(mixture), energy(target)

@@ -155,12 +155,13 @@ def carry_mask(mixture: Array, paced: Array, found: Array, sample_rate: int) -> 
     """
     import torch
 
+    from fewshot_sep.spectral import Stft, apply_mask
+
     hop = max(round(1024 * sample_rate / 44100), 16)
-    window = torch.hann_window(4 * hop)
+    stft = Stft(4 * hop, hop)
 
     def spectrum(samples: Array) -> torch.Tensor:
-        tensor = torch.from_numpy(np.ascontiguousarray(samples))
-        return torch.stft(tensor, 4 * hop, hop, window=window, pad_mode="constant", return_complex=True)
+        return stft(torch.from_numpy(np.ascontiguousarray(samples)))
 
     peak = np.abs(paced).max(initial=0) or 1.0
     heard, out, native = spectrum(paced / peak), spectrum(found / peak), spectrum(mixture)
@@ -172,7 +173,7 @@ def carry_mask(mixture: Array, paced: Array, found: Array, sample_rate: int) -> 
     after = (before + 1).clamp(max=last)
     share = moments - before
     mask = mask[..., before] * (1 - share) + mask[..., after] * share
-    return torch.istft(native * mask, 4 * hop, hop, window=window, length=mixture.shape[1]).numpy()
+    return stft.inverse(apply_mask(native, mask), mixture.shape[1]).numpy()
 
 
 def _part(progress: Progress | None, start: float, stop: float) -> Progress | None:
