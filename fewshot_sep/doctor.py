@@ -29,6 +29,7 @@ PACKAGES = (
     "pylibrb",
     "imageio-ffmpeg",
     "tinysoundfont",
+    "pyworld-prebuilt",
     "typer",
 )
 PROGRAMS = ("rubberband", "ffmpeg")

@@ -24,13 +24,13 @@ from loops.invent import PERCUSSION_SOUNDS, Patch
 from loops.library import CSV_NAME, SAMPLE_RATE, Library, Row, is_held_out, split_of
 from loops.render import InventedVoice, Voice, activity, level, read_mono
 
-PLAYS = {"invented": 3, "sampled": 3, "amp": 3, "kit": 3, "soundfont": 2}
+PLAYS = {"invented": 3, "sampled": 3, "sung": 4, "amp": 3, "kit": 3, "soundfont": 2}
 """A voice that is used at all is used at least this often, so that a query can come from another of its rows."""
 
 VALID_VOICES, VALID_SONGS, UNSEEN_SONGS = 0.06, 0.04, 0.05
 
 SHARES: dict[str, dict[str, float]] = {
-    "pitched": {"invented": 0.31, "sampled": 0.22, "amp": 0.14, "soundfont": 0.33},
+    "pitched": {"invented": 0.24, "sampled": 0.28, "sung": 0.08, "amp": 0.11, "soundfont": 0.29},
     "bass": {"invented": 0.24, "sampled": 0.24, "amp": 0.12, "soundfont": 0.40},
     "beat": {"invented": 0.30, "kit": 0.42, "soundfont": 0.28},
     "groove": {"kit": 0.55, "soundfont": 0.45},
@@ -258,7 +258,11 @@ def _work(job: _Job) -> tuple[str, list[Row]]:
 
 
 def _voices(
-    soundfonts: Iterable[Path], drumkits: Iterable[Path], notes: Iterable[Path], samples: Iterable[Path]
+    soundfonts: Iterable[Path],
+    drumkits: Iterable[Path],
+    notes: Iterable[Path],
+    samples: Iterable[Path],
+    speech: Iterable[Path],
 ) -> list[Voice]:
     found: list[Voice] = []
     readers = (
@@ -266,6 +270,7 @@ def _voices(
         (drumkits, oneshots.drumkit_voices),
         (notes, oneshots.note_voices),
         (samples, oneshots.sample_voices),
+        (speech, oneshots.speech_voices),
     )
     for paths, reader in readers:
         for path in paths:
@@ -277,7 +282,7 @@ def _voices(
 
 def _is_valid(voice: Voice) -> bool:
     share = zlib.crc32(f"{voice.instrument}|{voice.source}".encode()) / 2**32
-    return share < VALID_VOICES and voice.kind != "sampled"
+    return share < VALID_VOICES and voice.kind not in ("sampled", "sung")
 
 
 def make(
@@ -288,6 +293,7 @@ def make(
     notes: Sequence[str | Path] = (),
     stems: Sequence[str | Path] = (),
     samples: Sequence[str | Path] = (),
+    speech: Sequence[str | Path] = (),
     songs: int = 500,
     seed: int = 0,
     workers: int | None = None,
@@ -296,14 +302,14 @@ def make(
     """Render a library of `songs` songs into `folder`, plus the pieces of the given stems and loops.
 
     Invented instruments need no material; the rest is soundfont files, and folders of Hydrogen drum kits, of recorded
-    notes, of aligned stems (one per song), of Sonic Pi's samples. Songs of the valid split use other voices
-    than those of the train split; held-out instruments appear only in rows of the split "unseen". The same seed and
-    material give the same library; what an interrupted run finished is kept.
+    notes, of aligned stems (one per song), of Sonic Pi's samples, of speakers' clips, which are made to sing. Songs of
+    the valid split use other voices than those of the train split; held-out instruments appear only in rows of the split
+    "unseen". The same seed and material give the same library; what an interrupted run finished is kept.
 
     Raises `BadAudio` for missing or unreadable material, `BadLibrary` if `folder` holds a library made otherwise.
     """
     folder = Path(folder)
-    found = _voices(*([Path(path) for path in paths] for paths in (soundfonts, drumkits, notes, samples)))
+    found = _voices(*([Path(path) for path in paths] for paths in (soundfonts, drumkits, notes, samples, speech)))
     voices = found + invented_voices(max(30, songs))
     tasks: list[Song] = _plan_all(voices, songs, seed)
     takes = [take for path in stems for take in oneshots.stem_takes(Path(path))]

@@ -46,6 +46,8 @@ class MixingOptions:
         coherent: mixtures whose sources come from one song at one place.
         absent: queries of an instrument that is not in the mixture; a quarter of them of the target's family.
         cross: queries from another source (another instrument's maker, another recording) than the target.
+        kin: queries from a relative of the target, where it is the only one of its family in the mixture: a nylon guitar
+            asks for the distorted one if no other guitar plays (families of `RELATED` only).
         hard: random mixtures that hold a second instrument of the target's family.
         gain_db: standard deviation of each source's level.
         shift_semitones: range of the pitch shift (by resampling), drawn independently for mixture and query.
@@ -58,9 +60,10 @@ class MixingOptions:
     coherent: float = 0.5
     absent: float = 0.06
     cross: float = 0.6
+    kin: float = 0.15
     hard: float = 0.3
     gain_db: float = 5.0
-    shift_semitones: float = 2.0
+    shift_semitones: float = 3.0
     equalise: float = 0.6
     room: float = 0.4
     band_limit: float = 0.3
@@ -68,8 +71,13 @@ class MixingOptions:
     emphasis: tuple[tuple[str, float], ...] = ()
 
 
-PLAIN = MixingOptions(coherent=0, absent=0, cross=0.5, hard=0, shift_semitones=0, equalise=0, room=0, band_limit=0)
+PLAIN = MixingOptions(
+    coherent=0, absent=0, cross=0.5, kin=0, hard=0, shift_semitones=0, equalise=0, room=0, band_limit=0
+)
 """The thesis's mixing: random loops, summed; the query is another loop of the target's instrument."""
+
+RELATED = frozenset({"guitar", "piano", "organ", "bass", "voice", "strings", "brass", "reed"})
+"""Families whose members sound enough alike that one can ask for another."""
 
 # Parts of a kit beside the whole kit would make "the snare" two different right answers.
 _KIT_PARTS = {"kick", "snare", "hi-hat", "ride cymbal", "crash cymbal", "toms"}
@@ -310,7 +318,11 @@ class TaskMixer:
             pool = bank.by_instrument[str(random.choice(near or silent))]
             queries = [int(random.choice(pool)) for _ in range(options.clips)]
         else:
-            queries = [self._query(random, sources[0]) for _ in range(options.clips)]
+            relatives = self._relatives(sources) if random.random() < options.kin else []
+            queries = [
+                int(random.choice(relatives)) if relatives else self._query(random, sources[0])
+                for _ in range(options.clips)
+            ]
         return _Draw(sources, absent, queries, coherent)
 
     def _coherent_sources(self, random: np.random.Generator, count: int) -> list[int] | None:
@@ -346,6 +358,14 @@ class TaskMixer:
                 name = str(random.choice([relative for relative in family if relative in free] or [name]))
             names.append(name)
         return [int(random.choice(bank.by_instrument[name])) for name in names]
+
+    def _relatives(self, sources: Sequence[int]) -> list[int]:
+        """Rows of one family with the target, not its instrument; none if a relative is in the mixture."""
+        first, *others = (self.bank.rows[row] for row in sources)
+        if first.family not in RELATED or any(other.family == first.family for other in others):
+            return []
+        names = [name for name in self.bank.by_family[first.family] if name != first.instrument]
+        return [row for name in names for row in self.bank.by_instrument[name]]
 
     def _query(self, random: np.random.Generator, target: int) -> int:
         """Another row of the target's instrument, from the same source or, with share `cross`, from another one."""

@@ -17,6 +17,7 @@ from fewshot_sep.errors import BadAudio
 from loops.gm import DRUM_PARTS, PERCUSSION, PROGRAMS, defines_timbre
 from loops.library import is_held_out
 from loops.render import KitVoice, SampledVoice, SoundfontVoice, Voice, load_soundfont
+from loops.sing import SungVoice
 
 AUDIO_SUFFIXES = {".wav", ".flac", ".ogg", ".mp3", ".aif", ".aiff", ".au"}
 _log = logging.getLogger(__name__)
@@ -42,7 +43,7 @@ def known_sources() -> dict[str, Source]:
 
 def source_of(path: Path) -> Source:
     """The known source that `path` is or lies in; else its own name and the licence "unknown", with a warning."""
-    for name in (path.stem, path.name, path.parent.name):
+    for name in (path.stem, path.name, *(parent.name for parent in path.parents)):
         if name in known_sources():
             return known_sources()[name]
     _log.warning("%s: licence not in the table of known sources, noted as unknown", path)
@@ -260,7 +261,7 @@ def drumkit_voices(folder: Path) -> list[Voice]:
     return voices
 
 
-_NOTE = re.compile(r"(?:^|_)([A-Ga-g])(s|#|b)?(\d)(?=_|$)")
+_NOTE = re.compile(r"(?:^|_)([A-Ga-g])(s|#|b)?(\d)(?=_|$|v\d+$)")
 _STEP = {"c": 0, "d": 2, "e": 4, "f": 5, "g": 7, "a": 9, "b": 11}
 _LOUDNESS = {
     "pianissimo": 0.1,
@@ -280,7 +281,7 @@ _LOUDNESS = {
 def note_pitch(stem: str) -> int | None:
     """The MIDI pitch named in a file's stem.
 
-    >>> [note_pitch(stem) for stem in ("cello_As2_15_forte_arco-normal", "pizz_eb1_pc", "A#3", "noise_3")]
+    >>> [note_pitch(stem) for stem in ("cello_As2_15_forte_arco-normal", "pizz_eb1_pc", "A#3v12", "noise_3")]
     [46, 27, 58, None]
     """
     match = _NOTE.search(stem)
@@ -291,6 +292,7 @@ def note_pitch(stem: str) -> int | None:
 
 
 _LINE, _PLUCKED, _LOW = ("melody", "melody", "counter"), ("strum", "arpeggio", "melody"), ("bass", "bass", "melody")
+_BARE = r"^[A-G]s?\d$"
 # folder of notes, articulation (a pattern on the file's stem): instrument, family, parts
 _NOTE_FOLDERS: tuple[tuple[str, str, str, str, tuple[str, ...]], ...] = (
     ("bass-clarinet", "normal", "bass clarinet", "reed", (*_LINE, "bass")),
@@ -310,6 +312,25 @@ _NOTE_FOLDERS: tuple[tuple[str, str, str, str, tuple[str, ...]], ...] = (
     ("double_bass", "^arco_[a-g]", "double bass", "strings", _LOW),
     ("double_bass", "^pizz_[a-g]", "double bass pizzicato", "strings", _LOW),
     ("spanish_guitar", "", "nylon guitar", "guitar", _PLUCKED),
+    ("salamander", "", "piano", "piano", ("chords", "chords", "melody", "arpeggio")),
+    ("bass-electric", "", "fingered bass", "bass", ("bass",)),
+    ("cello", _BARE, "cello", "strings", (*_LINE, "bass")),
+    ("clarinet", _BARE, "clarinet", "reed", _LINE),
+    ("contrabass", _BARE, "double bass", "strings", _LOW),
+    ("flute", _BARE, "flute", "pipe", _LINE),
+    ("french-horn", _BARE, "french horn", "brass", _LINE),
+    ("guitar-acoustic", _BARE, "steel guitar", "guitar", _PLUCKED),
+    ("guitar-electric", _BARE, "clean guitar", "guitar", _PLUCKED),
+    ("guitar-nylon", _BARE, "nylon guitar", "guitar", _PLUCKED),
+    ("harmonium", _BARE, "harmonium", "organ", ("pad", "chords", "melody")),
+    ("harp", _BARE, "harp", "strings", ("arpeggio", "arpeggio", "melody")),
+    ("organ", _BARE, "church organ", "organ", ("pad", "chords", "melody")),
+    ("piano", _BARE, "piano", "piano", ("chords", "chords", "melody", "arpeggio")),
+    ("saxophone", _BARE, "saxophone", "reed", _LINE),
+    ("trombone", _BARE, "trombone", "brass", _LINE),
+    ("trumpet", _BARE, "trumpet", "brass", _LINE),
+    ("violin", _BARE, "violin", "strings", _LINE),
+    ("xylophone", _BARE, "xylophone", "chromatic percussion", ("melody", "arpeggio")),
 )
 _STRIKES = {
     "agogo-bells": "agogo",
@@ -393,6 +414,8 @@ def note_voices(folder: Path) -> list[Voice]:
 
 def _loudness(stem: str) -> float:
     parts = stem.split("_")
+    if layer := re.search(r"\dv(\d+)$", stem):  # one of the 16 velocities of the Salamander piano
+        return int(layer[1]) / 16
     return next((_LOUDNESS[part] for part in reversed(parts) if part in _LOUDNESS), _dynamic_letter(parts[-1]))
 
 
@@ -450,6 +473,18 @@ def sample_voices(folder: Path) -> list[Voice]:
     if len(tabla) > 2:
         keys = tuple(hit[0] for hit in tabla)
         voices.append(KitVoice("tabla", source.short, "percussion", source.licence, ("beat",), 0, 127, keys, tabla))
+    return voices
+
+
+def speech_voices(folder: Path) -> list[Voice]:
+    """A singer for each folder in `folder` that holds 10 clips or more of one speaker, at any depth."""
+    source = source_of(folder)
+    voices: list[Voice] = []
+    for place in sorted(path for path in folder.iterdir() if path.is_dir()):
+        clips = tuple(str(path) for path in sorted(place.rglob("*")) if path.suffix.lower() in AUDIO_SUFFIXES)
+        if len(clips) >= 10:
+            own = f"{source.short}/{place.name}"
+            voices.append(SungVoice("vocals", own, "voice", source.licence, ("vocal",), 45, 74, (), clips))
     return voices
 
 

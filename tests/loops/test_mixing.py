@@ -203,6 +203,20 @@ def test_query_comes_from_the_same_or_another_maker(bank: Bank, cross: float, sa
     assert np.mean([target == query for target, query in makers]) == same_maker
 
 
+def test_a_relative_asks_only_where_no_other_of_the_family_plays(
+    melodic: Bank, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("loops.mixing.RELATED", {"keys"})
+    lonely = []
+    for heard in drawn(mixer(melodic, replace(BARE, absent=0, kin=1.0)), 20):
+        target, asked = names(heard.target), names(heard.queries[0])
+        keys = {"piano", "organ"}
+        alone = target <= keys and len(names(heard.mixture) & keys) == 1
+        assert asked == (keys - target if alone else target)
+        lonely.append(alone)
+    assert True in lonely and False in lonely
+
+
 def test_unseen_rows_are_never_heard(bank: Bank) -> None:
     assert all(row.split == "train" for row in bank.rows)
     for heard in drawn(mixer(bank)):
