@@ -303,8 +303,8 @@ def make(
 
     Invented instruments need no material; the rest is soundfont files, and folders of Hydrogen drum kits, of recorded
     notes, of aligned stems (one per song), of Sonic Pi's samples, of speakers' clips, which are made to sing. Songs of
-    the valid split use other voices than those of the train split; held-out instruments appear only in rows of the split
-    "unseen". The same seed and material give the same library; what an interrupted run finished is kept.
+    the valid split use other voices than those of the train split; held-out instruments appear only in rows of the
+    split "unseen". The same seed and material give the same library; what an interrupted run finished is kept.
 
     Raises `BadAudio` for missing or unreadable material, `BadLibrary` if `folder` holds a library made otherwise.
     """

@@ -46,8 +46,8 @@ class MixingOptions:
         coherent: mixtures whose sources come from one song at one place.
         absent: queries of an instrument that is not in the mixture; a quarter of them of the target's family.
         cross: queries from another source (another instrument's maker, another recording) than the target.
-        kin: queries from a relative of the target, where it is the only one of its family in the mixture: a nylon guitar
-            asks for the distorted one if no other guitar plays (families of `RELATED` only).
+        kin: queries from a relative of the target, where no other of its family is in the mixture: a nylon guitar asks
+            for the distorted one if that is the only guitar (families of `RELATED`).
         hard: random mixtures that hold a second instrument of the target's family.
         gain_db: standard deviation of each source's level.
         shift_semitones: range of the pitch shift (by resampling), drawn independently for mixture and query.

@@ -1,8 +1,8 @@
 """A singer made from recorded speech: its syllables are given the pitches and lengths of a melody.
 
 Speech is easy to come by under free licences, songs' vocals are not. Each clip is taken apart by the WORLD vocoder
-(Morise, Yokomori, Ozawa 2016) into pitch, spectral envelope and aperiodicity; the envelope of a syllable is stretched to a
-note, its pitch replaced by the note's, with glides and vibrato.
+(Morise, Yokomori, Ozawa 2016) into pitch, spectral envelope and aperiodicity; the envelope of a syllable is stretched
+to a note, its pitch replaced by the note's, with glides and vibrato.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def syllables(path: str) -> tuple[Syllable, ...]:
     voiced = np.concatenate([[False], pitch > 0, [False]])
     starts, ends = np.flatnonzero(voiced[1:] & ~voiced[:-1]), np.flatnonzero(voiced[:-1] & ~voiced[1:])
     found, previous = [], 0
-    for start, end in zip(starts, ends, strict=True):
+    for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
         end = min(end, start + _LONGEST)
         if end - start < _SHORTEST or power[start:end].max() < 1e-3 * power.max():
             continue
@@ -75,14 +75,14 @@ def syllables(path: str) -> tuple[Syllable, ...]:
         scale = 1 / np.quantile(power[start:end], 0.9)
         middle = float(np.median(pitch[start:end]))
         parts = (envelope[first:end] * scale).astype(np.float32), aperiodicity[first:end].astype(np.float32)
-        found.append(Syllable(*parts, int(start - first), 69 + 12 * float(np.log2(middle / 440))))
+        found.append(Syllable(*parts, start - first, 69 + 12 * float(np.log2(middle / 440))))
         previous = end
     return tuple(found)
 
 
 @dataclass(frozen=True)
 class SungVoice(Voice):
-    """A speaker who sings: `files` are clips of speech. Notes are moved by octaves to where the speaker's voice lies."""
+    """A speaker who sings: `files` are clips of speech. Notes are moved by octaves to where the speaker's voice is."""
 
     files: tuple[str, ...]
 
