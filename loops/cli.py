@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -49,6 +50,47 @@ def make_library(
         )
     instruments = {row.instrument for row in made if not row.instrument.startswith("invented-")}
     console.print(f"{library}: {len(made)} files, {len(instruments)} named instruments")
+
+
+def inspect(
+    library: Annotated[Path, typer.Argument(help="A loop library: a folder with library.csv.")],
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Folder for picture and tasks; LIBRARY/inspect if none."),
+    ] = None,
+    listen: Annotated[int, typer.Option(min=0, help="Write so many example tasks as WAV files.")] = 0,
+    preset: Annotated[str, typer.Option(help="Signal of the example tasks, by name.")] = DEFAULT,
+    seed: Annotated[int, typer.Option(help="Seed of the example tasks.")] = 0,
+) -> None:
+    """Show what a library holds: a table per instrument, a picture, and tasks to listen to."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from loops import overview
+    from loops.library import read
+
+    shelf = read(library)
+    minutes = overview.minutes_by_path(shelf)
+    found = overview.holdings(shelf, minutes)
+    table = Table("instrument", "family", title=str(library))
+    for heading in ("files", "minutes", "sources", "songs"):
+        table.add_column(heading, justify="right")
+    table.add_column("splits")
+    table.add_column("licences")
+    for holding in found:
+        figures = (str(holding.files), f"{holding.minutes:.1f}", str(holding.sources), str(holding.songs))
+        name = holding.instrument + ("" if holding.trainable or "train" not in holding.splits else " (alone: no query)")
+        table.add_row(name, holding.family, *figures, " ".join(holding.splits), "; ".join(holding.licences))
+    Console(width=None if sys.stdout.isatty() else 160).print(table)
+    folder = output or library / "inspect"
+    folder.mkdir(parents=True, exist_ok=True)
+    overview.draw(shelf, found, folder / "library.png")
+    typer.echo(f"{len(shelf)} files, {len(found)} instruments, {sum(minutes.values()) / 60:.1f} hours")
+    typer.echo(f"picture: {folder / 'library.png'}")
+    if listen:
+        for line in overview.write_tasks(shelf, folder, listen, preset, seed):
+            typer.echo(line)
+        typer.echo(f"tasks: {folder}")
 
 
 def train(

@@ -7,6 +7,7 @@ run=${2:?usage: train.sh LIBRARY RUN}
 # glibc gives memory back at every step otherwise, and every step pays for fresh pages.
 export MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=100000000000 MALLOC_TOP_PAD_=500000000
 exec fewshot-sep train "$library" -o "$run" --steps "${STEPS:-30000}" --batch 8 --check-every 250 \
-    --emphasise vocals=6 --emphasise 'backing vocals=3' --emphasise drums=3 --emphasise piano=4 --emphasise 'distortion guitar=2' \
-    --emphasise 'clean guitar=3' --emphasise 'steel guitar=3' --emphasise 'nylon guitar=2' --emphasise 'overdriven guitar=2' \
-    --emphasise violin=2 --emphasise trumpet=2 --emphasise 'french horn=2' --emphasise oboe=2
+    --emphasise invented=0.6 --emphasise 'invented voice=0.5' --emphasise vocals=3 --emphasise 'backing vocals=2' \
+    --emphasise drums=2.5 --emphasise piano=4 --emphasise 'distortion guitar=1.5' --emphasise 'clean guitar=4' \
+    --emphasise 'steel guitar=4' --emphasise 'nylon guitar=2' --emphasise 'overdriven guitar=2' --emphasise 'jazz guitar=2' \
+    --emphasise violin=2.5 --emphasise trumpet=2.5 --emphasise 'french horn=3' --emphasise oboe=3 --emphasise saxophone=1.5
