@@ -115,6 +115,10 @@ def rooms(count: int, samples: int, sample_rate: int, seed: int) -> Tensor:
 
     Returns:
         `(count, samples // 2 + 1)` complex64.
+
+    >>> responses = torch.fft.irfft(rooms(2, 8000, 8000, seed=0), 8000)
+    >>> responses.shape, responses[:, 0].allclose(torch.ones(2)), bool(responses[:, 1:].abs().max() < 0.5)
+    (torch.Size([2, 8000]), True, True)
     """
     random = np.random.default_rng(seed)
     spectra = []
@@ -182,10 +186,41 @@ class Bank:
         wanted = int(samples * ratio) + 2
         begin = int(self.starts[row]) + start
         sound = self.sound[begin : begin + min(wanted, self.lengths[row] - start)].float() / 32767
-        sound = F.pad(sound, (0, wanted - len(sound)))
-        if ratio == 1:
-            return sound[:samples]
-        return F.interpolate(sound[None, None], size=samples, mode="linear", align_corners=True)[0, 0]
+        return faster(F.pad(sound, (0, wanted - len(sound))), ratio, samples)
+
+
+def faster(sound: Tensor, ratio: float, samples: int) -> Tensor:
+    """`sound`, `ratio` times as fast and as high, by linear interpolation; `(n,)` -> `(samples,)`, from its beginning.
+
+    >>> faster(torch.arange(6.0), 2.0, 2), faster(torch.arange(6.0), 1.0, 3)
+    (tensor([0., 2.]), tensor([0., 1., 2.]))
+    """
+    if ratio == 1:
+        return sound[:samples]
+    place = torch.arange(samples, device=sound.device, dtype=torch.float64) * ratio
+    low = place.long().clamp(max=len(sound) - 2)
+    return torch.lerp(sound[low], sound[low + 1], (place - low).to(sound.dtype).clamp(0, 1))
+
+
+def low_passed(waves: Tensor, hertz: float, sample_rate: int, fft_size: int) -> Tensor:
+    """`(..., samples)` with nothing left above `hertz`, as a codec or a low sample rate leaves it.
+
+    >>> wave = torch.tensor([1.0, -1.0, 1.0, -1.0]) + 2  # at half the sample rate, and a constant
+    >>> low_passed(wave, 300, 1000, 4)
+    tensor([2., 2., 2., 2.])
+    """
+    spectrum = torch.fft.rfft(waves, fft_size)
+    spectrum[..., int(hertz / (sample_rate / 2) * spectrum.shape[-1]) :] = 0
+    return torch.fft.irfft(spectrum, fft_size)[..., : waves.shape[-1]]
+
+
+def levels(random: np.random.Generator, count: int, gain_db: float) -> np.ndarray:
+    """Gains around 0.1 with a standard deviation of `gain_db`, half of them with the other polarity: `(count,)`.
+
+    >>> levels(np.random.default_rng(1), 3, gain_db=0)
+    array([ 0.1,  0.1, -0.1])
+    """
+    return 0.1 * 10 ** (random.normal(0, gain_db, count) / 20) * random.choice([-1.0, 1.0], count)
 
 
 def _read_mono(path: Path, sample_rate: int) -> np.ndarray:
@@ -389,10 +424,7 @@ class TaskMixer:
         self, rows: Sequence[int], starts: Sequence[int], ratios: Sequence[float], random: np.random.Generator
     ) -> Tensor:
         """The rows' sound at random levels around 0.1 RMS and random polarity: `(n, samples)`."""
-        gains = (
-            0.1 * 10 ** (random.normal(0, self.options.gain_db, len(rows)) / 20) * random.choice([-1.0, 1.0], len(rows))
-        )
-        gains /= [self.bank.loudness[row] for row in rows]
+        gains = levels(random, len(rows), self.options.gain_db) / [self.bank.loudness[row] for row in rows]
         read = zip(rows, starts, ratios, gains, strict=True)
         return torch.stack(
             [self.bank.piece(row, start, ratio, self.samples) * float(gain) for row, start, ratio, gain in read]
@@ -419,7 +451,12 @@ class TaskMixer:
 
     @staticmethod
     def _pan(random: np.random.Generator, count: int, channels: int) -> np.ndarray:
-        """Constant-power gains `(count, channels)`; a third of the sources stay in the middle."""
+        """Constant-power gains `(count, channels)`; a third of the sources stay in the middle.
+
+        >>> gains = TaskMixer._pan(np.random.default_rng(0), 3, 2)
+        >>> gains.round(2).tolist(), (gains**2).sum(1).round(6).tolist()
+        ([[1.07, 0.92], [1.0, 1.0], [1.0, 1.0]], [2.0, 2.0, 2.0])
+        """
         if channels == 1:
             return np.ones((count, 1))
         angle = np.where(random.random(count) < 0.33, 0.5, random.beta(2, 2, count)) * np.pi / 2
@@ -431,9 +468,7 @@ class TaskMixer:
         if not len(chosen):
             return waves
         waves = waves.clone()
-        spectrum = torch.fft.rfft(waves[:, chosen], self.fft_size)
-        bins_per_hz = spectrum.shape[-1] / (self.bank.sample_rate / 2)
-        for place in range(len(chosen)):
-            spectrum[:, place, ..., int(3500 * 2 ** random.uniform(0, 2.2) * bins_per_hz) :] = 0
-        waves[:, chosen] = torch.fft.irfft(spectrum, self.fft_size)[..., : self.samples]
+        for place in chosen:
+            hertz = 3500 * 2 ** random.uniform(0, 2.2)
+            waves[:, place] = low_passed(waves[:, place], hertz, self.bank.sample_rate, self.fft_size)
         return waves
