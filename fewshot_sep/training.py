@@ -204,8 +204,13 @@ def train(
     if options.compile:
         system.network.compile()
     logger = CSVLogger(run, name="log")  # a version for each session; Lightning would overwrite one shared file
+    # Without the version counter a run folder that was moved goes on saving where it is read from.
     checkpoint = ModelCheckpoint(
-        run / "checkpoints", every_n_train_steps=options.check_every, save_last=True, save_top_k=0
+        run / "checkpoints",
+        every_n_train_steps=options.check_every,
+        save_last=True,
+        save_top_k=0,
+        enable_version_counter=False,
     )
     last = run / "checkpoints" / "last.ckpt"
     trainer = L.Trainer(

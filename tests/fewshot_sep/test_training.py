@@ -123,6 +123,16 @@ def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(preset: str, tmp_
     assert difference(rest.state, whole.state) < 1e-7
 
 
+def test_a_run_that_was_moved_goes_on_from_its_newest_checkpoint(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError):
+        session(tmp_path / "old", steps=12, die_at=4)
+    (tmp_path / "old").rename(tmp_path / "new")
+    with pytest.raises(RuntimeError):
+        session(tmp_path / "new", steps=12, die_at=5)
+    assert [path.name for path in (tmp_path / "new" / "checkpoints").iterdir()] == ["last.ckpt"]
+    assert session(tmp_path / "new", steps=12).firsts == [6]
+
+
 def test_a_finished_run_goes_on_with_more_steps(tmp_path: Path) -> None:
     """From its last weights, not from their average; only the next step still goes at the old schedule's last rate."""
     whole = session(tmp_path / "whole", steps=6, average=0.5)
