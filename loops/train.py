@@ -80,6 +80,7 @@ def _facts(
         "data": {
             "files": len(rows),
             "instruments": len({row.instrument for row in rows}),
+            "files_by_collection": dict(Counter(row.source.split("/")[0] for row in rows).most_common()),
             "files_by_licence": dict(Counter(row.licence for row in rows).most_common()),
             "held_out": sorted(libraries.HELD_OUT),
         },
