@@ -15,14 +15,22 @@ from fewshot_sep.unet import ConcatUNet, Conditioning, QueryEncoder, QueryUNet
 EPS = 1e-8
 
 
-class System(nn.Module):
+class Trainable(nn.Module):
+    """What `fewshot_sep.training` can train: a network with a loss on mixture, queries and target."""
+
+    network: nn.Module
+
+    def loss(self, mixture: Tensor, queries: Tensor, target: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """The training loss, and quantities to log."""
+        raise NotImplementedError
+
+
+class System(Trainable):
     """A separator of fixed-length segments.
 
     Shape:
         mixture, target: `(batch, channels, samples)`; queries: `(batch, clips, samples)`, mono.
     """
-
-    network: nn.Module
 
     def __init__(self, preset: Preset) -> None:
         super().__init__()
@@ -35,10 +43,6 @@ class System(nn.Module):
 
     def forward(self, mixture: Tensor, conditioning: Any) -> Tensor:
         """The target's waveform, of the mixture's shape."""
-        raise NotImplementedError
-
-    def loss(self, mixture: Tensor, queries: Tensor, target: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """The training loss, and quantities to log."""
         raise NotImplementedError
 
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from fewshot_sep import plots
-from fewshot_sep.systems import System
+from fewshot_sep.systems import Trainable
 
 
 class Batch(Protocol):
@@ -45,6 +45,7 @@ class TrainingOptions(NamedTuple):
     weight_decay: float = 1e-2
     average: float = 0.998
     check_every: int = 500
+    log_every: int = 50
     seed: int = 0
     device: str = "auto"
     compile: bool = False
@@ -90,7 +91,7 @@ class Training(L.LightningModule):
 
     def __init__(
         self,
-        system: System,
+        system: Trainable,
         batches: Callable[[int], Iterator[Batch]],
         validation: Sequence[Batch],
         options: TrainingOptions,
@@ -185,16 +186,17 @@ def _precision(device: str) -> str:
 
 
 def train(
-    system: System,
+    system: Trainable,
     batches: Callable[[int], Iterator[Batch]],
     validation: Sequence[Batch],
     options: TrainingOptions,
     run: Path,
+    callbacks: Sequence[Callback] = (),
 ) -> float:
     """Train `system` in folder `run`; where the folder holds a checkpoint, go on from it.
 
     Writes `checkpoints/last.ckpt`, `log/version_*` (`metrics.csv` and TensorBoard events) and `curve.png`. Afterwards,
-    and in validation, the weights are the exponential moving average.
+    and in validation, the weights are the exponential moving average. `callbacks` are Lightning's.
 
     Returns:
         Seconds spent in all sessions of the run.
@@ -219,12 +221,17 @@ def train(
         devices=1,
         precision=_precision(options.device),  # type: ignore[arg-type]
         gradient_clip_val=5.0,
-        callbacks=[_SaveAtEnd(last), WeightAveraging(use_buffers=True, avg_fn=_average(options.average)), checkpoint],
+        callbacks=[
+            _SaveAtEnd(last),
+            WeightAveraging(use_buffers=True, avg_fn=_average(options.average)),
+            checkpoint,
+            *callbacks,
+        ],
         logger=[logger, TensorBoardLogger(run, name="log", version=logger.version)],
         val_check_interval=options.check_every,
         check_val_every_n_epoch=None,
         num_sanity_val_steps=0,
-        log_every_n_steps=50,
+        log_every_n_steps=options.log_every,
         enable_model_summary=False,
         enable_progress_bar=sys.stderr.isatty(),
     )

@@ -1,0 +1,100 @@
+"""The thesis's figures 2, 3 and 4, and the report's own."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from experiments.mnist.tasks import Overlays
+from fewshot_sep import plots
+
+EPOCH = 100  # iterations, as in the thesis
+
+
+def _show(axes: Any, image: Tensor | np.ndarray, title: str = "") -> None:
+    axes.imshow(np.asarray(image).squeeze(), cmap="gray", vmin=0, vmax=1)
+    axes.set_axis_off()
+    axes.set_title(title, fontsize=9)
+
+
+def task(example: Overlays, picture: Path) -> None:
+    """Figure 2: what is wanted, the mixture, the query."""
+    figure, axes = plots.new_figure(1, 3, 6, 2.4)
+    shown = {"wanted": example.target[0], "mixture": example.mixture[0], "query": example.queries[0, 0]}
+    for panel, (title, image) in zip(axes[0], shown.items(), strict=True):
+        _show(panel, image, title)
+    figure.savefig(picture, dpi=110)
+
+
+def evolution(example: Overlays, steps: Sequence[int], outputs: np.ndarray, picture: Path, most: int = 11) -> None:
+    """Figure 3: outputs for five tasks as training goes on; `outputs` is `(steps, tasks, 1, 32, 32)`."""
+    kept = np.unique(np.linspace(0, len(steps) - 1, min(most, len(steps))).astype(int))
+    count = min(5, len(example.mixture))
+    figure, axes = plots.new_figure(count, 3 + len(kept), 0.9 * (3 + len(kept)), count + 0.3)
+    for row in range(count):
+        first = {"mixture": example.mixture[row], "query": example.queries[row, 0], "wanted": example.target[row]}
+        for panel, (title, image) in zip(axes[row], first.items(), strict=False):
+            _show(panel, image, title if row == 0 else "")
+        for panel, place in zip(axes[row, 3:], kept, strict=True):
+            _show(panel, outputs[place, row], f"{steps[place]}" if row == 0 else "")
+    figure.savefig(picture, dpi=90)
+
+
+def losses(logs: Sequence[Path]) -> list[float]:
+    """Mean training loss of each whole epoch of 100 iterations."""
+    groups: dict[int, list[float]] = {}
+    for log in logs:
+        for record in csv.DictReader(log.read_text().splitlines()):
+            if record.get("train/loss"):
+                groups.setdefault(int(record["step"]) // EPOCH, []).append(float(record["train/loss"]))
+    return [float(np.mean(groups[epoch])) for epoch in sorted(groups)]
+
+
+def loss_per_epoch(curves: dict[str, list[float]], picture: Path) -> None:
+    """Figure 4: the loss of each epoch; its mean and standard deviation over every 5 and every 10."""
+    figure, axes = plots.new_figure(1, 3, 13, 3.6)
+    for panel, size in zip(axes[0], (1, 5, 10), strict=True):
+        for name, curve in curves.items():
+            whole = np.array(curve[: len(curve) // size * size]).reshape(-1, size)
+            place = size * (np.arange(len(whole)) + 1)
+            if size == 1:
+                panel.plot(place, whole[:, 0], label=name)
+            else:
+                panel.errorbar(place, whole.mean(1), whole.std(1), capsize=2, label=name)
+        panel.set(xlabel=f"epoch of {EPOCH} iterations", ylabel="loss", yscale="log")
+        panel.set_title("each epoch" if size == 1 else f"mean and standard deviation of {size} epochs")
+        panel.grid(alpha=0.3)
+    axes[0, 0].legend(fontsize=8)
+    figure.savefig(picture, dpi=100)
+
+
+def by_count(metrics: dict[str, Any], picture: Path) -> None:
+    """Agreement and PSNR against the number of digits in the mixture."""
+    figure, axes = plots.new_figure(1, 2, 10, 3.6)
+    for name, entry in metrics.items():
+        counts = [int(count) for count in entry["by_count"]]
+        values = list(entry["by_count"].values())
+        axes[0, 0].plot(counts, [100 * value["agreement"] for value in values], marker="o", label=name)
+        axes[0, 1].plot(counts, [value["psnr_db"] for value in values], marker="o", label=name)
+    axes[0, 0].set(xlabel="digits in the mixture", ylabel="read as the query's class (%)", ylim=(0, 101))
+    axes[0, 1].set(xlabel="digits in the mixture", ylabel="median PSNR (dB)")
+    for panel in axes[0]:
+        panel.grid(alpha=0.3)
+        panel.legend(fontsize=8)
+    figure.savefig(picture, dpi=100)
+
+
+def gallery(example: Overlays, outputs: dict[str, Tensor], picture: Path, count: int = 10) -> None:
+    """The same test tasks through every model, side by side."""
+    rows = {"mixture": example.mixture, "query": example.queries, "wanted": example.target, **outputs}
+    figure, axes = plots.new_figure(len(rows), count, count, len(rows) + 0.2)
+    for line, (name, images) in zip(axes, rows.items(), strict=True):
+        for column, panel in enumerate(line):
+            _show(panel, images[column, 0])
+        line[0].set_title(name, fontsize=9, loc="left")
+    figure.savefig(picture, dpi=90)

@@ -1,0 +1,49 @@
+"""A classifier of clean digits: it reads what the separators put out, and never learns from it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+EPOCHS, BATCH = 5, 100
+
+
+class Judge(nn.Module):
+    """Shape: `(batch, 1, 32, 32)` in [0, 1] -> `(batch, 10)` logits."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for before, after in ((1, 16), (16, 32), (32, 64)):
+            layers += [nn.Conv2d(before, after, 3, padding=1), nn.BatchNorm2d(after), nn.ReLU(), nn.MaxPool2d(2)]
+        self.layers = nn.Sequential(*layers, nn.Flatten(), nn.Dropout(0.3), nn.Linear(64 * 16, 10))
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.layers(images)
+
+    @torch.inference_mode()
+    def read(self, images: Tensor) -> Tensor:
+        """The class of each image, `(batch,)`."""
+        self.eval()
+        return torch.cat([self(part).argmax(1) for part in images.split(500)])
+
+
+def train(images: Tensor, labels: Tensor, seed: int = 0, progress: Callable[[float], None] | None = None) -> Judge:
+    """A judge trained on clean digits; images `(count, 1, 32, 32)`, labels `(count,)`."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        judge, steps = Judge(), EPOCHS * (len(images) // BATCH)
+        optimizer = torch.optim.AdamW(judge.parameters(), 3e-3)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, total_steps=max(2, steps))
+        for step in range(steps):
+            chosen = torch.randint(len(images), (BATCH,))
+            optimizer.zero_grad()
+            F.cross_entropy(judge(images[chosen]), labels[chosen]).backward()
+            optimizer.step()
+            schedule.step()
+            if progress:
+                progress((step + 1) / steps)
+    return judge
