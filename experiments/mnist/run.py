@@ -28,7 +28,7 @@ VARIANTS = {
     "concat-unseen": Variant("concat", unseen=UNSEEN),
     "film-unseen": Variant("film", unseen=UNSEEN),
 }
-REDUCED: dict[str, Any] = {"width": 16, "steps": 900}
+REDUCED: dict[str, Any] = {"width": 16, "steps": 800}
 FULL: dict[str, Any] = {"width": 64, "steps": 10_000}
 
 
