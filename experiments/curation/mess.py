@@ -1,6 +1,6 @@
 """Makes a messy folder of loops out of unpacked packages: producers' names, odd formats and rates, broken files.
 
-`truth.csv` says for each file what it is made of, how, and what is true of it; it was written before `curate` first ran.
+`truth.csv` says for each file what it is made of, how, and what is true of it; it was written before `curate` ran.
 `make` is a list of words: the format (or `copy`, `empty`, `text`, `header`), then `rate=`, `gain=`, `subtype=`, `mono`,
 `nan`, `acid=` (a tempo to put into an acid chunk) and `cut=` (the share of the bytes that is left).
 """
