@@ -260,7 +260,10 @@ def write_decisions(path: Path, decisions: Sequence[Decision]) -> None:
 
 
 def _take_edits(table: Path, source: Path, paths: list[str], entries: dict[str, _Entry], settings: Settings) -> None:
-    """Note as the user's what a table says otherwise than this program would by itself."""
+    """Note as the user's what a table says otherwise than this program would by itself.
+
+    A line of an undecided loop that was changed anywhere counts as confirmed: the loop is kept if nothing is missing.
+    """
     own = {decision.path: decision for decision in _decide_all(source, paths, entries, settings, with_edits=False)}
     try:
         text = table.read_text(encoding="utf-8-sig", errors="surrogateescape")
@@ -299,6 +302,8 @@ def _edit(record: Mapping[str, str | None], own: Decision, where: str) -> Edit:
         raise BadLibrary(f"{where}: status {changed['status']!r} is none of {', '.join(STATUSES)}")
     if changed.get("status") == "undecided":
         changed.pop("status")
+    if changed and own.status == "undecided":  # whoever changes a line has seen the rest of it
+        changed.setdefault("status", "kept")
     return Edit(**changed)
 
 

@@ -57,18 +57,20 @@ def plan(bpm: float, beats: float, target_bpm: float) -> Plan | None:
     """The count of the beats - double or half time - that needs the least stretching; None if no count fills four.
 
     >>> plan(140, 16, 81.4)
-    Plan(octave=0.5, pieces=2, repeats=1, dropped=0)
+    Plan(octave=0.5, pieces=2, repeats=1, dropped=0.0)
     >>> plan(90, 2, 81.4).repeats, plan(120, 6, 147), plan(90, 3, 81.4)
     (2, Plan(octave=1.0, pieces=1, repeats=1, dropped=2.0), None)
     """
     found: list[tuple[float, Plan]] = []
     for octave in _OCTAVES:
         counted, effort = beats * octave, abs(math.log2(bpm * octave / target_bpm))
+        if effort > 1:  # more than twice as fast or slow
+            continue
         if counted >= BEATS:
             pieces = int(counted // BEATS)
             found.append((effort, Plan(octave, pieces, 1, (counted - pieces * BEATS) / octave)))
         elif counted > 0 and (BEATS / counted).is_integer() and BEATS / counted <= 8:
-            found.append((effort, Plan(octave, 1, int(BEATS / counted), 0)))
+            found.append((effort, Plan(octave, 1, int(BEATS / counted), 0.0)))
     return min(found)[1] if found else None
 
 

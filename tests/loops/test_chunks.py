@@ -38,7 +38,7 @@ def test_acid_and_smpl_anywhere_in_the_file(tmp_path: Path) -> None:
 
 def test_libsndfile_reads_the_same_acid_chunk(tmp_path: Path) -> None:
     path = wav(tmp_path / "a.wav", before=(acid(97.0, 16),))
-    assert "Tempo        : 97" in soundfile.info(path, verbose=True).extra_info
+    assert "Tempo     : 97.0" in soundfile.info(path, verbose=True).extra_info
     assert (chunks.read(path).bpm, chunks.read(path).beats) == (97.0, 16.0)
 
 

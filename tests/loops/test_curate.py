@@ -110,7 +110,7 @@ def test_a_messy_folder(tmp_path: Path) -> None:
         assert [row["path"] for row in csv.DictReader(file)] == ["Pack B/riff_7.wav"]
 
     again = library.read(tmp_path / "lib")
-    assert len(again) == 2 + 4 + 1 + 1
+    assert len(again) == 2 + 8 + 1 + 1  # 97 BPM is counted double, as 194 is nearer to 147
     for row in again:
         sound, rate = soundfile.read(again.file(row))
         assert (rate, sound.shape) == (11025, (18000,))
@@ -202,7 +202,7 @@ def test_an_interrupted_run_is_gone_on_with(tmp_path: Path, stage: str, monkeypa
 
 
 def test_two_processes_give_the_same(tmp_path: Path) -> None:
-    for number in range(3):
+    for number in range(2):
         put(tmp_path / f"src/Kick {number} 147bpm.wav", clicks(147, 4, 11025, number), 11025)
     one = curate(tmp_path / "src", tmp_path / "one", ILLES, workers=1)
     two = curate(tmp_path / "src", tmp_path / "two", ILLES, workers=2)
@@ -221,7 +221,7 @@ def test_what_the_user_writes_wins_and_lasts(tmp_path: Path) -> None:
         rows = list(csv.DictReader(file))
     for row in rows:
         if row["path"].endswith("riff_7.wav"):
-            row |= {"instrument": "Theremin", "bpm": "100"}
+            row |= {"instrument": "Theremin", "bpm": "100,5"}
         if row["path"].endswith("Gtr_97.wav"):
             row["instrument"] = "requinto"
         if row["path"].endswith("Beat.wav"):
@@ -233,7 +233,7 @@ def test_what_the_user_writes_wins_and_lasts(tmp_path: Path) -> None:
     made = curate(source, folder, ILLES, decisions=table, workers=1)
     decided = by_path(made)
     riff = decided["Pack B/riff_7.wav"]
-    assert (riff.status, riff.instrument, riff.family, riff.bpm, riff.beats) == ("kept", "theremin", "other", 100, 8)
+    assert (riff.status, riff.instrument, riff.family, riff.bpm, riff.beats) == ("kept", "theremin", "other", 100.5, 8)
     assert (riff.instrument_by, riff.tempo_by, riff.confidence) == ("user", "user", 1.0)
     gtr = decided["Pack A/Gtr_97.wav"]
     assert (gtr.instrument, gtr.instrument_by, gtr.tempo_by) == ("requinto", "user", "name")
@@ -340,17 +340,18 @@ def test_nothing_is_stretched_by_more_than_an_octave_needs(bpm: float, beats: fl
 
 @pytest.mark.usefixtures("quick")
 def test_command_and_report(tmp_path: Path) -> None:
-    mess(tmp_path / "src")
-    with (tmp_path / "src/Pack A/kick.wav").open("wb") as file:
-        soundfile.write(file, clicks(126, 4, 11025, 11), 11025, format="WAV")
-    data = (tmp_path / "src/Pack A/kick.wav").read_bytes() + acid(126, 4)
-    (tmp_path / "src/Pack A/kick.wav").write_bytes(data)
+    put(tmp_path / "src/Gtr_97.wav", clicks(97, 8, 22050, 2), 22050)
+    put(tmp_path / "src/riff.wav", clicks(97, 8, 11025, 3), 11025)
+    put(tmp_path / "src/Bass 90bpm.wav", np.zeros(11025), 11025)
+    put(tmp_path / "src/kick.wav", clicks(126, 4, 11025, 11), 11025)
+    data = (tmp_path / "src/kick.wav").read_bytes() + acid(126, 4)
+    (tmp_path / "src/kick.wav").write_bytes(data)
     app = Typer()
     app.command()(command)
     arguments = [str(tmp_path / "src"), str(tmp_path / "lib"), "--preset", "illes2020", "--workers", "1"]
     result = CliRunner().invoke(app, [*arguments, "--gain", "guitar=0.333", "--tracker", "librosa"])
     assert result.exit_code == 0, result.output
-    assert "5 kept, 7 rejected, 1 undecided; 9 pieces" in result.output
+    assert "2 kept, 1 rejected, 1 undecided; 5 pieces" in result.output
     report = (tmp_path / "lib/report.md").read_text()
     assert "| guitar | guitar | 1 | 4 | 0.1 | train | 0.333 |" in report and "chunk 1" in report
     for picture in [part.split(")")[0] for part in report.split("](report/")[1:]]:
