@@ -13,7 +13,7 @@ import multiprocessing
 import os
 import signal
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -190,7 +190,7 @@ def _leave_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _spread(work: Callable[[_Job], _Answer], jobs: list[_Job], workers: int | None) -> Iterator[_Answer]:
+def _spread(work: Callable[[_Job], _Answer], jobs: list[_Job], workers: int | None) -> Generator[_Answer, None, None]:
     """Answers as they come, from as many processes; from this one if one is enough."""
     count = min(workers or os.cpu_count() or 1, len(jobs))
     if count <= 1:
@@ -220,12 +220,13 @@ def _listen_all(
         entry = entries.get(path)
         if entry is None or entry.heard is None or entry.stamp != _stamp(source / path):
             jobs.append((source, path, settings.tracker))
-    for count, (path, stamp, heard) in enumerate(_spread(_hear, jobs, workers), 1):
-        entry = entries.setdefault(path, _Entry(stamp))
-        entry.stamp, entry.heard = stamp, heard
-        if count % _SAVE_EVERY == 0:
-            save()
-        tell("listening", count / len(jobs))
+    with contextlib.closing(_spread(_hear, jobs, workers)) as answers:
+        for count, (path, stamp, heard) in enumerate(answers, 1):
+            entry = entries.setdefault(path, _Entry(stamp))
+            entry.stamp, entry.heard = stamp, heard
+            if count % _SAVE_EVERY == 0:
+                save()
+            tell("listening", count / len(jobs))
 
 
 def _decide_all(
@@ -371,13 +372,14 @@ def _make_all(
         _remove(folder, entries[path], [])
         if path not in {decision.path for decision in decided}:
             del entries[path]
-    for count, (path, mark, written, note) in enumerate(_spread(_make, jobs, workers), 1):
-        entry = entries[path]
-        _remove(folder, entry, written)
-        entry.mark, entry.pieces, entry.note = mark, written, note
-        if count % _SAVE_EVERY == 0:
-            save()
-        tell("normalising", count / len(jobs))
+    with contextlib.closing(_spread(_make, jobs, workers)) as answers:
+        for count, (path, mark, written, note) in enumerate(answers, 1):
+            entry = entries[path]
+            _remove(folder, entry, written)
+            entry.mark, entry.pieces, entry.note = mark, written, note
+            if count % _SAVE_EVERY == 0:
+                save()
+            tell("normalising", count / len(jobs))
 
 
 def _remove(folder: Path, entry: _Entry, but: list[str]) -> None:

@@ -94,7 +94,7 @@ def _table(results: dict[str, dict[str, object]]) -> str:
         lines.append(f"| {label} | " + " | ".join(f"{c['right']} of {c['of']}: {c['share']:.1%}" for c in cells) + " |")  # type: ignore[index]
     lines.append("| loops left to the user | " + " | ".join(str(r["undecided"]) for r in results.values()) + " |")
     for mode, result in results.items():
-        lines += ["", f"## Wrong, {mode}", ""] + [f"- {line}" for line in result["wrong"]]  # type: ignore[attr-defined]
+        lines += ["", f"## Wrong, {mode}", ""] + [f"- {line}" for line in result["wrong"] or ["nothing"]]  # type: ignore[attr-defined]
     return "\n".join(lines) + "\n"
 
 
