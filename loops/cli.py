@@ -93,6 +93,51 @@ def inspect(
         typer.echo(f"tasks: {folder}")
 
 
+def curate(
+    source: Annotated[Path, typer.Argument(metavar="SRC", help="Folder of raw loops, at any depth; only read.")],
+    library: Annotated[Path, typer.Argument(help="Folder to write; an interrupted run goes on where it stopped.")],
+    preset: Annotated[str, typer.Option(help="Whose rate and length the pieces get: four beats each.")] = DEFAULT,
+    decisions: Annotated[
+        Path | None, typer.Option(help="A decisions.csv or undecided.csv that you edited; what you changed wins.")
+    ] = None,
+    gain: Annotated[
+        _Strings | None, typer.Option(help="Linear gain of an instrument: NAME=FACTOR (may be repeated).")
+    ] = None,
+    licence: Annotated[str, typer.Option(help="Licence of the loops, noted with each.")] = "unknown",
+    tracker: Annotated[str, typer.Option(help="Beat tracker: auto, madmom or librosa.")] = "auto",
+    stretcher: Annotated[str, typer.Option(help="auto, signalsmith, rubberband or pylibrb.")] = "auto",
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes; all cores by default.")] = None,
+) -> None:
+    """Make a training library out of a folder of raw loops: find instrument and tempo, cut into four beats, report."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from loops import curation_report
+    from loops.curate import DECISIONS, UNDECIDED, Settings
+    from loops.curate import curate as run
+
+    gains = tuple((name.lower(), factor) for name, factor in (_factor(text) for text in gain or ()))
+    settings = Settings(preset, stretcher, tracker, licence, gains)
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True) as bar:
+        task = bar.add_task("looking", total=1.0)
+        made = run(
+            source,
+            library,
+            settings,
+            decisions=decisions,
+            workers=workers,
+            progress=lambda what, share: bar.update(task, description=what, completed=share),
+        )
+        bar.update(task, description="reporting", completed=1.0)
+        report = curation_report.write(made)
+    counts = {status: sum(d.status == status for d in made.decisions) for status in ("kept", "rejected", "undecided")}
+    typer.echo(", ".join(f"{count} {status}" for status, count in counts.items()) + f"; {len(made.library)} pieces")
+    typer.echo(f"report: {report}\ndecisions: {library / DECISIONS}")
+    if counts["undecided"]:
+        typer.echo(f"to be decided: {library / UNDECIDED}; edit it, then add --decisions {library / UNDECIDED}")
+
+
 def train(
     library: Annotated[Path, typer.Argument(help="A loop library: a folder with library.csv.")],
     output: Annotated[
