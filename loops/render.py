@@ -41,7 +41,7 @@ class Voice:
 
     @property
     def kind(self) -> str:
-        """The share of a library that this voice counts towards (see `loops.make.SHARES`)."""
+        """The share of a library that this voice counts towards (see `loops.arrange.SHARES`)."""
         raise NotImplementedError
 
     def play(self, notes: Sequence[Note], frames: int, rng: Generator) -> np.ndarray:
