@@ -27,6 +27,7 @@ def make_library(
     stems: Annotated[_Paths | None, typer.Option(help="Folder with the aligned stems of one song.")] = None,
     samples: Annotated[_Paths | None, typer.Option(help="Folder of samples named as Sonic Pi's.")] = None,
     speech: Annotated[_Paths | None, typer.Option(help="Folder of speakers' folders; they are made to sing.")] = None,
+    patches: Annotated[_Paths | None, typer.Option(help="Folder of Gravis patches, such as Freepats.")] = None,
     set_: Annotated[Set, typer.Option("--set", help="Songs of four bars, or bachata cut into bars.")] = Set.songs,
     songs: Annotated[int | None, typer.Option(min=1, help="How many songs; 500, or 150 of bachata.")] = None,
     invented: Annotated[
@@ -44,7 +45,7 @@ def make_library(
     from loops.material import Material, bundled_soundfont
 
     console = Console(stderr=True)
-    given = (soundfont, drumkits, notes, stems, samples, speech)
+    given = (soundfont, drumkits, notes, stems, samples, speech, patches)
     material = Material(*(tuple(paths or ()) for paths in given))
     if not material and invented != 1 and (bundled := bundled_soundfont()):
         material = Material(soundfonts=(bundled,))

@@ -7,14 +7,14 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from fewshot_sep.errors import BadAudio
-from loops import oneshots
+from loops import gus, oneshots
 from loops.render import Voice
 
 
 @dataclass(frozen=True)
 class Material:
     """Paths of soundfonts and of folders: Hydrogen drum kits, recorded notes, aligned stems (one folder per song),
-    samples named as Sonic Pi's, speakers' clips (they are made to sing)."""
+    samples named as Sonic Pi's, speakers' clips (they are made to sing), Gravis patches."""
 
     soundfonts: tuple[Path, ...] = ()
     drumkits: tuple[Path, ...] = ()
@@ -22,6 +22,7 @@ class Material:
     stems: tuple[Path, ...] = ()
     samples: tuple[Path, ...] = ()
     speech: tuple[Path, ...] = ()
+    patches: tuple[Path, ...] = ()
 
     def __bool__(self) -> bool:
         return any(getattr(self, field.name) for field in fields(self))
@@ -51,6 +52,7 @@ class Material:
             (self.notes, oneshots.note_voices),
             (self.samples, oneshots.sample_voices),
             (self.speech, oneshots.speech_voices),
+            (self.patches, gus.patch_voices),
         )
         return [voice for paths, reader in readers for path in paths for voice in reader(path)]
 
