@@ -28,6 +28,7 @@ def make_library(
     samples: Annotated[_Paths | None, typer.Option(help="Folder of samples named as Sonic Pi's.")] = None,
     speech: Annotated[_Paths | None, typer.Option(help="Folder of speakers' folders; they are made to sing.")] = None,
     patches: Annotated[_Paths | None, typer.Option(help="Folder of Gravis patches, such as Freepats.")] = None,
+    midi: Annotated[_Paths | None, typer.Option(help="Folder of MIDI files; each becomes a song.")] = None,
     set_: Annotated[Set, typer.Option("--set", help="Songs of four bars, or bachata cut into bars.")] = Set.songs,
     songs: Annotated[int | None, typer.Option(min=1, help="How many songs; 500, or 150 of bachata.")] = None,
     invented: Annotated[
@@ -45,7 +46,7 @@ def make_library(
     from loops.material import Material, bundled_soundfont
 
     console = Console(stderr=True)
-    given = (soundfont, drumkits, notes, stems, samples, speech, patches)
+    given = (soundfont, drumkits, notes, stems, samples, speech, patches, midi)
     material = Material(*(tuple(paths or ()) for paths in given))
     if not material and invented != 1 and (bundled := bundled_soundfont()):
         material = Material(soundfonts=(bundled,))

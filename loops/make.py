@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from fewshot_sep.errors import BadAudio, BadLibrary
-from loops import bachata, library, oneshots
+from loops import bachata, library, oneshots, scores
 from loops.arrange import invented_voices, plan_all
 from loops.ensemble import Song, cut
 from loops.library import CSV_NAME, Library, Row
@@ -45,7 +45,7 @@ def make(
     workers: int | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> Library:
-    """Render a library of `songs` songs of four bars into `folder`, plus the pieces of the material's recordings.
+    """Render a library of `songs` songs of four bars into `folder`, plus pieces of the recordings and MIDI files.
 
     Without material all instruments are invented; `invented` sets their share in [0, 1] among the parts that are not
     drum kits. `rooms` is the share of songs that are played in a room. Songs of the valid split use other voices than
@@ -59,6 +59,8 @@ def make(
     if not voices:
         raise BadAudio("no material and no invented instruments: nothing to render; give some, or a greater --invented")
     tasks = plan_all(voices, songs, seed, invented, rooms)
+    for path in material.midi:
+        tasks += scores.plan(voices, scores.midi_files(path), seed, rooms)
     return render(folder, tasks, material.takes(), seed, workers, progress)
 
 

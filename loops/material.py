@@ -14,7 +14,7 @@ from loops.render import Voice
 @dataclass(frozen=True)
 class Material:
     """Paths of soundfonts and of folders: Hydrogen drum kits, recorded notes, aligned stems (one folder per song),
-    samples named as Sonic Pi's, speakers' clips (they are made to sing), Gravis patches."""
+    samples named as Sonic Pi's, speakers' clips (they are made to sing), Gravis patches, MIDI files."""
 
     soundfonts: tuple[Path, ...] = ()
     drumkits: tuple[Path, ...] = ()
@@ -23,6 +23,7 @@ class Material:
     samples: tuple[Path, ...] = ()
     speech: tuple[Path, ...] = ()
     patches: tuple[Path, ...] = ()
+    midi: tuple[Path, ...] = ()
 
     def __bool__(self) -> bool:
         return any(getattr(self, field.name) for field in fields(self))
