@@ -25,10 +25,12 @@ def make_library(
     drumkits: Annotated[_Paths | None, typer.Option(help="Folder of Hydrogen drum kits.")] = None,
     notes: Annotated[_Paths | None, typer.Option(help="Folder of recorded notes, or of such folders.")] = None,
     stems: Annotated[_Paths | None, typer.Option(help="Folder with the aligned stems of one song.")] = None,
-    samples: Annotated[_Paths | None, typer.Option(help="Folder of samples named as Sonic Pi's.")] = None,
+    samples: Annotated[_Paths | None, typer.Option(help="Folder of samples of Sonic Pi, LMMS or Scratch.")] = None,
     speech: Annotated[_Paths | None, typer.Option(help="Folder of speakers' folders; they are made to sing.")] = None,
     patches: Annotated[_Paths | None, typer.Option(help="Folder of Gravis patches, such as Freepats.")] = None,
     midi: Annotated[_Paths | None, typer.Option(help="Folder of MIDI files; each becomes a song.")] = None,
+    strums: Annotated[_Paths | None, typer.Option(help="Folder of strums named by chord (Hydrogen's).")] = None,
+    shots: Annotated[_Paths | None, typer.Option(help="Folder of single drum hits named by drum (LMMS's).")] = None,
     set_: Annotated[Set, typer.Option("--set", help="Songs of four bars, or bachata cut into bars.")] = Set.songs,
     songs: Annotated[int | None, typer.Option(min=1, help="How many songs; 500, or 150 of bachata.")] = None,
     invented: Annotated[
@@ -46,7 +48,7 @@ def make_library(
     from loops.material import Material, bundled_soundfont
 
     console = Console(stderr=True)
-    given = (soundfont, drumkits, notes, stems, samples, speech, patches, midi)
+    given = (soundfont, drumkits, notes, stems, samples, speech, patches, midi, strums, shots)
     material = Material(*(tuple(paths or ()) for paths in given))
     if not material and invented != 1 and (bundled := bundled_soundfont()):
         material = Material(soundfonts=(bundled,))

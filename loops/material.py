@@ -14,7 +14,8 @@ from loops.render import Voice
 @dataclass(frozen=True)
 class Material:
     """Paths of soundfonts and of folders: Hydrogen drum kits, recorded notes, aligned stems (one folder per song),
-    samples named as Sonic Pi's, speakers' clips (they are made to sing), Gravis patches, MIDI files."""
+    samples named as Sonic Pi's, speakers' clips (they are made to sing), Gravis patches, MIDI files,
+    recorded strums named by chord, single drum hits named by drum."""
 
     soundfonts: tuple[Path, ...] = ()
     drumkits: tuple[Path, ...] = ()
@@ -24,6 +25,8 @@ class Material:
     speech: tuple[Path, ...] = ()
     patches: tuple[Path, ...] = ()
     midi: tuple[Path, ...] = ()
+    strums: tuple[Path, ...] = ()
+    shots: tuple[Path, ...] = ()
 
     def __bool__(self) -> bool:
         return any(getattr(self, field.name) for field in fields(self))
@@ -54,6 +57,8 @@ class Material:
             (self.samples, oneshots.sample_voices),
             (self.speech, oneshots.speech_voices),
             (self.patches, gus.patch_voices),
+            (self.strums, oneshots.strum_voices),
+            (self.shots, oneshots.shot_voices),
         )
         return [voice for paths, reader in readers for path in paths for voice in reader(path)]
 
