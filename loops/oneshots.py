@@ -489,7 +489,7 @@ def speech_voices(folder: Path) -> list[Voice]:
 
 
 _CHORDS = {"major": (0, 4, 7), "minor": (0, 3, 7), "minor7b5": (0, 3, 6, 10)}
-_STRUM = re.compile(r"^([A-G])(sharp|flat)? ?(major|minor7b5|minor|minro7b5)_(?:(UP|DOWN)_)?\d+$")
+_STRUM = re.compile(r"^([A-G])(sharp|flat)? ?(major|minor7b5|minor|minro7b5)_(?:(?:UP|DOWN|Down)_)?\d+(?:wav)?$")
 
 
 def strum_chord(stem: str) -> tuple[int, ...] | None:
