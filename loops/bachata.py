@@ -349,7 +349,8 @@ def cast(voices: Sequence[Voice]) -> dict[str, list[Voice]]:
     for instrument, kind in _KINDS.items():
         found[instrument] = []
         for voice in voices:
-            if voice.instrument not in kind.names or is_held_out("", voice.source):
+            chords_only = voice.roles == ("strum",)
+            if voice.instrument not in kind.names or chords_only or is_held_out("", voice.source):
                 continue
             source = f"{voice.source}/{oneshots.slug(voice.instrument)}"
             if instrument == "guira":

@@ -22,8 +22,8 @@ from loops.oneshots import slug, source_of
 from loops.patterns import Note
 from loops.render import Voice, level
 
-PIECES = 3
-"""Pieces taken of each file, one after the other from where most is played."""
+PIECES = 2
+"""Pieces taken of each file, one after the other from where most is played: each can be the other's query."""
 FEWEST = 8
 """A track with fewer notes than this in those pieces is left out."""
 VALID_SONGS, SAME_FAMILY = 0.06, 0.7
@@ -181,9 +181,11 @@ def midi_files(folder: Path) -> list[Path]:
 def plan(voices: Sequence[Voice], paths: Iterable[Path], seed: int, room: float) -> list[Song]:
     """A song for each file, `room` of them in a room; files in which fewer than two tracks can be played are left out.
 
-    Valid songs have other voices than train songs; held-out instruments and sources play in none.
+    Valid songs have other voices than train songs; held-out instruments and sources play in none, nor do singers and
+    recorded strums, which cannot follow any score.
     """
-    free = [voice for voice in voices if not is_held_out(voice.instrument, voice.source) and voice.kind != "sung"]
+    able = [voice for voice in voices if voice.kind != "sung" and voice.roles != ("strum",)]
+    free = [voice for voice in able if not is_held_out(voice.instrument, voice.source)]
     pools = {"train": [v for v in free if not is_valid(v)], "valid": [v for v in free if is_valid(v)]}
     songs: list[Song] = []
     for path in paths:

@@ -1,4 +1,4 @@
-"""MIDI files for the library: accompaniments by MMA in some 300 grooves, and the music of Freedoom.
+"""MIDI files for the library: accompaniments by MMA in some 340 grooves, and the music of Freedoom.
 
 python -m experiments.flagship.midi SOUNDS
 

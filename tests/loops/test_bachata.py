@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -157,9 +158,11 @@ def test_valid_songs_have_voices_of_their_own() -> None:
     assert 0.2 < np.mean([song.room > 0 for song in songs]) < 0.8
 
 
-def test_held_out_sources_are_not_cast() -> None:
-    strange = InventedVoice("nylon guitar", "freepats", "guitar", "GPL-2", ("melody",), 28, 90, (), 0)
-    assert not any(bachata.cast([strange]).values())
+def test_held_out_sources_and_strums_are_not_cast() -> None:
+    (plain,) = voices("nylon guitar", 1)
+    assert bachata.cast([plain])["requinto"] and bachata.cast([plain])["segunda"]
+    for other in (replace(plain, source="freepats"), replace(plain, roles=("strum",))):
+        assert not any(bachata.cast([other]).values())
 
 
 def test_material_without_a_guitar_or_drum_is_refused(tmp_path: Path) -> None:

@@ -89,6 +89,7 @@ def band() -> list[Voice]:
         "fingered bass": ("bass", ("bass",), ()),
         "drums": ("drums", ("groove",), ()),
         "bongo": ("percussion", ("beat",), (60, 61)),
+        "steel guitar": ("pipe", ("strum",), ()),
         "tuba": ("brass", ("bass", "melody"), ()),
     }
     return [
