@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
@@ -14,42 +15,69 @@ _Paths = list[Path]
 _Strings = list[str]
 
 
+class Set(str, Enum):
+    songs = "songs"
+    bachata = "bachata"
+
+
 def make_library(
     library: Annotated[Path, typer.Argument(help="Folder to write; an interrupted run goes on where it stopped.")],
     soundfont: Annotated[_Paths | None, typer.Option(help="A soundfont, .sf2 or .sf3 (may be repeated).")] = None,
     drumkits: Annotated[_Paths | None, typer.Option(help="Folder of Hydrogen drum kits.")] = None,
     notes: Annotated[_Paths | None, typer.Option(help="Folder of recorded notes, or of such folders.")] = None,
     stems: Annotated[_Paths | None, typer.Option(help="Folder with the aligned stems of one song.")] = None,
-    samples: Annotated[_Paths | None, typer.Option(help="Folder of samples named as Sonic Pi's.")] = None,
+    samples: Annotated[_Paths | None, typer.Option(help="Folder of samples of Sonic Pi, LMMS or Scratch.")] = None,
     speech: Annotated[_Paths | None, typer.Option(help="Folder of speakers' folders; they are made to sing.")] = None,
-    songs: Annotated[int, typer.Option(min=1, help="How many four-bar songs to render.")] = 500,
+    patches: Annotated[_Paths | None, typer.Option(help="Folder of Gravis patches, such as Freepats.")] = None,
+    midi: Annotated[_Paths | None, typer.Option(help="Folder of MIDI files; each becomes a song.")] = None,
+    strums: Annotated[_Paths | None, typer.Option(help="Folder of strums named by chord (Hydrogen's).")] = None,
+    shots: Annotated[_Paths | None, typer.Option(help="Folder of single drum hits named by drum (LMMS's).")] = None,
+    set_: Annotated[Set, typer.Option("--set", help="Songs of four bars, or bachata cut into bars.")] = Set.songs,
+    songs: Annotated[int | None, typer.Option(min=1, help="How many songs; 500, or 150 of bachata.")] = None,
+    invented: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Share of invented instruments; 1: nothing else.")
+    ] = None,
+    rooms: Annotated[float, typer.Option(min=0, max=1, help="Share of the songs that are played in a room.")] = 0.4,
     seed: Annotated[int, typer.Option(help="The same seed and material give the same library.")] = 0,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; all cores by default.")] = None,
 ) -> None:
-    """Render a training library; with no material at all it has invented instruments only."""
+    """Render a training library; without material, on pretty_midi's soundfont if it is installed."""
     from rich.console import Console
     from rich.progress import Progress
 
-    from loops.make import make
+    from loops.make import make, make_bachata
+    from loops.material import Material, bundled_soundfont
 
     console = Console(stderr=True)
+    given = (soundfont, drumkits, notes, stems, samples, speech, patches, midi, strums, shots)
+    material = Material(*(tuple(paths or ()) for paths in given))
+    if not material and invented != 1 and (bundled := bundled_soundfont()):
+        material = Material(soundfonts=(bundled,))
+    used = [material.summary()] * bool(material) + ["invented instruments"] * (set_ is Set.songs and invented != 0)
+    console.print(f"material: {'; '.join(used) or 'none'}", soft_wrap=True)
     with Progress(console=console, transient=True) as bar:
         task = bar.add_task("rendering", total=1.0)
-        made = make(
-            library,
-            soundfonts=soundfont or (),
-            drumkits=drumkits or (),
-            notes=notes or (),
-            stems=stems or (),
-            samples=samples or (),
-            speech=speech or (),
-            songs=songs,
-            seed=seed,
-            workers=workers,
-            progress=lambda share: bar.update(task, completed=share),
-        )
+
+        def progress(share: float) -> None:
+            bar.update(task, completed=share)
+
+        if set_ is Set.bachata:
+            made = make_bachata(
+                library, material, songs=songs or 150, seed=seed, rooms=rooms, workers=workers, progress=progress
+            )
+        else:
+            made = make(
+                library,
+                material,
+                songs=songs or 500,
+                seed=seed,
+                invented=invented,
+                rooms=rooms,
+                workers=workers,
+                progress=progress,
+            )
     instruments = {row.instrument for row in made if not row.instrument.startswith("invented-")}
-    console.print(f"{library}: {len(made)} files, {len(instruments)} named instruments")
+    console.print(f"{library}: {len(made)} files, {len(instruments)} named instruments, {made.hours():.2f} hours")
 
 
 def inspect(

@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import astuple, dataclass, fields
+from dataclasses import MISSING, astuple, dataclass, fields
 from pathlib import Path, PurePosixPath
+
+import soundfile
 
 from fewshot_sep.errors import BadLibrary
 
@@ -17,6 +19,9 @@ SPLITS = ("train", "valid", "unseen")
 HELD_OUT = frozenset({"bassoon", "contrabassoon", "tuba", "accordion", "banjo", "marimba", "sitar"})
 """Instruments that no training may hear, from any source: with them one measures what the query alone can do."""
 
+HELD_OUT_SOURCES = frozenset({"freepats"})
+"""Collections that no training may hear, whatever they play: every row of theirs is of the split "unseen"."""
+
 _OTHER_NAMES = {"bandoneon": "accordion", "tango accordion": "accordion", "concertina": "accordion"}
 
 
@@ -25,7 +30,9 @@ class Row:
     """One sound file. Rows with the same `song` start together, are equally long and share key and tempo.
 
     `path` is relative to the library, with forward slashes. `bpm` and `beats` are 0 where unknown, `song` is empty for
-    a loop that belongs to no song. `split` is one of `SPLITS`.
+    a loop that belongs to no song. `split` is one of `SPLITS`. `section` says where in its song a loop is from (verse,
+    chorus, mambo), if that is known. `loudness` is the RMS over the active parts in dBFS (see `loops.render.activity`),
+    0 where unknown. `room` is the time in seconds in which the room that was rendered falls by 60 dB, 0 without one.
     """
 
     path: str
@@ -37,9 +44,15 @@ class Row:
     beats: float
     song: str
     split: str
+    section: str = ""
+    loudness: float = 0.0
+    room: float = 0.0
 
 
 COLUMNS = tuple(field.name for field in fields(Row))
+REQUIRED = tuple(field.name for field in fields(Row) if field.default is MISSING)
+"""Columns that every table has; the others came later."""
+_NUMBERS = ("bpm", "beats", "loudness", "room")
 
 
 @dataclass(frozen=True)
@@ -63,20 +76,24 @@ class Library:
         """Where the sound of `row` lies."""
         return self.folder / row.path
 
+    def hours(self) -> float:
+        """Length of all files together, from their headers."""
+        return sum(soundfile.info(self.file(row)).duration for row in self.rows) / 3600
 
-def is_held_out(instrument: str) -> bool:
-    """True if the instrument is one of `HELD_OUT`, under this or another common name.
 
-    >>> is_held_out("Bandoneon"), is_held_out("bass clarinet")
-    (True, False)
+def is_held_out(instrument: str, source: str = "") -> bool:
+    """True if the instrument is one of `HELD_OUT`, under this or another common name, or the source is held out.
+
+    >>> is_held_out("Bandoneon"), is_held_out("bass clarinet"), is_held_out("flute", "freepats/kit0")
+    (True, False, True)
     """
     name = instrument.strip().lower()
-    return _OTHER_NAMES.get(name, name) in HELD_OUT
+    return _OTHER_NAMES.get(name, name) in HELD_OUT or source.split("/")[0] in HELD_OUT_SOURCES
 
 
-def split_of(instrument: str, split: str) -> str:
-    """`split`, or `unseen` where the instrument is held out."""
-    return "unseen" if is_held_out(instrument) else split
+def split_of(instrument: str, split: str, source: str = "") -> str:
+    """`split`, or `unseen` where the instrument or the source is held out."""
+    return "unseen" if is_held_out(instrument, source) else split
 
 
 def read(folder: str | Path) -> Library:
@@ -93,7 +110,7 @@ def read(folder: str | Path) -> Library:
         )
     with table.open(newline="", encoding="utf-8") as file:
         reader = csv.DictReader(file)
-        missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
+        missing = [name for name in REQUIRED if name not in (reader.fieldnames or ())]
         if missing:
             raise BadLibrary(
                 f"{table}: column{'s' * (len(missing) > 1)} {', '.join(missing)} missing in the first line"
@@ -111,8 +128,9 @@ def read(folder: str | Path) -> Library:
 
 def _parse(record: dict[str, str], table: Path, line: int) -> Row:
     try:
-        values = {name: (record[name] or "").strip() for name in COLUMNS}
-        row = Row(**{**values, "bpm": float(values["bpm"] or 0), "beats": float(values["beats"] or 0)})  # type: ignore[arg-type]
+        values = {name: (record[name] or "").strip() for name in COLUMNS if name in REQUIRED or name in record}
+        numbers = {name: float(values[name] or 0) for name in _NUMBERS if name in values}
+        row = Row(**{**values, **numbers})  # type: ignore[arg-type]
     except (KeyError, TypeError, ValueError) as error:
         raise BadLibrary(f"{table}, line {line}: {error}") from error
     path = PurePosixPath(row.path)
@@ -120,8 +138,8 @@ def _parse(record: dict[str, str], table: Path, line: int) -> Row:
         raise BadLibrary(f"{table}, line {line}: path {row.path!r} must lie inside the library")
     if row.split not in SPLITS:
         raise BadLibrary(f"{table}, line {line}: split {row.split!r} is none of {', '.join(SPLITS)}")
-    if is_held_out(row.instrument) and row.split != "unseen":
-        raise BadLibrary(f"{table}, line {line}: {row.instrument} is held out, its split must be unseen")
+    if is_held_out(row.instrument, row.source) and row.split != "unseen":
+        raise BadLibrary(f"{table}, line {line}: {row.instrument} ({row.source}) is held out, its split must be unseen")
     return row
 
 

@@ -22,6 +22,7 @@ from torch import Tensor
 from fewshot_sep import audio
 from fewshot_sep.errors import BadLibrary
 from loops.library import Library, Row
+from loops.rooms import DECAY, response
 
 
 class Tasks(NamedTuple):
@@ -109,9 +110,7 @@ def equalisers(count: int, samples: int, sample_rate: int, seed: int, depth_db: 
 
 
 def rooms(count: int, samples: int, sample_rate: int, seed: int) -> Tensor:
-    """Spectra of synthetic room responses: the direct sound, then noise that decays by 60 dB within 0.1 to 1 s.
-
-    The level of the tail is 6 to 20 dB under the direct sound. Statistical room model after Polack 1988.
+    """Spectra of synthetic room responses (see `loops.rooms`) that decay by 60 dB within 0.1 to 1 s.
 
     Returns:
         `(count, samples // 2 + 1)` complex64.
@@ -123,13 +122,8 @@ def rooms(count: int, samples: int, sample_rate: int, seed: int) -> Tensor:
     random = np.random.default_rng(seed)
     spectra = []
     for _ in range(count):
-        decay = random.uniform(0.1, 1.0)
-        time = np.arange(int(min(decay, samples / sample_rate) * sample_rate)) / sample_rate
-        tail = random.standard_normal(len(time)) * 10 ** (-3 * time / decay)
-        tail[: int(random.uniform(0.002, 0.02) * sample_rate)] = 0
-        tail *= 10 ** (-random.uniform(6, 20) / 20) / np.sqrt((tail**2).sum() + 1e-12)
-        tail[0] = 1
-        spectra.append(np.fft.rfft(tail, samples))
+        decay = random.uniform(*DECAY)
+        spectra.append(np.fft.rfft(response(random, decay, samples, sample_rate), samples))
     return torch.from_numpy(np.array(spectra, dtype=np.complex64).reshape(count, samples // 2 + 1))
 
 

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from fewshot_sep.errors import BadAudio
 from loops.gm import DRUM_PARTS, PERCUSSION, PROGRAMS, defines_timbre
 from loops.library import is_held_out
-from loops.render import KitVoice, SampledVoice, SoundfontVoice, Voice, load_soundfont
+from loops.render import KitVoice, SampledVoice, SoundfontVoice, StrumVoice, Voice, load_soundfont
 from loops.sing import SungVoice
 
 AUDIO_SUFFIXES = {".wav", ".flac", ".ogg", ".mp3", ".aif", ".aiff", ".au"}
@@ -488,6 +488,49 @@ def speech_voices(folder: Path) -> list[Voice]:
     return voices
 
 
+_CHORDS = {"major": (0, 4, 7), "minor": (0, 3, 7), "minor7b5": (0, 3, 6, 10)}
+_STRUM = re.compile(r"^([A-G])(sharp|flat)? ?(major|minor7b5|minor|minro7b5)_(?:(?:UP|DOWN|Down)_)?\d+(?:wav)?$")
+
+
+def strum_chord(stem: str) -> tuple[int, ...] | None:
+    """The pitch classes, root first, of the chord that a recorded strum is named after.
+
+    >>> strum_chord("Csharp minor_UP_02"), strum_chord("Bflat major_00"), strum_chord("Cmajor")
+    ((1, 4, 8), (10, 2, 5), None)
+    """
+    match = _STRUM.match(stem)
+    if not match:
+        return None
+    root = _STEP[match[1].lower()] + {"sharp": 1, "flat": -1, None: 0}[match[2]]
+    return tuple((root + step) % 12 for step in _CHORDS[match[3].replace("minro", "minor")])
+
+
+def strum_voices(folder: Path) -> list[Voice]:
+    """A guitar for each folder under `folder` that holds 24 recorded strums or more named by their chords."""
+    voices: list[Voice] = []
+    for place in sorted({path.parent for path in folder.rglob("*") if path.suffix.lower() in AUDIO_SUFFIXES}):
+        chords = [(strum_chord(path.stem), path) for path in sorted(place.iterdir())]
+        strums = tuple((chord, str(path)) for chord, path in chords if chord and path.suffix.lower() in AUDIO_SUFFIXES)
+        if len(strums) >= 24:
+            short, licence, _ = source_of(place)
+            voices.append(StrumVoice("steel guitar", short, "guitar", licence, ("strum",), 40, 79, (), strums))
+    return voices
+
+
+def shot_voices(folder: Path, kits: int = 4) -> list[Voice]:
+    """`kits` drum kits dealt from a folder of single hits that are named as drums (`kick01`, `hihat_closed02`)."""
+    source, found = source_of(folder), defaultdict(list)
+    for path in sorted(path for path in folder.iterdir() if path.suffix.lower() in AUDIO_SUFFIXES):
+        key = drum_key(re.sub(r"[\d_]+", " ", path.stem))
+        if key is not None:
+            found[key].append(str(path))
+    voices: list[Voice] = []
+    for number in range(kits):
+        hits = [(key, 1.0, 1.0, paths[number]) for key, paths in found.items() if number < len(paths)]
+        voices += kit_voices(hits, f"{source.short}/kit{number}", source.licence)
+    return voices
+
+
 class Take(NamedTuple):
     """A recording to be cut into pieces: where it is, what it is. Takes of one `group` start together."""
 
@@ -549,13 +592,53 @@ _LOOPS: dict[str, tuple[str, str]] = {
     "ambi_haunted_hum": ("haunted hum", "synth"),
     "ambi_lunar_land": ("lunar pad", "synth"),
     "ambi_piano": ("piano", "piano"),
+    # LMMS
+    "909beat01": ("drums", "drums"),
+    "electro_beat01": ("drums", "drums"),
+    "tb303_01": ("synth bass (tb303)", "bass"),
+    "techno_synth01": ("techno synth 1", "synth"),
+    "techno_synth02": ("techno synth 2", "synth"),
+    "techno_synth03": ("techno synth 3", "synth"),
+    "techno_synth04": ("techno synth 4", "synth"),
+    "bell_choir01": ("bell choir", "synth"),
+    "bell_choir02": ("bell choir", "synth"),
+    "chorus02": ("choir sample 2", "voice"),
+    "juno_pad01": ("juno pad", "synth"),
+    "nord_ambient01": ("nord pad", "synth"),
+    "space_strings01": ("space strings", "synth"),
+    "space_strings02": ("space strings", "synth"),
+    "space_strings03": ("space strings", "synth"),
+    "strings01": ("string ensemble", "ensemble"),
+    "latin_guitar01": ("latin guitar", "guitar"),
+    "latin_guitar02": ("latin guitar", "guitar"),
+    "latin_guitar03": ("latin guitar", "guitar"),
+    "church_organ01": ("church organ", "organ"),
+    "church_organ02": ("church organ", "organ"),
+    "church_organ03": ("church organ", "organ"),
+    "church_organ04": ("church organ", "organ"),
+    # Scratch
+    "DrumMachine": ("drums", "drums"),
+    "GuitarChords1": ("guitar chords", "guitar"),
+    "GuitarChords2": ("guitar chords", "guitar"),
+    "HumanBeatbox1": ("beatbox", "percussion"),
+    "HumanBeatbox2": ("beatbox", "percussion"),
+    "Xylo1": ("xylophone", "chromatic percussion"),
+    "Xylo2": ("xylophone", "chromatic percussion"),
+    "Xylo3": ("xylophone", "chromatic percussion"),
+    "xylo4": ("xylophone", "chromatic percussion"),
+    "Oooo-badada": ("vocals", "voice"),
+    "Sing-me-a-song": ("vocals", "voice"),
+    "Got-inspiration": ("vocals", "voice"),
 }
 
 
 def sample_takes(folder: Path) -> list[Take]:
-    """The longer loops of a folder of samples named as Sonic Pi's are, each a take of its own."""
+    """The longer loops under a folder of samples, those that the table above knows, each a take of its own.
+
+    Of loops from LMMS and Scratch only those whose name says which one instrument plays.
+    """
     source, takes = source_of(folder), []
-    for path in sorted(path for path in folder.iterdir() if path.suffix.lower() in AUDIO_SUFFIXES):
+    for path in sorted(path for path in folder.rglob("*") if path.suffix.lower() in AUDIO_SUFFIXES):
         if path.stem in _LOOPS:
             name = f"{source.short}/{path.stem}"
             takes.append(Take(str(path), *_LOOPS[path.stem], name, source.licence, name))

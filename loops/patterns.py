@@ -95,10 +95,10 @@ def sketch(rng: Generator, bars: int = 4, bpm: tuple[float, float] = (70.0, 170.
 
 
 # A part is written in beats as (start, duration, pitch, velocity, bend) and performed into seconds at the end.
-_Event = tuple[float, float, float, float, float]
+Event = tuple[float, float, float, float, float]
 
 
-def _perform(events: Sequence[_Event], song: Sketch, rng: Generator, loose_ms: float | None = None) -> list[Note]:
+def perform(events: Sequence[Event], song: Sketch, rng: Generator, loose_ms: float | None = None) -> list[Note]:
     """Beats to seconds, with swing, uneven timing and velocity; nothing starts before 0 or after the end."""
     beat = 60.0 / song.bpm
     loose = (rng.uniform(1.0, 9.0) if loose_ms is None else loose_ms) / 1000
@@ -115,7 +115,7 @@ def _perform(events: Sequence[_Event], song: Sketch, rng: Generator, loose_ms: f
     return sorted(notes)
 
 
-def _near(tone: int, centre: float, low: float, high: float) -> int:
+def near(tone: int, centre: float, low: float, high: float) -> int:
     """The pitch of class `tone` nearest to `centre` that lies between `low` and `high` (or the nearest at all)."""
     options = [pitch for pitch in range(tone % 12, 128, 12) if low <= pitch <= high] or list(range(tone % 12, 128, 12))
     return min(options, key=lambda pitch: abs(pitch - centre))
@@ -160,7 +160,7 @@ def melody(
     scale = scale or [round((low + high) / 2)]
     at, leap, level = int(rng.integers(len(scale))), rng.uniform(1.0, 2.6), rng.uniform(0.45, 0.95)
     motif = rng.normal(0, leap, 24)
-    events: list[_Event] = []
+    events: list[Event] = []
     for bar, starts in enumerate(_form(rng, song.bars, grid, density)):
         for index, (start, length) in enumerate(starts):
             step = motif[index % 24] if bar % 2 == 0 else rng.normal(0, leap)
@@ -174,10 +174,10 @@ def melody(
             bend = float(rng.choice((-1.0, -2.0, -0.5))) if bends and length >= 0.5 and rng.random() < 0.3 else 0.0
             accent = level + 0.12 * (start % 1 == 0) + rng.normal(0, 0.06)
             events.append((bar * 4 + start, length * hold, pitch, accent, bend))
-    return _perform(_phrase(events, rng, song), song, rng)
+    return perform(_phrase(events, rng, song), song, rng)
 
 
-def _phrase(events: list[_Event], rng: Generator, song: Sketch) -> list[_Event]:
+def _phrase(events: list[Event], rng: Generator, song: Sketch) -> list[Event]:
     """A swell over the part and now and then a rest of half a bar, as players breathe."""
     shape, depth = rng.uniform(0, 2 * np.pi), rng.uniform(0, 0.25)
     rest = rng.integers(song.bars) * 4 + 2.0 if rng.random() < 0.35 else -9.0
@@ -188,10 +188,10 @@ def _phrase(events: list[_Event], rng: Generator, song: Sketch) -> list[_Event]:
     ]
 
 
-def _voicing(chord: Chord, size: int, centre: float, low: float, high: float) -> list[int]:
+def voicing(chord: Chord, size: int, centre: float, low: float, high: float) -> list[int]:
     """`size` different pitches of the chord around `centre`, low to high."""
     every = [p for p in range(int(low), int(high) + 1) if p % 12 in chord.tones]
-    every = every or [_near(chord.tones[0], centre, low, high)]
+    every = every or [near(chord.tones[0], centre, low, high)]
     return sorted(sorted(every, key=lambda p: abs(p - centre))[:size])
 
 
@@ -214,12 +214,12 @@ def chords(song: Sketch, rng: Generator, low: float, high: float, strum: bool = 
     if style == "held":
         hold = 0.98
     spread = rng.uniform(0.008, 0.03) if strum else rng.uniform(0, 0.004)
-    events: list[_Event] = []
+    events: list[Event] = []
     for bar in range(song.bars):
         starts = fixed.get(style, sync[bar])
         for index, (start, length) in enumerate(starts):
             chord = song.chord_at(bar * 4 + start)
-            pitches = _voicing(chord, size, centre, low, high)
+            pitches = voicing(chord, size, centre, low, high)
             length = min(length, chord.start + chord.beats - bar * 4 - start)
             up = strum and index % 2 == 1
             loud = level * (0.8 if up else 1.0) + 0.1 * (start % 2 == 0)
@@ -231,9 +231,9 @@ def chords(song: Sketch, rng: Generator, low: float, high: float, strum: bool = 
                 (chord.start, chord.beats * hold, pitch, level, 0.0)
                 for chord in song.chords
                 if bar * 4 < chord.start < bar * 4 + 4
-                for pitch in _voicing(chord, size, centre, low, high)
+                for pitch in voicing(chord, size, centre, low, high)
             ]
-    return _perform(events, song, rng)
+    return perform(events, song, rng)
 
 
 def pad(song: Sketch, rng: Generator, low: float, high: float, most: int = 4) -> list[Note]:
@@ -243,9 +243,9 @@ def pad(song: Sketch, rng: Generator, low: float, high: float, most: int = 4) ->
     events = [
         (chord.start, chord.beats * 1.02, float(pitch), level, 0.0)
         for chord in song.chords
-        for pitch in _voicing(chord, size, centre, low, high)
+        for pitch in voicing(chord, size, centre, low, high)
     ]
-    return _perform(events, song, rng)
+    return perform(events, song, rng)
 
 
 def arpeggio(song: Sketch, rng: Generator, low: float, high: float) -> list[Note]:
@@ -254,11 +254,11 @@ def arpeggio(song: Sketch, rng: Generator, low: float, high: float) -> list[Note
     size, order = int(rng.integers(3, 7)), str(rng.choice(("up", "down", "both", "mixed")))
     centre, hold = rng.uniform(low + (high - low) * 0.3, low + (high - low) * 0.7), float(rng.choice((0.4, 0.9, 1.8)))
     level, mixed = rng.uniform(0.45, 0.9), rng.permutation(size)
-    events: list[_Event] = []
+    events: list[Event] = []
     for index, beat in enumerate(np.arange(0, song.beats - 1e-9, grid)):
         if rng.random() < 0.06:
             continue
-        pitches = _voicing(song.chord_at(float(beat)), size, centre, low, high)
+        pitches = voicing(song.chord_at(float(beat)), size, centre, low, high)
         count = len(pitches)
         turn = index % max(1, 2 * count - 2)
         which = {
@@ -268,7 +268,7 @@ def arpeggio(song: Sketch, rng: Generator, low: float, high: float) -> list[Note
             "mixed": int(mixed[index % size]) % count,
         }[order]
         events.append((float(beat), grid * hold, pitches[which], level + 0.15 * (beat % 1 == 0), 0.0))
-    return _perform(events, song, rng)
+    return perform(events, song, rng)
 
 
 def bass(song: Sketch, rng: Generator, low: float, high: float) -> list[Note]:
@@ -279,7 +279,7 @@ def bass(song: Sketch, rng: Generator, low: float, high: float) -> list[Note]:
     level = rng.uniform(0.6, 0.95)
     sync = _form(rng, song.bars, float(rng.choice((0.5, 0.25))), rng.uniform(0.4, 0.75))
     licks = rng.choice((0, 0, 0, 3, 5, 7, 10, 12), 16)
-    events: list[_Event] = []
+    events: list[Event] = []
     for bar in range(song.bars):
         plain = {
             "roots": [(0.0, 2.0), (2.0, 2.0)],
@@ -290,22 +290,22 @@ def bass(song: Sketch, rng: Generator, low: float, high: float) -> list[Note]:
         }
         for index, (start, length) in enumerate(plain.get(style, sync[bar])):
             chord = song.chord_at(bar * 4 + start)
-            root = _near(chord.tones[0], centre, low, high)
+            root = near(chord.tones[0], centre, low, high)
             pitch = root
             if style == "fifths" and index % 2:
-                pitch = _near(chord.tones[2], root, low, high)
+                pitch = near(chord.tones[2], root, low, high)
             elif style == "octaves" and index % 2 and root + 12 <= high:
                 pitch = root + 12
             elif style == "walking" and index:
-                pitch = _near(
+                pitch = near(
                     int(rng.choice(song.scale if index == 3 else chord.tones)), root + rng.integers(-5, 8), low, high
                 )
             elif style == "riff" and root + licks[index % 16] <= high:
-                pitch = _near(min(song.scale, key=lambda t: (t - root - licks[index % 16]) % 12), root + 4, low, high)
+                pitch = near(min(song.scale, key=lambda t: (t - root - licks[index % 16]) % 12), root + 4, low, high)
             elif style == "sync" and rng.random() < 0.25:
-                pitch = _near(int(rng.choice(chord.tones)), root, low, high)
+                pitch = near(int(rng.choice(chord.tones)), root, low, high)
             events.append((bar * 4 + start, length * hold, pitch, level + 0.1 * (start % 2 == 0), 0.0))
-    return _perform(events, song, rng)
+    return perform(events, song, rng)
 
 
 def riff(song: Sketch, rng: Generator, low: float, high: float) -> list[Note]:
@@ -320,15 +320,15 @@ def riff(song: Sketch, rng: Generator, low: float, high: float) -> list[Note]:
         "chug": [(b / 4, 0.25) for b in range(16)] if song.bpm < 125 else [(b / 2, 0.5) for b in range(8)],
         "gallop": [(b + part, 0.25) for b in range(4) for part in (0.0, 0.5, 0.75)],
     }
-    events: list[_Event] = []
+    events: list[Event] = []
     for bar in range(song.bars):
         for index, (start, length) in enumerate(bars.get(style, sync[bar])):
             chord = song.chord_at(bar * 4 + start)
-            root = _near(chord.tones[0], low + 5, low, root_high)
+            root = near(chord.tones[0], low + 5, low, root_high)
             if style == "single":
                 step = int(rng.choice((0, 0, 3, 5, 7, 10)))
                 tone = min(song.scale, key=lambda t: (t - root - step) % 12)
-                pitches = [_near(tone, root + 3, low, high)]
+                pitches = [near(tone, root + 3, low, high)]
             else:
                 pitches = [root, root + 7, root + 12][:sizes]
             accent = start == 0 or bool(accents[index % 16])
@@ -340,7 +340,7 @@ def riff(song: Sketch, rng: Generator, low: float, high: float) -> list[Note]:
             events += [
                 (bar * 4 + start, length * hold, float(pitch), loud, 0.0) for pitch in pitches if pitch <= high + 12
             ]
-    return _perform(events, song, rng, 4.0)
+    return perform(events, song, rng, 4.0)
 
 
 KICK, SNARE, RIM, CLAP = 36, 38, 37, 39
@@ -375,7 +375,7 @@ def groove(song: Sketch, rng: Generator) -> list[Note]:
     fill, crash = rng.random() < 0.75, rng.random() < 0.6
     if rng.random() < 0.2 and CLOSED in table and RIDE not in table:
         table[RIDE] = table.pop(CLOSED)
-    events: list[_Event] = []
+    events: list[Event] = []
     steps = len(next(iter(table.values())))
     for bar in range(song.bars):
         tail = steps - int(rng.choice((steps // 4, steps // 2))) if fill and bar == song.bars - 1 else steps
@@ -394,7 +394,7 @@ def groove(song: Sketch, rng: Generator) -> list[Note]:
                 place = int((step - tail) / max(1, steps - tail) * len(TOMS))
                 key_now = SNARE if rng.random() < 0.35 else TOMS[place]
                 events.append((bar * 4 + step * 4 / steps, 0.2, key_now, rng.uniform(0.6, 1.0), 0.0))
-    return _perform(events, song, rng)
+    return perform(events, song, rng)
 
 
 def beat(song: Sketch, rng: Generator, keys: Sequence[int]) -> list[Note]:
@@ -406,11 +406,11 @@ def beat(song: Sketch, rng: Generator, keys: Sequence[int]) -> list[Note]:
     strong = {(step + turn) % steps for step in range(steps) if (step * hits) % steps < hits}
     accents = {0} | set(rng.choice(sorted(strong), max(1, hits // 3), replace=False).tolist())
     which = {step: keys[0 if step in accents else int(rng.integers(len(keys)))] for step in range(steps)}
-    events: list[_Event] = []
+    events: list[Event] = []
     for bar in range(song.bars):
         for step in range(steps):
             on = step in strong if rng.random() > 0.06 else rng.random() < 0.4
             if on:
                 loud = rng.uniform(0.8, 1.0) if step in accents else rng.uniform(0.35, 0.7)
                 events.append((bar * 4 + step * 4 / steps, 0.3, which[step], loud, 0.0))
-    return _perform(events, song, rng)
+    return perform(events, song, rng)

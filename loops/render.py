@@ -41,7 +41,7 @@ class Voice:
 
     @property
     def kind(self) -> str:
-        """The share of a library that this voice counts towards (see `loops.make.SHARES`)."""
+        """The share of a library that this voice counts towards (see `loops.arrange.SHARES`)."""
         raise NotImplementedError
 
     def play(self, notes: Sequence[Note], frames: int, rng: Generator) -> np.ndarray:
@@ -231,6 +231,53 @@ class KitVoice(Voice):
             scale = gain * note.velocity ** (0.6 if len(options) > 2 else 1.3)
             out[start : start + len(sound)] += sound * np.float32(scale)
         return out
+
+
+@dataclass(frozen=True)
+class StrumVoice(Voice):
+    """Recorded strums of whole chords: `strums` holds (pitch classes, root first; path).
+
+    The notes that start within a tenth of a second of one another are one strum, played by a recording of the chord
+    that shares most tones with them, the lowest note being the root if it can.
+    """
+
+    strums: tuple[tuple[tuple[int, ...], str], ...]
+
+    @property
+    def kind(self) -> str:
+        return "sampled"
+
+    def play(self, notes: Sequence[Note], frames: int, rng: Generator) -> np.ndarray:
+        out = np.zeros(frames, np.float32)
+        groups: list[list[Note]] = []
+        for note in sorted(notes):
+            if groups and note.start - groups[-1][0].start < 0.1:
+                groups[-1].append(note)
+            else:
+                groups.append([note])
+        ends = [group[0].start for group in groups[1:]] + [frames / SAMPLE_RATE]
+        for group, end in zip(groups, ends, strict=True):
+            start = round(group[0].start * SAMPLE_RATE)
+            if start >= frames:
+                continue
+            held = min(max(note.duration for note in group), end - group[0].start)
+            sound = load_hit(self.nearest(group, rng))
+            length = min(len(sound), round((held + 0.06) * SAMPLE_RATE), frames - start)
+            sound = sound[:length] * np.float32(max(note.velocity for note in group))
+            fade = min(length, round(0.06 * SAMPLE_RATE))
+            sound[length - fade :] *= np.cos(np.linspace(0, np.pi / 2, fade, dtype=np.float32))
+            out[start : start + length] += sound
+        return out
+
+    def nearest(self, notes: Sequence[Note], rng: Generator) -> str:
+        """A recording of the chord that these notes are nearest to."""
+        tones = {int(note.pitch) % 12 for note in notes}
+        low = int(min(note.pitch for note in notes)) % 12
+        score = [
+            len(tones & set(chord)) / len(tones | set(chord)) + 0.2 * (chord[0] == low) for chord, _ in self.strums
+        ]
+        best = [index for index, value in enumerate(score) if value > max(score) - 1e-9]
+        return self.strums[best[int(rng.integers(len(best)))]][1]
 
 
 def read_mono(path: str | Path) -> np.ndarray:

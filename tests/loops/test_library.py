@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from fewshot_sep.errors import BadLibrary
 from loops import library
-from loops.library import COLUMNS, CSV_NAME, Row
+from loops.library import COLUMNS, CSV_NAME, REQUIRED, Row
 
 ROW = Row("piano/a.flac", "piano", "piano", "some font", "MIT, parts CC0", 97.3, 16.0, "song-1", "train")
 
@@ -26,6 +26,21 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     rows = (ROW, replace(ROW, path="tuba/b c.flac", instrument="tuba", split="unseen", song='né "7", x', bpm=0.0))
     shelve(tmp_path, *rows)
     assert library.read(tmp_path).rows == rows
+
+
+def test_section_loudness_and_room_are_kept(tmp_path: Path) -> None:
+    shelve(tmp_path, replace(ROW, section="mambo", loudness=-20.25, room=0.4))
+    (row,) = library.read(tmp_path)
+    assert (row.section, row.loudness, row.room) == ("mambo", -20.25, 0.4)
+
+
+def test_tables_from_before_these_columns_are_read(tmp_path: Path) -> None:
+    shelve(tmp_path, ROW)
+    table = tmp_path / CSV_NAME
+    lines = [line.rsplit(",", len(COLUMNS) - len(REQUIRED))[0] for line in table.read_text().splitlines()]
+    assert lines[0].split(",") == list(REQUIRED)
+    table.write_text("\n".join(lines) + "\n")
+    assert library.read(tmp_path).rows == (ROW,)
 
 
 def test_splits_share_out_the_rows(tmp_path: Path) -> None:
@@ -53,7 +68,7 @@ def test_no_table(tmp_path: Path) -> None:
         library.read(tmp_path)
 
 
-@pytest.mark.parametrize("column", COLUMNS)
+@pytest.mark.parametrize("column", REQUIRED)
 def test_missing_column_is_named(tmp_path: Path, column: str) -> None:
     shelve(tmp_path, ROW)
     table = tmp_path / CSV_NAME
@@ -83,6 +98,8 @@ def test_no_rows(tmp_path: Path) -> None:
         {"path": "/etc/hosts"},
         {"path": ""},
         {"instrument": "tuba", "split": "train"},
+        {"source": "freepats/kit0"},
+        {"loudness": "loud"},
         {"bpm": "fast"},
     ],
 )

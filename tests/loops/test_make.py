@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,10 @@ from typer.testing import CliRunner
 
 from fewshot_sep.errors import BadAudio, BadLibrary
 from loops import library, make, oneshots
+from loops.arrange import FourBars, invented_voices, plan, plan_all
+from loops.ensemble import Part, Song, cut
 from loops.library import SAMPLE_RATE, Library
-from loops.make import invented_voices, plan
+from loops.material import Material
 from loops.render import InventedVoice, Voice, activity
 
 
@@ -85,7 +88,7 @@ def test_a_library_of_another_origin_is_left_alone(tmp_path: Path) -> None:
 
 def test_missing_material_is_named(tmp_path: Path) -> None:
     with pytest.raises(BadAudio, match="nowhere"):
-        make.make(tmp_path / "out", notes=[tmp_path / "nowhere"], songs=1)
+        make.make(tmp_path / "out", Material(notes=(tmp_path / "nowhere",)), songs=1)
     assert not (tmp_path / "out").exists()
 
 
@@ -96,7 +99,7 @@ def test_stems_stay_aligned_and_silence_is_left_out(tmp_path: Path) -> None:
     for name, hz, start in (("vox_lead", 300, 0), ("bass", 60, 8)):
         sound = 0.2 * np.sin(2 * np.pi * hz * t) * (t >= start)
         soundfile.write(folder / f"{name}.wav", sound.astype(np.float32), SAMPLE_RATE)
-    rows = [row for take in oneshots.stem_takes(folder) for row in make.cut(take, tmp_path / "out")]
+    rows = [row for take in oneshots.stem_takes(folder) for row in cut(take, tmp_path / "out")]
     songs = {
         name: sorted(row.song for row in rows if row.instrument.startswith(name)) for name in ("vocals", "synth bass")
     }
@@ -130,14 +133,14 @@ def test_no_instrument_twice_in_a_song() -> None:
 
 def test_held_out_instruments_are_in_unseen_rows_only() -> None:
     voices = [*invented_voices(60), *voices_named("tuba", "banjo", "oboe", sources=3)]
-    songs = make._plan_all(voices, 60, 0)
+    songs = plan_all(voices, 60, 0)
     held = {song.name.split("-")[0] for song in songs for p in song.parts if p.voice.instrument in library.HELD_OUT}
     assert held == {"unseen"}
     assert Counter(song.split for song in songs)["train"] >= 50
 
 
 def test_valid_songs_use_voices_that_train_songs_do_not() -> None:
-    songs = make._plan_all(invented_voices(200), 100, 0)
+    songs = plan_all(invented_voices(200), 100, 0)
     voices = {
         split: {p.voice for song in songs if song.split == split for p in song.parts} for split in ("train", "valid")
     }
@@ -150,6 +153,84 @@ def test_command_makes_a_library_and_says_so(tmp_path: Path) -> None:
 
     app = Typer()
     app.command()(make_library)
-    result = CliRunner().invoke(app, [str(tmp_path / "new"), "--songs", "1", "--workers", "1"])
+    options = ["--songs", "1", "--workers", "1", "--invented", "1"]
+    result = CliRunner().invoke(app, [str(tmp_path / "new"), *options])
     assert result.exit_code == 0, result.output
-    assert f"{len(library.read(tmp_path / 'new'))} files" in " ".join(result.output.split())
+    output = " ".join(result.output.split())
+    assert f"{len(library.read(tmp_path / 'new'))} files" in output
+    assert "material: invented instruments" in output
+
+
+def test_command_finds_the_soundfont_of_pretty_midi_and_says_so(tmp_path: Path) -> None:
+    pytest.importorskip("tinysoundfont")
+    pytest.importorskip("pretty_midi")
+    from loops.cli import make_library
+
+    app = Typer()
+    app.command()(make_library)
+    result = CliRunner().invoke(app, [str(tmp_path / "new"), "--songs", "2", "--workers", "1", "--invented", "0"])
+    assert result.exit_code == 0, result.output
+    assert "material: soundfonts TimGM6mb.sf2" in result.output
+    assert {row.licence for row in library.read(tmp_path / "new")} == {"GPL-2"}
+
+
+def test_nothing_to_render_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadAudio, match="--invented"):
+        make.make(tmp_path / "out", songs=1, invented=0.0)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.6, 1.0])
+def test_the_share_of_invented_instruments_is_a_setting(share: float) -> None:
+    own = [replace(voice, instrument=f"horn {n}", source="x") for n, voice in enumerate(invented_voices(60))]
+    named: list[Voice] = [Named(**vars(voice)) for voice in own]
+    songs = plan([*invented_voices(60), *named], 80, np.random.default_rng(0), "s", "train", share)
+    drawn = [part.voice.kind for song in songs for part in song.parts]
+    assert np.mean([kind == "invented" for kind in drawn]) == pytest.approx(share, abs=0.08)
+
+
+class Named(InventedVoice):
+    """Counts as recorded notes."""
+
+    @property
+    def kind(self) -> str:
+        return "kit" if self.keys else "sampled"
+
+
+class Loud(InventedVoice):
+    """Plays single samples of full scale and far over it."""
+
+    def play(self, notes: object, frames: int, rng: np.random.Generator) -> np.ndarray:
+        sound = rng.normal(0, 0.01, frames).astype(np.float32)
+        sound[rng.integers(0, frames, 400)] = 30.0
+        return sound
+
+
+@pytest.mark.parametrize("room", [0.0, 0.6])
+def test_nothing_is_clipped_and_the_loudness_is_recorded(tmp_path: Path, room: float) -> None:
+    loud = Loud("horn", "x", "brass", "CC0", ("melody",), 40, 70, (), 0)
+    quiet = invented_voices(1)[0]
+    song: Song = FourBars("song", "train", (Part(loud, "melody"), Part(quiet, "melody")), room)
+    rows = song.render(tmp_path, 0)
+    assert [row.room for row in rows] == [room, room]
+    for row in rows:
+        sound = soundfile.read(tmp_path / row.path, dtype="float32")[0]
+        assert np.abs(sound).max() <= 0.96
+        assert row.loudness == pytest.approx(20 * np.log10(activity(sound)[1]), abs=0.1)
+    assert rows[0].loudness < -20.5 < rows[1].loudness
+
+
+def test_rooms_are_a_share_of_the_songs_and_change_nothing_else() -> None:
+    voices = invented_voices(60)
+    dry, some = (plan_all(voices, 60, 0, room=share) for share in (0.0, 0.4))
+    assert {song.room for song in dry} == {0.0}
+    assert 0.2 < np.mean([song.room > 0 for song in some]) < 0.6
+    assert [replace(song, room=0.0) for song in some] == dry
+
+
+def test_held_out_sources_play_songs_of_their_own_that_are_unseen(tmp_path: Path) -> None:
+    strange = [replace(voice, source="freepats", instrument=f"horn {n}") for n, voice in enumerate(invented_voices(9))]
+    songs = plan_all([*invented_voices(200), *strange], 100, 0)
+    sources = {song.name.split("-")[0]: {part.voice.source == "freepats" for part in song.parts} for song in songs}
+    assert sources["stranger"] == {True} and sources["song"] == {False} == sources["valid"]
+    rows = next(song for song in songs if song.name.startswith("stranger")).render(tmp_path, 0)
+    assert {row.split for row in rows} == {"unseen"}

@@ -13,7 +13,7 @@ from loops import oneshots, render
 from loops.gm import PROGRAMS, defines_timbre
 from loops.library import SAMPLE_RATE, is_held_out
 from loops.patterns import Note
-from loops.render import KitVoice, SampledVoice
+from loops.render import KitVoice, SampledVoice, StrumVoice
 
 RNG = np.random.default_rng
 
@@ -190,3 +190,49 @@ def test_every_known_source_has_a_licence_and_a_short_name() -> None:
     assert all(source.licence and source.licence != "unknown" for source in known.values())
     assert oneshots.source_of(Path("somewhere/FluidR3_GM.sf2")).licence == "MIT"
     assert oneshots.source_of(Path("usr/share/sonic-pi/samples")).licence == "CC0"
+
+
+def test_strums_are_played_by_the_nearest_chord(tmp_path: Path) -> None:
+    chords = {"Cmajor": 60, "Aminor": 69, "Dsharp minor7b5": 75}
+    for name, pitch in chords.items():
+        for number in range(8):
+            soundfile.write(tmp_path / f"{name}_0{number}.wav", tone(pitch, 1.0), SAMPLE_RATE)
+    (tmp_path / "noise.txt").touch()
+    (voice,) = oneshots.strum_voices(tmp_path)
+    assert isinstance(voice, StrumVoice) and voice.roles == ("strum",)
+    for pitches, expected in (((48, 55, 64), 60), ((57, 60, 64, 69), 69), ((51, 57, 66), 75)):
+        strum = [Note(0.1 + 0.02 * string, 0.5, pitch, 0.8) for string, pitch in enumerate(pitches)]
+        sound = voice.play(strum, SAMPLE_RATE, RNG(0))
+        sounding = np.flatnonzero(np.abs(sound) > 1e-3) / SAMPLE_RATE
+        assert sounding[0] == pytest.approx(0.1, abs=0.01) and sounding[-1] == pytest.approx(0.66, abs=0.02)
+        assert pitch_of(sound[8820:22050]) == pytest.approx(expected, abs=0.2)
+
+
+def test_strums_end_where_the_next_begins(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", tone(60, 2.0), SAMPLE_RATE)
+    voice = StrumVoice(
+        "steel guitar", "x", "guitar", "CC0", ("strum",), 40, 79, (), (((0, 4, 7), str(tmp_path / "a.wav")),)
+    )
+    sound = voice.play([Note(0.0, 2.0, 60, 0.8), Note(0.5, 0.1, 60, 0.1)], SAMPLE_RATE, RNG(0))
+    early, late = (np.abs(sound[start : start + 2205]).max() for start in (19845, 26460))
+    assert late < 0.3 * early
+
+
+def test_single_hits_become_kits(tmp_path: Path) -> None:
+    folder = tmp_path / "lmms"
+    folder.mkdir()
+    for name in (
+        "kick01",
+        "kick02",
+        "snare01",
+        "snare02",
+        "hihat_closed01",
+        "hihat_closed02",
+        "hihat_opened01",
+        "zap01",
+    ):
+        soundfile.write(folder / f"{name}.wav", tone(60, 0.1), SAMPLE_RATE)
+    voices = oneshots.shot_voices(folder)
+    kits = {voice.source: voice for voice in voices if voice.instrument == "drums"}
+    assert set(kits) == {"lmms/kit0", "lmms/kit1"} and {voice.licence for voice in voices} == {"GPL-2+"}
+    assert [hit[0] for hit in kits["lmms/kit0"].hits] == [42, 46, 36, 38]

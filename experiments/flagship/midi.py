@@ -1,0 +1,91 @@
+"""MIDI files for the library: accompaniments by MMA in some 340 grooves, and the music of Freedoom.
+
+python -m experiments.flagship.midi SOUNDS
+
+writes SOUNDS/midi/mma-grooves and SOUNDS/midi/freedoom-music from the packages that fetch.sh unpacked into SOUNDS.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import struct
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from loops.patterns import SCALES
+
+GROOVES_PER_FILE, BARS = 3, 16
+_NAMES = ("C", "Db", "D", "Eb", "E", "F", "Gb", "G", "Ab", "A", "Bb", "B")
+_DEGREES = {"major": ("", "m", "m", "", "7", "m", "dim"), "minor": ("m", "dim", "", "m", "7", "", "")}
+_PROGRESSIONS = {"major": ("0534", "0345", "0514", "1400"), "minor": ("0340", "0563", "0526", "0653")}
+
+
+def grooves(library: Path) -> Iterator[tuple[Path, str]]:
+    """The first grooves that each file of MMA's library defines, without introductions, fills and endings."""
+    for path in sorted(library.glob("*.mma")):
+        text = path.read_text(encoding="latin-1")
+        names = re.findall(r"^\s*DefGroove\s+(\S+)", text, re.MULTILINE | re.IGNORECASE)
+        whole = [name for name in dict.fromkeys(names) if not re.search("intro|end|fill", name, re.IGNORECASE)]
+        yield from ((path, name) for name in whole[:GROOVES_PER_FILE])
+
+
+def sheet(path: Path, groove: str, rng: np.random.Generator) -> str:
+    """A chord sheet of `BARS` bars for MMA, in any key, two progressions in turn."""
+    mode, tonic = str(rng.choice(["major", "minor"])), int(rng.integers(12))
+    lines = [f"Tempo {int(rng.integers(80, 160))}", f"Groove stdlib/{path.stem}:{groove}"]
+    chosen = rng.choice(_PROGRESSIONS[mode], 2, replace=False)
+    for bar in range(BARS):
+        degree = int(chosen[bar // 4 % 2][bar % 4])
+        root = _NAMES[(tonic + SCALES[mode][degree]) % 12]
+        lines.append(f"{bar + 1} {root}{_DEGREES[mode][degree]}")
+    return "\n".join(lines) + "\n"
+
+
+def lumps(wad: bytes) -> Iterator[tuple[str, bytes]]:
+    """The MIDI files in a Doom WAD file with their names."""
+    count, at = struct.unpack_from("<2i", wad, 4)
+    for index in range(count):
+        start, size, name = struct.unpack_from("<2i8s", wad, at + 16 * index)
+        data = wad[start : start + size]
+        if data[:4] == b"MThd":
+            yield name.rstrip(b"\0").decode("ascii").lower(), data
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("sounds", type=Path)
+    parser.add_argument("--most", type=int, default=1000, help="grooves at most")
+    options = parser.parse_args()
+    share, rng = options.sounds / "usr/share", np.random.default_rng(0)
+    out = options.sounds / "midi/mma-grooves"
+    out.mkdir(parents=True, exist_ok=True)
+    home = {**os.environ, "MMA_HOME": str((share / "mma").resolve())}
+    found = list(grooves(share / "mma/lib/stdlib"))[: options.most]
+    failed = 0
+    for path, groove in found:
+        text = sheet(path, groove, rng)
+        target = out / f"{path.stem}-{groove}.mid".lower()
+        if target.is_file():
+            continue
+        source = target.with_suffix(".mma")
+        source.write_text(text)
+        command = [sys.executable, str(options.sounds / "usr/bin/mma"), "-f", str(target), str(source)]
+        failed += subprocess.run(command, env=home, capture_output=True, check=False).returncode != 0
+        source.unlink()
+    print(f"{out}: {len(list(out.glob('*.mid')))} files, {failed} grooves failed")
+    for wad in sorted((share / "games/doom").glob("freedoom?.wad")):
+        out = options.sounds / "midi/freedoom-music"
+        out.mkdir(parents=True, exist_ok=True)
+        for name, data in lumps(wad.read_bytes()):
+            (out / f"{wad.stem}-{name}.mid").write_bytes(data)
+        print(f"{out}: {len(list(out.glob('*.mid')))} files")
+
+
+if __name__ == "__main__":
+    main()
