@@ -17,7 +17,7 @@ from fewshot_sep import audio, weights
 from fewshot_sep.errors import BadLibrary
 from loops import library
 from loops.library import Library, Row
-from loops.mixing import PLAIN, Bank, MixingOptions, TaskMixer, Tasks, equalisers, rooms
+from loops.mixing import PLAIN, Bank, MixingOptions, TaskMixer, Tasks
 from loops.train import train
 
 RATE = 8000
@@ -83,8 +83,11 @@ class Heard(NamedTuple):
 
 
 def rows_in(wave: torch.Tensor) -> set[tuple[str, int]]:
-    """Rows whose tone is within 60 dB of the loudest; one second of `(..., samples)`, so that bins are Hz."""
-    magnitude = np.abs(np.fft.rfft(wave.numpy().reshape(-1, RATE))).max(0)
+    """Rows whose tone is within 60 dB of the loudest; one second of `(..., samples)`, so that bins are Hz.
+
+    The first channel tells all: another one may be late, and so begin in silence.
+    """
+    magnitude = np.abs(np.fft.rfft(wave.numpy().reshape(-1, RATE)[0]))
     if magnitude.max() < 1e-3:
         return set()
     bins = {frequency(instrument, number): (instrument, number) for instrument in INSTRUMENTS for number in range(ROWS)}
@@ -384,57 +387,6 @@ def test_a_small_library_of_drums_only_is_no_endless_loop(tones: Library) -> Non
 # --- augmentations
 
 
-@pytest.mark.parametrize("samples", [20_000, 20_001])
-def test_equalisers_are_smooth_and_moderate(samples: int) -> None:
-    gains = equalisers(200, samples, 44_100, seed=0).numpy()
-    assert gains.shape == (200, samples // 2 + 1)
-    assert gains.min() > 0
-    gains_db = 20 * np.log10(gains)
-    hertz = np.fft.rfftfreq(samples, 1 / 44_100)
-    nodes = np.stack([gains_db[:, np.abs(hertz - 40 * 2**octave).argmin()] for octave in range(10)], 1)
-    assert nodes.std() == pytest.approx(3, abs=0.3)
-    assert abs(nodes.mean()) < 0.3
-    assert np.abs(gains_db[:, hertz <= 40] - gains_db[:, :1]).max() < 1e-4
-    # From bin to bin a gain moves at most as fast as over its steepest octave.
-    slopes = np.diff(gains_db, axis=1)[:, hertz[:-1] > 40] / np.diff(np.log2(hertz[hertz > 40]))
-    assert np.abs(slopes).max() < 1.5 * np.abs(np.diff(nodes, axis=1)).max()
-
-
-def test_equalisers_differ_and_repeat() -> None:
-    one = equalisers(3, 1000, 44_100, seed=1)
-    assert torch.equal(one, equalisers(3, 1000, 44_100, seed=1))
-    assert not torch.equal(one[0], one[1])
-    assert not torch.equal(one, equalisers(3, 1000, 44_100, seed=2))
-    assert equalisers(0, 1000, 44_100, seed=1).shape == (0, 501)
-
-
-@pytest.mark.parametrize("samples", [16_000, 15_999])
-def test_rooms_are_direct_sound_and_a_dying_tail(samples: int) -> None:
-    spectra = rooms(50, samples, RATE, seed=0)
-    assert spectra.shape == (50, samples // 2 + 1)
-    assert spectra.dtype == torch.complex64
-    responses = np.fft.irfft(spectra.numpy(), samples)
-    np.testing.assert_allclose(responses[:, 0], 1, atol=1e-4)
-    assert np.abs(responses[:, 1:15]).max() < 1e-4, "nothing comes back within 2 ms"
-    tails = responses[:, 1:]
-    level_db = 10 * np.log10((tails**2).sum(1))
-    assert -20.1 < level_db.min() < -15
-    assert -10 < level_db.max() < -5.9
-    for tail in tails:
-        end = np.flatnonzero(np.abs(tail) > 1e-6)[-1] + 1
-        assert end <= RATE
-        quarters = [np.mean(part**2) for part in np.array_split(tail[170:end], 4)]
-        assert quarters == sorted(quarters, reverse=True)
-        assert quarters[3] < 1e-3 * quarters[0]
-
-
-def test_rooms_fit_a_short_segment() -> None:
-    responses = np.fft.irfft(rooms(5, 400, RATE, seed=0).numpy(), 400)
-    assert np.isfinite(responses).all()
-    np.testing.assert_allclose(responses[:, 0], 1, atol=1e-4)
-    assert rooms(0, 400, RATE, seed=0).shape == (0, 201)
-
-
 def test_band_limit_cuts_above_and_leaves_below() -> None:
     class Silence:
         rows: tuple[Row, ...] = ()
@@ -482,19 +434,6 @@ def test_band_limit_takes_the_same_of_mixture_and_target_but_not_of_the_query(tm
     assert 3400 < mixture.min() < mixture.max() < 16_200
     assert 3400 < query.min() < query.max() < 16_200
     assert (np.abs(mixture - query) > 100).sum() > 8
-
-
-def test_pan_has_constant_power() -> None:
-    random = np.random.default_rng(0)
-    gains = TaskMixer._pan(random, 1000, 2)
-    np.testing.assert_allclose((gains**2).sum(1), 2)
-    assert gains.min() >= 0
-    middle = np.isclose(gains[:, 0], gains[:, 1])
-    np.testing.assert_allclose(gains[middle], 1)
-    assert 0.28 < middle.mean() < 0.4
-    assert (gains[:, 0] > 1.2).sum() > 50
-    assert (gains[:, 1] > 1.2).sum() > 50
-    assert (TaskMixer._pan(random, 5, 1) == 1).all()
 
 
 @pytest.mark.parametrize("name", ["equalise", "room"])
