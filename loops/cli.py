@@ -179,6 +179,9 @@ def train(
     emphasise: Annotated[
         _Strings | None, typer.Option(help="Draw an instrument more often: NAME=FACTOR (may be repeated).")
     ] = None,
+    live: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of tasks with an instrument invented on the spot; for a GPU.")
+    ] = 0.0,
     seed: Annotated[int, typer.Option(help="Seed of weights and tasks.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     compile_network: Annotated[bool, typer.Option("--compile", help="Use torch.compile; pays on a GPU.")] = False,
@@ -193,6 +196,7 @@ def train(
         preset=preset,
         batch=batch,
         emphasis=factors,
+        live=live,
         options={
             "steps": steps,
             "learning_rate": learning_rate,

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from fewshot_sep import audio
 from fewshot_sep.errors import BadLibrary
+from loops import live
 from loops.augment import equalisers, faster, levels, low_passed, pan, rooms, widened
 from loops.library import Library, Row
 
@@ -53,6 +54,7 @@ class MixingOptions:
         gain_db: standard deviation of each source's level.
         shift_semitones: range of the pitch shift (by resampling), drawn independently for mixture and query.
         equalise, room, band_limit: shares of sources that get them (`band_limit`: of tasks, query drawn by itself).
+        live: tasks that ask for an instrument invented on the spot (see `loops.live`); cheap on a GPU alone.
         clips: queries per task.
         emphasis: instruments or families to draw more often than by the root of their rows: name and factor.
     """
@@ -68,6 +70,7 @@ class MixingOptions:
     equalise: float = 0.6
     room: float = 0.4
     band_limit: float = 0.3
+    live: float = 0.0
     clips: int = 1
     emphasis: tuple[tuple[str, float], ...] = ()
 
@@ -240,6 +243,12 @@ class TaskMixer:
                 starts.append(where if draw.coherent else self._start(random, row))
                 ratios.append(shift if draw.coherent else self._shift(random))
         sound = self._read(rows, starts, ratios, random)
+        clips = [row for draw in draws for row in draw.queries]
+        asked = self._read(
+            clips, [self._start(random, row) for row in clips], [self._shift(random) for _ in clips], random
+        )
+        if self.options.live:
+            self._invent(random, draws, sound, asked)
         stereo = self._augment(sound, self.channels, random)
 
         parts = torch.zeros(self.batch, most, *stereo.shape[1:], device=self.bank.device)
@@ -247,10 +256,6 @@ class TaskMixer:
         present = torch.tensor([not draw.absent for draw in draws], device=self.bank.device).float()
         mixture, target = parts.sum(1), parts[:, 0] * present[:, None, None]
 
-        clips = [row for draw in draws for row in draw.queries]
-        asked = self._read(
-            clips, [self._start(random, row) for row in clips], [self._shift(random) for _ in clips], random
-        )
         asked = self._augment(asked, 1, random)[:, 0].view(self.batch, self.options.clips, -1)
 
         if self.options.band_limit:
@@ -352,6 +357,27 @@ class TaskMixer:
         return torch.stack(
             [self.bank.piece(row, start, ratio, self.samples) * float(gain) for row, start, ratio, gain in read]
         )
+
+    def _invent(self, random: np.random.Generator, draws: Sequence[_Draw], sound: Tensor, asked: Tensor) -> None:
+        """Let new instruments take the place of some tasks' targets and queries; of the query alone where it is absent.
+
+        Shape: sound `(sources of all tasks, samples)`, asked `(clips of all tasks, samples)`; changed in place.
+        """
+        chosen = np.flatnonzero(random.random(len(draws)) < self.options.live).tolist()
+        if not chosen:
+            return
+        rate, clips = self.bank.sample_rate, self.options.clips
+        patches = live.invent(random, len(chosen), self.bank.device)
+        firsts = np.cumsum([0, *(len(draw.sources) for draw in draws)])
+        for clip in range(-1, clips):  # the target, then the queries
+            played = live.play(patches, live.scores(random, patches, self.samples / rate), self.samples, rate, random)
+            gains = levels(random, len(chosen), self.options.gain_db)
+            for place, task in enumerate(chosen):
+                wave = played[place] * float(gains[place])
+                if clip >= 0:
+                    asked[task * clips + clip] = wave
+                elif not draws[task].absent:
+                    sound[firsts[task]] = wave
 
     def _augment(self, sound: Tensor, channels: int, random: np.random.Generator) -> Tensor:
         """Equaliser, room and place in the stereo image: `(n, samples)` -> `(n, channels, samples)`."""

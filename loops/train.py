@@ -25,7 +25,8 @@ def train(
     *,
     preset: str,
     batch: int,
-    emphasis: tuple[tuple[str, float], ...],
+    emphasis: tuple[tuple[str, float], ...] = (),
+    live: float = 0.0,
     options: dict[str, Any],
 ) -> Path:
     """Train `preset` on the library in `folder`; resumes what is in `run`.
@@ -40,7 +41,7 @@ def train(
     library = libraries.read(folder)
     device = ("cuda" if torch.cuda.is_available() else "cpu") if training.device == "auto" else training.device
     bank = Bank(library, "train", settings.sample_rate, device)
-    mixing = PLAIN if settings.kind == "image" else MixingOptions(emphasis=emphasis)
+    mixing = PLAIN if settings.kind == "image" else MixingOptions(emphasis=emphasis, live=live)
 
     def mixer(bank: Bank, seed: int, first: int) -> TaskMixer:
         return TaskMixer(bank, batch, settings.segment, settings.channels, mixing, seed, first)
@@ -71,7 +72,8 @@ def _facts(
     emphasis = " ".join(f"--emphasise '{name}={factor:g}'" for name, factor in mixing.emphasis)
     return {
         "command": f"fewshot-sep train LIBRARY -o RUN --preset {preset} --steps {training.steps} --batch {batch} "
-        f"--learning-rate {training.learning_rate:g} --seed {training.seed} {emphasis}".strip(),
+        f"--learning-rate {training.learning_rate:g} --seed {training.seed} "
+        f"{f'--live {mixing.live:g} ' if mixing.live else ''}{emphasis}".strip(),
         "steps": training.steps,
         "examples": training.steps * batch,
         "hours": round(seconds / 3600, 2),

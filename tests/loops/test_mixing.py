@@ -220,6 +220,26 @@ def test_a_relative_asks_only_where_no_other_of_the_family_plays(
     assert True in lonely and False in lonely
 
 
+def test_live_instruments_are_in_no_row(melodic: Bank) -> None:
+    options = replace(BARE, live=1.0, absent=0.5, clips=2)
+    known = {frequency(instrument, number) for instrument in INSTRUMENTS for number in range(ROWS)}
+
+    def loud(wave: torch.Tensor) -> set[int]:
+        magnitude = np.abs(np.fft.rfft(wave.numpy().reshape(-1, RATE)[0]))
+        return set(np.flatnonzero(magnitude > 0.02 * magnitude.max()).tolist()) if magnitude.max() > 1e-3 else set()
+
+    silent = 0
+    for tasks in islice(mixer(melodic, options), 4):
+        for mixture, queries, target in zip(*tasks, strict=True):
+            assert all(loud(query) - known for query in queries)
+            silent += not target.any()
+            if target.any():
+                assert loud(target[target.square().sum(1).argmax()]) - known
+            else:
+                assert not loud(mixture) - known
+    assert 5 < silent < 27
+
+
 def test_unseen_rows_are_never_heard(bank: Bank) -> None:
     assert all(row.split == "train" for row in bank.rows)
     for heard in drawn(mixer(bank)):
