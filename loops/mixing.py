@@ -59,7 +59,7 @@ class MixingOptions:
         emphasis: instruments or families to draw more often than by the root of their rows: name and factor.
     """
 
-    sources: tuple[int, int] = (2, 5)
+    sources: tuple[int, int] = (2, 6)
     coherent: float = 0.5
     absent: float = 0.06
     cross: float = 0.6
