@@ -47,6 +47,7 @@ def make_library(
 
     from loops.make import make, make_bachata
     from loops.material import Material, bundled_soundfont
+    from loops.overview import minutes_by_path
 
     console = Console(stderr=True)
     given = (soundfont, drumkits, notes, stems, samples, speech, patches, midi, strums, shots)
@@ -77,7 +78,8 @@ def make_library(
                 progress=progress,
             )
     instruments = {row.instrument for row in made if not row.instrument.startswith("invented-")}
-    console.print(f"{library}: {len(made)} files, {len(instruments)} named instruments, {made.hours():.2f} hours")
+    hours = sum(minutes_by_path(made).values()) / 60
+    console.print(f"{library}: {len(made)} files, {len(instruments)} named instruments, {hours:.2f} hours")
 
 
 def inspect(

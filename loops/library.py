@@ -8,8 +8,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import MISSING, astuple, dataclass, fields
 from pathlib import Path, PurePosixPath
 
-import soundfile
-
 from fewshot_sep.errors import BadLibrary
 
 CSV_NAME = "library.csv"
@@ -75,10 +73,6 @@ class Library:
     def file(self, row: Row) -> Path:
         """Where the sound of `row` lies."""
         return self.folder / row.path
-
-    def hours(self) -> float:
-        """Length of all files together, from their headers."""
-        return sum(soundfile.info(self.file(row)).duration for row in self.rows) / 3600
 
 
 def is_held_out(instrument: str, source: str = "") -> bool:
