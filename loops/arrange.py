@@ -192,7 +192,6 @@ def score(
     role: str, voice: Voice, song: patterns.Sketch, drums: Sequence[patterns.Note], rng: Generator
 ) -> list[patterns.Note]:
     """What `voice` plays in `role`; `drums` is the song's drum part, of which a part of a kit takes its own keys."""
-    low, high = voice.low, voice.high
     if role == "groove":
         return list(drums)
     if role == "part":
@@ -200,14 +199,7 @@ def score(
         return own if len(own) >= 8 else patterns.beat(song, rng, voice.keys)
     if role == "beat":
         return patterns.beat(song, rng, voice.keys)
-    if role == "bass":
-        return patterns.bass(song, rng, low, min(high, low + 24))
-    if role in ("melody", "counter", "vocal", "lead"):
-        lively = {"melody": 0.5, "counter": 0.1, "vocal": 0.25, "lead": 0.8}[role]
-        return patterns.melody(song, rng, low, high, lively, bends=role == "lead")
-    if role in ("chords", "strum"):
-        return patterns.chords(song, rng, low, high, strum=role == "strum", most=6 if role == "strum" else 5)
-    return {"arpeggio": patterns.arpeggio, "pad": patterns.pad, "riff": patterns.riff}[role](song, rng, low, high)
+    return patterns.pitched(role, song, rng, voice.low, voice.high)
 
 
 def is_valid(voice: Voice) -> bool:

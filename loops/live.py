@@ -115,20 +115,11 @@ def scores(random: Generator, patches: Patches, seconds: float) -> list[list[Not
             beats = patterns.beat(song, random, range(len(_KEYS)))
             part = [note._replace(pitch=float(low) + _KEYS[int(note.pitch)]) for note in beats]
         else:
-            part = _part(str(random.choice(_ROLES)), song, random, float(low), float(high))
+            part = patterns.pitched(str(random.choice(_ROLES)), song, random, float(low), float(high))
         first = part[int(random.integers(len(part)))].start if part else 0.0
         shown = [note._replace(start=note.start - first) for note in part if 0 <= note.start - first < seconds - 0.05]
         found.append(shown or [Note(0.0, seconds / 2, float(low), 0.8)])
     return found
-
-
-def _part(role: str, song: patterns.Sketch, random: Generator, low: float, high: float) -> list[Note]:
-    if role in ("melody", "counter", "lead"):
-        return patterns.melody(song, random, low, high, {"melody": 0.5, "counter": 0.1, "lead": 0.8}[role])
-    if role in ("chords", "strum"):
-        return patterns.chords(song, random, low, high, strum=role == "strum")
-    makers = {"arpeggio": patterns.arpeggio, "pad": patterns.pad, "riff": patterns.riff, "bass": patterns.bass}
-    return makers[role](song, random, low, high)
 
 
 def play(

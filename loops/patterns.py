@@ -414,3 +414,15 @@ def beat(song: Sketch, rng: Generator, keys: Sequence[int]) -> list[Note]:
                 loud = rng.uniform(0.8, 1.0) if step in accents else rng.uniform(0.35, 0.7)
                 events.append((bar * 4 + step * 4 / steps, 0.3, which[step], loud, 0.0))
     return perform(events, song, rng)
+
+
+def pitched(role: str, song: Sketch, rng: Generator, low: float, high: float) -> list[Note]:
+    """The part of a pitched instrument of this range in `role`: bass, melody, chords, strum, pad, ..."""
+    if role == "bass":
+        return bass(song, rng, low, min(high, low + 24))
+    if role in ("melody", "counter", "vocal", "lead"):
+        lively = {"melody": 0.5, "counter": 0.1, "vocal": 0.25, "lead": 0.8}[role]
+        return melody(song, rng, low, high, lively, bends=role == "lead")
+    if role in ("chords", "strum"):
+        return chords(song, rng, low, high, strum=role == "strum", most=6 if role == "strum" else 5)
+    return {"arpeggio": arpeggio, "pad": pad, "riff": riff}[role](song, rng, low, high)
