@@ -33,7 +33,10 @@ class Source(NamedTuple):
 
 @lru_cache
 def known_sources() -> dict[str, Source]:
-    """The committed table `sources.csv`: name of the file (without suffix) or folder to what it is."""
+    """The committed table `sources.csv`: name of the file (without suffix) or folder to what it is.
+
+    Where a folder's own name would say too little, its parent's stands before it: many machines have a `/scratch`.
+    """
     text = files("loops").joinpath("sources.csv").read_text(encoding="utf-8")
     return {
         row["name"]: Source(row["short"], row["licence"], row["synthetic"] == "yes")
@@ -43,7 +46,9 @@ def known_sources() -> dict[str, Source]:
 
 def source_of(path: Path) -> Source:
     """The known source that `path` is or lies in; else its own name and the licence "unknown", with a warning."""
-    for name in (path.stem, path.name, *(parent.name for parent in path.parents)):
+    places = [path, *path.parents]
+    names = [path.stem, *(name for place in places for name in (place.name, f"{place.parent.name}/{place.name}"))]
+    for name in names:
         if name in known_sources():
             return known_sources()[name]
     _log.warning("%s: licence not in the table of known sources, noted as unknown", path)

@@ -234,3 +234,8 @@ def test_held_out_sources_play_songs_of_their_own_that_are_unseen(tmp_path: Path
     assert sources["stranger"] == {True} and sources["song"] == {False} == sources["valid"]
     rows = next(song for song in songs if song.name.startswith("stranger")).render(tmp_path, 0)
     assert {row.split for row in rows} == {"unseen"}
+
+
+def test_a_folder_that_only_bears_a_known_name_is_another_source() -> None:
+    assert oneshots.source_of(Path("/usr/share/scratch/Media/Sounds")).short == "scratch"
+    assert oneshots.source_of(Path("/scratch/alice/mine.sf2")) == ("mine", "unknown", False)
