@@ -54,9 +54,11 @@ def faster(sound: Tensor, ratio: float, samples: int) -> Tensor:
     """
     if ratio == 1:
         return sound[:samples]
-    place = torch.arange(samples, device=sound.device, dtype=torch.float64) * ratio
+    place = torch.arange(samples, dtype=torch.float64) * ratio  # on the CPU: not every device has doubles
     low = place.long().clamp(max=len(sound) - 2)
-    return torch.lerp(sound[low], sound[low + 1], (place - low).to(sound.dtype).clamp(0, 1))
+    share = (place - low).to(sound.device, sound.dtype).clamp(0, 1)
+    low = low.to(sound.device)
+    return torch.lerp(sound[low], sound[low + 1], share)
 
 
 def low_passed(waves: Tensor, hertz: float, sample_rate: int, fft_size: int) -> Tensor:

@@ -46,7 +46,7 @@ def test_the_query_is_another_image_of_the_targets_class(marked: Digits) -> None
 
 def test_a_wrong_query_is_of_another_digit_in_the_same_mixture(marked: Digits) -> None:
     right, wrong = Drawer(marked, 100).draw(2), Drawer(marked, 100, wrong=True).draw(2)
-    assert right.mixture.equal(wrong.mixture) or right.labels.shape == wrong.labels.shape
+    assert right.mixture[0].equal(wrong.mixture[0])
     for query, labels in zip(wrong.queries, wrong.labels.tolist(), strict=True):
         assert label_and_number(query)[0] == labels[1]
 
