@@ -9,14 +9,12 @@ from __future__ import annotations
 import contextlib
 import csv
 import json
-import multiprocessing
 import os
-import signal
 import zlib
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from fewshot_sep import audio, beats, presets, stretch
 from fewshot_sep.errors import BadAudio, BadLibrary
@@ -25,14 +23,12 @@ from loops.decide import COLUMNS, EDITABLE, STATUSES, Decision, Edit, Evidence, 
 from loops.library import CSV_NAME, Library, Row, split_of
 from loops.listening import Heard, listen
 from loops.oneshots import AUDIO_SUFFIXES, slug
+from loops.workers import spread
 
 STATE, DECISIONS, UNDECIDED = "curation.json", "decisions.csv", "undecided.csv"
 SUFFIXES = AUDIO_SUFFIXES | {".m4a", ".aac", ".opus", ".aifc", ".caf", ".wma"}
 VALID_SHARE = 0.06
 _SAVE_EVERY = 20
-
-_Job = TypeVar("_Job")
-_Answer = TypeVar("_Answer")
 
 
 @dataclass(frozen=True)
@@ -185,21 +181,6 @@ def _sweep(folder: Path) -> None:
         part.unlink(missing_ok=True)
 
 
-def _leave_interrupts() -> None:
-    """In a worker: Ctrl-C is the parent's to answer."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-def _spread(work: Callable[[_Job], _Answer], jobs: list[_Job], workers: int | None) -> Generator[_Answer, None, None]:
-    """Answers as they come, from as many processes; from this one if one is enough."""
-    count = min(workers or os.cpu_count() or 1, len(jobs))
-    if count <= 1:
-        yield from map(work, jobs)
-        return
-    with multiprocessing.Pool(count, _leave_interrupts) as pool:
-        yield from pool.imap_unordered(work, jobs)
-
-
 def _hear(job: tuple[Path, str, str]) -> tuple[str, list[int], Heard]:
     source, path, tracker = job
     stamp = _stamp(source / path)
@@ -220,7 +201,7 @@ def _listen_all(
         entry = entries.get(path)
         if entry is None or entry.heard is None or entry.stamp != _stamp(source / path):
             jobs.append((source, path, settings.tracker))
-    with contextlib.closing(_spread(_hear, jobs, workers)) as answers:
+    with contextlib.closing(spread(_hear, jobs, workers)) as answers:
         for count, (path, stamp, heard) in enumerate(answers, 1):
             entry = entries.setdefault(path, _Entry(stamp))
             entry.stamp, entry.heard = stamp, heard
@@ -372,7 +353,7 @@ def _make_all(
         _remove(folder, entries[path], [])
         if path not in {decision.path for decision in decided}:
             del entries[path]
-    with contextlib.closing(_spread(_make, jobs, workers)) as answers:
+    with contextlib.closing(spread(_make, jobs, workers)) as answers:
         for count, (path, mark, written, note) in enumerate(answers, 1):
             entry = entries[path]
             _remove(folder, entry, written)

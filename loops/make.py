@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-import multiprocessing
-import os
-import signal
 import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,14 +14,10 @@ from loops.arrange import invented_voices, plan_all
 from loops.ensemble import Song, cut
 from loops.library import CSV_NAME, Library, Row
 from loops.material import Material
+from loops.workers import spread
 
 ROOMS = 0.4
 """Share of the songs that are played in a room."""
-
-
-def _leave_interrupts() -> None:
-    """In a worker: Ctrl-C is the parent's to answer."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 _Job = tuple[Song | oneshots.Take, Path, int]
@@ -100,16 +94,15 @@ def render(
     rows, done = _resume(folder, songs, takes, seed)
     todo: list[Song | oneshots.Take] = [*songs, *takes]
     jobs: list[_Job] = [(task, folder, seed) for task in todo if _name(task) not in done]
-    total = max(1, len(jobs))
-    with multiprocessing.Pool(min(workers or os.cpu_count() or 1, total), _leave_interrupts) as pool:
+    with contextlib.closing(spread(_work, jobs, workers)) as answers:
         try:
-            for count, (name, new) in enumerate(pool.imap_unordered(_work, jobs), 1):
+            for count, (name, new) in enumerate(answers, 1):
                 rows += new
                 done.append(name)
                 if count % 20 == 0:
                     _save(folder, rows, done)
                 if progress:
-                    progress(count / total)
+                    progress(count / len(jobs))
         finally:
             result = _save(folder, rows, done)
     return result
