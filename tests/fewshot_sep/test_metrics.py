@@ -86,3 +86,32 @@ def test_level_is_the_gain(gain_db: float) -> None:
 def test_level_of_silence() -> None:
     assert metrics.level_db(np.zeros(10), np.ones(10)) == pytest.approx(-180, abs=0.1)
     assert metrics.level_db(np.zeros(10), np.zeros(10)) == 0
+
+
+def test_bss_eval_tells_interference_from_artefacts() -> None:
+    one, two, noise = np.random.default_rng(1).standard_normal((3, 40000))
+    estimates = np.stack([one + 0.1 * two, two + 0.2 * noise])
+    found = metrics.bss_eval(np.stack([one, two]), estimates)
+    assert found.sir[0] == pytest.approx(20, abs=0.3)
+    assert found.sar[0] > 60
+    assert found.sar[1] == pytest.approx(20 * math.log10(5), abs=0.3)
+    assert found.sdr[1] == pytest.approx(found.sar[1], abs=0.3)
+    assert found.sir[1] > 25
+
+
+def test_bss_eval_forgives_a_filter_and_averages_channels() -> None:
+    one, two = np.random.default_rng(2).standard_normal((2, 20000))
+    late = np.concatenate([np.zeros(100), 0.5 * one[:-100]])
+    assert metrics.bss_eval([one, two], [late, two]).sdr[0] > 20
+    stereo = np.stack([[one, one], [two, two]])
+    np.testing.assert_allclose(
+        metrics.bss_eval(stereo, stereo + stereo[::-1]), metrics.bss_eval([one, two], [one + two, one + two]), atol=1e-6
+    )
+
+
+def test_bss_eval_has_no_figure_for_silence() -> None:
+    one, two = np.random.default_rng(3).standard_normal((2, 20000))
+    found = metrics.bss_eval([one, 0 * two], [one + 0.1 * two, two])
+    assert np.isfinite(found.sdr[0])
+    assert np.isnan([found.sdr[1], found.sir[1], found.sar[1]]).all()
+    assert np.isnan(metrics.bss_eval([one, two], [one, 0 * two]).sdr[1])
