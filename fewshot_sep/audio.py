@@ -10,7 +10,7 @@ import contextlib
 import os
 import secrets
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
@@ -26,7 +26,12 @@ Samples = NDArray[np.float32]
 
 _LOSSY_SLACK_S = 0.1  # by how much a lossy file may miss its promise: coders count their own padding differently
 _KEPT_S = 60.0
-_FORMATS = {".wav": ("WAV", "FLOAT"), ".flac": ("FLAC", "PCM_24")}
+_FORMATS = {
+    ".wav": ("WAV", "FLOAT"),
+    ".flac": ("FLAC", "PCM_24"),
+    ".ogg": ("OGG", "VORBIS"),
+    ".mp3": ("MP3", "MPEG_LAYER_III"),
+}
 _BYTES = {"PCM_U8": 1, "PCM_16": 2, "PCM_24": 3, "PCM_32": 4, "FLOAT": 4, "DOUBLE": 8}
 _RIFF_MAX_BYTES = 2**32 - 2**16  # a wav's sizes have 32 bits; the rest is room for its header
 
@@ -105,7 +110,8 @@ class AudioFile:
     """An open sound file that was decoded once, start to end, and can be read at any position, exactly.
 
     Attributes: `path`; `sample_rate` in Hz; `channels` (1 or 2); `frames` that can be read; `peak`, the largest
-    magnitude; `warnings`, one line each: the file was cut short or is damaged, with its readable and promised duration.
+    magnitude; `tags`: title, artist and the like, where libsndfile reads them; `warnings`, one line each: the file was
+    cut short or is damaged, with its readable and promised duration.
     Raises BadAudio (missing, empty, not audio, no samples, NaN or Inf, more than two channels; with `strict` also where
     there would be a warning), EngineMissing (needs ffmpeg, and there is none).
     """
@@ -131,6 +137,7 @@ class AudioFile:
         if problem and strict:
             raise BadAudio(f"{problem}; refused, as strict reading was asked for")
         self.warnings = [problem] if problem else []
+        self.tags = _tags(self.path)
         exact = self._decoder.seekable and not self._decoder.damaged
         self._reader: _Seeking | _Replaying = _Seeking(self.path) if exact else _Replaying(self._decoder)
 
@@ -173,6 +180,14 @@ class AudioFile:
         self.close()
 
 
+def _tags(path: Path) -> dict[str, str]:
+    try:
+        with soundfile.SoundFile(system_path(path)) as file:
+            return dict(file.copy_metadata())
+    except (soundfile.LibsndfileError, OSError, UnicodeDecodeError):  # decoded by another program
+        return {}
+
+
 def open_audio(path: str | os.PathLike[str], *, strict: bool = False) -> AudioFile:
     """Open a sound file; see `AudioFile`."""
     return AudioFile(path, strict=strict)
@@ -188,8 +203,9 @@ class AudioWriter:
     """Writes a sound file block by block under a temporary name beside `path`; it gets its name when all went well.
 
     On any exception, Ctrl-C included, nothing is left. The suffix decides: `.wav` (32-bit float unless `subtype` says
-    otherwise) or `.flac` (24 bit; clips what is beyond 1). `frames` is the number of samples to come, where it is
-    known: a wav of more than 4 GB needs it, and becomes RF64. The same samples give the same bytes.
+    otherwise), `.flac` (24 bit), `.ogg` or `.mp3` (lossy); but for float, what is beyond 1 is clipped. `frames` is the
+    number of samples to come, where it is known: a wav of more than 4 GB needs it, and becomes RF64. `tags`: title,
+    artist and the like, as `AudioFile.tags` gives them. The same samples give the same bytes (not so in Ogg).
     Raises OutputError: cannot be written, NaN or Inf, not `frames` samples.
 
         with AudioWriter("out.wav", 44100, channels=2) as writer:
@@ -203,14 +219,16 @@ class AudioWriter:
         channels: int,
         frames: int | None = None,
         subtype: str | None = None,
+        tags: Mapping[str, str] | None = None,
     ) -> None:
         self.path = Path(path)
         if self.path.suffix.lower() not in _FORMATS:
-            raise OutputError(f"{self.path}: name it .wav or .flac, other formats are not written")
+            raise OutputError(f"{self.path}: name it {', '.join(_FORMATS)}; other formats are not written")
         self._format, usual = _FORMATS[self.path.suffix.lower()]
         self._subtype = subtype or usual
         self._bytes_per_frame = channels * _BYTES.get(self._subtype, 8)
         self._expected = frames
+        self._tags = dict(tags or {})
         if self._format == "WAV" and (frames or 0) * self._bytes_per_frame > _RIFF_MAX_BYTES:
             self._format = "RF64"
         self.sample_rate = sample_rate
@@ -218,6 +236,11 @@ class AudioWriter:
         self.frames = 0
         self._temporary = self.path.with_name(f".{secrets.token_hex(8)}.part")
         self._file: Any = None
+
+    @property
+    def bounded(self) -> bool:
+        """Whether the format cannot hold samples beyond 1."""
+        return self._subtype not in ("FLOAT", "DOUBLE")
 
     def __enter__(self) -> AudioWriter:
         try:
@@ -233,6 +256,8 @@ class AudioWriter:
                 format=self._format,
                 subtype=self._subtype,
             )
+            for name, value in self._tags.items():
+                setattr(self._file, name, value)
         except BaseException as error:
             self._discard()
             self._explain(error)
@@ -269,7 +294,8 @@ class AudioWriter:
             if self._expected is not None and self.frames != self._expected:
                 raise OutputError(f"{self.path}: {self.frames} samples instead of {self._expected}; not written")
             self._file.close()
-            if soundfile.info(system_path(self._temporary)).frames != self.frames:
+            written = soundfile.info(system_path(self._temporary)).frames
+            if written < self.frames or (written > self.frames and self._format != "MP3"):  # which pads its last frame
                 raise OSError("the disk did not take all of it")
             _zero_peak_time(self._temporary)
             self._temporary.replace(self.path)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from fewshot_sep import audio, weights
 from fewshot_sep.errors import BadQuery, FewshotSepError
 from fewshot_sep.spectral import Stft
-from fewshot_sep.stitch import Piece, join
+from fewshot_sep.stitch import Piece, first_needed, join
 from fewshot_sep.systems import System
 
 Array = NDArray[np.float32]
@@ -118,9 +118,16 @@ class Separator:
         chosen = starts[np.linspace(0, len(starts) - 1, min(len(starts), MOST_WINDOWS)).astype(int)]
         return np.stack([mono[start : start + segment] for start in chosen])
 
-    def estimate(self, mixture: Array, conditioning: Any, sample_rate: int, progress: Progress | None = None) -> Array:
+    def estimate(
+        self,
+        mixture: Array,
+        conditioning: Any,
+        sample_rate: int,
+        progress: Progress | None = None,
+        pace: float = 1.0,
+    ) -> Array:
         """The target in an array `(channels, samples)`, one or two channels; the same shape comes back."""
-        blocks = self.stream(audio.ArraySource(mixture, sample_rate), conditioning, progress)
+        blocks = self.stream(audio.ArraySource(mixture, sample_rate), conditioning, progress, pace)
         return np.concatenate(list(blocks), axis=1)
 
     def separate(
@@ -140,37 +147,56 @@ class Separator:
         target = self.estimate(mixture, self.condition(queries, sample_rate), sample_rate, progress)
         return Separation(target, mixture - target, sample_rate)
 
-    def stream(self, source: audio.Source, conditioning: Any, progress: Progress | None = None) -> Iterator[Array]:
+    def stream(
+        self,
+        source: audio.Source,
+        conditioning: Any,
+        progress: Progress | None = None,
+        pace: float = 1.0,
+        start: int = 0,
+    ) -> Iterator[Array]:
         """Blocks `(channels, n)` of the target, in order, covering the source exactly, in bounded memory.
 
         Segments overlap by a third; at each joint one fades into the next within what both know well.
+
+        pace: the network hears the source as if it lasted `pace` times as long; see `System.forward`. start: only what
+        is from this sample on.
         """
-        segment = self.preset.segment * source.sample_rate // self.sample_rate
+        segment = int(self.preset.segment * source.sample_rate / self.sample_rate / pace)
         context = max(1, int(CONTEXT * segment))
         keep = max(1, segment - 2 * context)
-        yield from join(self._pieces(source, conditioning, keep, context, progress), fade=context // 2)
+        stops = range(keep, source.frames + keep, keep)
+        first = first_needed(stops, start) * keep
+        yield from join(self._pieces(source, conditioning, first, keep, context, progress, pace), context // 2, start)
         if progress:
             progress(1.0)
 
     def _pieces(
-        self, source: audio.Source, conditioning: Any, keep: int, context: int, progress: Progress | None
+        self,
+        source: audio.Source,
+        conditioning: Any,
+        first: int,
+        keep: int,
+        context: int,
+        progress: Progress | None,
+        pace: float,
     ) -> Iterator[Piece]:
-        for start in range(0, source.frames, keep):
+        for start in range(first, source.frames, keep):
             stop = min(start + keep, source.frames)
             # A file's last piece may be tiny: let it look back over a whole segment.
             offset = max(0, min(start - context, source.frames - keep - 2 * context))
             mixture = source.read(offset, min(stop + context, source.frames))
-            yield Piece(start, stop, offset, self._segment(mixture, conditioning, source.sample_rate))
+            yield Piece(start, stop, offset, self._segment(mixture, conditioning, source.sample_rate, pace))
             if progress:
                 progress(stop / source.frames)
 
-    def _segment(self, mixture: Array, conditioning: Any, sample_rate: int) -> Array:
+    def _segment(self, mixture: Array, conditioning: Any, sample_rate: int, pace: float) -> Array:
         """One segment through the system, at the model's rate and channels."""
         if not mixture.any():
             return np.zeros_like(mixture)
         inside = audio.resample(mixture, sample_rate, self.sample_rate)
         heard = self._fit_channels(inside)
-        target = self._run(heard, conditioning)
+        target = self._run(heard, conditioning, pace)
         if len(mixture) < len(target):
             target = target.mean(0, keepdims=True)
         elif len(mixture) > len(target):
@@ -188,11 +214,11 @@ class Separator:
         return np.repeat(samples, channels, axis=0) if channels > 1 else samples.mean(0, keepdims=True)
 
     @torch.inference_mode()
-    def _run(self, mixture: Array, conditioning: Any) -> Array:
+    def _run(self, mixture: Array, conditioning: Any, pace: float) -> Array:
         length = mixture.shape[1]
-        least = self.preset.segment if self.preset.kind == "image" else self.preset.n_fft
+        least = int(self.preset.segment / pace) if self.preset.kind == "image" else self.preset.n_fft
         padded = np.pad(mixture, ((0, 0), (0, max(0, least - length))))
-        target = self.system(torch.from_numpy(padded)[None].to(self.device), conditioning)
+        target = self.system(torch.from_numpy(padded)[None].to(self.device), conditioning, pace)
         return target[0, :, :length].float().cpu().numpy()
 
 

@@ -35,6 +35,7 @@ class Stft(nn.Module):
 
     def __init__(self, n_fft: int, hop: int) -> None:
         super().__init__()
+        self.hop = hop
         # Reflection needs more samples than it pads; zeros work for any length.
         self.to_spectrum = transforms.Spectrogram(n_fft=n_fft, hop_length=hop, power=None, pad_mode="constant")
         self.to_wave = transforms.InverseSpectrogram(n_fft=n_fft, hop_length=hop, pad_mode="constant")

@@ -41,9 +41,22 @@ class System(Trainable):
         """What `forward` needs to know of the queries; tensors with a batch dimension, inside a tuple."""
         raise NotImplementedError
 
-    def forward(self, mixture: Tensor, conditioning: Any) -> Tensor:
-        """The target's waveform, of the mixture's shape."""
+    def forward(self, mixture: Tensor, conditioning: Any, pace: float = 1.0) -> Tensor:
+        """The target's waveform, of the mixture's shape.
+
+        pace: the network is to hear the mixture as if it lasted `pace` times as long, at its own pitch: the hop of the
+        STFT is divided by it, which needs no stretched sound.
+        """
         raise NotImplementedError
+
+    def paced(self, pace: float) -> spectral.Stft:
+        """The STFT with its hop divided by `pace`."""
+        hop = round(self.preset.hop / pace)
+        return self.stft if hop == self.preset.hop else spectral.Stft(self.preset.n_fft, hop).to(self.device)
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.parameters()).device
 
 
 class MaskSystem(System):
@@ -82,10 +95,11 @@ class MaskSystem(System):
         """The spectrum times the mask, which is spread from bands to bins."""
         return spectral.apply_mask(spectrum, torch.matmul(self.bands.T, torch.sigmoid(logits.float())))
 
-    def forward(self, mixture: Tensor, conditioning: Conditioning) -> Tensor:
-        spectrum = self.stft(mixture)
+    def forward(self, mixture: Tensor, conditioning: Conditioning, pace: float = 1.0) -> Tensor:
+        stft = self.paced(pace)
+        spectrum = stft(mixture)
         logits = self.network(self.image(self.band_energy(spectrum)), conditioning)
-        return self.stft.inverse(self.masked(spectrum, logits), mixture.shape[-1])
+        return stft.inverse(self.masked(spectrum, logits), mixture.shape[-1])
 
     def loss(self, mixture: Tensor, queries: Tensor, target: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Cross-entropy of the mask plus the noise ratio of what it lets through, both on bands.
@@ -121,14 +135,15 @@ class ImageSystem(System):
         super().__init__(preset)
         self.network = ConcatUNet(preset.widths[0])
 
-    def spectrum(self, wave: Tensor) -> Tensor:
+    def spectrum(self, wave: Tensor, pace: float = 1.0) -> Tensor:
         """`(..., samples)` -> `(..., bands, frames)` complex; zeros are appended to make frames a multiple of 16."""
-        frames = -(-(wave.shape[-1] // self.preset.hop + 1) // 16) * 16
-        return self.stft(F.pad(wave, (0, (frames - 1) * self.preset.hop - wave.shape[-1])))
+        stft = self.paced(pace)
+        frames = -(-(wave.shape[-1] // stft.hop + 1) // 16) * 16
+        return stft(F.pad(wave, (0, (frames - 1) * stft.hop - wave.shape[-1])))
 
-    def image(self, wave: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def image(self, wave: Tensor, pace: float = 1.0) -> tuple[Tensor, Tensor, Tensor]:
         """Normalised log spectrogram, complex spectrum, and the maximum it was divided by: equations 2 to 4."""
-        spectrum = self.spectrum(wave)
+        spectrum = self.spectrum(wave, pace)
         compressed = spectral.log_compress(spectrum.abs())
         peak = compressed.amax(dim=(-2, -1), keepdim=True) + EPS
         return compressed / peak, spectrum, peak
@@ -136,10 +151,10 @@ class ImageSystem(System):
     def condition(self, queries: Tensor) -> tuple[Tensor]:
         return (self.image(queries)[0].mean(1, keepdim=True),)
 
-    def forward(self, mixture: Tensor, conditioning: tuple[Tensor]) -> Tensor:
-        image, spectrum, peak = self.image(mixture)
+    def forward(self, mixture: Tensor, conditioning: tuple[Tensor], pace: float = 1.0) -> Tensor:
+        image, spectrum, peak = self.image(mixture, pace)
         magnitude = spectral.log_expand(self.network(image, *conditioning).float() * peak)
-        return self.stft.inverse(torch.polar(magnitude, spectrum.angle()), mixture.shape[-1])
+        return self.paced(pace).inverse(torch.polar(magnitude, spectrum.angle()), mixture.shape[-1])
 
     def loss(self, mixture: Tensor, queries: Tensor, target: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         image, _, peak = self.image(mixture)

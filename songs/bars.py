@@ -17,6 +17,7 @@ GRIDS = ("auto", "downbeat", "beat", "none")
 FEWEST_BEATS = 8
 LEAST_CONFIDENCE = 0.2  # measured: noise 0.08 or less, chamber music 0.1 to 0.25, bands from 0.3
 MOST_IRREGULAR = 0.25
+UNSURE = 0.1  # a bar of less confidence lies in silence or free time: its length says nothing of the tempo
 SHORTEST_BEATS = 0.5  # less than this at an end of the song is taken into the neighbouring bar
 
 
@@ -58,10 +59,16 @@ class BarGrid:
 
     @property
     def seconds_per_beat(self) -> float:
-        """Median over the slices, 0 without a grid."""
+        """Median over the slices that are sure, or over all where none is; 0 without a grid."""
         if self.kind == "none":
             return 0.0
-        return float(np.median([(s.stop - s.start) / s.beats for s in self.slices])) / self.sample_rate
+        sure = [s for s in self.slices if s.confidence >= UNSURE] or self.slices
+        return float(np.median([(s.stop - s.start) / s.beats for s in sure])) / self.sample_rate
+
+    @property
+    def unsure(self) -> int:
+        """Number of bars whose confidence is under 0.1."""
+        return 0 if self.kind == "none" else sum(s.confidence < UNSURE for s in self.slices)
 
     @property
     def bpm(self) -> float:

@@ -3,24 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import sys
 from collections.abc import Callable, Iterator
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from fewshot_sep.errors import BadAudio, BadQuery, FewshotSepError, OutputError
-
-if TYPE_CHECKING:
-    from fewshot_sep.audio import AudioFile
-    from songs.pipeline import SongSeparator
-    from songs.report import Facts
-
-AUDIO_SUFFIXES = {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".caf", ".m4a", ".aac"}
-Span = tuple[float, float]
+from fewshot_sep.errors import FewshotSepError
+from songs.batch import TEMPLATE, check_template, jobs
 
 
 class Grid(str, Enum):
@@ -31,14 +23,41 @@ class Grid(str, Enum):
 
 
 class Tempo(str, Enum):
+    hop = "hop"
     mask = "mask"
     audio = "audio"
     none = "none"
 
 
+class Format(str, Enum):
+    wav = "wav"
+    flac = "flac"
+    ogg = "ogg"
+    mp3 = "mp3"
+
+
+class Clip(str, Enum):
+    rescale = "rescale"
+    clamp = "clamp"
+
+
+SUBTYPES = {
+    (Format.wav, 16): "PCM_16",
+    (Format.wav, 24): "PCM_24",
+    (Format.wav, 32): "FLOAT",
+    (Format.flac, 16): "PCM_16",
+    (Format.flac, 24): "PCM_24",
+}
+
+
 def separate(
     songs: Annotated[
-        list[Path], typer.Argument(metavar="SONG...", help="Sound files to take apart.", show_default=False)
+        list[Path],
+        typer.Argument(
+            metavar="SONG...",
+            help="Sound files to take apart, or folders of them, searched to the bottom.",
+            show_default=False,
+        ),
     ],
     out: Annotated[
         Path, typer.Option("--out", "-o", metavar="DIR", help="Folder for the results: one folder per song.")
@@ -62,12 +81,38 @@ def separate(
     tracker: Annotated[
         str, typer.Option("--tracker", help="Beat tracker: auto, madmom (non-commercial) or librosa.")
     ] = "auto",
-    stretcher: Annotated[
-        str, typer.Option("--stretcher", help="Time-stretcher: auto, signalsmith, rubberband or pylibrb.")
-    ] = "auto",
+    meter: Annotated[
+        list[int] | None,
+        typer.Option("--meter", min=2, max=8, help="Beats in a bar; 3 or 4 if not given. Repeat it to leave a choice."),
+    ] = None,
     tempo: Annotated[
-        Tempo, typer.Option("--tempo", help="How bars in common tempo come back: as a mask, as audio.")
-    ] = Tempo.mask,
+        Tempo,
+        typer.Option(
+            "--tempo",
+            help="How bars get a common tempo: by the hop of the spectrum, by stretching (the result comes back as a "
+            "mask, or as audio), or not at all.",
+        ),
+    ] = Tempo.hop,
+    stretcher: Annotated[
+        str,
+        typer.Option("--stretcher", help="For --tempo mask and audio: auto, signalsmith, rubberband or pylibrb."),
+    ] = "auto",
+    format: Annotated[Format, typer.Option("--format", help="Of target and residual.")] = Format.wav,
+    bits: Annotated[
+        int | None, typer.Option("--bits", help="Per sample: 16, 24 or (wav) 32, which is float and the usual there.")
+    ] = None,
+    clip: Annotated[
+        Clip, typer.Option("--clip", help="Samples that the format cannot hold: all made softer, or cut off.")
+    ] = Clip.rescale,
+    template: Annotated[
+        str, typer.Option("--template", help="Names of the results in DIR, without the ending.")
+    ] = TEMPLATE,
+    skip_existing: Annotated[
+        bool, typer.Option("--skip-existing", help="Leave out songs whose results are there.")
+    ] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on where an interrupted run stopped; keep what is done if this one is.")
+    ] = False,
     plot: Annotated[bool, typer.Option("--plot", help="Draw report.png as well.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Refuse damaged or truncated files.")] = False,
     device: Annotated[str, typer.Option("--device", help="Where the network runs: auto, cpu or cuda.")] = "auto",
@@ -79,33 +124,54 @@ def separate(
 
     Writes DIR/<song>/<name>.wav, residual.wav and report.json; target and residual sum to the song.
     """
-    spans = [parse_span(text) for text in query_at or []]
+    from songs.queries import clip_files, parse_span
+
+    with _as_bad_parameter("--query-at"):
+        spans = [parse_span(text) for text in query_at or []]
     if not query and not spans:
         raise typer.BadParameter("give at least one --query or --query-at", param_hint="--query")
+    with _as_bad_parameter("--template"):
+        check_template(template)
     name = _target_name(name, query or [])
-    folders = _folders(songs, out)
+    subtype = _subtype(format, bits)
+    work = jobs(songs, out, name, f".{format.value}", template)
 
     from fewshot_sep import audio
-    from songs.pipeline import SongSeparator
+    from songs.one import Options, Queries, separate_file
+    from songs.pipeline import METERS, SongSeparator
 
-    files = [file for path in query or [] for file in _clip_files(path)]
-    clips = [audio.read(file, strict=strict) for file in files]
-    separator = SongSeparator(load_separator(weights, device), tracker=tracker, engine=stretcher, tempo=tempo.value)
+    files = [file for path in query or [] for file in clip_files(path)]
+    queries = Queries(files, [audio.read(file, strict=strict) for file in files], spans)
+    options = Options(grid.value, subtype, clip.value, plot, strict, resume)
+    separator = SongSeparator(
+        load_separator(weights, device),
+        tracker=tracker,
+        engine=stretcher,
+        tempo=tempo.value,
+        meters=tuple(sorted(set(meter))) if meter else METERS,
+    )
     failures: list[tuple[Path, FewshotSepError]] = []
-    for song, folder in zip(songs, folders, strict=True):
+    for number, job in enumerate(work, 1):
+        if skip_existing and job.outputs.there():
+            typer.echo(f"{job.song}: done before, left out", err=True)
+            continue
+        title = job.song.name if len(work) == 1 else f"{number}/{len(work)} {job.song.name}"
         try:
-            paths = _separate_one(separator, song, folder, name, files, clips, spans, grid.value, plot, strict)
+            with _progress(title) as progress:
+                written, warnings = separate_file(separator, job, queries, options, progress)
         except FewshotSepError as error:
-            if len(songs) == 1:
+            if len(work) == 1:
                 raise
             typer.echo(f"error: {error}", err=True)
-            failures.append((song, error))
-        else:
-            for path in paths:
-                typer.echo(path)
+            failures.append((job.song, error))
+            continue
+        for warning in warnings:
+            typer.echo(f"warning: {warning}", err=True)
+        for path in written:
+            typer.echo(path)
     if failures:
         typer.echo(
-            f"{len(failures)} of {len(songs)} songs failed: {', '.join(str(song) for song, _ in failures)}", err=True
+            f"{len(failures)} of {len(work)} songs failed: {', '.join(str(song) for song, _ in failures)}", err=True
         )
         raise typer.Exit(1)
 
@@ -117,136 +183,30 @@ def load_separator(weights: Path | None, device: str) -> Any:
     return Separator.from_pretrained(weights, device=device)
 
 
-def parse_span(text: str) -> Span:
-    """ "0:12-0:18" or "12.5-18" -> seconds (from, to). Raises typer.BadParameter."""
-    moment = r"(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d+)?)"
-    found = re.fullmatch(rf"\s*{moment}\s*-\s*{moment}\s*", text)
-    if not found:
-        raise typer.BadParameter(f"{text!r} is no passage: write it like 0:12-0:18", param_hint="--query-at")
-    values = [float(group or 0) for group in found.groups()]
-    start, stop = (h * 3600 + m * 60 + s for h, m, s in (values[:3], values[3:]))
-    if stop <= start:
-        raise typer.BadParameter(f"{text!r} ends before it begins", param_hint="--query-at")
-    return start, stop
+@contextlib.contextmanager
+def _as_bad_parameter(option: str) -> Iterator[None]:
+    try:
+        yield
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint=option) from error
+
+
+def _subtype(format: Format, bits: int | None) -> str | None:
+    if bits is None:
+        return None
+    if (format, bits) not in SUBTYPES:
+        choices = ", ".join(str(n) for f, n in SUBTYPES if f is format) or "none: it has no bits per sample"
+        raise typer.BadParameter(f"{bits} bits do not go with {format.value}; choices: {choices}", param_hint="--bits")
+    return SUBTYPES[format, bits]
 
 
 def _target_name(name: str | None, queries: list[Path]) -> str:
     chosen = name if name is not None else (queries[0].resolve().stem if queries else "target")
     if not chosen or chosen in (".", "..") or any(mark in chosen for mark in "/\\\0"):
         raise typer.BadParameter(f"{chosen!r} cannot be a file's name", param_hint="--name")
-    if chosen.casefold() == "residual":
-        raise typer.BadParameter("'residual' is the name of what is left over: choose another", param_hint="--name")
+    if chosen.casefold() in ("residual", "report", "beats"):
+        raise typer.BadParameter(f"{chosen!r} is the name of another result: choose another", param_hint="--name")
     return chosen
-
-
-def _folders(songs: list[Path], out: Path) -> list[Path]:
-    """One folder per song; songs that share a stem are numbered."""
-    seen: dict[str, int] = {}
-    folders = []
-    for song in songs:
-        stem = song.stem or "song"
-        seen[stem] = seen.get(stem, 0) + 1
-        folders.append(out / (stem if seen[stem] == 1 else f"{stem}-{seen[stem]}"))
-    return folders
-
-
-def _clip_files(path: Path) -> list[Path]:
-    if not path.is_dir():
-        return [path]
-    files = sorted(
-        file for file in path.iterdir() if file.suffix.lower() in AUDIO_SUFFIXES and not file.name.startswith(".")
-    )
-    if not files:
-        raise BadAudio(f"{path}: holds no sound files; give a clip, or a folder of clips")
-    return files
-
-
-def _read_span(source: AudioFile, span: Span) -> tuple[Any, int]:
-    start, stop = (round(seconds * source.sample_rate) for seconds in span)
-    if stop > source.frames:
-        length = source.frames / source.sample_rate
-        raise BadQuery(
-            f"{source.path}: --query-at {span[0]:g}-{span[1]:g} s ends after the song, which lasts {length:.2f} s"
-        )
-    return source.read(start, stop), source.sample_rate
-
-
-def _separate_one(
-    separator: SongSeparator,
-    song: Path,
-    folder: Path,
-    name: str,
-    files: list[Path],
-    clips: list[tuple[Any, int]],
-    spans: list[Span],
-    grid: str,
-    plot: bool,
-    strict: bool,
-) -> list[Path]:
-    from fewshot_sep import audio
-    from songs import report
-    from songs.report import Facts
-
-    with audio.open_audio(song, strict=strict) as source:
-        queries = clips + [_read_span(source, span) for span in spans]
-        conditioning = separator.separator.condition(queries, source.sample_rate)
-        facts = Facts(source.frames, source.sample_rate)
-        facts.warnings += source.warnings
-        form = (source.sample_rate, source.channels, source.frames)
-        target, residual = folder / f"{name}.wav", folder / "residual.wav"
-        with _new_folder(folder), _progress(song.name) as progress:
-            with audio.AudioWriter(residual, *form) as rest, audio.AudioWriter(target, *form) as found:
-                for target_block, residual_block in separator.stream(source, conditioning, grid, progress, facts):
-                    found.write(target_block)
-                    rest.write(residual_block)
-            facts_of_song = facts.report(
-                separator.settings(grid) | {"strict": strict},
-                separator.separator.describe(),
-                song=str(song),
-                channels=source.channels,
-                queries=[str(file) for file in files],
-                **{"query passages (s)": [list(span) for span in spans]} if spans else {},
-            )
-            report.write(facts_of_song, folder / "report.json")
-            written = [target, residual, folder / "report.json"]
-            if plot:
-                written.append(_draw(facts, source, target, residual, folder / "report.png"))
-    for warning in facts_of_song["warnings"]:
-        typer.echo(f"warning: {warning}", err=True)
-    return written
-
-
-def _draw(facts: Facts, source: AudioFile, target: Path, residual: Path, path: Path) -> Path:
-    """Spectrograms of the passage where most was found: of the song, the target and what is left."""
-    from fewshot_sep import audio
-    from songs import report
-
-    length = round(report.EXCERPT_SECONDS * source.sample_rate)
-    start = max(min(facts.loudest() - length // 2, source.frames - length), 0)
-    with audio.open_audio(target) as found, audio.open_audio(residual) as rest:
-        files = {"mixture": source, "target": found, "residual": rest}
-        excerpts = {title: file.read(start, start + length) for title, file in files.items()}
-    report.draw(facts, excerpts, start / source.sample_rate, path)
-    return path
-
-
-@contextlib.contextmanager
-def _new_folder(folder: Path) -> Iterator[None]:
-    """Make the folder; where the work inside fails, remove again what was made, as far as it is empty."""
-    missing = [path for path in (folder, *folder.parents) if not path.exists()]
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(
-            f"{folder}: cannot be made ({error.strerror or error}); choose another folder with -o"
-        ) from error
-    try:
-        yield
-    except BaseException:
-        with contextlib.suppress(OSError):
-            for path in missing:
-                path.rmdir()
-        raise
 
 
 @contextlib.contextmanager

@@ -1,8 +1,8 @@
 """A whole song: bars, a common tempo for the network, the mask back in the song's own tempo, and the joins.
 
-In `tempo` mode "mask" the network hears each bar at 120 BPM, and what it finds is taken back as a mask on the song's
-own spectrogram, so that no stretched sound is in the output. "audio" stretches the found sound back itself (the
-thesis); "none" leaves the tempo alone.
+In `tempo` mode "hop" the network hears each bar at 120 BPM because the hop of its STFT is chosen for the bar: no sound
+is stretched. "mask" stretches the bar for the network and takes what it finds back as a mask on the song's own
+spectrogram; "audio" stretches the found sound back itself (the thesis); "none" leaves the tempo alone.
 """
 
 from __future__ import annotations
@@ -15,17 +15,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fewshot_sep import audio, beats, stretch
-from fewshot_sep.stitch import Piece, join
-from songs.bars import BarGrid, Slice, bar_grid, no_grid
+from fewshot_sep.beats import Beats
+from fewshot_sep.stitch import Piece, first_needed, join
+from songs.bars import UNSURE, BarGrid, Slice, bar_grid, no_grid
 from songs.report import Facts
 
 Array = NDArray[np.float32]
 Progress = Callable[[float], None]
 
-TEMPOS = ("mask", "audio", "none")
+STRETCHING = ("mask", "audio")
+TEMPOS = ("hop", *STRETCHING, "none")
 SECONDS_PER_BEAT = 0.5
 CONTEXT_SECONDS = 0.45  # on each side, in the common tempo: with a bar of 2 s it fits the network's 2.95 s
-FADE_SECONDS = 0.1
+FADE_SECONDS = 0.1  # at most; never more than the context
+METERS = (3, 4)
+LEAST_METER, GREATEST_METER = 2, 8
 LEAST_RATIO, GREATEST_RATIO = 0.7, 1.42
 NEAR_ENOUGH = 0.01  # a tempo this close to the common one is left alone
 TRACKING_SHARE = 0.1  # of the progress bar
@@ -45,17 +49,32 @@ class SongResult:
 class SongSeparator:
     """Takes whole songs apart, bar by bar, with any `Separator`.
 
-    tracker, engine: see `fewshot_sep.beats` and `fewshot_sep.stretch`. tempo: "mask", "audio" or "none".
-    Raises EngineMissing for a tracker or engine that is not installed, ValueError for an unknown tempo mode.
+    tracker, engine: see `fewshot_sep.beats` and `fewshot_sep.stretch`; the engine is for the tempo modes that stretch.
+    tempo: "hop", "mask", "audio" or "none". meters: beats that a bar may have. context: seconds of sound around each
+    bar, in the common tempo, that the network hears too; bars are crossfaded within it.
+    Raises EngineMissing for a tracker or engine that is not installed, ValueError for other arguments it cannot use.
     """
 
-    def __init__(self, separator: Any, *, tracker: str = "auto", engine: str = "auto", tempo: str = "mask") -> None:
+    def __init__(
+        self,
+        separator: Any,
+        *,
+        tracker: str = "auto",
+        engine: str = "auto",
+        tempo: str = "hop",
+        meters: tuple[int, ...] = METERS,
+        context: float = CONTEXT_SECONDS,
+    ) -> None:
         if tempo not in TEMPOS:
             raise ValueError(f"tempo {tempo!r}: choose {', '.join(TEMPOS)}")
+        if not meters or not all(LEAST_METER <= meter <= GREATEST_METER for meter in meters):
+            raise ValueError(f"meters {meters}: give numbers of beats from {LEAST_METER} to {GREATEST_METER}")
         self.separator = separator
         self.tracker = beats.resolve(tracker)
         self.tempo = tempo
-        self.engine = "" if tempo == "none" else stretch.resolve(engine)
+        self.engine = stretch.resolve(engine) if tempo in STRETCHING or engine != "auto" else ""
+        self.meters = meters
+        self.context = context
 
     def separate(
         self, song: Array, queries: Any, sample_rate: int, grid: str = "auto", progress: Progress | None = None
@@ -71,9 +90,15 @@ class SongSeparator:
         target, residual = (np.concatenate(blocks, axis=1) for blocks in zip(*parts, strict=True))
         return SongResult(target, residual, sample_rate, facts.report(self.settings(grid), self.separator.describe()))
 
-    def settings(self, grid: str) -> dict[str, str]:
+    def settings(self, grid: str) -> dict[str, Any]:
         """What was chosen, for the report."""
-        return {"grid": grid, "tracker": self.tracker, "stretcher": self.engine, "tempo": self.tempo}
+        return {
+            "grid": grid,
+            "tracker": self.tracker,
+            "stretcher": self.engine,
+            "tempo": self.tempo,
+            "meters": list(self.meters),
+        }
 
     def stream(
         self,
@@ -82,20 +107,27 @@ class SongSeparator:
         grid: str = "auto",
         progress: Progress | None = None,
         facts: Facts | None = None,
+        *,
+        known: Beats | None = None,
+        start: int = 0,
     ) -> Iterator[tuple[Array, Array]]:
-        """Blocks of (target, residual), in order, that cover the source exactly, in bounded memory."""
+        """Blocks of (target, residual), in order, that cover the source exactly, in bounded memory.
+
+        known: beats found earlier, so that they need not be tracked. start: only what is from this sample on; the same
+        samples as without it.
+        """
         facts = facts or Facts(source.frames, source.sample_rate)
         with facts.stage("total"):
             with facts.stage("tracking"):
-                bars = self.grid(source, grid, _part(progress, 0, TRACKING_SHARE))
+                bars = self.grid(source, grid, part(progress, 0, TRACKING_SHARE), known, facts)
             facts.heed(bars)
-            later = _part(progress, 0 if grid == "none" else TRACKING_SHARE, 1)
+            later = part(progress, 0 if grid == "none" else TRACKING_SHARE, 1)
             if bars.kind == "none":
-                targets = facts.timed("network", self.separator.stream(source, conditioning, later))
+                targets = facts.timed("network", self.separator.stream(source, conditioning, later, start=start))
             else:
-                fade = round(FADE_SECONDS * source.sample_rate)
-                targets = join(self._pieces(source, conditioning, bars, facts, later), fade)
-            position = 0
+                fade = round(min(FADE_SECONDS, self.context) * source.sample_rate)
+                targets = join(self._pieces(source, conditioning, bars, facts, later, start), fade, start)
+            position = start
             for target in targets:
                 mixture = source.read(position, position + target.shape[1])
                 position += target.shape[1]
@@ -104,20 +136,35 @@ class SongSeparator:
             if progress:
                 progress(1.0)
 
-    def grid(self, source: audio.Source, kind: str = "auto", progress: Progress | None = None) -> BarGrid:
+    def grid(
+        self,
+        source: audio.Source,
+        kind: str = "auto",
+        progress: Progress | None = None,
+        known: Beats | None = None,
+        facts: Facts | None = None,
+    ) -> BarGrid:
         """The bar grid of a song; see `songs.bars.bar_grid`."""
         if kind == "none":
             return no_grid(source.frames, source.sample_rate)
-        found = beats.track(source, tracker=self.tracker, progress=progress)
+        found = known or beats.track(source, tracker=self.tracker, meters=self.meters, progress=progress)
+        if facts:
+            facts.beats = found
         return bar_grid(found, source.frames, source.sample_rate, kind)
 
     def _pieces(
-        self, source: audio.Source, conditioning: Any, bars: BarGrid, facts: Facts, progress: Progress | None
+        self,
+        source: audio.Source,
+        conditioning: Any,
+        bars: BarGrid,
+        facts: Facts,
+        progress: Progress | None,
+        start: int,
     ) -> Iterator[Piece]:
         octave = 2.0 ** round(np.log2(bars.seconds_per_beat / SECONDS_PER_BEAT))
-        for bar in bars:
-            ratio = self._ratio(bar, source.sample_rate, octave)
-            context = round(CONTEXT_SECONDS / ratio * source.sample_rate)
+        for bar in bars.slices[first_needed([piece.stop for piece in bars], start) :]:
+            ratio = self._ratio(bar, bars, octave)
+            context = round(self.context / ratio * source.sample_rate)
             offset = max(bar.start - context, 0)
             mixture = source.read(offset, min(bar.stop + context, source.frames))
             target = self._target(mixture, conditioning, source.sample_rate, ratio, facts)
@@ -125,17 +172,20 @@ class SongSeparator:
             if progress:
                 progress(bar.stop / source.frames)
 
-    def _ratio(self, bar: Slice, sample_rate: int, octave: float) -> float:
-        wanted = bar.beats * SECONDS_PER_BEAT * octave * sample_rate / (bar.stop - bar.start)
+    def _ratio(self, bar: Slice, bars: BarGrid, octave: float) -> float:
+        """How many times as long the network is to hear a bar; an unsure one counts as in the song's usual tempo."""
+        sure = bar.confidence >= UNSURE
+        seconds_per_beat = (bar.stop - bar.start) / bars.sample_rate / bar.beats if sure else bars.seconds_per_beat
+        wanted = SECONDS_PER_BEAT * octave / seconds_per_beat
         near = self.tempo == "none" or abs(wanted - 1) < NEAR_ENOUGH
         return 1.0 if near else float(np.clip(wanted, LEAST_RATIO, GREATEST_RATIO))
 
     def _target(self, mixture: Array, conditioning: Any, sample_rate: int, ratio: float, facts: Facts) -> Array:
         if not mixture.any():
             return np.zeros_like(mixture)
-        if ratio == 1:
+        if ratio == 1 or self.tempo == "hop":
             with facts.stage("network"):
-                return np.asarray(self.separator.estimate(mixture, conditioning, sample_rate), dtype=np.float32)
+                return np.asarray(self.separator.estimate(mixture, conditioning, sample_rate, pace=ratio))
         with facts.stage("stretching"):
             paced = stretch.stretch(mixture, max(round(mixture.shape[1] * ratio), 1), sample_rate, self.engine)
         with facts.stage("network"):
@@ -176,5 +226,6 @@ def carry_mask(mixture: Array, paced: Array, found: Array, sample_rate: int) -> 
     return stft.inverse(apply_mask(native, mask), mixture.shape[1]).numpy()
 
 
-def _part(progress: Progress | None, start: float, stop: float) -> Progress | None:
+def part(progress: Progress | None, start: float, stop: float) -> Progress | None:
+    """What a stage reports its share to, when it is `start` to `stop` of the whole."""
     return (lambda share: progress(start + (stop - start) * share)) if progress else None

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from fewshot_sep.beats import Beats
 from fewshot_sep.errors import OutputError
 from songs.bars import BarGrid
 
@@ -34,6 +35,8 @@ class Facts:
         self.seconds: dict[str, float] = {}
         self.warnings: list[str] = []
         self.grid: BarGrid | None = None
+        self.beats: Beats | None = None
+        self.peak = 0.0  # largest magnitude in target or residual
         self.hop = max(round(LEVEL_SECONDS * sample_rate), 1)
         self._energy = np.zeros((3, -(-frames // self.hop)))  # mixture, target, residual
         self._position = 0
@@ -70,6 +73,8 @@ class Facts:
         index = (self._position + np.arange(target.shape[1])) // self.hop
         self._position += target.shape[1]
         for row, block in enumerate((mixture, target, mixture - target)):
+            if row:
+                self.peak = max(self.peak, float(np.abs(block).max()))
             power = np.square(block, dtype=np.float64).sum(axis=0)
             self._energy[row, index[0] : index[-1] + 1] += np.bincount(index - index[0], power)
 
@@ -140,6 +145,7 @@ class Facts:
                 "kind": grid.kind,
                 "reason": grid.reason,
                 "bars": 0 if grid.kind == "none" else len(grid),
+                "unsure bars": grid.unsure,
                 "bpm": round(grid.bpm, 2),
                 "meter": grid.meter,
                 "tracker": grid.tracker,

@@ -119,6 +119,20 @@ def test_the_decoder_follows_a_tempo_change() -> None:
     np.testing.assert_array_equal(positions, np.arange(100) % 4 + 1)
 
 
+@pytest.mark.parametrize("left", [1, 2, 3])
+def test_the_decoder_finds_a_short_bar_between_sections(left: int) -> None:
+    positions = np.concatenate([np.arange(40) % 4, np.arange(left), np.arange(40) % 4])
+    times = 0.3 + 0.5 * np.arange(len(positions))
+    activations = np.full((round(100 * times[-1]) + 30, 2), 0.01)
+    at = np.round(100 * times).astype(int)
+    activations[at, 0] = np.where(positions == 0, 0.15, 0.55)
+    activations[at, 1] = np.where(positions == 0, 0.4, 0.05)
+    found, places, meter = decode(activations)
+    assert meter == 4
+    np.testing.assert_allclose(found, times, atol=0.006)
+    np.testing.assert_array_equal(places, positions + 1)
+
+
 @needs_madmom
 def test_the_decoder_finds_what_madmom_finds() -> None:
     downbeats = _madmom.load()
@@ -126,7 +140,7 @@ def test_the_decoder_finds_what_madmom_finds() -> None:
     noisy = np.clip(activations + 0.1 * np.random.default_rng(2).random(activations.shape), 0, 0.49)
     for given in (activations, noisy):
         expected = downbeats.DBNDownBeatTrackingProcessor(beats_per_bar=[3, 4], fps=100)(given)
-        times, positions, _ = decode(given)
+        times, positions, _ = decode(given, short_bar=np.inf)
         np.testing.assert_allclose(times, expected[:, 0])
         np.testing.assert_array_equal(positions, expected[:, 1])
 

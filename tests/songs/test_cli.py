@@ -11,12 +11,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-import typer
+import soundfile
 
-from fewshot_sep import audio, cli
+from fewshot_sep import audio, beats, cli
 from fewshot_sep.audio import Source
 from fewshot_sep.errors import BadQuery
 from songs import cli as songs_cli
+from songs.partial import Partial
+from songs.queries import parse_span
 
 RATE = 22050
 
@@ -36,12 +38,12 @@ class Half:
         self.asked.append(queries)
         return queries
 
-    def estimate(self, mixture: np.ndarray, conditioning: Any, sample_rate: int) -> np.ndarray:
+    def estimate(self, mixture: np.ndarray, conditioning: Any, sample_rate: int, pace: float = 1.0) -> np.ndarray:
         return mixture / 2
 
-    def stream(self, source: Source, conditioning: Any, progress: Any = None) -> Iterator[np.ndarray]:
-        for start in range(0, source.frames, 10000):
-            yield source.read(start, start + 10000) / 2
+    def stream(self, source: Source, conditioning: Any, progress: Any = None, start: int = 0) -> Iterator[np.ndarray]:
+        for at in range(start, source.frames, 10000):
+            yield source.read(at, at + 10000) / 2
 
     def describe(self) -> dict[str, Any]:
         return {"name": "half", "sha256": "0"}
@@ -152,7 +154,8 @@ def test_options_reach_the_separator(tmp_path: Path, run: Any, half: Half) -> No
     assert half.device == (Path("w"), "cpu")
     settings = json.loads((tmp_path / "out" / "song" / "report.json").read_text())["settings"]
     assert settings == {
-        "grid": "downbeat", "tracker": "librosa", "stretcher": "signalsmith", "tempo": "audio", "strict": False,
+        "grid": "downbeat", "tracker": "librosa", "stretcher": "signalsmith", "tempo": "audio", "meters": [3, 4],
+        "strict": False,
     }  # fmt: skip
 
 
@@ -193,13 +196,13 @@ def test_a_second_run_replaces_the_first(tmp_path: Path, run: Any) -> None:
     ("text", "span"), [("0:12-0:18", (12, 18)), ("1:02:03.5 - 1:02:04", (3723.5, 3724)), ("3-4.25", (3, 4.25))]
 )
 def test_passages_are_read(text: str, span: tuple[float, float]) -> None:
-    assert songs_cli.parse_span(text) == span
+    assert parse_span(text) == span
 
 
 @pytest.mark.parametrize("text", ["", "12", "a-b", "5-5", "0:18-0:12", "-3-4", "1:2:3:4-5", "nan-inf"])
 def test_passages_that_are_none_are_refused(text: str) -> None:
-    with pytest.raises(typer.BadParameter, match=r"passage|ends before"):
-        songs_cli.parse_span(text)
+    with pytest.raises(ValueError, match=r"passage|ends before"):
+        parse_span(text)
 
 
 def test_importing_the_command_loads_nothing_heavy() -> None:
@@ -208,3 +211,140 @@ def test_importing_the_command_loads_nothing_heavy() -> None:
     paths = "import sys; sys.path[:0] = " + repr([p for p in sys.path if p]) + "; "
     found = subprocess.run([sys.executable, "-c", paths + code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
+
+
+def test_a_folder_of_songs_and_what_is_there_is_left_out(tmp_path: Path, run: Any, capsys: Any) -> None:
+    clip = sound(tmp_path / "horn.wav", 2, seed=9)
+    one, two = sound(tmp_path / "album" / "a.wav"), sound(tmp_path / "album" / "more" / "b.wav", seed=1)
+    arguments = [tmp_path / "album", "-q", clip, "-o", tmp_path / "out", "--grid", "none", "--skip-existing"]
+    assert run(*arguments) == 0
+    for song, folder in ((one, "a"), (two, "more/b")):
+        target, _ = audio.read(tmp_path / "out" / folder / "horn.wav")
+        np.testing.assert_array_equal(target, audio.read(song)[0] / 2)
+    (tmp_path / "out" / "a" / "horn.wav").unlink()
+    before = (tmp_path / "out" / "more" / "b" / "horn.wav").stat().st_mtime_ns
+    capsys.readouterr()
+    assert run(*arguments) == 0
+    assert (tmp_path / "out" / "a" / "horn.wav").is_file()
+    assert (tmp_path / "out" / "more" / "b" / "horn.wav").stat().st_mtime_ns == before
+    assert f"{two}: done before, left out" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "name", "subtype"),
+    [
+        (["--format", "flac"], "song/horn.flac", "PCM_24"),
+        (["--bits", "16"], "song/horn.wav", "PCM_16"),
+        (["--format", "mp3", "--template", "{name} ({song})"], "horn (song).mp3", "MPEG_LAYER_III"),
+        (["--format", "ogg"], "song/horn.ogg", "VORBIS"),
+    ],
+)
+def test_formats_bits_names_and_tags(tmp_path: Path, run: Any, options: list[str], name: str, subtype: str) -> None:
+    song = tmp_path / "song.flac"
+    samples = np.random.default_rng(0).uniform(-0.5, 0.5, (2, RATE)).astype(np.float32)
+    with audio.AudioWriter(song, RATE, 2, tags={"title": "Süden", "artist": "Sectoid"}) as writer:
+        writer.write(samples)
+    assert run(song, "--query-at", "0-1", "--name", "horn", "-o", tmp_path / "out", "--grid", "none", *options) == 0
+    with soundfile.SoundFile(tmp_path / "out" / name) as file:
+        assert file.subtype == subtype
+        assert (file.title, file.artist) == ("Süden", "Sectoid")
+        assert (file.samplerate, file.channels, file.frames) == (RATE, 2, RATE)
+        if subtype.startswith("PCM"):
+            np.testing.assert_allclose(file.read().T, samples / 2, atol=4e-5)
+
+
+@pytest.mark.parametrize("options", [["--format", "mp3", "--bits", "16"], ["--bits", "12"], ["--template", "{song}"]])
+def test_output_options_that_do_not_go_together(tmp_path: Path, run: Any, options: list[str]) -> None:
+    song = sound(tmp_path / "song.wav")
+    assert run(song, "--query-at", "0-1", "-o", tmp_path / "out", *options) == 2
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_a_format_cannot_hold_is_made_softer_or_cut_off(tmp_path: Path, run: Any, capsys: Any) -> None:
+    song = tmp_path / "song.wav"
+    samples = np.random.default_rng(0).uniform(-3, 3, (1, RATE)).astype(np.float32)
+    audio.write(song, samples, RATE)
+    common = [song, "--query-at", "0-1", "--name", "x", "--grid", "none", "-o"]
+    assert run(*common, tmp_path / "soft", "--format", "flac") == 0
+    parts = [audio.read(tmp_path / "soft" / "song" / f"{name}.flac")[0] for name in ("x", "residual")]
+    gain = 2 / np.abs(samples).max()
+    np.testing.assert_allclose(parts[0] + parts[1], gain * samples, atol=1e-5)
+    assert "softer" in capsys.readouterr().err
+    assert run(*common, tmp_path / "cut", "--format", "flac", "--clip", "clamp") == 0
+    cut, _ = audio.read(tmp_path / "cut" / "song" / "x.flac")
+    np.testing.assert_allclose(cut, np.clip(samples / 2, -1, 1), atol=1e-5)
+    assert "clipped" in capsys.readouterr().err
+    assert run(*common, tmp_path / "whole") == 0
+    np.testing.assert_array_equal(audio.read(tmp_path / "whole" / "song" / "x.wav")[0], samples / 2)
+    assert "softer" not in capsys.readouterr().err
+
+
+def test_beats_are_kept_and_not_tracked_again(tmp_path: Path, run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    song = sound(tmp_path / "song.wav", 3)
+    arguments = [song, "--query-at", "0-2", "-o", tmp_path / "out", "--grid", "beat", "--tracker", "librosa"]
+    calls = []
+    track = beats.track
+
+    def counted(*given: Any, **more: Any) -> Any:
+        calls.append(more["meters"])
+        return track(*given, **more)
+
+    monkeypatch.setattr(beats, "track", counted)
+    assert run(*arguments) == 0
+    first = (tmp_path / "out" / "song" / "report.json").read_text()
+    assert run(*arguments) == 0
+    assert len(calls) == 1
+    again = (tmp_path / "out" / "song" / "report.json").read_text()
+    assert json.loads(again)["grid"] == json.loads(first)["grid"]
+    assert run(*arguments, "--meter", "5") == 0
+    sound(song, 3, seed=4)
+    assert run(*arguments) == 0
+    assert calls == [(3, 4), (5,), (3, 4)]
+    (tmp_path / "out" / "song" / "beats.json").write_text("{", encoding="utf-8")
+    assert run(*arguments) == 0
+    assert len(calls) == 4
+
+
+@pytest.mark.parametrize("grid", ["none", "beat"])
+def test_an_interrupted_song_is_gone_on_with(
+    tmp_path: Path, run: Any, half: Half, grid: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    song = sound(tmp_path / "song.wav", 12)
+    arguments = [song, "--query-at", "0-2", "--grid", grid, "--tracker", "librosa", "-o"]
+    assert run(*arguments, tmp_path / "whole") == 0
+    share = []
+
+    def stop(self: Partial, block: np.ndarray) -> None:
+        write(self, block)
+        share.append(self.frames / (12 * RATE))
+        if share[-1] > 0.4:
+            raise KeyboardInterrupt
+
+    write = Partial.write
+    with monkeypatch.context() as patch:
+        patch.setattr(Partial, "write", stop)
+        assert run(*arguments, tmp_path / "out", "--resume") == 130
+    assert not list((tmp_path / "out").rglob("*.wav"))
+    begun = []
+
+    def begin(self: Partial, block: np.ndarray) -> None:
+        begun.append(self.frames / (12 * RATE))
+        write(self, block)
+
+    monkeypatch.setattr(Partial, "write", begin)
+    assert run(*arguments, tmp_path / "out", "--resume") == 0
+    assert begun[0] == share[-1] > 0.4
+    for name in ("target", "residual"):
+        parts = [audio.read(tmp_path / place / "song" / f"{name}.wav")[0] for place in ("out", "whole")]
+        np.testing.assert_array_equal(*parts)
+    reports = [json.loads((tmp_path / place / "song" / "report.json").read_text()) for place in ("out", "whole")]
+    assert reports[0]["target level re mixture (dB)"] == reports[1]["target level re mixture (dB)"]
+    assert not [path for path in (tmp_path / "out").rglob("*") if path.name.startswith(".")]
+
+
+def test_doubtful_queries_are_said(tmp_path: Path, run: Any, capsys: Any) -> None:
+    song, clip = sound(tmp_path / "song.wav"), sound(tmp_path / "horn.wav", 0.5)
+    assert run(song, "-q", clip, "-o", tmp_path / "out", "--grid", "none") == 0
+    assert f"warning: {clip}: only 0.5 s of it sound" in capsys.readouterr().err
+    (quality,) = json.loads((tmp_path / "out" / "song" / "report.json").read_text())["query quality"]
+    assert quality["query"] == str(clip) and quality["sound (s)"] == pytest.approx(0.5, abs=0.05)

@@ -75,7 +75,8 @@ def test_report_holds_what_it_promises_and_is_json(tmp_path: Path) -> None:
     assert read["song"] == "lieder/ä b.wav"
     assert read["seconds per second of audio"] == 0.5
     assert read["grid"] == {
-        "kind": "downbeat", "reason": "", "bars": 4, "bpm": 120.0, "meter": 4, "tracker": "x", "confidence": 0.5,
+        "kind": "downbeat", "reason": "", "bars": 4, "unsure bars": 0, "bpm": 120.0, "meter": 4, "tracker": "x",
+        "confidence": 0.5,
     }  # fmt: skip
     assert read["model"]["sha256"] == "abc" and read["warnings"] == ["cut short"]
     assert [path.name for path in tmp_path.iterdir()] == ["report.json"]
