@@ -37,18 +37,11 @@ def spectrogram(
     Returns:
         The reference used, to draw another sound on the same scale.
     """
-    mono = np.atleast_2d(samples).mean(0).astype(np.float32)
-    n_fft = 4096 if sample_rate > 30000 else 2048
-    hop = max(n_fft // 4, len(mono) // columns)
-    padded = np.pad(mono, n_fft // 2)
-    starts = range(0, len(padded) - n_fft + 1, hop)
-    window = np.hanning(n_fft).astype(np.float32)
-    magnitude = np.stack([np.abs(np.fft.rfft(padded[s : s + n_fft] * window)) for s in starts], axis=1)
+    times, frequency, magnitude = _magnitudes(samples, sample_rate, columns)
     reference = reference or float(magnitude.max()) or 1.0
     level_db = 20 * np.log10(np.maximum(magnitude / reference, 1e-5))
-    frequency = np.fft.rfftfreq(n_fft, 1 / sample_rate)
     image = axes.pcolormesh(
-        np.arange(magnitude.shape[1]) * hop / sample_rate,
+        times,
         frequency[1:],
         level_db[1:],
         vmin=-80,
@@ -59,6 +52,27 @@ def spectrogram(
     axes.set(yscale="log", ylim=(40, sample_rate / 2), title=title, xlabel="time (s)", ylabel="frequency (Hz)")
     axes.figure.colorbar(image, ax=axes, label="level (dB)", pad=0.01)
     return reference
+
+
+def mask_image(axes: Axes, mixture: np.ndarray, target: np.ndarray, sample_rate: int, columns: int = 1200) -> None:
+    """Draw which share of the mixture's magnitude the target has in each cell: both `(channels, samples)`."""
+    times, frequency, whole = _magnitudes(mixture, sample_rate, columns)
+    share = np.clip(_magnitudes(target, sample_rate, columns)[2] / np.maximum(whole, 1e-6 * (whole.max() or 1.0)), 0, 1)
+    image = axes.pcolormesh(times, frequency[1:], share[1:], vmin=0, vmax=1, cmap="gray", rasterized=True)
+    axes.set(yscale="log", ylim=(40, sample_rate / 2), title="mask", xlabel="time (s)", ylabel="frequency (Hz)")
+    axes.figure.colorbar(image, ax=axes, label="share", pad=0.01)
+
+
+def _magnitudes(samples: np.ndarray, sample_rate: int, columns: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Times in s, frequencies in Hz, and magnitudes `(freq, time)` of the channels' mean."""
+    mono = np.atleast_2d(samples).mean(0).astype(np.float32)
+    n_fft = 4096 if sample_rate > 30000 else 2048
+    hop = max(n_fft // 4, len(mono) // columns)
+    padded = np.pad(mono, n_fft // 2)
+    starts = range(0, len(padded) - n_fft + 1, hop)
+    window = np.hanning(n_fft).astype(np.float32)
+    magnitude = np.stack([np.abs(np.fft.rfft(padded[s : s + n_fft] * window)) for s in starts], axis=1)
+    return np.arange(magnitude.shape[1]) * hop / sample_rate, np.fft.rfftfreq(n_fft, 1 / sample_rate), magnitude
 
 
 def loss_curve(logs: Sequence[Path], picture: Path) -> None:

@@ -25,6 +25,7 @@ ABSENT_DB = -30.0
 LEVEL_SECONDS = 0.05
 FLOOR_DB = -60.0
 EXCERPT_SECONDS = 20.0
+MASK = "mask"
 
 
 class Facts:
@@ -166,10 +167,14 @@ def write(report: dict[str, Any], path: str | os.PathLike[str]) -> None:
 def draw(facts: Facts, excerpts: dict[str, Array], start: float, path: str | os.PathLike[str]) -> None:
     """Draw levels over the whole song, and spectrograms of excerpts (title -> (channels, n)) from `start` seconds on.
 
-    Bar lines are drawn over all of them. Raises OutputError.
+    After the mixture comes the share of it that the target has in each cell, and bar lines are drawn over all of them.
+    Raises OutputError.
     """
-    from fewshot_sep.plots import new_figure, spectrogram
+    from fewshot_sep.plots import mask_image, new_figure, spectrogram
 
+    if "mixture" in excerpts and "target" in excerpts:
+        mixture = {"mixture": excerpts["mixture"], MASK: excerpts["target"]}
+        excerpts = {**mixture, **excerpts}
     rows = 1 + len(excerpts)
     figure, grid = new_figure(rows, 1, 12, 3 * rows)
     axes = grid[:, 0]
@@ -185,7 +190,10 @@ def draw(facts: Facts, excerpts: dict[str, Array], start: float, path: str | os.
             axes[0].axvline(line, color="black", linewidth=0.3, alpha=0.5)
     reference: float | None = None
     for axis, (title, samples) in zip(axes[1:], excerpts.items(), strict=True):
-        reference = spectrogram(axis, samples, facts.sample_rate, title, reference)
+        if title == MASK:
+            mask_image(axis, excerpts["mixture"], samples, facts.sample_rate)
+        else:
+            reference = spectrogram(axis, samples, facts.sample_rate, title, reference)
         seconds = samples.shape[1] / facts.sample_rate
         for line in lines[(lines > start) & (lines < start + seconds)]:
             axis.axvline(line - start, color="white", linewidth=0.6, linestyle="--")
