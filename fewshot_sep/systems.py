@@ -13,6 +13,7 @@ from fewshot_sep.presets import Preset
 from fewshot_sep.unet import ConcatUNet, Conditioning, QueryEncoder, QueryUNet
 
 EPS = 1e-8
+PROFILE_DROPOUT = 0.2
 
 
 class Trainable(nn.Module):
@@ -109,12 +110,15 @@ class MaskSystem(System):
         """
         spectrum, wanted = self.stft(mixture), self.stft(target)
         whole, part, rest = (self.band_energy(x) for x in (spectrum, wanted, spectrum - wanted))
-        logits = self.network(self.image(whole), self.condition(queries)).float()
+        conditioning = self.condition(queries)
+        if self.training:
+            conditioning = without_profile(conditioning, PROFILE_DROPOUT)
+        logits = self.network(self.image(whole), conditioning).float()
         mask = torch.sigmoid(logits)
         error = (mask.square() * whole - mask * (whole + part - rest) + part).clamp(min=0)
         cross_entropy = losses.ratio_mask_cross_entropy(logits, part.sqrt(), rest.sqrt())
         noise = losses.soft_noise_ratio(error.flatten(1).sum(1), part.flatten(1).sum(1), whole.flatten(1).sum(1))
-        parts = {"cross_entropy": cross_entropy, "snr_db": -noise}
+        parts = {"cross_entropy": cross_entropy, "snr_db": -noise, "query_spread": spread(conditioning.embedding)}
         if not self.training:
             estimate = self.masked(spectrum, logits)
             present = target.flatten(1).square().mean(1) > 1e-4 * mixture.flatten(1).square().mean(1)
@@ -122,6 +126,19 @@ class MaskSystem(System):
             if present.any():
                 parts["si_sdri_db"] = gain[present].median()
         return cross_entropy + 0.05 * noise, parts
+
+
+def without_profile(conditioning: Conditioning, share: float) -> Conditioning:
+    """The profile is taken from a share of the examples, so that the embedding has to tell what the query is like."""
+    profile = conditioning.profile
+    kept = torch.rand(len(profile), 1, 1, device=profile.device) >= share
+    return conditioning._replace(profile=profile * kept)
+
+
+def spread(embedding: Tensor) -> Tensor:
+    """How far embeddings lie apart, re their length: 0 where the encoder says the same of every query."""
+    centred = embedding - embedding.mean(0)
+    return (centred.square().sum(1).mean() / (embedding.square().sum(1).mean() + EPS)).sqrt()
 
 
 class ImageSystem(System):

@@ -97,9 +97,16 @@ class QueryEncoder(nn.Module):
             layers += [nn.Conv2d(width, width, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
             before = width
         self.layers = nn.Sequential(*layers)
-        self.summary = nn.Sequential(nn.Conv1d(2 * before, 64, 1), nn.ReLU(), nn.Flatten())
+        # Normalised before each rectifier: without that they fell silent for every query early in training, for good.
+        self.summary = nn.Sequential(
+            nn.Conv1d(2 * before, 64, 1, bias=False), nn.Sequential(nn.BatchNorm1d(64), nn.ReLU()), nn.Flatten()
+        )
         rows = bands // 2 ** len(widths)
-        self.head = nn.Sequential(nn.Linear(64 * rows, features), nn.ReLU(), nn.Linear(features, features))
+        self.head = nn.Sequential(
+            nn.Linear(64 * rows, features),
+            nn.Sequential(nn.LayerNorm(features), nn.GELU()),
+            nn.Linear(features, features),
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         h = self.layers(x)

@@ -105,6 +105,27 @@ def save(system: System, path: Path, facts: dict[str, Any]) -> None:
         new_card.unlink(missing_ok=True)
 
 
+def load_what_fits(system: System, path: Path) -> list[str]:
+    """Put into `system` those tensors of the weights at `path` that it has, in the same shape.
+
+    Returns:
+        Names of the system's tensors that were left as they are.
+
+    Raises:
+        WeightsError: missing, damaged, or nothing in it fits.
+    """
+    verify(path)
+    from safetensors.torch import load_file
+
+    wanted = {name: value for name, value in system.state_dict().items() if not name.startswith("stft.")}
+    tensors = load_file(path)
+    fitting = [name for name in wanted if name in tensors and tensors[name].shape == wanted[name].shape]
+    if not fitting:
+        raise WeightsError(f"{path}: nothing in it fits preset '{system.preset.name}'")
+    system.load_state_dict({**system.state_dict(), **{name: tensors[name].to(wanted[name].dtype) for name in fitting}})
+    return [name for name in wanted if name not in fitting]
+
+
 def load(path: Path) -> System:
     """The system whose weights lie at `path`, ready for use.
 

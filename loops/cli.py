@@ -184,6 +184,9 @@ def train(
     live: Annotated[
         float, typer.Option(min=0, max=1, help="Share of tasks with an instrument invented on the spot; for a GPU.")
     ] = 0.0,
+    start: Annotated[
+        Path | None, typer.Option(help="Weights to begin with; what does not fit this network is left out.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Seed of weights and tasks.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     compile_network: Annotated[bool, typer.Option("--compile", help="Use torch.compile; pays on a GPU.")] = False,
@@ -199,6 +202,7 @@ def train(
         batch=batch,
         emphasis=factors,
         live=live,
+        start=start,
         options={
             "steps": steps,
             "learning_rate": learning_rate,

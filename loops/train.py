@@ -27,9 +27,12 @@ def train(
     batch: int,
     emphasis: tuple[tuple[str, float], ...] = (),
     live: float = 0.0,
+    start: Path | None = None,
     options: dict[str, Any],
 ) -> Path:
     """Train `preset` on the library in `folder`; resumes what is in `run`.
+
+    start: weights to begin with; tensors that this network has not, or in another shape, are left out.
 
     Returns:
         The path of the weights; their card lies beside them.
@@ -53,9 +56,11 @@ def train(
     validation = [checks.draw(index) for index in range(VALIDATION_BATCHES)]
 
     system = build(settings)
+    if start:
+        weights.load_what_fits(system, start)
     seconds = fit(system, lambda first: iter(mixer(bank, training.seed, first)), validation, training, run)
     path = run / "weights.safetensors"
-    weights.save(system, path, _facts(library, settings.name, batch, mixing, training, seconds))
+    weights.save(system, path, _facts(library, settings.name, batch, mixing, training, seconds, start))
     return path
 
 
@@ -66,6 +71,7 @@ def _facts(
     mixing: MixingOptions,
     training: TrainingOptions,
     seconds: float,
+    start: Path | None,
 ) -> dict[str, Any]:
     """What the model card says of the training; figures of the evaluation are added by who measures them."""
     rows = [row for row in library if row.split == "train"]
@@ -73,7 +79,8 @@ def _facts(
     return {
         "command": f"fewshot-sep train LIBRARY -o RUN --preset {preset} --steps {training.steps} --batch {batch} "
         f"--learning-rate {training.learning_rate:g} --seed {training.seed} "
-        f"{f'--live {mixing.live:g} ' if mixing.live else ''}{emphasis}".strip(),
+        f"{f'--live {mixing.live:g} ' if mixing.live else ''}{'--start WEIGHTS ' if start else ''}{emphasis}".strip(),
+        **({"start": f"{start.name}, SHA-256 {weights.sha256(start)}"} if start else {}),
         "steps": training.steps,
         "examples": training.steps * batch,
         "hours": round(seconds / 3600, 2),

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from fewshot_sep import losses, presets, systems
 from fewshot_sep.systems import ImageSystem, MaskSystem
+from fewshot_sep.unet import Conditioning
 
 MASK = replace(presets.get("tiny"), n_fft=1024, hop=256, bands=32, widths=(4, 6), features=5, segment=4096)
 IMAGE = presets.get("tiny-image")
@@ -264,3 +265,19 @@ def test_build_knows_every_preset() -> None:
     assert {preset.kind for preset in small} == {"mask", "image"}
     for preset in small:
         assert systems.build(preset.name).preset is systems.build(preset).preset is preset
+
+
+def test_spread_is_none_of_equal_embeddings_and_high_of_unlike_ones() -> None:
+    assert systems.spread(torch.ones(5, 8)) < 1e-3
+    assert systems.spread(torch.eye(5)) > 0.8
+    assert systems.spread(100 * torch.eye(5)) == pytest.approx(float(systems.spread(torch.eye(5))), abs=1e-4)
+
+
+def test_the_profile_is_taken_from_a_share_of_the_examples() -> None:
+    torch.manual_seed(0)
+    full = Conditioning(torch.randn(400, 3), torch.ones(400, 2, 5))
+    thinned = systems.without_profile(full, 0.2)
+    gone = ~thinned.profile.flatten(1).any(1)
+    assert 50 < gone.sum() < 110
+    assert (thinned.profile[~gone] == 1).all()
+    assert thinned.embedding is full.embedding

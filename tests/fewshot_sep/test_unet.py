@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from fewshot_sep import systems
+from fewshot_sep.systems import spread
 from fewshot_sep.unet import ConcatUNet, Conditioning, Film, QueryEncoder, QueryUNet, SteeredBlock
 
 BANDS, FEATURES = 32, 6
@@ -155,3 +156,17 @@ def test_encoder_knows_high_from_low() -> None:
     clip[:, :, :8] = 3
     low, high = QueryEncoder(BANDS, FEATURES)(torch.cat([clip, clip.flip(2)]))
     assert (low - high).abs().max() > 0.01
+
+
+def test_the_query_encoder_cannot_fall_silent() -> None:
+    torch.manual_seed(0)
+    encoder = QueryEncoder(64, 16)
+    with torch.no_grad():
+        encoder.summary[0].weight.sub_(2.0)  # what goes into the rectifiers drifts far below zero
+        encoder.head[0].bias.sub_(20.0)
+    queries = torch.rand(6, 1, 64, 40) * torch.linspace(0.2, 2, 6)[:, None, None, None]
+    encoder(queries)  # running statistics
+    for _ in range(50):
+        embedding = encoder(queries)
+    assert spread(embedding) > 0.1
+    assert spread(encoder.eval()(queries)) > 0.1

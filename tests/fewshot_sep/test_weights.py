@@ -171,3 +171,21 @@ def test_a_failed_save_leaves_the_old_weights(saved: Path, monkeypatch: pytest.M
 def test_bundled_weights_of_an_unshipped_preset() -> None:
     with pytest.raises(WeightsError, match="fewshot-sep train"):
         weights.bundled("tiny")
+
+
+def test_what_fits_is_taken_and_the_rest_is_named(saved: Path) -> None:
+    other = trained(seed=1)
+    stranger = torch.nn.Linear(3, 3)
+    other.query_encoder.head.append(stranger)
+    before = stranger.weight.clone()
+    assert weights.load_what_fits(other, saved) == ["query_encoder.head.3.weight", "query_encoder.head.3.bias"]
+    torch.testing.assert_close(stranger.weight, before)
+    known = weights.load(saved).state_dict()
+    for name, value in other.state_dict().items():
+        if name in known:
+            torch.testing.assert_close(value, known[name])
+
+
+def test_weights_of_which_nothing_fits_are_refused(saved: Path) -> None:
+    with pytest.raises(WeightsError, match="nothing in it fits preset 'tiny-image'"):
+        weights.load_what_fits(systems.build("tiny-image"), saved)
