@@ -60,7 +60,7 @@ class MultiResolutionAutoencoder(Network):
 
     Args:
         labels: entries of the label vector.
-        outer, inner: channels of the layers, shared evenly among the filter lengths.
+        outer, inner: channels of the layers, shared evenly among the filter lengths: multiples of 12.
 
     Shape: mixture `(batch, 1, samples)`, labels `(batch, labels)` -> the same as the first, see `lengths`.
     """
