@@ -21,8 +21,8 @@ class WaveUNet(Network):
 
     Args:
         labels: outputs, and entries of the label vector.
-        width: channels that each level adds (24 in the paper).
-        levels: halvings (12 in the paper).
+        width: channels that each level adds (24 in Stoller et al.).
+        levels: halvings (12 in Stoller et al.).
 
     Shape: mixture `(batch, 1, input)`, labels `(batch, labels)` -> `(batch, labels, output)`, see `lengths`.
     """
@@ -36,6 +36,7 @@ class WaveUNet(Network):
         self.scale = LabelScale(labels, widths[levels + 1]) if conditioned else None
         self.up = nn.ModuleList(nn.Conv1d(widths[i + 1] + widths[i], widths[i], UP) for i in range(levels, 0, -1))
         self.output = nn.Conv1d(widths[1] + 1, labels, 1)
+        nn.init.normal_(self.output.weight, std=0.01)  # near silence, which is right for most outputs most of the time
 
     def lengths(self, samples: int) -> Lengths:
         """The shortest that give at least `samples`: no value is invented by padding, the ends are context."""

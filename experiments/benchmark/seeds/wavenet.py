@@ -39,8 +39,9 @@ class WaveNet(Network):
 
     Args:
         labels: entries of the label vector.
-        channels: of all layers (64 in the paper, 2048 and 256 at its end).
-        stacks, depth: stacks of dilations 1, 2, 4 ... `2 ** (depth - 1)` (3 and 10, as in the paper).
+        channels: of all layers (64 in the authors' code, 2048 and 256 at its end).
+        stacks, depth: stacks of dilations 1, 2, 4 ... `2 ** (depth - 1)` (3 and 10 are Rethage et al.'s; the code of
+            Lluis et al. has 4 stacks).
 
     Shape: mixture `(batch, 1, input)`, labels `(batch, labels)` -> `(batch, 1, output)`, see `lengths`.
     """

@@ -149,10 +149,10 @@ def test_wavenet_sees_its_receptive_field_and_no_more_on_both_sides() -> None:
         assert (network(other, label)[0, 0, 5] != before[0, 0, 5]) == changes
 
 
-def test_default_wavenet_is_as_deep_as_the_papers() -> None:
+def test_default_wavenet_is_as_deep_as_that_of_rethage() -> None:
     network = WaveNet(3)
     assert len(network.blocks) == 30
-    assert network.receptive_field == 6139 + 6  # Rethage et al. count the dilated layers alone
+    assert network.receptive_field == 6139 + 6  # 6139 in Rethage et al., who count the dilated layers alone
 
 
 def test_wavenet_hears_the_label() -> None:
