@@ -38,9 +38,9 @@ PAPERS: dict[str, About] = {
         *_SLIZOVSKAIA,
         "URMP, mean over the test set (Table 1): SDR -1.37, SIR 2.16, SAR 6.36 dB; "
         "SDR with 2, 3, 4 sources (Table 2): -0.16, -0.68, -2.56 dB",
-        "As Exp-Wave-U-Net; labels scale the bottleneck by learnt weights, where the authors' code keeps a copy of it for "
-        "each label and cancels those not asked for; and in every other training example only the one instrument asked "
-        "for is in the label vector, as in use: the paper's vector names all that play.",
+        "As Exp-Wave-U-Net; labels scale the bottleneck by learnt weights, where the authors' code keeps a copy of it "
+        "for each label and cancels those not asked for; and in every other training example only the one instrument "
+        "asked for is in the label vector, as in use: the paper's vector names all that play.",
     ),
     "wavenet": About(
         "End-to-end music source separation: is it possible in the waveform domain?; "
@@ -48,8 +48,8 @@ PAPERS: dict[str, About] = {
         "Lluís et al. 2019; Jemine and Beguin 2019",
         "Vocals, mean opinion score of 15 listeners: 3.0 ± 1.0, Wave-U-Net 3.3 ± 0.85 (Lluís et al., as quoted by the "
         "tutorial of Dieleman, Pons and Lee 2019, 'Comparison: a perceptual study'); Jemine and Beguin give no figure",
-        "3 stacks of 32 channels instead of 4 of 64 and a smaller head, one output, told by its label as Jemine and Beguin proposed, "
-        "where Lluís et al. have one output per source.",
+        "3 stacks of 32 channels instead of 4 of 64 and a smaller head, one output, told by its label as Jemine and "
+        "Beguin proposed, where Lluís et al. have one output per source.",
     ),
     "demucs": About(
         "Demucs: deep extractor for music sources with extra unlabeled data remixed",
