@@ -27,6 +27,8 @@ class WaveUNet(Network):
     Shape: mixture `(batch, 1, input)`, labels `(batch, labels)` -> `(batch, labels, output)`, see `lengths`.
     """
 
+    level = 0.2  # a tanh puts out peaks up to 14 dB above that
+
     def __init__(self, labels: int, conditioned: bool, width: int = 12, levels: int = 8) -> None:
         super().__init__()
         widths = [1, *(width * level for level in range(1, levels + 2))]

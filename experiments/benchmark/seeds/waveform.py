@@ -15,8 +15,6 @@ from fewshot_sep.systems import Trainable
 SAMPLE_RATE = 16000
 SEGMENT = 2**17
 """Samples (8.2 s) that are separated at once; all networks take any length."""
-LEVEL = 0.1
-"""RMS of what the networks see: a peak 20 dB above it is the most that a tanh puts out."""
 EPS = 1e-5
 
 
@@ -28,11 +26,13 @@ class Lengths(NamedTuple):
 
 
 class Network(nn.Module):
-    """A network on mono waveforms.
+    """A network on mono waveforms, which it sees at an RMS of `level`.
 
     Shape: mixture `(batch, 1, input)`, labels `(batch, labels)` -> `(batch, outputs, output)`; one output for the label
     asked for, or one per label.
     """
+
+    level = 1.0
 
     def lengths(self, samples: int) -> Lengths:
         """The shortest lengths that give at least so many samples."""
@@ -64,7 +64,7 @@ class WaveformSystem(Trainable):
         return labels
 
     def forward(self, mixture: Tensor, labels: Tensor) -> Tensor:
-        samples, level = mixture.shape[-1], _level(mixture)
+        samples, level = mixture.shape[-1], self._level(mixture)
         lengths = self.network.lengths(samples)
         before = (lengths.input - lengths.output) // 2
         padded = F.pad(mixture / level, (before, lengths.input - samples - before))
@@ -73,7 +73,7 @@ class WaveformSystem(Trainable):
 
     def loss(self, mixture: Tensor, queries: Tensor, target: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """The distance of the outputs to `target`, `(batch, outputs, samples)`, where the network had its context."""
-        level = _level(mixture)
+        level = self._level(mixture)
         estimate = self.network(mixture / level, queries).float()
         start = (mixture.shape[-1] - estimate.shape[-1]) // 2
         heard, wanted = (x[..., start : start + estimate.shape[-1]] / level for x in (mixture, target))
@@ -88,10 +88,9 @@ class WaveformSystem(Trainable):
                 ).median()
         return self._distance(estimate, wanted), parts
 
-
-def _level(mixture: Tensor) -> Tensor:
-    """What to divide by: `(batch, 1, 1)`."""
-    return (mixture.square().mean(dim=(1, 2), keepdim=True).sqrt() + EPS) / LEVEL
+    def _level(self, mixture: Tensor) -> Tensor:
+        """What to divide by: `(batch, 1, 1)`."""
+        return (mixture.square().mean(dim=(1, 2), keepdim=True).sqrt() + EPS) / self.network.level
 
 
 class LabelScale(nn.Module):

@@ -70,7 +70,7 @@ def test_loss_is_the_distance_to_the_middle_of_the_target(name: str, squared: bo
     system = WaveformSystem(name, small(name), systems.build(name, LABELS).asks, squared).eval()
     lengths = system.network.lengths(3000)
     mixture = torch.randn(2, 1, lengths.input)
-    level = mixture.square().mean(dim=(1, 2), keepdim=True).sqrt() / 0.1
+    level = mixture.square().mean(dim=(1, 2), keepdim=True).sqrt() / system.network.level
     out = system.network(mixture / level, one_hot(0, batch=2))
     context = (lengths.input - lengths.output) // 2
     target = nn.functional.pad((out + 0.3) * level, (context, context), value=99)
@@ -172,6 +172,27 @@ def test_demucs_hears_the_future_and_the_label() -> None:
     one, two = network(wave, one_hot(0)), network(other, one_hot(0))
     assert not torch.equal(one[..., :100], two[..., :100]), "further than its convolutions reach"
     assert not torch.allclose(one, network(wave, one_hot(1)))
+
+
+def test_demucs_learns_to_pick_the_tone_that_its_label_names() -> None:
+    torch.manual_seed(0)
+    system = WaveformSystem("demucs", Demucs(2, width=16, levels=2), "one", squared=False)
+    time = torch.arange(system.network.lengths(300).input) / 16000
+    label = one_hot(0, labels=2).repeat(8, 1)
+    label[::2] = one_hot(1, labels=2)
+
+    def loss() -> tuple[Tensor, dict[str, Tensor]]:
+        hertz = torch.tensor([300.0, 2500.0]) * (1 + 0.3 * torch.rand(8, 2))
+        tones = torch.sin(2 * torch.pi * hertz[..., None] * time)
+        return system.loss(tones.sum(1, keepdim=True), label, (tones * label[..., None]).sum(1, keepdim=True))
+
+    optimiser = torch.optim.Adam(system.parameters(), 5e-3)
+    for _ in range(90):
+        optimiser.zero_grad()
+        loss()[0].backward()
+        optimiser.step()
+    system.eval()
+    assert loss()[1]["si_sdri_db"] > 6
 
 
 # --- multi-resolution auto-encoder
