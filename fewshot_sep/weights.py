@@ -133,9 +133,6 @@ def load(path: Path) -> System:
         WeightsError: missing, damaged, or not fitting the preset that the card names.
     """
     verify(path)
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
     from fewshot_sep.systems import build
 
     preset = str(card(path).get("preset", ""))
@@ -144,6 +141,19 @@ def load(path: Path) -> System:
             f"{path}: made for preset '{preset}', which this version does not know; it has {', '.join(presets.PRESETS)}"
         )
     system = build(preset)
+    restore(system, path)
+    return system.eval()
+
+
+def restore(system: System, path: Path) -> None:
+    """Give `system` the weights of a file that was verified, all of them and no others.
+
+    Raises:
+        WeightsError: they do not fit.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
     try:
         tensors = load_file(path)
     except SafetensorError as error:
@@ -156,7 +166,7 @@ def load(path: Path) -> System:
     )
     if wrong:
         raise WeightsError(
-            f"{path}: does not fit preset '{preset}': {wrong[0]} and {len(wrong) - 1} more differ; train it again"
+            f"{path}: does not fit preset '{system.preset.name}': {wrong[0]} and {len(wrong) - 1} more differ; "
+            "train it again"
         )
     system.load_state_dict({**system.state_dict(), **{name: tensors[name].to(wanted[name].dtype) for name in wanted}})
-    return system.eval()

@@ -39,6 +39,22 @@ class Tasks(NamedTuple):
     target: Tensor
 
 
+class Apart(NamedTuple):
+    """Tasks and what their mixtures are made of, by name.
+
+    Shape:
+        sources: `(batch, sources, channels, samples)`, in the mixture's state (level, band limit); they sum to it. The
+            target comes first unless its instrument is absent; silence fills up where a mixture has fewer sources.
+        instruments: for each task the name of each source.
+        asked: for each task the instrument of the target, of the queries where it is absent.
+    """
+
+    tasks: Tasks
+    sources: Tensor
+    instruments: list[list[str]]
+    asked: list[str]
+
+
 @dataclass(frozen=True)
 class MixingOptions:
     """How tasks are drawn. Shares are probabilities per task (or per source where said).
@@ -227,6 +243,17 @@ class TaskMixer:
 
     def draw(self, index: int) -> Tasks:
         """Batch number `index`."""
+        return self._draw_batch(index, apart=False)[0]
+
+    def draw_apart(self, index: int) -> Apart:
+        """Batch number `index` with its sources, whose names are the library's: not for the option `live`."""
+        tasks, sources, draws = self._draw_batch(index, apart=True)
+        name = [row.instrument for row in self.bank.rows]
+        asked = [name[draw.queries[0] if draw.absent else draw.sources[0]] for draw in draws]
+        return Apart(tasks, sources, [[name[row] for row in draw.sources] for draw in draws], asked)
+
+    def _draw_batch(self, index: int, apart: bool) -> tuple[Tasks, Tensor, list[_Draw]]:
+        """Tasks, their sources (none unless `apart`) and how they were drawn."""
         random = np.random.default_rng([self.seed, index])
         draws = [self._draw_rows(random) for _ in range(self.batch)]
         most = max(len(draw.sources) for draw in draws)
@@ -254,16 +281,17 @@ class TaskMixer:
         parts = torch.zeros(self.batch, most, *stereo.shape[1:], device=self.bank.device)
         parts[owner, place] = stereo
         present = torch.tensor([not draw.absent for draw in draws], device=self.bank.device).float()
-        mixture, target = parts.sum(1), parts[:, 0] * present[:, None, None]
+        waves = torch.stack([parts.sum(1), parts[:, 0] * present[:, None, None], *(parts.unbind(1) if apart else ())])
 
         asked = self._augment(asked, 1, random)[:, 0].view(self.batch, self.options.clips, -1)
 
         if self.options.band_limit:
-            mixture, target = self._limit_band(torch.stack([mixture, target]), random)
+            waves = self._limit_band(waves, random)
             asked = self._limit_band(asked[None], random)[0]
-        peak = mixture.abs().amax(dim=(1, 2), keepdim=True).clamp(min=1e-4)
-        level = torch.as_tensor(random.uniform(0.1, 1.0, (self.batch, 1, 1)), device=mixture.device).float() / peak
-        return Tasks(mixture * level, asked, target * level)
+        peak = waves[0].abs().amax(dim=(1, 2), keepdim=True).clamp(min=1e-4)
+        level = torch.as_tensor(random.uniform(0.1, 1.0, (self.batch, 1, 1)), device=waves.device).float() / peak
+        mixture, target, *sources = waves * level
+        return Tasks(mixture, asked, target), torch.stack(sources, 1) if apart else parts[:, :0], draws
 
     def _draw_rows(self, random: np.random.Generator) -> _Draw:
         bank, options = self.bank, self.options

@@ -520,3 +520,32 @@ def test_a_library_that_is_too_small_writes_nothing(tones: Library, tmp_path: Pa
     with pytest.raises(BadLibrary, match="two instruments"):
         run(small, tmp_path / "run", "tiny", steps=2)
     assert not (tmp_path / "run").exists()
+
+
+# --- sources apart
+
+
+@pytest.mark.parametrize("options", [MixingOptions(absent=0.5), PLAIN], ids=["usual", "plain"])
+def test_a_batch_apart_is_the_same_batch_and_its_sources_sum_to_it(bank: Bank, options: MixingOptions) -> None:
+    for index in range(3):
+        apart, whole = mixer(bank, options).draw_apart(index), mixer(bank, options).draw(index)
+        assert all(torch.allclose(a, b, atol=1e-6) for a, b in zip(apart.tasks, whole, strict=True))
+        assert torch.allclose(apart.sources.sum(1), whole.mixture, atol=1e-5)
+
+
+def test_sources_apart_are_called_what_sounds(bank: Bank) -> None:
+    absent = 0
+    for index in range(10):
+        apart = mixer(bank, replace(BARE, absent=0.3)).draw_apart(index)
+        for task, target in enumerate(apart.tasks.target):
+            heard = [names(rows_in(source)) for source in apart.sources[task]]
+            count = len(apart.instruments[task])
+            assert heard[:count] == [{name} for name in apart.instruments[task]]
+            assert not any(heard[count:])
+            queried = names(rows_in(apart.tasks.queries[task]))
+            if target.any():
+                assert apart.asked[task] == apart.instruments[task][0]
+            else:
+                assert {apart.asked[task]} == queried and apart.asked[task] not in apart.instruments[task]
+                absent += 1
+    assert absent > 5

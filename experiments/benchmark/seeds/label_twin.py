@@ -1,0 +1,30 @@
+"""The default preset's twin that knows the instrument's name instead of an example of its sound."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from experiments.benchmark.seeds.tasks import Asks
+from fewshot_sep import presets
+from fewshot_sep.systems import MaskSystem
+from fewshot_sep.unet import Conditioning
+
+
+class LabelTwin(MaskSystem):
+    """The same signal, U-Net, mask and loss; a learnt embedding of the label in place of the query's.
+
+    The two input channels with the query's profile stay silent: a name has no spectrum.
+
+    Shape: mixture `(batch, channels, samples)`; queries are labels, `(batch, labels)`, one of them 1.
+    """
+
+    asks: Asks = "one"
+
+    def __init__(self, labels: int, preset: str = presets.DEFAULT) -> None:
+        super().__init__(presets.get(preset))
+        self.query_encoder = nn.Embedding(labels, self.preset.features)  # type: ignore[assignment]
+
+    def condition(self, queries: Tensor) -> Conditioning:
+        embedding = self.query_encoder(queries.argmax(1))
+        return Conditioning(embedding, torch.zeros(len(queries), 2, self.preset.bands, device=queries.device))
