@@ -218,7 +218,8 @@ class Separator:
         length = mixture.shape[1]
         least = int(self.preset.segment / pace) if self.preset.kind == "image" else self.preset.n_fft
         padded = np.pad(mixture, ((0, 0), (0, max(0, least - length))))
-        target = self.system(torch.from_numpy(padded)[None].to(self.device), conditioning, pace)
+        paced = {} if pace == 1 else {"pace": pace}  # a system that knows no pace is still good for the usual one
+        target = self.system(torch.from_numpy(padded)[None].to(self.device), conditioning, **paced)
         return target[0, :, :length].float().cpu().numpy()
 
 
