@@ -16,7 +16,9 @@ def test_the_guitar_is_nearer_to_the_true_one_than_the_song_was(tmp_path: Path, 
     before, after = main(tmp_path)
     assert after > before + 1
     folder = tmp_path / "war_of_freedom"
-    assert sorted(path.name for path in folder.iterdir()) == ["guitar.wav", "report.json", "report.png", "residual.wav"]
+    assert sorted(path.name for path in folder.iterdir()) == [
+        *("beats.json", "guitar.wav", "report.json", "report.png", "residual.wav")
+    ]
     printed = capsys.readouterr().out
     assert f"{after:.2f} dB separated" in printed and str(folder / "guitar.wav") in printed
     song, _ = audio.read(tmp_path / "war_of_freedom.wav")
