@@ -37,7 +37,7 @@ def loss_per_epoch(
     """The loss of each epoch of `epoch` iterations, and its mean and standard deviation over several, a panel each."""
     rows = -(-len(sizes) // columns)
     figure, axes = plots.new_figure(rows, columns, 13 / 3 * columns, 3.6 * rows)
-    for panel, size in zip(axes.flat, sizes, strict=True):
+    for panel, size in zip(axes.flat, sizes, strict=False):
         for name, curve in curves.items():
             place, mean, deviation = grouped(curve, size)
             if size == 1:

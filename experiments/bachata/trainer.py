@@ -1,0 +1,68 @@
+"""Trains one variant on the clips, in a folder of its own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from experiments.bachata.clips import only
+from experiments.bachata.models import ThesisSystem
+from experiments.bachata.run import INSTRUMENTS, Settings, Variant
+from fewshot_sep import training
+from loops.library import Library
+from loops.mixing import PLAIN, Bank, TaskMixer, Tasks
+
+WEIGHTS = "weights.safetensors"
+ALWAYS = 1e9  # an instrument this much more likely than the others is always the one asked for
+
+
+def train(variant: Variant, settings: Settings, shelf: Library, run: Path, device: str = "auto") -> dict[str, Any]:
+    """Train `variant` in `run`, or go on there; returns what is to be known of it."""
+    if (run / "run.json").is_file():
+        return json.loads((run / "run.json").read_text(encoding="utf-8"))
+    epochs, iterations = settings.length(variant)
+    steps = epochs * iterations
+    torch.manual_seed(settings.seed)
+    system = ThesisSystem(variant, settings.width)
+    heard = only(shelf, lambda row: row.instrument != variant.without and variant.section in ("", row.section))
+    place = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+    bank = Bank(heard, "train", system.preset.sample_rate, place)
+    # One clip of every instrument, as in the thesis.
+    emphasis = ((variant.only, ALWAYS),) if variant.only else ()
+    mixing = replace(PLAIN, sources=(len(INSTRUMENTS), len(INSTRUMENTS)), emphasis=emphasis)
+
+    def batches(first: int) -> Iterator[Tasks]:
+        return iter(TaskMixer(bank, settings.batch, system.preset.segment, 1, mixing, settings.seed, first))
+
+    options = training.TrainingOptions(
+        steps,
+        warm_up=min(100, steps // 10),
+        average=0.99,
+        check_every=max(1, steps // 4),
+        log_every=1,
+        seed=settings.seed,
+        device=device,
+    )
+    check = TaskMixer(bank, settings.batch, system.preset.segment, 1, mixing, settings.seed + 1).draw(0)
+    seconds = training.train(system, batches, [check], options, run)
+    save_file({name: value.contiguous() for name, value in system.state_dict().items()}, run / WEIGHTS)
+    return {
+        **variant._asdict(),
+        "epochs": epochs,
+        "iterations": iterations,
+        "parameters": system.parameters_of_network,
+        "seconds": round(seconds),
+    }
+
+
+def load(run: Path, variant: Variant, width: int) -> ThesisSystem:
+    """A trained variant, ready for use."""
+    system = ThesisSystem(variant, width)
+    system.load_state_dict(load_file(run / WEIGHTS))
+    return system.eval()
