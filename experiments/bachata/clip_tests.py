@@ -16,7 +16,8 @@ from fewshot_sep import metrics
 from fewshot_sep.systems import ImageSystem
 from loops.mixing import Bank
 
-PHASE_ITERATIONS = 50
+PHASE_ITERATIONS = 30
+MIXTURE_PHASE = "the mixture's phase"
 
 Way = Callable[[Example], Array]
 
@@ -75,7 +76,7 @@ def phases(system: ImageSystem, examples: Sequence[Example]) -> dict[str, dict[s
         random = (2 * torch.pi * torch.rand(stems.shape, generator=noise)).to(angle)
         for kind, magnitude in (("true magnitudes", stems.abs()), ("predicted magnitudes", predicted)):
             ways = {
-                "the mixture's phase": refine(system, magnitude, angle, samples, 0),
+                MIXTURE_PHASE: refine(system, magnitude, angle, samples, 0),
                 "Griffin-Lim from noise": refine(system, magnitude, random, samples, PHASE_ITERATIONS),
                 "Griffin-Lim from the mixture's phase": refine(system, magnitude, angle, samples, PHASE_ITERATIONS),
                 "MISI": refine(system, magnitude, angle, samples, PHASE_ITERATIONS, mixture),
@@ -92,38 +93,40 @@ def choice_of_query(system: ImageSystem, examples: Sequence[Example], bank: Bank
     """How much it matters which clip is the query: `count` of them for every stem.
 
     Returns:
-        By instrument, in dB: `spread`, the mean standard deviation of SI-SDR over queries of one stem, and `range`, the
-        mean distance between best and worst; then means of the improvement in SI-SDR over all stems for queries of the
-        `same` or of `other` voice and section (`voice`, `section`), and for `wrong`, queries of another instrument of
-        the mixture, still measured by the stem that was meant.
+        In dB. By instrument: `spread`, the mean standard deviation of SI-SDR over queries of one stem, and `range`, the
+        mean distance between best and worst. Means over all stems: `voice` and `section`, what queries of the stem's own
+        voice or section gain over others; `right` and `wrong`, the improvement in SI-SDR for queries of the stem's
+        instrument, and for queries of another one in the mixture, both measured by the stem.
     """
     samples = examples[0].stems.shape[1]
-    spreads: dict[str, list[tuple[float, float]]] = defaultdict(list)
-    likeness: dict[str, dict[str, list[float]]] = {key: {"same": [], "other": []} for key in ("voice", "section")}
-    wrong: list[float] = []
+    spreads: dict[str, list[float]] = {name: [] for name in INSTRUMENTS}
+    ranges: dict[str, list[float]] = {name: [] for name in INSTRUMENTS}
+    means: dict[str, list[float]] = {"voice": [], "section": [], "right": [], "wrong": []}
     for number, example in enumerate(examples):
         random = np.random.default_rng(number)
         for place, instrument in enumerate(INSTRUMENTS):
             row, stem = example.rows[place], example.stems[place]
             others = [other for other in bank.by_instrument[instrument] if other != row]
             asked = random.choice(others, min(count, len(others)), replace=False).tolist()
-            misled = [clip_row for k, clip_row in enumerate(example.asked) if k != place]
+            misled = [other for k, other in enumerate(example.asked) if k != place]
             queries = np.stack([clip(bank, query, samples) for query in (*asked, *misled)])
+            found = separate(system, example.mixture, queries)
             before = metrics.si_sdr(stem, example.mixture)
-            improved = [metrics.si_sdr(stem, found) - before for found in separate(system, example.mixture, queries)]
+            improved = np.array([metrics.si_sdr(stem, estimate) - before for estimate in found])
             right = improved[: len(asked)]
-            spreads[instrument].append((float(np.std(right)), max(right) - min(right)))
-            wrong += improved[len(asked) :]
-            for query, value in zip(asked, right, strict=True):
-                here, there = bank.rows[row], bank.rows[query]
-                likeness["voice"]["same" if here.source == there.source else "other"].append(value)
-                likeness["section"]["same" if here.section == there.section else "other"].append(value)
+            spreads[instrument].append(float(right.std()))
+            ranges[instrument].append(float(np.ptp(right)))
+            means["right"].append(float(right.mean()))
+            means["wrong"].append(float(improved[len(asked) :].mean()))
+            own, theirs = bank.rows[row], [bank.rows[query] for query in asked]
+            for key, alike in (
+                ("voice", np.array([own.source == other.source for other in theirs])),
+                ("section", np.array([own.section == other.section for other in theirs])),
+            ):
+                if alike.any() and not alike.all():
+                    means[key].append(float(right[alike].mean() - right[~alike].mean()))
     return {
-        "spread": {name: float(np.mean([s for s, _ in pairs])) for name, pairs in spreads.items()},
-        "range": {name: float(np.mean([r for _, r in pairs])) for name, pairs in spreads.items()},
-        **{
-            key: {kind: float(np.mean(values)) for kind, values in found.items() if values}
-            for key, found in likeness.items()
-        },
-        "wrong": float(np.mean(wrong)),
+        "spread": {name: float(np.mean(values)) for name, values in spreads.items()},
+        "range": {name: float(np.mean(values)) for name, values in ranges.items()},
+        **{key: float(np.mean(values)) if values else 0.0 for key, values in means.items()},
     }

@@ -52,7 +52,7 @@ def everything(
             name: clip_tests.by_section(of(name), examples, bank)
             for name in ("any-instrument", *(f"only-{section}" for section in SECTIONS))
         },
-        "phases": lambda: clip_tests.phases(system, examples),
+        "phases": lambda: clip_tests.phases(system, few),
         "queries": lambda: clip_tests.choice_of_query(system, few, bank, settings.queries),
         "whole_songs": lambda: song_tests.measure(played(), system, shipped, bank),
         "band": lambda: song_tests.bandwidth(played(), shipped, bank),

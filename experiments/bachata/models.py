@@ -37,8 +37,3 @@ class ThesisSystem(ImageSystem):
             return error, {"error": error}
         game = self.judge.game(output, wanted, *self.condition(queries))
         return error + ADVERSARIAL_WEIGHT * game["deceit"] + game["discrimination"], {"error": error, **game}
-
-    @property
-    def parameters_of_network(self) -> int:
-        """How many numbers the network learns, without the discriminator's."""
-        return sum(parameter.numel() for parameter in self.network.parameters())

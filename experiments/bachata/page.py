@@ -14,8 +14,8 @@ import soundfile
 from experiments.bachata.examples import Array, Example
 from experiments.bachata.run import INSTRUMENTS
 
-EXCERPT_S = 6.0  # of a song
-_COMPRESSION = 0.8  # Vorbis at about 25 kbit/s
+EXCERPT_S = 5.0  # of a song
+_COMPRESSION = 1.0  # Vorbis at about 20 kbit/s
 
 _HEAD = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Bachata, taken apart</title>
 <style>body{font:15px sans-serif;margin:2em}table{border-collapse:collapse}

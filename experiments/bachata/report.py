@@ -16,7 +16,7 @@ from experiments.bachata.models import ThesisSystem
 from experiments.bachata.run import VARIANTS, Settings
 from experiments.bachata.song_tests import Found, all_ways, queries
 from experiments.bachata.tunes import Tune, render
-from fewshot_sep import audio
+from fewshot_sep import audio, weights
 from fewshot_sep.separator import Separator
 from loops.library import SAMPLE_RATE, Library
 from loops.material import Material
@@ -52,6 +52,7 @@ def write(folder: Path, settings: Settings, shelf: Library, material: Material, 
         "material": material.summary(),
         "clips": {split: len(shelf.split(split)) for split in ("train", "valid")},
         "voices_never_heard": _new_voices(shelf),
+        "collections_heard_by_the_shipped_model": _heard_before(shelf),
         "trainings": facts,
         "loss": losses,
         **measured,
@@ -66,6 +67,12 @@ def _new_voices(shelf: Library) -> list[str]:
     """The instruments whose test clips are played on voices that training never heard."""
     sources = {split: {(row.instrument, row.source) for row in shelf.split(split)} for split in ("train", "valid")}
     return sorted({name for name, _ in sources["valid"] - sources["train"]})
+
+
+def _heard_before(shelf: Library) -> list[str]:
+    """The collections of the clips' sounds that the shipped model's training drew on too, by its card."""
+    heard = weights.card(weights.bundled())["data"]["files_by_collection"]
+    return sorted({row.source.split("/")[0] for row in shelf} & set(heard))
 
 
 def _page(path: Path, system: ThesisSystem, examples: list[Example], tunes: list[Tune], bank: Bank) -> None:

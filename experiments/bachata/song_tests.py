@@ -26,7 +26,13 @@ Times = NDArray[np.float64]
 
 ON_TIME = 0.07  # seconds from a beat that still count as on it, as in beat tracking's F-measure
 BEAT_WINDOW = 0.1  # seconds of a beat whose level is taken
-WAYS = ("thesis", "thesis, downbeats known", "songs, thesis's network", "songs, shipped model")
+WAYS = (
+    "thesis",
+    "thesis, mask carried back",
+    "thesis, downbeats known",
+    "songs, thesis's network",
+    "songs, shipped model",
+)
 
 
 class Found(NamedTuple):
@@ -63,13 +69,11 @@ def all_ways(tune: Tune, system: ImageSystem, shipped: Separator, asked: dict[st
     tracked = beats.track(song, SAMPLE_RATE)
     conditionings = {name: own.condition([query], rate) for name, query in asked.items()}
     found = {}
-    for way, cuts in (
-        ("thesis", thesis_way.edges(tracked.times)),
-        ("thesis, downbeats known", thesis_way.edges(tune.beats, tune.intro)),
-    ):
-        found[way] = Found(thesis_way.separate(system, song, SAMPLE_RATE, cuts, conditionings), cuts)
+    counted, known = thesis_way.edges(tracked.times), thesis_way.edges(tune.beats, tune.intro)
+    for way, cuts, carried in zip(WAYS[:3], (counted, counted, known), (False, True, False), strict=True):
+        found[way] = Found(thesis_way.separate(system, song, SAMPLE_RATE, cuts, conditionings, carried), cuts)
     grid = bar_grid(tracked, song.shape[1], SAMPLE_RATE, "downbeat")
-    for way, separator in (("songs, thesis's network", own), ("songs, shipped model", shipped)):
+    for way, separator in zip(WAYS[3:], (own, shipped), strict=True):
         by_bars = _KnownGrid(separator, grid)
         stems = {
             name: audio.resample(
@@ -82,13 +86,13 @@ def all_ways(tune: Tune, system: ImageSystem, shipped: Separator, asked: dict[st
 
 
 def shifted(tune: Tune, system: ImageSystem, asked: dict[str, Array]) -> dict[int, dict[str, float]]:
-    """The thesis's way on known beats, its clips 0 to 3 beats after the downbeats: improvement in SI-SDR in dB."""
+    """Clips 0 to 3 beats after known downbeats, masks carried back: improvement in SI-SDR in dB by instrument."""
     own = Separator(system, str(next(system.parameters()).device))
     conditionings = {name: own.condition([query], own.sample_rate) for name, query in asked.items()}
     result = {}
     for shift in range(4):
         cuts = thesis_way.edges(tune.beats, tune.intro + shift)
-        stems = thesis_way.separate(system, tune.mixture, SAMPLE_RATE, cuts, conditionings)
+        stems = thesis_way.separate(system, tune.mixture, SAMPLE_RATE, cuts, conditionings, carried=True)
         result[shift] = improvement(tune, Found(stems, cuts), own.sample_rate)
     return result
 
@@ -138,11 +142,13 @@ def measure(tunes: Sequence[Tune], system: ImageSystem, shipped: Separator, bank
     Returns:
         `songs`: for each song and way its intro, improvement by instrument, share of clips that begin with a bar, and
         the louder start by instrument. `shifts`: median improvement by how many beats known downbeats were missed.
-        `starts`: median of the louder start by way.
+        `starts`: median of the louder start by way. `stretched`: median SI-SDR by instrument of the true stems after the
+        thesis's way there and back, which no network can exceed.
     """
     rate = system.preset.sample_rate
     listed: list[dict[str, Any]] = []
     shifts: dict[int, list[float]] = defaultdict(list)
+    stretched: dict[str, list[float]] = defaultdict(list)
     for number, tune in enumerate(tunes):
         asked = queries(bank, number // 4)
         for way, found in all_ways(tune, system, shipped, asked).items():
@@ -165,11 +171,18 @@ def measure(tunes: Sequence[Tune], system: ImageSystem, shipped: Separator, bank
                 }
             )
         if tune.intro == 0:
+            cuts = thesis_way.edges(tune.beats)
+            for name, stem in tune.stems.items():
+                back = thesis_way.there_and_back(stem, SAMPLE_RATE, system.preset, cuts)
+                true = audio.resample(stem, SAMPLE_RATE, rate)
+                ends = round(cuts[-1] * rate)
+                stretched[name].append(metrics.si_sdr(true[:, :ends], back[:, :ends]))
             for shift, improved in shifted(tune, system, asked).items():
                 shifts[shift] += improved.values()
     return {
         "songs": listed,
         "shifts": {str(shift): float(np.median(values)) for shift, values in shifts.items()},
+        "stretched": {name: float(np.median(values)) for name, values in stretched.items()},
         "starts": {
             way: float(np.median([v for e in listed if e["way"] == way for v in e["louder_start"].values()]))
             for way in WAYS

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from experiments.bachata.run import FULL, INSTRUMENTS, SECTIONS, VARIANTS
+from experiments.bachata.clip_tests import MIXTURE_PHASE
+from experiments.bachata.run import FULL, INSTRUMENTS, SECTIONS
 from experiments.bachata.song_tests import WAYS
 
 _KEYS = ("si_sdr", "si_sdri", "sdr", "sir", "sar")
@@ -20,7 +21,16 @@ def _grid(heading: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
 
 
 def _db(value: float) -> str:
-    return f"{value:.1f}" if round(value, 1) else "0.0"
+    """One decimal; no figure where next to nothing is in the denominator, such as the artefacts of a plain sum."""
+    return "" if value > 90 else f"{value:.1f}" if round(value, 1) else "0.0"
+
+
+def _with_mean(by_instrument: Mapping[str, float]) -> list[str]:
+    return [*(_db(by_instrument[name]) for name in INSTRUMENTS), _db(_mean(by_instrument.values()))]
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %"
 
 
 def _mean(values: Iterable[float]) -> float:
@@ -29,25 +39,11 @@ def _mean(values: Iterable[float]) -> float:
 
 def report(metrics: Mapping[str, Any]) -> str:
     """report.md, of what metrics.json holds."""
-    settings, trainings = metrics["settings"], metrics["trainings"]
-    main = trainings["thesis"]
-    full = all(settings[name] == getattr(FULL, name) for name in ("width", "batch", "epochs", "iterations"))
-    size = f"width {settings['width']} ({main['parameters'] / 1e6:.2f} M parameters), batch {settings['batch']}, "
-    size += f"{settings['epochs']} x {settings['iterations']} iterations"
-    seconds = sum(entry["seconds"] for entry in trainings.values())
-    known = [name for name in INSTRUMENTS if name not in metrics["voices_never_heard"]]
+    full = metrics["settings"] == {**FULL._asdict(), "seed": metrics["settings"]["seed"]}
     lines = [
         "# The 2020 bachata thesis, repeated and measured",
         "",
-        f"This is {'the full' if full else 'a **reduced**'} run: {size}; the thesis had width 64 (31 M), batch 32, "
-        f"100 x 100 iterations. {len(trainings)} trainings took {seconds / 60:.0f} minutes. Set: "
-        f"{metrics['clips']['train']:,} clips of four beats at 147 BPM and 11,025 Hz for training, "
-        f"{metrics['clips']['valid']:,} for the test, rendered on {metrics['material']}.",
-        "",
-        "Test clips come from songs that training never heard, on voices that it never heard"
-        + (f" (except the {' and '.join(known)}, of which the material has one voice: new songs only)." * bool(known)),
-        "All figures in dB; SI-SDR(i) is scale-invariant SDR (and its gain over the mixture).",
-        "",
+        *_what_this_is(metrics, full),
         "## The thesis's figures and tables",
         "",
         "**Figure 6**, a mixture and the instruments in it as the network sees them; below, what it found:",
@@ -67,20 +63,40 @@ def report(metrics: Mapping[str, Any]) -> str:
         *_louder_start(metrics),
         *_choice(metrics),
         *_future(metrics),
-        "Made by `python -m experiments.bachata.run`"
-        + " --full" * full
-        + "; every number, and more, in [metrics.json](metrics.json).",
+        f"Made by `python -m experiments.bachata.run{' --full' * full}`; every number, and more, in "
+        "[metrics.json](metrics.json).",
         "",
     ]
     return "\n".join(lines)
 
 
+def _what_this_is(metrics: Mapping[str, Any], full: bool) -> list[str]:
+    settings, trainings = metrics["settings"], metrics["trainings"]
+    minutes = sum(entry["seconds"] for entry in trainings.values()) / 60
+    known = [name for name in INSTRUMENTS if name not in metrics["voices_never_heard"]]
+    heard = metrics["collections_heard_by_the_shipped_model"]
+    lines = [
+        f"This is {'the full' if full else 'a **reduced**'} run: width {settings['width']} "
+        f"({trainings['thesis']['parameters'] / 1e6:.2f} M parameters), batch {settings['batch']}, {settings['epochs']} x "
+        f"{settings['iterations']} iterations; the thesis had width 64 (31 M), batch 32, 100 x 100. {len(trainings)} "
+        f"trainings took {minutes:.0f} minutes. Set: {metrics['clips']['train']:,} clips of four beats at 147 BPM and "
+        f"11,025 Hz for training, {metrics['clips']['valid']:,} for the test, rendered on {metrics['material']}.",
+        "",
+        "Test clips are from songs that training never heard, on voices that it never heard"
+        + f" (but the {' and the '.join(known)}: the material has one voice, so only the songs are new)" * bool(known)
+        + ".",
+        "All figures are in dB; SI-SDR is scale-invariant SDR, SI-SDRi its improvement over the mixture.",
+    ]
+    if heard:
+        lines.append(
+            f"The shipped model was trained on other songs, among them some on {' and '.join(heard)}, so these voices are "
+            "not all new to it."
+        )
+    return [*lines, ""]
+
+
 def _figure_8(metrics: Mapping[str, Any]) -> list[str]:
-    names = {
-        "plain": "neither",
-        "clipped": "clipping",
-        "thesis": "clipping and normalisation",
-    }
+    names = {"plain": "neither", "clipped": "clipping", "thesis": "clipping and normalisation"}
     gains = metrics["variants"]
     return [
         "**Figure 8**, the loss without clipping and normalisation, with clipping, and with both:",
@@ -89,13 +105,7 @@ def _figure_8(metrics: Mapping[str, Any]) -> list[str]:
         "",
         "The images' scales differ, and with them the losses; what counts is the sound (median SI-SDRi):",
         "",
-        *_grid(
-            ["", *INSTRUMENTS, "mean"],
-            [
-                [label, *(_db(gains[n][i]) for i in INSTRUMENTS), _db(_mean(gains[n].values()))]
-                for n, label in names.items()
-            ],
-        ),
+        *_grid(["", *INSTRUMENTS, "mean"], [[label, *_with_mean(gains[name])] for name, label in names.items()]),
         "",
     ]
 
@@ -114,8 +124,9 @@ def _figure_9(metrics: Mapping[str, Any]) -> list[str]:
 
 
 def _figure_10(metrics: Mapping[str, Any]) -> list[str]:
-    last = {name: _mean(curve[-max(1, len(curve) // 5) :]) for name, curve in metrics["loss"].items()}
-    spread = {name: float(np.std(curve[len(curve) // 2 :])) for name, curve in metrics["loss"].items()}
+    curves = {name: metrics["loss"][name] for name in ("any-instrument", *(f"only-{i}" for i in INSTRUMENTS))}
+    last = {name: _mean(curve[-max(1, len(curve) // 5) :]) for name, curve in curves.items()}
+    jagged = {name: float(np.std(curve[len(curve) // 2 :])) for name, curve in curves.items()}
     order = sorted(INSTRUMENTS, key=lambda name: last[f"only-{name}"])
     short = metrics["trainings"]["any-instrument"]
     return [
@@ -126,9 +137,10 @@ def _figure_10(metrics: Mapping[str, Any]) -> list[str]:
         "",
         "Mean loss of the last fifth, from low to high: "
         + ", ".join(f"{name} {last[f'only-{name}']:.2g}" for name in order)
-        + f"; any instrument {last['any-instrument']:.2g}. The thesis found bass lowest and guitar highest. Its guess that "
-        "the curve of any instrument is jagged by the random choice: from epoch to epoch of the second half the loss varies by "
-        f"{spread['any-instrument']:.2g} there, by {_mean(spread[f'only-{n}'] for n in INSTRUMENTS):.2g} with one instrument.",
+        + f"; any instrument {last['any-instrument']:.2g}. The thesis found bass lowest and guitar highest, and took the "
+        "random choice for the reason why its curve is jagged. Standard deviation over the epochs of the second half: "
+        f"{jagged['any-instrument']:.2g} with any instrument, {_mean(jagged[f'only-{i}'] for i in INSTRUMENTS):.2g} with "
+        "one (mean of the four).",
         "",
     ]
 
@@ -136,23 +148,23 @@ def _figure_10(metrics: Mapping[str, Any]) -> list[str]:
 def _table_2(metrics: Mapping[str, Any]) -> list[str]:
     rows = []
     for entry in metrics["whole_songs"]["songs"]:
-        gains = entry["si_sdri"]
-        rows.append(
-            [
-                entry["song"] if entry["way"] == WAYS[0] else "",
-                str(entry["intro"]) if entry["way"] == WAYS[0] else "",
-                entry["way"],
-                *(_db(gains[name]) for name in INSTRUMENTS),
-                _db(_mean(gains.values())),
-                f"{100 * entry['on_downbeats']:.0f} %",
-            ]
-        )
+        first = entry["way"] == WAYS[0]
+        about = [entry["song"], str(entry["intro"])] if first else ["", ""]
+        rows.append([*about, entry["way"], *_with_mean(entry["si_sdri"]), _percent(entry["on_downbeats"])])
+    back = metrics["whole_songs"]["stretched"]
     return [
-        "**Table 2**, songs rendered from the same patterns, with an intro of so many beats; SI-SDRi in place of good, fair "
-        "and poor. *thesis*: clips of four beats from the first beat found, none overlapping; *songs*: bars by downbeat "
-        "tracking, crossfaded, with the thesis's network or the shipped one; last column: clips that begin with a bar.",
+        "**Table 2**, songs rendered from the same patterns, with an intro of so many beats; SI-SDRi in place of good, "
+        "fair and poor.",
         "",
-        *_grid(["song", "intro", "way", *INSTRUMENTS, "mean", "on the bar"], rows),
+        "- *thesis*: clips of four beats from the first beat found, none overlapping, the found sound stretched back; "
+        "*mask carried back*: the same clips, but a mask is taken back to the song's tempo; *downbeats known*: the "
+        "thesis's way from the true first downbeat.",
+        "- *songs*: bars by downbeat tracking, with context and crossfades, the mask carried back.",
+        "",
+        *_grid(["song", "intro", "way", *INSTRUMENTS, "mean", "clips on the bar"], rows),
+        "",
+        "Stretching to the common tempo and back is itself a limit: the true stems come out of the thesis's way with an "
+        "SI-SDR of " + ", ".join(f"{_db(back[name])} ({name})" for name in INSTRUMENTS) + ".",
         "",
     ]
 
@@ -183,11 +195,10 @@ def _by_way(metrics: Mapping[str, Any], key: str) -> dict[str, dict[int, list[fl
 
 
 def intro_cost(metrics: Mapping[str, Any]) -> dict[str, float]:
-    """By how many dB an intro of 1 to 3 beats lowers the mean SI-SDRi of each way; negative: no cost."""
-    gains = _by_way(metrics, "si_sdri")
+    """By how many dB an intro of 1 to 3 beats lowers the mean SI-SDRi of each way; negative: it raises it."""
     return {
         way: _mean(by_intro[0]) - _mean(value for intro in by_intro if intro for value in by_intro[intro])
-        for way, by_intro in gains.items()
+        for way, by_intro in _by_way(metrics, "si_sdri").items()
     }
 
 
@@ -199,21 +210,21 @@ def _intro_issue(metrics: Mapping[str, Any]) -> list[str]:
             way,
             *(_db(_mean(gains[way][intro])) for intro in intros),
             _db(cost[way]),
-            f"{100 * _mean(v for intro in intros for v in placed[way][intro]):.0f} %",
+            _percent(_mean(value for intro in intros if intro for value in placed[way][intro])),
         ]
         for way in WAYS
     ]
     shifts = metrics["whole_songs"]["shifts"]
+    heading = ["way", *(f"intro {intro}" for intro in intros), "cost", "clips on the bar, intro 1 to 3"]
     return [
         "**The intro-issue**: mean SI-SDRi by beats of intro; what an intro of 1 to 3 beats costs; clips on the bar.",
         "",
-        *_grid(["way", *(f"{intro}" for intro in intros), "cost", "on the bar"], rows),
+        *_grid(heading, rows),
         "",
         "![by intro](intros.png)",
         "",
-        "With beats known and no intro, clips that begin 0, 1, 2 and 3 beats after the downbeats: median SI-SDRi "
-        + ", ".join(_db(value) for _, value in sorted(shifts.items()))
-        + ".",
+        "The network alone, beats known, masks carried back: clips that begin 0, 1, 2 and 3 beats after the downbeats have a "
+        "median SI-SDRi of " + ", ".join(_db(value) for _, value in sorted(shifts.items())) + ".",
         "",
     ]
 
@@ -221,8 +232,8 @@ def _intro_issue(metrics: Mapping[str, Any]) -> list[str]:
 def _louder_start(metrics: Mapping[str, Any]) -> list[str]:
     starts = metrics["whole_songs"]["starts"]
     return [
-        "**The louder starting beat**: by how much the beats at which clips begin stand out from the others, more than in the "
-        "true stem (level of the first 0.1 s, median over songs and instruments):",
+        "**The louder starting beat**: by how much the beats at which clips begin stand out from the others, more than in "
+        "the true stem (level of the first 0.1 s, median over songs and instruments):",
         "",
         *_grid(["way", "dB"], [[way, f"{starts[way]:+.1f}"] for way in WAYS]),
         "",
@@ -231,7 +242,6 @@ def _louder_start(metrics: Mapping[str, Any]) -> list[str]:
 
 def _choice(metrics: Mapping[str, Any]) -> list[str]:
     found = metrics["queries"]
-    voice, section = found["voice"], found["section"]
     rows = [[name, _db(found["spread"][name]), _db(found["range"][name])] for name in INSTRUMENTS]
     return [
         f"**Does the choice of the target clip matter?** {metrics['settings']['queries']} queries for every stem: standard "
@@ -239,73 +249,17 @@ def _choice(metrics: Mapping[str, Any]) -> list[str]:
         "",
         *_grid(["", "standard deviation", "best - worst"], rows),
         "",
-        "Mean SI-SDRi by the query: "
-        + "; ".join(
-            f"{kind} {key} {_db(values[kind])}"
-            for key, values in (("voice", voice), ("section", section))
-            for kind in ("same", "other")
-            if kind in values
-        )
-        + f"; a query of another instrument in the mixture {_db(found['wrong'])}.",
+        f"A query of the stem's own voice gains {found['voice']:+.1f} over one of another voice, of the same section "
+        f"{found['section']:+.1f} over one of another section. Mean SI-SDRi of the stem {_db(found['right'])} with queries "
+        f"of its instrument, {_db(found['wrong'])} with queries of another one in the mixture: the lower, the more the "
+        "network listens to the query.",
         "",
     ]
 
 
 def _future(metrics: Mapping[str, Any]) -> list[str]:
-    variants, phases, band = metrics["variants"], metrics["phases"], metrics["band"]
-    gain = {name: _mean(entry.values()) for name, entry in variants.items()}
-    unseen = variants["without-guira"]
-    cost, starts, queries = intro_cost(metrics), metrics["whole_songs"]["starts"], metrics["queries"]
-    sections = metrics["sections"]
-    own = _mean(sections[f"only-{name}"][name] for name in SECTIONS)
-    elsewhere = _mean(sections[f"only-{a}"][b] for a in SECTIONS for b in SECTIONS if a != b)
-    general = _mean(sections["any-instrument"][name] for name in SECTIONS)
-    parameters = {name: metrics["trainings"][name]["parameters"] / 1e6 for name in VARIANTS}
-    rows = [
-        [
-            "a GAN",
-            f"SI-SDRi {_db(gain['gan'])} with a discriminator of patches, {_db(gain['thesis'])} without (mean of the "
-            "instruments); on digits: `fewshot-sep mnist --variant gan`",
-        ],
-        [
-            "residual blocks",
-            f"SI-SDRi {_db(gain['residual'])} ({parameters['residual']:.2f} M parameters) against {_db(gain['thesis'])} "
-            f"({parameters['thesis']:.2f} M); on digits: `--variant residual`",
-        ],
-        ["better phase", "the table below"],
-        [
-            "44 kHz",
-            "at 44.1 kHz a perfect answer at 11,025 Hz has an SDR of "
-            + ", ".join(f"{_db(band[name]['ceiling'])} ({name})" for name in INSTRUMENTS)
-            + "; the shipped model, 44.1 kHz, has a mean SI-SDRi of "
-            + ", ".join(f"{_db(band[name]['shipped'])} ({name})" for name in INSTRUMENTS)
-            + " on the whole band of the songs",
-        ],
-        [
-            "choice of the target audio",
-            f"standard deviation {_db(_mean(queries['spread'].values()))} over queries of one stem; see above",
-        ],
-        [
-            "louder starting beat",
-            f"{starts['thesis']:+.1f} the thesis's way, {starts[WAYS[2]]:+.1f} by `songs` with the same network; see above",
-        ],
-        [
-            "section-specific models",
-            f"SI-SDRi of a model trained on one section alone: {_db(own)} in its own, {_db(elsewhere)} in the others; of "
-            f"one trained as long on all: {_db(general)}. Queries from the same section instead: "
-            f"{queries['section']['same'] - queries['section']['other']:+.1f}",
-        ],
-        [
-            "intro-issue",
-            f"an intro costs {_db(cost['thesis'])} the thesis's way, {_db(cost[WAYS[2]])} by downbeats with the same "
-            f"network, {_db(cost[WAYS[3]])} with the shipped model; see above",
-        ],
-        [
-            "unseen instruments",
-            f"guira, never heard in training: SI-SDRi {_db(unseen['guira'])}, against {_db(variants['thesis']['guira'])} where "
-            "it was heard; instruments that the shipped model never heard: the top README",
-        ],
-    ]
+    rows = [[item, answer] for item, answer in _answers(metrics).items()]
+    phases = metrics["phases"]
     ways = list(phases["true magnitudes"])
     return [
         "## Its future work, item by item",
@@ -317,3 +271,40 @@ def _future(metrics: Mapping[str, Any]) -> list[str]:
         *_grid(["", *phases], [[way, *(_db(found[way]) for found in phases.values())] for way in ways]),
         "",
     ]
+
+
+def _answers(metrics: Mapping[str, Any]) -> dict[str, str]:
+    variants, band, songs = metrics["variants"], metrics["band"], metrics["whole_songs"]
+    gain = {name: _mean(entry.values()) for name, entry in variants.items()}
+    millions = {name: f"{entry['parameters'] / 1e6:.2f} M" for name, entry in metrics["trainings"].items()}
+    cost, starts, queries = intro_cost(metrics), songs["starts"], metrics["queries"]
+    sections, phases = metrics["sections"], metrics["phases"]["predicted magnitudes"]
+    own = _mean(sections[f"only-{name}"][name] for name in SECTIONS)
+    elsewhere = _mean(sections[f"only-{a}"][b] for a in SECTIONS for b in SECTIONS if a != b)
+    general = _mean(sections["any-instrument"][name] for name in SECTIONS)
+
+    def each(key: str) -> str:
+        return ", ".join(f"{_db(band[name][key])} ({name})" for name in INSTRUMENTS)
+
+    return {
+        "a GAN": f"SI-SDRi {_db(gain['gan'])} with a discriminator of patches, {_db(gain['thesis'])} without (mean of the "
+        "instruments' medians); on digits: `fewshot-sep mnist --gan`",
+        "residual blocks": f"SI-SDRi {_db(gain['residual'])} ({millions['residual']} parameters) against "
+        f"{_db(gain['thesis'])} ({millions['thesis']}); on digits: `fewshot-sep mnist --variant residual`",
+        "better phase": f"predicted magnitudes with MISI {_db(phases['MISI'])}, with the mixture's phase "
+        f"{_db(phases[MIXTURE_PHASE])}, with the true phase {_db(phases['the true phase'])} SI-SDR; table below",
+        "44 kHz": f"at 44.1 kHz, a perfect answer at 11,025 Hz has an SDR of {each('ceiling')}; the shipped model, which "
+        f"works at 44.1 kHz, has a mean SI-SDRi on the songs' whole band of {each('shipped')}",
+        "choice of the target audio": f"standard deviation {_db(_mean(queries['spread'].values()))} over the queries of a "
+        "stem; above",
+        "louder starting beat": f"{starts[WAYS[0]]:+.1f} the thesis's way, {starts[WAYS[3]]:+.1f} by `songs` with the same "
+        "network; above",
+        "section-specific models": f"SI-SDRi {_db(own)} in the section a model was trained on, {_db(elsewhere)} in the "
+        f"others; {_db(general)} by one trained as long on all. Instead, a query from the same section: "
+        f"{queries['section']:+.1f}",
+        "intro-issue": f"an intro of 1 to 3 beats costs {_db(cost[WAYS[0]])} the thesis's way ({_db(cost[WAYS[1]])} with the "
+        f"mask carried back), {_db(cost[WAYS[3]])} by downbeats with the same network, {_db(cost[WAYS[4]])} with the shipped "
+        "model; above",
+        "unseen instruments": f"guira, never heard in training: SI-SDRi {_db(variants['without-guira']['guira'])}, against "
+        f"{_db(variants['thesis']['guira'])} where it was; for the shipped model see the top README",
+    }

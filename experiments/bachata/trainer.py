@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -22,10 +21,10 @@ WEIGHTS = "weights.safetensors"
 ALWAYS = 1e9  # an instrument this much more likely than the others is always the one asked for
 
 
-def train(variant: Variant, settings: Settings, shelf: Library, run: Path, device: str = "auto") -> dict[str, Any]:
-    """Train `variant` in `run`, or go on there; returns what is to be known of it."""
+def train(variant: Variant, settings: Settings, shelf: Library, run: Path, device: str = "auto") -> None:
+    """Train `variant` in `run`, or go on there; `run.json` says that it is done, and what of it is to be known."""
     if (run / "run.json").is_file():
-        return json.loads((run / "run.json").read_text(encoding="utf-8"))
+        return
     epochs, iterations = settings.length(variant)
     steps = epochs * iterations
     torch.manual_seed(settings.seed)
@@ -52,13 +51,14 @@ def train(variant: Variant, settings: Settings, shelf: Library, run: Path, devic
     check = TaskMixer(bank, settings.batch, system.preset.segment, 1, mixing, settings.seed + 1).draw(0)
     seconds = training.train(system, batches, [check], options, run)
     save_file({name: value.contiguous() for name, value in system.state_dict().items()}, run / WEIGHTS)
-    return {
+    known = {
         **variant._asdict(),
         "epochs": epochs,
         "iterations": iterations,
-        "parameters": system.parameters_of_network,
+        "parameters": sum(parameter.numel() for parameter in system.network.parameters()),
         "seconds": round(seconds),
     }
+    (run / "run.json").write_text(json.dumps(known), encoding="utf-8")
 
 
 def load(run: Path, variant: Variant, width: int) -> ThesisSystem:
