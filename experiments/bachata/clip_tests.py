@@ -94,8 +94,8 @@ def choice_of_query(system: ImageSystem, examples: Sequence[Example], bank: Bank
 
     Returns:
         In dB. By instrument: `spread`, the mean standard deviation of SI-SDR over queries of one stem, and `range`, the
-        mean distance between best and worst. Means over all stems: `voice` and `section`, what queries of the stem's own
-        voice or section gain over others; `right` and `wrong`, the improvement in SI-SDR for queries of the stem's
+        mean distance between best and worst. Means over all stems: `voice` and `section`, what queries of the stem's
+        own voice or section gain over others; `right` and `wrong`, the improvement in SI-SDR for queries of the stem's
         instrument, and for queries of another one in the mixture, both measured by the stem.
     """
     samples = examples[0].stems.shape[1]

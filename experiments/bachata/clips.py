@@ -18,7 +18,7 @@ HELD_BACK = 0.12
 """Share of the songs that are kept for the test where an instrument has no voice to hold back."""
 
 
-def prepare(folder: Path, material: Material, songs: int, seed: int) -> Library:
+def prepare(folder: Path, material: Material, songs: int, seed: int, workers: int | None = None) -> Library:
     """Render the bachata set into `folder/set` and cut it to `folder/clips`, or read what an earlier call left there.
 
     The split `valid` holds voices that training never hears; where the material has but one voice for an instrument,
@@ -30,7 +30,7 @@ def prepare(folder: Path, material: Material, songs: int, seed: int) -> Library:
     target = folder / "clips"
     if (target / library.CSV_NAME).is_file():
         return library.read(target)
-    rendered = make_bachata(folder / "set", material, songs=songs, seed=seed)
+    rendered = make_bachata(folder / "set", material, songs=songs, seed=seed, workers=workers)
     engine = stretch.resolve("auto")
     rows = [_clip(rendered, row, target, engine) for row in _held_back(rendered) if row.beats == normalise.BEATS]
     return library.write(target, [row for row in rows if row])

@@ -69,8 +69,8 @@ def tensor(system: ImageSystem, samples: Array) -> Tensor:
 def predict(system: ImageSystem, mixture: Array, queries: Array) -> tuple[Tensor, Tensor]:
     """What the network finds in one mixture for each query.
 
-    Shape: mixture `(samples,)`, queries `(count, samples)` -> magnitudes `(count, freq, time)` and the mixture's complex
-    spectrum `(freq, time)`.
+    Shape: mixture `(samples,)`, queries `(count, samples)` -> magnitudes `(count, freq, time)` and the mixture's
+    complex spectrum `(freq, time)`.
     """
     heard = tensor(system, mixture).expand(len(queries), 1, -1)
     magnitude, spectrum = system.magnitude(heard, system.condition(tensor(system, queries)[:, None]))

@@ -8,8 +8,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from experiments.bachata import baselines, clip_tests, song_tests, trainer, tunes
 from experiments.bachata.examples import Example, draw, separate
 from experiments.bachata.models import ThesisSystem
@@ -24,7 +22,7 @@ def everything(
     folder: Path, settings: Settings, shelf: Library, material: Material, device: str, say: Callable[[str], object]
 ) -> dict[str, Any]:
     """All figures of the report, by part."""
-    device = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+    device = trainer.computing_device(device)
     system = model(folder, "thesis", settings, device)
     bank = Bank(shelf, "valid", system.preset.sample_rate)
     examples = draw(bank, settings.mixtures, system.preset.segment)

@@ -18,8 +18,8 @@ def refine(
     spectrogram inversion, Gunawan & Sen 2010, "Iterative phase estimation for the synthesis of separated sources from
     single-channel mixtures".
 
-    Shape: magnitude `(sources, freq, time)`; phase in radians likewise, or without sources; mixture `(samples,)`; result
-    `(sources, samples)`.
+    Shape: magnitude `(sources, freq, time)`; phase in radians likewise, or without sources; mixture `(samples,)`;
+    result `(sources, samples)`.
     """
     stft, angle = system.stft, torch.exp(1j * phase)
     for _ in range(iterations):

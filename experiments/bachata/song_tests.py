@@ -142,8 +142,8 @@ def measure(tunes: Sequence[Tune], system: ImageSystem, shipped: Separator, bank
     Returns:
         `songs`: for each song and way its intro, improvement by instrument, share of clips that begin with a bar, and
         the louder start by instrument. `shifts`: median improvement by how many beats known downbeats were missed.
-        `starts`: median of the louder start by way. `stretched`: median SI-SDR by instrument of the true stems after the
-        thesis's way there and back, which no network can exceed.
+        `starts`: median of the louder start by way. `stretched`: median SI-SDR by instrument of the true stems after
+        the thesis's way there and back, which no network can exceed.
     """
     rate = system.preset.sample_rate
     listed: list[dict[str, Any]] = []

@@ -53,7 +53,8 @@ def report(metrics: Mapping[str, Any]) -> str:
         *_figure_8(metrics),
         *_figure_9(metrics),
         *_figure_10(metrics),
-        "**Table 1**, five examples to listen to, and parts of whole songs: [page.html](page.html), one file with players.",
+        "**Table 1**, five examples to listen to, and parts of whole songs: [page.html](page.html), one file with "
+        "players.",
         "",
         *_table_2(metrics),
         "## What the thesis could not say",
@@ -77,10 +78,11 @@ def _what_this_is(metrics: Mapping[str, Any], full: bool) -> list[str]:
     heard = metrics["collections_heard_by_the_shipped_model"]
     lines = [
         f"This is {'the full' if full else 'a **reduced**'} run: width {settings['width']} "
-        f"({trainings['thesis']['parameters'] / 1e6:.2f} M parameters), batch {settings['batch']}, {settings['epochs']} x "
-        f"{settings['iterations']} iterations; the thesis had width 64 (31 M), batch 32, 100 x 100. {len(trainings)} "
-        f"trainings took {minutes:.0f} minutes. Set: {metrics['clips']['train']:,} clips of four beats at 147 BPM and "
-        f"11,025 Hz for training, {metrics['clips']['valid']:,} for the test, rendered on {metrics['material']}.",
+        f"({trainings['thesis']['parameters'] / 1e6:.2f} M parameters), batch {settings['batch']}, "
+        f"{settings['epochs']} x {settings['iterations']} iterations; the thesis had width 64 (31 M), batch 32, "
+        f"100 x 100. {len(trainings)} trainings took {minutes:.0f} minutes. Set: {metrics['clips']['train']:,} clips "
+        f"of four beats at 147 BPM and 11,025 Hz for training, {metrics['clips']['valid']:,} for the test, rendered on "
+        f"{metrics['material']}.",
         "",
         "Test clips are from songs that training never heard, on voices that it never heard"
         + f" (but the {' and the '.join(known)}: the material has one voice, so only the songs are new)" * bool(known)
@@ -89,8 +91,8 @@ def _what_this_is(metrics: Mapping[str, Any], full: bool) -> list[str]:
     ]
     if heard:
         lines.append(
-            f"The shipped model was trained on other songs, among them some on {' and '.join(heard)}, so these voices are "
-            "not all new to it."
+            f"The shipped model was trained on other songs, among them some on {' and '.join(heard)}, so these voices "
+            "are not all new to it."
         )
     return [*lines, ""]
 
@@ -137,10 +139,11 @@ def _figure_10(metrics: Mapping[str, Any]) -> list[str]:
         "",
         "Mean loss of the last fifth, from low to high: "
         + ", ".join(f"{name} {last[f'only-{name}']:.2g}" for name in order)
-        + f"; any instrument {last['any-instrument']:.2g}. The thesis found bass lowest and guitar highest, and took the "
-        "random choice for the reason why its curve is jagged. Standard deviation over the epochs of the second half: "
-        f"{jagged['any-instrument']:.2g} with any instrument, {_mean(jagged[f'only-{i}'] for i in INSTRUMENTS):.2g} with "
-        "one (mean of the four).",
+        + f"; any instrument {last['any-instrument']:.2g}. The thesis found bass lowest and guitar highest, and took "
+        "the random choice for the reason why its curve is jagged. Standard deviation over the epochs of the second "
+        f"half: {jagged['any-instrument']:.2g} with any instrument, "
+        f"{_mean(jagged[f'only-{i}'] for i in INSTRUMENTS):.2g} "
+        "with one (mean of the four).",
         "",
     ]
 
@@ -163,8 +166,8 @@ def _table_2(metrics: Mapping[str, Any]) -> list[str]:
         "",
         *_grid(["song", "intro", "way", *INSTRUMENTS, "mean", "clips on the bar"], rows),
         "",
-        "Stretching to the common tempo and back is itself a limit: the true stems come out of the thesis's way with an "
-        "SI-SDR of " + ", ".join(f"{_db(back[name])} ({name})" for name in INSTRUMENTS) + ".",
+        "Stretching to the common tempo and back is itself a limit: the true stems come out of the thesis's way with "
+        "an SI-SDR of " + ", ".join(f"{_db(back[name])} ({name})" for name in INSTRUMENTS) + ".",
         "",
     ]
 
@@ -223,8 +226,8 @@ def _intro_issue(metrics: Mapping[str, Any]) -> list[str]:
         "",
         "![by intro](intros.png)",
         "",
-        "The network alone, beats known, masks carried back: clips that begin 0, 1, 2 and 3 beats after the downbeats have a "
-        "median SI-SDRi of " + ", ".join(_db(value) for _, value in sorted(shifts.items())) + ".",
+        "The network alone, beats known, masks carried back: clips that begin 0, 1, 2 and 3 beats after the downbeats "
+        "have a median SI-SDRi of " + ", ".join(_db(value) for _, value in sorted(shifts.items())) + ".",
         "",
     ]
 
@@ -232,8 +235,8 @@ def _intro_issue(metrics: Mapping[str, Any]) -> list[str]:
 def _louder_start(metrics: Mapping[str, Any]) -> list[str]:
     starts = metrics["whole_songs"]["starts"]
     return [
-        "**The louder starting beat**: by how much the beats at which clips begin stand out from the others, more than in "
-        "the true stem (level of the first 0.1 s, median over songs and instruments):",
+        "**The louder starting beat**: by how much the beats at which clips begin stand out from the others, more "
+        "than in the true stem (level of the first 0.1 s, median over songs and instruments):",
         "",
         *_grid(["way", "dB"], [[way, f"{starts[way]:+.1f}"] for way in WAYS]),
         "",
@@ -244,15 +247,15 @@ def _choice(metrics: Mapping[str, Any]) -> list[str]:
     found = metrics["queries"]
     rows = [[name, _db(found["spread"][name]), _db(found["range"][name])] for name in INSTRUMENTS]
     return [
-        f"**Does the choice of the target clip matter?** {metrics['settings']['queries']} queries for every stem: standard "
-        "deviation of SI-SDR over them, and best minus worst.",
+        f"**Does the choice of the target clip matter?** {metrics['settings']['queries']} queries for every stem: "
+        "standard deviation of SI-SDR over them, and best minus worst.",
         "",
         *_grid(["", "standard deviation", "best - worst"], rows),
         "",
         f"A query of the stem's own voice gains {found['voice']:+.1f} over one of another voice, of the same section "
-        f"{found['section']:+.1f} over one of another section. Mean SI-SDRi of the stem {_db(found['right'])} with queries "
-        f"of its instrument, {_db(found['wrong'])} with queries of another one in the mixture: the lower, the more the "
-        "network listens to the query.",
+        f"{found['section']:+.1f} over one of another section. Mean SI-SDRi of the stem {_db(found['right'])} with "
+        f"queries of its instrument, {_db(found['wrong'])} with queries of another one in the mixture: the lower, the "
+        "more the network listens to the query.",
         "",
     ]
 
@@ -287,24 +290,24 @@ def _answers(metrics: Mapping[str, Any]) -> dict[str, str]:
         return ", ".join(f"{_db(band[name][key])} ({name})" for name in INSTRUMENTS)
 
     return {
-        "a GAN": f"SI-SDRi {_db(gain['gan'])} with a discriminator of patches, {_db(gain['thesis'])} without (mean of the "
-        "instruments' medians); on digits: `fewshot-sep mnist --gan`",
+        "a GAN": f"SI-SDRi {_db(gain['gan'])} with a discriminator of patches, {_db(gain['thesis'])} without (mean of "
+        "the instruments' medians); on digits: `fewshot-sep mnist --gan`",
         "residual blocks": f"SI-SDRi {_db(gain['residual'])} ({millions['residual']} parameters) against "
         f"{_db(gain['thesis'])} ({millions['thesis']}); on digits: `fewshot-sep mnist --variant residual`",
         "better phase": f"predicted magnitudes with MISI {_db(phases['MISI'])}, with the mixture's phase "
         f"{_db(phases[MIXTURE_PHASE])}, with the true phase {_db(phases['the true phase'])} SI-SDR; table below",
-        "44 kHz": f"at 44.1 kHz, a perfect answer at 11,025 Hz has an SDR of {each('ceiling')}; the shipped model, which "
-        f"works at 44.1 kHz, has a mean SI-SDRi on the songs' whole band of {each('shipped')}",
-        "choice of the target audio": f"standard deviation {_db(_mean(queries['spread'].values()))} over the queries of a "
-        "stem; above",
-        "louder starting beat": f"{starts[WAYS[0]]:+.1f} the thesis's way, {starts[WAYS[3]]:+.1f} by `songs` with the same "
-        "network; above",
+        "44 kHz": f"at 44.1 kHz, a perfect answer at 11,025 Hz has an SDR of {each('ceiling')}; the shipped model, "
+        f"which works at 44.1 kHz, has a mean SI-SDRi on the songs' whole band of {each('shipped')}",
+        "choice of the target audio": f"standard deviation {_db(_mean(queries['spread'].values()))} over the queries "
+        "of a stem; above",
+        "louder starting beat": f"{starts[WAYS[0]]:+.1f} the thesis's way, {starts[WAYS[3]]:+.1f} by `songs` with the "
+        "same network; above",
         "section-specific models": f"SI-SDRi {_db(own)} in the section a model was trained on, {_db(elsewhere)} in the "
         f"others; {_db(general)} by one trained as long on all. Instead, a query from the same section: "
         f"{queries['section']:+.1f}",
-        "intro-issue": f"an intro of 1 to 3 beats costs {_db(cost[WAYS[0]])} the thesis's way ({_db(cost[WAYS[1]])} with the "
-        f"mask carried back), {_db(cost[WAYS[3]])} by downbeats with the same network, {_db(cost[WAYS[4]])} with the shipped "
-        "model; above",
-        "unseen instruments": f"guira, never heard in training: SI-SDRi {_db(variants['without-guira']['guira'])}, against "
-        f"{_db(variants['thesis']['guira'])} where it was; for the shipped model see the top README",
+        "intro-issue": f"an intro of 1 to 3 beats costs {_db(cost[WAYS[0]])} the thesis's way ({_db(cost[WAYS[1]])} "
+        f"with the mask carried back), {_db(cost[WAYS[3]])} by downbeats with the same network, {_db(cost[WAYS[4]])} "
+        "with the shipped model; above",
+        "unseen instruments": f"guira, never heard in training: SI-SDRi {_db(variants['without-guira']['guira'])}, "
+        f"against {_db(variants['thesis']['guira'])} where it was; for the shipped model see the top README",
     }

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save_file
 
-from experiments.bachata.clips import only
+from experiments.bachata.clips import PRESET, only
 from experiments.bachata.models import ThesisSystem
 from experiments.bachata.run import INSTRUMENTS, Settings, Variant
 from fewshot_sep import training
 from loops.library import Library
-from loops.mixing import PLAIN, Bank, TaskMixer, Tasks
+from loops.mixing import PLAIN, Bank, TaskMixer
 
 WEIGHTS = "weights.safetensors"
 ALWAYS = 1e9  # an instrument this much more likely than the others is always the one asked for
@@ -29,16 +28,7 @@ def train(variant: Variant, settings: Settings, shelf: Library, run: Path, devic
     steps = epochs * iterations
     torch.manual_seed(settings.seed)
     system = ThesisSystem(variant, settings.width)
-    heard = only(shelf, lambda row: row.instrument != variant.without and variant.section in ("", row.section))
-    place = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-    bank = Bank(heard, "train", system.preset.sample_rate, place)
-    # One clip of every instrument, as in the thesis.
-    emphasis = ((variant.only, ALWAYS),) if variant.only else ()
-    mixing = replace(PLAIN, sources=(len(INSTRUMENTS), len(INSTRUMENTS)), emphasis=emphasis)
-
-    def batches(first: int) -> Iterator[Tasks]:
-        return iter(TaskMixer(bank, settings.batch, system.preset.segment, 1, mixing, settings.seed, first))
-
+    bank = Bank(heard(variant, shelf), "train", system.preset.sample_rate, computing_device(device))
     options = training.TrainingOptions(
         steps,
         warm_up=min(100, steps // 10),
@@ -48,8 +38,10 @@ def train(variant: Variant, settings: Settings, shelf: Library, run: Path, devic
         seed=settings.seed,
         device=device,
     )
-    check = TaskMixer(bank, settings.batch, system.preset.segment, 1, mixing, settings.seed + 1).draw(0)
-    seconds = training.train(system, batches, [check], options, run)
+    check = mixer(variant, settings.batch, bank, settings.seed + 1).draw(0)
+    seconds = training.train(
+        system, lambda first: iter(mixer(variant, settings.batch, bank, settings.seed, first)), [check], options, run
+    )
     save_file({name: value.contiguous() for name, value in system.state_dict().items()}, run / WEIGHTS)
     known = {
         **variant._asdict(),
@@ -59,6 +51,23 @@ def train(variant: Variant, settings: Settings, shelf: Library, run: Path, devic
         "seconds": round(seconds),
     }
     (run / "run.json").write_text(json.dumps(known), encoding="utf-8")
+
+
+def heard(variant: Variant, shelf: Library) -> Library:
+    """The clips that a variant may hear."""
+    return only(shelf, lambda row: row.instrument != variant.without and variant.section in ("", row.section))
+
+
+def mixer(variant: Variant, batch: int, bank: Bank, seed: int, first: int = 0) -> TaskMixer:
+    """The tasks of a variant: one clip of every instrument, as in the thesis, one of them asked for."""
+    emphasis = ((variant.only, ALWAYS),) if variant.only else ()
+    mixing = replace(PLAIN, sources=(len(INSTRUMENTS), len(INSTRUMENTS)), emphasis=emphasis)
+    return TaskMixer(bank, batch, PRESET.segment, 1, mixing, seed, first)
+
+
+def computing_device(name: str) -> str:
+    """`auto` resolved: a GPU where there is one."""
+    return ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
 
 
 def load(run: Path, variant: Variant, width: int) -> ThesisSystem:
