@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 from experiments import curves
-from experiments.bachata import figures, page, text
+from experiments.bachata import figures, page, text, trainer
 from experiments.bachata.examples import Example, draw, separate
 from experiments.bachata.measure import model
 from experiments.bachata.models import ThesisSystem
 from experiments.bachata.run import VARIANTS, Settings
-from experiments.bachata.song_tests import Found, all_ways, queries
+from experiments.bachata.song_tests import WAYS, queries, take_apart
 from experiments.bachata.tunes import Tune, render
 from fewshot_sep import audio, weights
 from fewshot_sep.separator import Separator
@@ -26,7 +26,9 @@ CLIPS, INTROS_HEARD = 5, (0, 3)
 GROUPS = (1, 5, 10, 20)
 
 
-def write(folder: Path, settings: Settings, shelf: Library, material: Material, measured: dict[str, Any]) -> Path:
+def write(
+    folder: Path, settings: Settings, shelf: Library, material: Material, measured: dict[str, Any], device: str
+) -> Path:
     """The report on a finished run; returns the path of report.md."""
     target = folder / "report"
     target.mkdir(exist_ok=True)
@@ -35,7 +37,7 @@ def write(folder: Path, settings: Settings, shelf: Library, material: Material, 
         name: curves.losses(sorted((folder / name).glob("log/*/metrics.csv")), facts[name]["iterations"], "train/error")
         for name in VARIANTS
     }
-    system = model(folder, "thesis", settings, "cpu")
+    system = model(folder, "thesis", settings, trainer.computing_device(device))
     bank = Bank(shelf, "valid", system.preset.sample_rate)
     examples = draw(bank, CLIPS, system.preset.segment)
     short = facts["any-instrument"]["iterations"]
@@ -78,14 +80,15 @@ def _heard_before(shelf: Library) -> list[str]:
 def _page(path: Path, system: ThesisSystem, examples: list[Example], tunes: list[Tune], bank: Bank) -> None:
     rate = system.preset.sample_rate
     found = [separate(system, example.mixture, example.queries) for example in examples]
+    shipped = Separator.from_pretrained(device=str(next(system.parameters()).device))
     songs: dict[str, tuple[Any, dict[str, Any]]] = {}
     for tune in tunes:
         if tune.intro not in INTROS_HEARD:
             continue
-        heard: dict[str, Found] = all_ways(tune, system, Separator.from_pretrained(device="cpu"), queries(bank, 0))
+        heard = take_apart(tune, system, shipped, queries(bank, 0), (WAYS[0], WAYS[-1]))
         mixture: np.ndarray = audio.resample(tune.mixture, SAMPLE_RATE, rate)[0]
-        for way in ("thesis", "songs, shipped model"):
-            stems = {name: stem[0] for name, stem in heard[way].stems.items()}
+        for way, taken in heard.items():
+            stems = {name: stem[0] for name, stem in taken.stems.items()}
             songs[f"{tune.name}, intro of {tune.intro} beats: {way}"] = (mixture, stems)
     note = (
         f"True and found sound at {rate} Hz. Clips: the thesis's network. Songs: the thesis's way, and bars with the "

@@ -120,7 +120,7 @@ def bachata(
         typer.echo(f"training {name} ({number} of {len(VARIANTS)})")
         trainer.train(variant, settings, shelf, output / name, device)
     measured = measure.everything(output, settings, shelf, material, device, typer.echo)
-    typer.echo(f"report: {report.write(output, settings, shelf, material, measured)}")
+    typer.echo(f"report: {report.write(output, settings, shelf, material, measured, device)}")
 
 
 if __name__ == "__main__":

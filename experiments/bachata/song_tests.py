@@ -62,8 +62,10 @@ def queries(bank: Bank, seed: int) -> dict[str, Array]:
     return {name: clip(bank, row, bank.lengths[row]) for name, row in rows.items()}
 
 
-def all_ways(tune: Tune, system: ImageSystem, shipped: Separator, asked: dict[str, Array]) -> dict[str, Found]:
-    """The song taken apart in each of `WAYS`, by the same queries."""
+def take_apart(
+    tune: Tune, system: ImageSystem, shipped: Separator, asked: dict[str, Array], ways: Sequence[str] = WAYS
+) -> dict[str, Found]:
+    """The song taken apart in each of `ways`, by the same queries."""
     song, own = tune.mixture, Separator(system, str(next(system.parameters()).device))
     rate = own.sample_rate
     tracked = beats.track(song, SAMPLE_RATE)
@@ -71,9 +73,12 @@ def all_ways(tune: Tune, system: ImageSystem, shipped: Separator, asked: dict[st
     found = {}
     counted, known = thesis_way.edges(tracked.times), thesis_way.edges(tune.beats, tune.intro)
     for way, cuts, carried in zip(WAYS[:3], (counted, counted, known), (False, True, False), strict=True):
-        found[way] = Found(thesis_way.separate(system, song, SAMPLE_RATE, cuts, conditionings, carried), cuts)
+        if way in ways:
+            found[way] = Found(thesis_way.separate(system, song, SAMPLE_RATE, cuts, conditionings, carried), cuts)
     grid = bar_grid(tracked, song.shape[1], SAMPLE_RATE, "downbeat")
     for way, separator in zip(WAYS[3:], (own, shipped), strict=True):
+        if way not in ways:
+            continue
         by_bars = _KnownGrid(separator, grid)
         stems = {
             name: audio.resample(
@@ -151,7 +156,7 @@ def measure(tunes: Sequence[Tune], system: ImageSystem, shipped: Separator, bank
     stretched: dict[str, list[float]] = defaultdict(list)
     for number, tune in enumerate(tunes):
         asked = queries(bank, number // 4)
-        for way, found in all_ways(tune, system, shipped, asked).items():
+        for way, found in take_apart(tune, system, shipped, asked).items():
             inside = tune.beats[tune.intro + 4 : -4]
             louder = {
                 name: louder_start(

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from experiments.bachata.clip_tests import MIXTURE_PHASE
-from experiments.bachata.run import FULL, INSTRUMENTS, SECTIONS
+from experiments.bachata.run import FULL, INSTRUMENTS, SECTIONS, Settings
 from experiments.bachata.song_tests import WAYS
 
 _KEYS = ("si_sdr", "si_sdri", "sdr", "sir", "sar")
@@ -64,11 +64,18 @@ def report(metrics: Mapping[str, Any]) -> str:
         *_louder_start(metrics),
         *_choice(metrics),
         *_future(metrics),
-        f"Made by `python -m experiments.bachata.run{' --full' * full}`; every number, and more, in "
-        "[metrics.json](metrics.json).",
+        f"Made by `{_command(metrics['settings'])}`; every number, and more, in [metrics.json](metrics.json).",
         "",
     ]
     return "\n".join(lines)
+
+
+def _command(settings: Mapping[str, Any]) -> str:
+    """The call with which such a run is made, without its material."""
+    reduced, full = Settings()._asdict(), FULL._asdict()
+    near = full if settings["width"] == full["width"] else reduced
+    changed = [f" --{name.replace('_', '-')} {value}" for name, value in settings.items() if value != near[name]]
+    return "python -m experiments.bachata.run" + " --full" * (near is full) + "".join(changed)
 
 
 def _what_this_is(metrics: Mapping[str, Any], full: bool) -> list[str]:

@@ -19,7 +19,7 @@ from experiments.bachata import figures, measure, page, text
 from experiments.bachata.clip_tests import MIXTURE_PHASE
 from experiments.bachata.examples import draw
 from experiments.bachata.models import ThesisSystem
-from experiments.bachata.run import INSTRUMENTS, SECTIONS, VARIANTS, Settings, Variant, bachata
+from experiments.bachata.run import FULL, INSTRUMENTS, SECTIONS, VARIANTS, Settings, Variant, bachata
 from experiments.bachata.song_tests import WAYS
 from fewshot_sep.errors import FewshotSepError
 from loops.mixing import Bank
@@ -92,7 +92,19 @@ def test_the_report_answers_every_item(metrics: dict[str, Any]) -> None:
         assert f"({picture}.png)" in written
     for line in written.splitlines():
         assert "nan" not in line.lower().split()
+    assert "`python -m experiments.bachata.run`" in written
     assert "SI-SDRi 2.0 in the section a model was trained on, 1.0 in the others" in written
+
+
+def test_the_report_names_its_command(metrics: dict[str, Any]) -> None:
+    for settings, options in (
+        (FULL, "--full"),
+        (FULL._replace(seed=3), "--full --seed 3"),
+        (Settings(width=4, short_iterations=9), "--width 4 --short-iterations 9"),
+    ):
+        written = text.report({**metrics, "settings": settings._asdict()})
+        assert f"`python -m experiments.bachata.run {options}`" in written
+        assert ("This is the full run" in written) == (settings.width == 64)
 
 
 def test_figures_are_drawn(metrics: dict[str, Any], bank: Bank, tmp_path: Path) -> None:
