@@ -90,7 +90,7 @@ def by_instrument(table: Mapping[str, Mapping[str, Mapping[str, float]]], pictur
     panel.set_xticks(range(len(INSTRUMENTS)), INSTRUMENTS)
     panel.set(ylabel="improvement in SI-SDR (dB)")
     panel.grid(alpha=0.3, axis="y")
-    panel.legend(fontsize=8, ncols=2)
+    figure.legend(fontsize=8, ncols=5, loc="outside upper center")
     figure.savefig(picture, dpi=80)
 
 
@@ -105,5 +105,5 @@ def intros(listed: Sequence[Mapping[str, Any]], picture: Path) -> None:
         axes[0, 0].plot(beats, [np.mean(by_intro[beat]) for beat in beats], marker="o", label=way)
     axes[0, 0].set(xlabel="beats of intro", ylabel="mean improvement in SI-SDR (dB)", xticks=sorted(beats))
     axes[0, 0].grid(alpha=0.3)
-    axes[0, 0].legend(fontsize=8)
+    figure.legend(fontsize=8, ncols=3, loc="outside upper center")
     figure.savefig(picture, dpi=80)

@@ -187,7 +187,7 @@ def _test(metrics: Mapping[str, Any]) -> list[str]:
     ]
     return [
         f"**Test figures**, medians over {metrics['settings']['mixtures']} mixtures of the four instruments; the same "
-        "queries for all ways. The last two are bounds.",
+        "queries for all ways. The last two know the stems.",
         "",
         *_grid(["", "", "SI-SDR", "SI-SDRi", "SDR", "SIR", "SAR"], rows),
         "",
