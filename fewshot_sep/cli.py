@@ -67,15 +67,15 @@ def _root(
     """
 
 
-def main(args: list[str] | None = None) -> None:
-    """Run the command line and exit: 0 done, 1 not (all) written, 2 bad input or usage, 130 interrupted.
+def main(args: list[str] | None = None, application: typer.Typer = app, name: str = "fewshot-sep") -> None:
+    """Run a command line and exit: 0 done, 1 not (all) written, 2 bad input or usage, 130 interrupted.
 
     What a user can mend is one line on stderr; a traceback is a bug.
     """
     if hasattr(signal, "SIGTERM"):
         signal.signal(signal.SIGTERM, _terminate)
     try:
-        app(args=args, prog_name="fewshot-sep")
+        application(args=args, prog_name=name)
     except FewshotSepError as error:
         _fail(str(error), error.exit_code)
     except OSError as error:

@@ -168,16 +168,23 @@ class ImageSystem(System):
     def condition(self, queries: Tensor) -> tuple[Tensor]:
         return (self.image(queries)[0].mean(1, keepdim=True),)
 
-    def forward(self, mixture: Tensor, conditioning: tuple[Tensor], pace: float = 1.0) -> Tensor:
+    def magnitude(self, mixture: Tensor, conditioning: tuple[Tensor], pace: float = 1.0) -> tuple[Tensor, Tensor]:
+        """The target's magnitudes, as predicted, and the mixture's complex spectrum."""
         image, spectrum, peak = self.image(mixture, pace)
-        magnitude = spectral.log_expand(self.network(image, *conditioning).float() * peak)
+        return spectral.log_expand(self.network(image, *conditioning).float() * peak), spectrum
+
+    def forward(self, mixture: Tensor, conditioning: tuple[Tensor], pace: float = 1.0) -> Tensor:
+        magnitude, spectrum = self.magnitude(mixture, conditioning, pace)
         return self.paced(pace).inverse(torch.polar(magnitude, spectrum.angle()), mixture.shape[-1])
 
-    def loss(self, mixture: Tensor, queries: Tensor, target: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    def images(self, mixture: Tensor, queries: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """The target's image as predicted and as it is."""
         image, _, peak = self.image(mixture)
         wanted = spectral.log_compress(self.spectrum(target).abs()) / peak
-        predicted = self.network(image, *self.condition(queries)).float()
-        return losses.mean_squared_error(predicted, wanted), {}
+        return self.network(image, *self.condition(queries)).float(), wanted
+
+    def loss(self, mixture: Tensor, queries: Tensor, target: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        return losses.mean_squared_error(*self.images(mixture, queries, target)), {}
 
 
 def build(preset: Preset | str) -> System:

@@ -191,12 +191,14 @@ class ConcatUNet(nn.Module):
     Args:
         width: channels of the first level; doubled at each of four halvings (64: 1024 in the latent image).
         residual: blocks with a shortcut, which the thesis left for later.
+        clip: clamp the output to [0, 1], as the thesis does after its first experiment.
 
-    Shape: mixture and query `(batch, 1, height, width)`, both multiples of 16 -> `(batch, 1, height, width)` in [0, 1].
+    Shape: mixture and query `(batch, 1, height, width)`, both multiples of 16 -> `(batch, 1, height, width)`.
     """
 
-    def __init__(self, width: int = 64, residual: bool = False) -> None:
+    def __init__(self, width: int = 64, residual: bool = False, clip: bool = True) -> None:
         super().__init__()
+        self.clip = clip
         block = ResidualConvolution if residual else _double_convolution
         widths = [width * 2**level for level in range(5)]
         self.encoder = nn.ModuleList(block(a, b) for a, b in zip([2, *widths], widths, strict=False))
@@ -215,4 +217,4 @@ class ConcatUNet(nn.Module):
         *skips, h = self.encode(torch.cat([mixture, query], dim=1))
         for level in reversed(range(len(self.decoder))):
             h = self.decoder[level](torch.cat([skips[level], self.up[level](h)], dim=1))
-        return self.output(h).clamp(0, 1)
+        return self.output(h).clamp(0, 1) if self.clip else self.output(h)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -43,34 +42,6 @@ def evolution(example: Overlays, steps: Sequence[int], outputs: np.ndarray, pict
         for panel, place in zip(axes[row, 3:], kept, strict=True):
             _show(panel, outputs[place, row], f"{steps[place]}" if row == 0 else "")
     figure.savefig(picture, dpi=90)
-
-
-def losses(logs: Sequence[Path]) -> list[float]:
-    """Mean training loss of each whole epoch of 100 iterations."""
-    groups: dict[int, list[float]] = {}
-    for log in logs:
-        for record in csv.DictReader(log.read_text().splitlines()):
-            if record.get("train/loss"):
-                groups.setdefault(int(record["step"]) // EPOCH, []).append(float(record["train/loss"]))
-    return [float(np.mean(groups[epoch])) for epoch in sorted(groups)]
-
-
-def loss_per_epoch(curves: dict[str, list[float]], picture: Path) -> None:
-    """Figure 4: the loss of each epoch; its mean and standard deviation over every 5 and every 10."""
-    figure, axes = plots.new_figure(1, 3, 13, 3.6)
-    for panel, size in zip(axes[0], (1, 5, 10), strict=True):
-        for name, curve in curves.items():
-            whole = np.array(curve[: len(curve) // size * size]).reshape(-1, size)
-            place = size * (np.arange(len(whole)) + 1)
-            if size == 1:
-                panel.plot(place, whole[:, 0], label=name)
-            else:
-                panel.errorbar(place, whole.mean(1), whole.std(1), capsize=2, label=name)
-        panel.set(xlabel=f"epoch of {EPOCH} iterations", ylabel="loss", yscale="log")
-        panel.set_title("each epoch" if size == 1 else f"mean and standard deviation of {size} epochs")
-        panel.grid(alpha=0.3)
-    axes[0, 0].legend(fontsize=8)
-    figure.savefig(picture, dpi=100)
 
 
 def by_count(metrics: dict[str, Any], picture: Path) -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from experiments.adversarial import Discriminator
 from experiments.mnist.tasks import SIZE
 from fewshot_sep import losses
 from fewshot_sep.systems import Trainable
@@ -53,36 +53,5 @@ class DigitSystem(Trainable):
         parts = {"psnr_db": -10 * torch.log10(error)}
         if self.judge is None:
             return error, parts
-        query = queries.mean(1, keepdim=True)
-        fooled = self.judge.frozen(output, query)
-        told = self.judge(torch.cat([target, output.detach()]), torch.cat([query, query]))
-        truth = torch.cat([torch.ones(len(target)), torch.zeros(len(target))]).to(told)
-        deceit = F.binary_cross_entropy_with_logits(fooled, torch.ones_like(fooled))
-        discrimination = F.binary_cross_entropy_with_logits(told, truth)
-        parts |= {"deceit": deceit, "discrimination": discrimination}
-        return error + ADVERSARIAL_WEIGHT * deceit + discrimination, parts
-
-
-class Discriminator(nn.Module):
-    """Is this a true digit of the query's class? Convolutional, no normalisation that would mix true and false.
-
-    Goodfellow et al. 2014, with the non-saturating loss; conditioned as in Isola et al. 2017, "Image-to-image
-    translation with conditional adversarial networks".
-    """
-
-    def __init__(self, width: int = 32) -> None:
-        super().__init__()
-        self.layers = nn.Sequential(
-            *(nn.Conv2d(2, width, 4, stride=2, padding=1), nn.LeakyReLU(0.2)),
-            *(nn.Conv2d(width, 2 * width, 4, stride=2, padding=1), nn.LeakyReLU(0.2)),
-            *(nn.Conv2d(2 * width, 4 * width, 4, stride=2, padding=1), nn.LeakyReLU(0.2)),
-            *(nn.Flatten(), nn.Linear(4 * width * 16, 1), nn.Flatten(0)),
-        )
-
-    def forward(self, image: Tensor, query: Tensor) -> Tensor:
-        return self.layers(torch.cat([image, query], dim=1))
-
-    def frozen(self, image: Tensor, query: Tensor) -> Tensor:
-        """The same, with gradients for the image but none for the discriminator: one optimiser serves both players."""
-        fixed = {name: value.detach() for name, value in self.named_parameters()}
-        return torch.func.functional_call(self, fixed, (image, query))
+        game = self.judge.game(output, target, queries.mean(1, keepdim=True))
+        return error + ADVERSARIAL_WEIGHT * game["deceit"] + game["discrimination"], parts | game

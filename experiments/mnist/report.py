@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from rich.progress import Progress
 
+from experiments import curves
 from experiments.mnist import evaluate, figures, trainer
 from experiments.mnist import judge as judges
 from experiments.mnist.digits import Digits
@@ -28,7 +29,7 @@ def write(folder: Path, learn: Digits, test: Digits, tasks: int) -> Path:
         accuracy = float((judge.read(unread.images).numpy() == test.labels).mean())
         metrics: dict[str, Any] = {"judge_accuracy": accuracy, "tasks": tasks, "variants": {}}
         example, outputs = Drawer(test, 10, seed=evaluate.TEST_SEED).draw(0), {}
-        curves = {}
+        losses = {}
         for name in bar.track(names, description="measuring"):
             system, facts = trainer.load(folder / name)
             measured = evaluate.measure_all(system, judge, test, facts["unseen"], tasks)
@@ -39,7 +40,7 @@ def write(folder: Path, learn: Digits, test: Digits, tasks: int) -> Path:
                 "parameters": parameters,
                 **{"unseen": None, **measured},
             }
-            curves[name] = figures.losses(sorted((folder / name).glob("log/*/metrics.csv")))
+            losses[name] = curves.losses(sorted((folder / name).glob("log/*/metrics.csv")), figures.EPOCH)
             with torch.inference_mode():
                 outputs[name] = system(example.mixture, example.queries)
             steps, kept = trainer.read_snapshots(folder / name)
@@ -48,7 +49,8 @@ def write(folder: Path, learn: Digits, test: Digits, tasks: int) -> Path:
     figures.gallery(example, outputs, folder / "gallery.png")
     figures.by_count(metrics["variants"], folder / "by_count.png")
     # The adversarial loss is another quantity: it would hide the others' curves.
-    figures.loss_per_epoch({n: c for n, c in curves.items() if n != "gan"} or curves, folder / "loss.png")
+    shown = {name: curve for name, curve in losses.items() if name != "gan"} or losses
+    curves.loss_per_epoch(shown, figures.EPOCH, (1, 5, 10), folder / "loss.png", columns=3)
     (folder / "metrics.json").write_text(json.dumps(metrics, indent=1), encoding="utf-8")
     path = folder / "report.md"
     path.write_text(_text(metrics), encoding="utf-8")

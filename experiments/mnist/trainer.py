@@ -12,13 +12,13 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from safetensors.torch import load_file, save_file
 
+from experiments import runs
 from experiments.mnist import figures
 from experiments.mnist.digits import Digits
 from experiments.mnist.models import DigitSystem
 from experiments.mnist.run import Variant
 from experiments.mnist.tasks import Drawer, Overlays
 from fewshot_sep import training
-from fewshot_sep.errors import FewshotSepError
 
 HELD_BACK = 500  # of the training digits, for validation and snapshots
 SNAPSHOTS = 10
@@ -42,7 +42,7 @@ def train(variant: Variant, settings: Settings, digits: Digits, run: Path) -> fl
     Raises:
         FewshotSepError: `run` holds a training with other settings.
     """
-    _same_as_before(variant, settings, run)
+    runs.same_as_before(run, {**settings._asdict(), **variant._asdict()}, free=("steps", "device"))
     torch.manual_seed(settings.seed)
     system = DigitSystem(variant.model, settings.width, variant.adversarial)
     seen = [label for label in range(10) if label not in variant.unseen]
@@ -72,21 +72,6 @@ def load(run: Path) -> tuple[DigitSystem, dict[str, Any]]:
     system = DigitSystem(facts["model"], facts["width"], facts["adversarial"])
     system.load_state_dict(load_file(run / WEIGHTS))
     return system.eval(), facts
-
-
-def _same_as_before(variant: Variant, settings: Settings, run: Path) -> None:
-    """Note the settings, or compare them with the noted ones; only the number of steps may have changed."""
-    asked = {**settings._asdict(), **variant._asdict(), "unseen": list(variant.unseen)}
-    note = run / "settings.json"
-    run.mkdir(parents=True, exist_ok=True)
-    if note.is_file():
-        before = json.loads(note.read_text(encoding="utf-8"))
-        differing = [name for name in asked if name not in ("steps", "device") and before[name] != asked[name]]
-        if differing:
-            raise FewshotSepError(
-                f"{run}: holds a training with another {differing[0]} ({before[differing[0]]}); give another --output"
-            )
-    note.write_text(json.dumps(asked), encoding="utf-8")
 
 
 class _Snapshots(Callback):

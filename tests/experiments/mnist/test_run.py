@@ -8,9 +8,11 @@ import torch
 from typer import Typer
 from typer.testing import CliRunner, Result
 
-from experiments.mnist import digits, evaluate, figures, judge, trainer
+from experiments import curves
+from experiments.adversarial import Discriminator
+from experiments.mnist import digits, evaluate, judge, trainer
 from experiments.mnist.digits import Digits
-from experiments.mnist.models import MODELS, DigitSystem, Discriminator
+from experiments.mnist.models import MODELS, DigitSystem
 from experiments.mnist.run import mnist
 from experiments.mnist.tasks import Drawer
 
@@ -121,7 +123,7 @@ def test_the_command_trains_measures_and_goes_on(small: None, tmp_path: Path) ->
     more = command("-o", str(tmp_path), "--steps", "30", "--variant", "film-unseen")
     assert more.exit_code == 0, more.output
     assert trainer.read_snapshots(tmp_path / "film-unseen")[0] == [*range(0, 19, 2), 20, 21, 24, 27, 30]
-    assert len(figures.losses(sorted((tmp_path / "film-unseen").glob("log/*/metrics.csv")))) == 1
+    assert len(curves.losses(sorted((tmp_path / "film-unseen").glob("log/*/metrics.csv")), 100)) == 1
     other = command("-o", str(tmp_path), "--steps", "30", "--variant", "film-unseen", "--seed", "1")
     assert other.exit_code != 0
     assert "another seed" in str(other.exception)

@@ -1,0 +1,84 @@
+"""Test mixtures of clips that training never heard, every stem known, and queries for every instrument."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from experiments.bachata.run import INSTRUMENTS
+from fewshot_sep.systems import ImageSystem
+from loops.augment import levels
+from loops.mixing import PLAIN, Bank
+
+Array = NDArray[np.float32]
+
+PEAK = 0.5
+TEST_SEED = 7_000_000  # training never draws with it
+
+
+class Example(NamedTuple):
+    """One mixture of all instruments.
+
+    rows: of the bank, one for each instrument. asked: likewise, the queries'.
+    Shape: stems and queries `(instruments, samples)`; the mixture, which is the stems' sum, has a peak of 0.5.
+    """
+
+    rows: tuple[int, ...]
+    asked: tuple[int, ...]
+    stems: Array
+    queries: Array
+
+    @property
+    def mixture(self) -> Array:
+        return self.stems.sum(0)
+
+
+def draw(bank: Bank, count: int, samples: int) -> list[Example]:
+    """`count` examples, the same for the same bank; every query is another clip than the stem it asks for."""
+    drawn = []
+    for index in range(count):
+        random = np.random.default_rng((TEST_SEED, index))
+        rows = [int(random.choice(bank.by_instrument[name])) for name in INSTRUMENTS]
+        asked = [
+            int(random.choice([other for other in bank.by_instrument[name] if other != row]))
+            for name, row in zip(INSTRUMENTS, rows, strict=True)
+        ]
+        gains = levels(random, len(rows), PLAIN.gain_db) / [bank.loudness[row] for row in rows]
+        stems = np.stack([clip(bank, row, samples) * gain for row, gain in zip(rows, gains, strict=True)])
+        stems = (stems * PEAK / np.abs(stems.sum(0)).max()).astype(np.float32)
+        queries = np.stack([clip(bank, row, samples) for row in asked])
+        drawn.append(Example(tuple(rows), tuple(asked), stems, queries))
+    return drawn
+
+
+def clip(bank: Bank, row: int, samples: int) -> Array:
+    """A row's sound, as it lies in the library."""
+    return bank.piece(row, 0, 1.0, samples).cpu().numpy()
+
+
+def tensor(system: ImageSystem, samples: Array) -> Tensor:
+    """An array where the system is."""
+    return torch.from_numpy(samples).to(next(system.parameters()).device)
+
+
+@torch.inference_mode()
+def predict(system: ImageSystem, mixture: Array, queries: Array) -> tuple[Tensor, Tensor]:
+    """What the network finds in one mixture for each query.
+
+    Shape: mixture `(samples,)`, queries `(count, samples)` -> magnitudes `(count, freq, time)` and the mixture's
+    complex spectrum `(freq, time)`.
+    """
+    heard = tensor(system, mixture).expand(len(queries), 1, -1)
+    magnitude, spectrum = system.magnitude(heard, system.condition(tensor(system, queries)[:, None]))
+    return magnitude[:, 0], spectrum[0, 0]
+
+
+@torch.inference_mode()
+def separate(system: ImageSystem, mixture: Array, queries: Array) -> Array:
+    """The sound of what the network finds for each query, with the mixture's phase; shapes as in `predict`."""
+    magnitude, spectrum = predict(system, mixture, queries)
+    return system.stft.inverse(magnitude * spectrum.sgn(), len(mixture)).cpu().numpy()

@@ -1,0 +1,77 @@
+"""Trains one variant on the clips, in a folder of its own."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from experiments.bachata.clips import PRESET, only
+from experiments.bachata.models import ThesisSystem
+from experiments.bachata.run import INSTRUMENTS, Settings, Variant
+from fewshot_sep import training
+from loops.library import Library
+from loops.mixing import PLAIN, Bank, TaskMixer
+
+WEIGHTS = "weights.safetensors"
+ALWAYS = 1e9  # an instrument this much more likely than the others is always the one asked for
+
+
+def train(variant: Variant, settings: Settings, shelf: Library, run: Path, device: str = "auto") -> None:
+    """Train `variant` in `run`, or go on there; `run.json` says that it is done, and what of it is to be known."""
+    if (run / "run.json").is_file():
+        return
+    epochs, iterations = settings.length(variant)
+    steps = epochs * iterations
+    torch.manual_seed(settings.seed)
+    system = ThesisSystem(variant, settings.width)
+    bank = Bank(heard(variant, shelf), "train", system.preset.sample_rate, computing_device(device))
+    options = training.TrainingOptions(
+        steps,
+        warm_up=min(100, steps // 10),
+        average=0.99,
+        check_every=max(1, steps // 4),
+        log_every=1,
+        seed=settings.seed,
+        device=device,
+    )
+    check = mixer(variant, settings.batch, bank, settings.seed + 1).draw(0)
+    seconds = training.train(
+        system, lambda first: iter(mixer(variant, settings.batch, bank, settings.seed, first)), [check], options, run
+    )
+    save_file({name: value.contiguous() for name, value in system.state_dict().items()}, run / WEIGHTS)
+    known = {
+        **variant._asdict(),
+        "epochs": epochs,
+        "iterations": iterations,
+        "parameters": sum(parameter.numel() for parameter in system.network.parameters()),
+        "seconds": round(seconds),
+    }
+    (run / "run.json").write_text(json.dumps(known), encoding="utf-8")
+
+
+def heard(variant: Variant, shelf: Library) -> Library:
+    """The clips that a variant may hear."""
+    return only(shelf, lambda row: row.instrument != variant.without and variant.section in ("", row.section))
+
+
+def mixer(variant: Variant, batch: int, bank: Bank, seed: int, first: int = 0) -> TaskMixer:
+    """The tasks of a variant: one clip of every instrument, as in the thesis, one of them asked for."""
+    emphasis = ((variant.only, ALWAYS),) if variant.only else ()
+    mixing = replace(PLAIN, sources=(len(INSTRUMENTS), len(INSTRUMENTS)), emphasis=emphasis)
+    return TaskMixer(bank, batch, PRESET.segment, 1, mixing, seed, first)
+
+
+def computing_device(name: str) -> str:
+    """`auto` resolved: a GPU where there is one."""
+    return ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
+
+
+def load(run: Path, variant: Variant, width: int) -> ThesisSystem:
+    """A trained variant, ready for use."""
+    system = ThesisSystem(variant, width)
+    system.load_state_dict(load_file(run / WEIGHTS))
+    return system.eval()

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from experiments.bachata import clips
+from experiments.bachata.clips import PRESET
+from loops.library import SAMPLE_RATE, Library
+from loops.material import Material
+from loops.mixing import Bank
+from loops.patterns import Note
+from loops.render import Voice
+
+
+@dataclass(frozen=True)
+class Plucked(Voice):
+    """Decaying tones with `partials` harmonics: a quick voice."""
+
+    partials: int = 1
+
+    @property
+    def kind(self) -> str:
+        return "invented"
+
+    def play(self, notes: Sequence[Note], frames: int, rng: np.random.Generator) -> np.ndarray:
+        sound = np.zeros(frames, np.float32)
+        time = np.arange(SAMPLE_RATE // 5) / SAMPLE_RATE
+        for note in notes:
+            first = round(note.start * SAMPLE_RATE)
+            hertz = 440 * 2 ** ((note.pitch - 69) / 12)
+            tone = sum(np.sin(2 * np.pi * k * hertz * time) / k for k in range(1, self.partials + 1))
+            end = min(frames, first + len(time))
+            sound[first:end] += (note.velocity * np.exp(-12 * time) * tone)[: max(0, end - first)]
+        return sound
+
+
+@dataclass(frozen=True)
+class Invented(Material):
+    """Material without files: tones under the names that the bachata set asks for."""
+
+    def voices(self) -> list[Voice]:
+        kinds = {"nylon guitar": (4, ()), "fingered bass": (4, ()), "bongo": (1, (60, 61)), "cabasa": (3, (69,))}
+        return [
+            Plucked(name, f"font{number}", "x", "CC0", ("melody",), 28, 90, keys, 1 + number)
+            for name, (count, keys) in kinds.items()
+            for number in range(count)
+        ]
+
+
+@pytest.fixture(scope="session")
+def material() -> Material:
+    return Invented()
+
+
+@pytest.fixture(scope="session")
+def folder(material: Material, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("bachata")
+    clips.prepare(path, material, songs=5, seed=0, workers=1)
+    return path
+
+
+@pytest.fixture(scope="session")
+def shelf(folder: Path, material: Material) -> Library:
+    return clips.prepare(folder, material, songs=5, seed=0)
+
+
+@pytest.fixture(scope="session")
+def bank(shelf: Library) -> Bank:
+    return Bank(shelf, "valid", PRESET.sample_rate)

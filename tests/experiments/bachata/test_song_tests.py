@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from experiments.bachata import song_tests, thesis_way, tunes
+from experiments.bachata.clips import PRESET
+from experiments.bachata.models import ThesisSystem
+from experiments.bachata.run import INSTRUMENTS, Variant
+from experiments.bachata.song_tests import Found
+from experiments.bachata.tunes import Tune
+from fewshot_sep import audio, metrics
+from loops.library import SAMPLE_RATE
+from loops.material import Material
+
+RATE = 11025
+
+
+@pytest.fixture(scope="module")
+def played(material: Material) -> list[Tune]:
+    return tunes.render(material, 1, 2, 0)
+
+
+def test_an_intro_is_put_before_the_same_song(played: list[Tune]) -> None:
+    assert [tune.intro for tune in played] == [0, 1, 2, 3]
+    plain = played[0]
+    for tune in played:
+        frames = round(tune.intro * 60 / tune.bpm * SAMPLE_RATE)
+        assert set(tune.stems) == set(INSTRUMENTS) and tune.bpm == plain.bpm
+        for name, stem in tune.stems.items():
+            body = stem[:, frames:]
+            scale = np.abs(body).max() / np.abs(plain.stems[name]).max()
+            assert np.allclose(body, scale * plain.stems[name], atol=1e-5)
+            assert (name == "guitar" and frames > 0) == bool(stem[:, :frames].any())
+        assert np.abs(tune.mixture).max() == pytest.approx(0.5, rel=1e-4)
+        assert len(tune.beats) == tune.intro + 3 * 2 * 4
+        assert tune.downbeats[0] == pytest.approx(frames / SAMPLE_RATE, abs=1e-4)
+
+
+class Passing(ThesisSystem):
+    """Finds everything."""
+
+    def forward(self, mixture: torch.Tensor, conditioning: object) -> torch.Tensor:
+        return mixture
+
+
+@pytest.mark.parametrize("carried", [False, True])
+def test_what_passes_unchanged_comes_back_in_its_place(carried: bool) -> None:
+    """At the common tempo nothing is stretched; another tempo only keeps length and level."""
+    song = np.random.default_rng(0).uniform(-0.5, 0.5, (1, 5 * 18000)).astype(np.float32)
+    cuts = np.array([1.0, 2.0, 3.0]) * 18000 / RATE
+    found = thesis_way.separate(Passing(Variant(), 1), song, RATE, cuts, {"all": ()}, carried)["all"]
+    assert found.shape == song.shape
+    assert not found[:, :18000].any() and not found[:, 54000:].any()
+    assert metrics.si_sdr(song[:, 18000:54000], found[:, 18000:54000]) > 30
+    other = thesis_way.separate(Passing(Variant(), 1), song, RATE, cuts * 1.2, {"all": ()}, carried)["all"]
+    first, last = round(1.2 * 18000), round(3.6 * 18000)
+    assert not other[:, :first].any() and not other[:, last:].any()
+    assert abs(metrics.level_db(other[:, first:last], song[:, first:last])) < 2
+
+
+def test_there_and_back_is_exact_where_nothing_is_stretched() -> None:
+    stem = np.random.default_rng(0).uniform(-0.5, 0.5, (1, 3 * 18000)).astype(np.float32)
+    edges = np.arange(4) * 18000 / RATE
+    assert np.array_equal(thesis_way.there_and_back(stem, RATE, PRESET, edges), stem)
+    assert thesis_way.edges(np.arange(10.0), 3).tolist() == [3.0, 7.0]
+
+
+def test_the_mixture_gains_nothing_in_songs(played: list[Tune]) -> None:
+    tune = played[2]
+    mixture = audio.resample(tune.mixture, SAMPLE_RATE, RATE)
+    idle = Found(dict.fromkeys(INSTRUMENTS, mixture), np.zeros(0))
+    assert set(song_tests.improvement(tune, idle, RATE).values()) == {0.0}
+    true = Found({name: audio.resample(stem, SAMPLE_RATE, RATE) for name, stem in tune.stems.items()}, np.zeros(0))
+    assert min(song_tests.improvement(tune, true, RATE).values()) > 40
+
+
+def test_an_intro_shifts_counted_clips_off_the_bar(played: list[Tune]) -> None:
+    for tune in played:
+        counted = song_tests.on_downbeats(tune, thesis_way.edges(tune.beats))
+        assert counted == (1.0 if tune.intro == 0 else 0.0)
+        assert song_tests.on_downbeats(tune, tune.downbeats + 0.05) == 1
+
+
+def test_a_louder_start_is_measured_in_db() -> None:
+    beats = np.arange(32) * 0.5
+    edges, rate = beats[::4], 1000
+    stem = np.random.default_rng(0).standard_normal((1, 16 * rate))
+    louder = stem.copy()
+    for edge in edges:
+        louder[:, round(edge * rate) : round(edge * rate) + 100] *= 2
+    louder = louder.astype(np.float32)
+    found = song_tests.louder_start(stem.astype(np.float32), louder, rate, beats, edges)
+    assert found == pytest.approx(20 * np.log10(2), abs=0.01)
+    assert song_tests.louder_start(louder, louder, rate, beats, edges) == 0
+    assert np.isnan(song_tests.louder_start(louder, louder, rate, beats, beats))
+
+
+def test_queries_are_whole_clips(bank) -> None:  # type: ignore[no-untyped-def]
+    asked = song_tests.queries(bank, 0)
+    assert set(asked) == set(INSTRUMENTS)
+    assert {len(query) for query in asked.values()} == {PRESET.segment}
