@@ -77,16 +77,22 @@ class SongSeparator:
         self.context = context
 
     def separate(
-        self, song: Array, queries: Any, sample_rate: int, grid: str = "auto", progress: Progress | None = None
+        self,
+        song: Array,
+        queries: Any,
+        sample_rate: int,
+        grid: str = "auto",
+        progress: Progress | None = None,
+        known: Beats | None = None,
     ) -> SongResult:
         """Separate a song held in memory. Shape: (channels, samples); queries: arrays or (array, rate) pairs.
 
-        Raises BadAudio and BadQuery.
+        known: beats found earlier, so that they need not be tracked. Raises BadAudio and BadQuery.
         """
         source = audio.ArraySource(audio.validate(song, "the song"), sample_rate)
         conditioning = self.separator.condition(queries, sample_rate)
         facts = Facts(source.frames, sample_rate)
-        parts = list(self.stream(source, conditioning, grid, progress, facts))
+        parts = list(self.stream(source, conditioning, grid, progress, facts, known=known))
         target, residual = (np.concatenate(blocks, axis=1) for blocks in zip(*parts, strict=True))
         return SongResult(target, residual, sample_rate, facts.report(self.settings(grid), self.separator.describe()))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,7 +19,7 @@ from fewshot_sep.systems import ImageSystem
 from loops.library import SAMPLE_RATE
 from loops.mixing import Bank
 from songs import SongSeparator
-from songs.bars import BarGrid, bar_grid
+from songs.bars import bar_grid
 
 Array = NDArray[np.float32]
 Times = NDArray[np.float64]
@@ -40,19 +40,6 @@ class Found(NamedTuple):
 
     stems: dict[str, Array]
     edges: Times
-
-
-class _KnownGrid(SongSeparator):
-    """A `SongSeparator` that is given the bar grid, which is the same for all that is asked for in one song."""
-
-    def __init__(self, separator: Separator, known: BarGrid) -> None:
-        super().__init__(separator)
-        self.known = known
-
-    def grid(
-        self, source: audio.Source, kind: str = "auto", progress: Callable[[float], None] | None = None
-    ) -> BarGrid:
-        return self.known
 
 
 def queries(bank: Bank, seed: int) -> dict[str, Array]:
@@ -79,10 +66,12 @@ def take_apart(
     for way, separator in zip(WAYS[3:], (own, shipped), strict=True):
         if way not in ways:
             continue
-        by_bars = _KnownGrid(separator, grid)
+        by_bars = SongSeparator(separator)
         stems = {
             name: audio.resample(
-                by_bars.separate(song, [(query, rate)], SAMPLE_RATE, "downbeat").target, SAMPLE_RATE, rate
+                by_bars.separate(song, [(query, rate)], SAMPLE_RATE, "downbeat", known=tracked).target,
+                SAMPLE_RATE,
+                rate,
             )
             for name, query in asked.items()
         }
