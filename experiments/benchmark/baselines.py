@@ -16,17 +16,17 @@ TEMPLATES, FREE, ITERATIONS = 32, 32, 80
 REPEAT_S = 2.0  # frames nearer than this do not count as repetitions
 MARGIN = 2.0
 
-Image = NDArray[np.float64]
+Image = NDArray[np.floating]
+Spectrum = NDArray[np.complex64]
 
 
-def stft(samples: Array) -> NDArray[np.complex128]:
+def stft(samples: Array) -> Spectrum:
     """`(channels, samples)` -> `(channels, freq, time)`."""
-    return librosa.stft(np.asarray(samples, dtype=np.float64), n_fft=N_FFT, hop_length=N_FFT // 4)
+    return librosa.stft(samples, n_fft=N_FFT, hop_length=N_FFT // 4)
 
 
-def istft(spectrum: NDArray[np.complex128], samples: int) -> Array:
-    found: Array = librosa.istft(spectrum, n_fft=N_FFT, hop_length=N_FFT // 4, length=samples).astype(np.float32)
-    return found
+def istft(spectrum: Spectrum, samples: int) -> Array:
+    return librosa.istft(spectrum, n_fft=N_FFT, hop_length=N_FFT // 4, length=samples)
 
 
 def magnitude(samples: Array) -> Image:
@@ -86,14 +86,18 @@ def nmf(case: Case) -> Array:
     """
     rng = np.random.default_rng(0)
     query, heard = query_image(case) + FLOOR, np.abs(stft(case.mixture)).mean(0) + FLOOR
-    start = rng.random((len(query), TEMPLATES)) + 0.1, rng.random((TEMPLATES, query.shape[1])) + 0.1
+    start = _positive(rng, len(query), TEMPLATES), _positive(rng, TEMPLATES, query.shape[1])
     templates, _ = factorise(query, *start, fixed=0)
     templates /= templates.sum(0) + EPS
-    free = rng.random((len(heard), FREE)) * templates.mean() + EPS
-    gains = rng.random((TEMPLATES + FREE, heard.shape[1])) * heard.mean() + 0.1
+    free = _positive(rng, len(heard), FREE) * templates.mean()
+    gains = _positive(rng, TEMPLATES + FREE, heard.shape[1]) * heard.mean()
     templates, gains = factorise(heard, np.concatenate([templates, free], axis=1), gains, fixed=TEMPLATES)
     target, rest = templates[:, :TEMPLATES] @ gains[:TEMPLATES], templates[:, TEMPLATES:] @ gains[TEMPLATES:]
     return masked(case, target / (target + rest + EPS))
+
+
+def _positive(rng: np.random.Generator, *shape: int) -> Image:
+    return rng.random(shape, dtype=np.float32) + np.float32(0.1)
 
 
 def factorise(image: Image, templates: Image, gains: Image, fixed: int) -> tuple[Image, Image]:
@@ -129,7 +133,7 @@ def _known(case: Case) -> Array:
     return case.reference
 
 
-def _cosine(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
+def _cosine(a: Image, b: Image) -> float:
     return float(a @ b / (np.linalg.norm(a) * np.linalg.norm(b) + EPS))
 
 

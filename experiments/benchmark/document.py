@@ -78,12 +78,8 @@ def _markdown(block: Block) -> str:
         case Points(texts):
             return "\n".join(f"- {text}" for text in texts)
         case Table(head, rows):
-            lines = [head, ["---"] * len(head), *rows]
-            return (
-                "\n".join(f"| {' | '.join(line)} |" for line in lines)
-                .replace("| --- ", "|---")
-                .replace("--- |", "---|")
-            )
+            lines = [f"| {' | '.join(line)} |" for line in (head, *rows)]
+            return "\n".join([lines[0], f"|{'---|' * len(head)}", *lines[1:]])
         case Picture(name, title):
             return f"![{title}]({name})"
     return ""
@@ -114,7 +110,7 @@ def _html(block: Block, folder: Path) -> str:
             return f'<p><img alt="{html.escape(text)}" src="{_data((folder / name).read_bytes(), "image/png")}"></p>'
         case Sounds(text, clips):
             players = "".join(
-                f'<label>{html.escape(what)}<audio controls preload="none" src="{_data(clip, "audio/mpeg")}"></audio></label>'
+                f'<label>{html.escape(what)}<audio controls src="{_data(clip, "audio/mpeg")}"></audio></label>'
                 for what, clip in clips.items()
             )
             return f'<h3>{_inline(text)}</h3><div class="sounds">{players}</div>'

@@ -86,11 +86,9 @@ def _open(output: Path, folder: Path, native: list[Item], choices: list[Choice])
     from fewshot_sep import weights
 
     digest = hashlib.sha256(repr(native).encode()).hexdigest()[:16]
-    known = (
-        _facts(output)
-        if (output / RUN).is_file()
-        else {"items": folder.resolve().name, "digest": digest, "methods": {}}
-    )
+    known: dict[str, Any] = {"items": folder.resolve().name, "digest": digest, "methods": {}}
+    if (output / RUN).is_file():
+        known = _facts(output)
     if known["digest"] != digest:
         raise BadItems(f"{output}: is a run over other items ({known['items']}); choose another folder with -o")
     for choice in choices:
@@ -168,7 +166,7 @@ def _examples(choice: Choice, rows: list[Row], questions: list[Item], folder: Pa
 
 def _compare(first: Path, second: Path) -> str:
     """Every method that both runs have, or the first of each where they share none: a table, also written to a file."""
-    from experiments.benchmark import document, measure, report
+    from experiments.benchmark import document, measure, tables
 
     facts = [_facts(run) for run in (first, second)]
     if facts[0]["digest"] != facts[1]["digest"]:
@@ -181,16 +179,16 @@ def _compare(first: Path, second: Path) -> str:
         for kind in dict.fromkeys(row["kind"] for row in rows[0]):
             figure = "level" if kind == "absent" else "si_sdri"
             a, b = (
-                [row for row in report.of_kind(some, kind) if row["method"] == label]
+                [row for row in tables.of_kind(some, kind) if row["method"] == label]
                 for some, label in zip(rows, (ours, theirs), strict=True)
             )
-            found = report.pair(a, b, figure)
+            found = tables.pair(a, b, figure)
             if found:
-                pairs.append((f"{first.name}: {ours}", f"{second.name}: {theirs}", kind, figure, found))
+                pairs.append(tables.Paired(f"{first.name}: {ours}", f"{second.name}: {theirs}", kind, figure, found))
     if not pairs:
         raise BadItems(f"{first}, {second}: have no item in common that both measured")
     title = document.Heading(f"{first.name} against {second.name}, on {facts[0]['items']}", 1)
-    text = document.markdown([title, report.paired_table(pairs)])
+    text = document.markdown([title, tables.paired_table(pairs)])
     (second / f"against-{first.name}.md").write_text(text, encoding="utf-8")
     return text
 
