@@ -132,8 +132,14 @@ def peak_mib() -> float | None:
         import resource
     except ImportError:  # Windows
         return None
-    most = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    return most / (1024 if sys.platform == "linux" else 1024**2)
+    unit = 1024 if sys.platform == "linux" else 1024**2
+    own, children = (
+        resource.getrusage(who).ru_maxrss / unit for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    )
+    status = Path("/proc/self/status")
+    if status.is_file():  # Linux counts for a new process what its parent held
+        own = next(int(line.split()[1]) / 1024 for line in status.open() if line.startswith("VmHWM"))
+    return max(own, children)
 
 
 def _plain(value: Any) -> Any:

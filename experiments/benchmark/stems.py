@@ -140,8 +140,8 @@ def _song(name: str, parts: Iterable[tuple[str, Path, int]]) -> Song:
 def instrument_of(name: str) -> str:
     """The instrument that a stem's name says; empty where it may be anything.
 
-    >>> instrument_of("02 Gtr"), instrument_of("pluck_phone"), instrument_of("other")
-    ('guitar', 'pluck phone', '')
+    >>> instrument_of("02 Gtr"), instrument_of("sea_shanty_whistler"), instrument_of("other")
+    ('guitar', 'sea shanty whistler', '')
     """
     plain = _plain(name)
     if plain in _NAMELESS:
