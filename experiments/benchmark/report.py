@@ -36,7 +36,7 @@ def write(run: Path, rows: Sequence[Row], facts: Facts, examples: Sequence[Examp
     content = {
         "items": facts.items,
         "methods": {label: {"is": facts.methods[label], **summary[label]} for label in methods},
-        "paired": [found._asdict() for found in tables.pairs(methods)],
+        "paired": [{**pair._asdict(), "found": pair.found._asdict()} for pair in tables.pairs(methods)],
         "failed": [{name: row[name] for name in ("method", "id", "failed")} for row in rows if "failed" in row],
     }
     (run / "metrics.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

@@ -56,10 +56,14 @@ def summarise(values: ArrayLike, songs: Sequence[str], seed: int = 0) -> Summary
     if not len(x) or len(x) != len(songs):
         raise ValueError(f"{len(x)} values of {len(songs)} songs")
     names, which = np.unique(np.asarray(songs), return_inverse=True)
-    groups = [x[which == number] for number in range(len(names))]
-    draws = np.random.default_rng(seed).integers(len(groups), size=(REPEATS, len(groups)))
-    samples = [np.concatenate([groups[number] for number in draw]) for draw in draws]
-    medians, means = (np.array([statistic(sample) for sample in samples]) for statistic in (np.median, np.mean))
+    order = np.argsort(x)
+    x, which = x[order], which[order]
+    draws = np.random.default_rng(seed).multinomial(len(names), np.full(len(names), 1 / len(names)), size=REPEATS)
+    weights = draws[:, which]  # how often each item, in order of value, is in each sample
+    counts = weights.cumsum(axis=1)
+    size = counts[:, -1]
+    middle = [x[(counts >= place[:, None]).argmax(axis=1)] for place in ((size + 1) // 2, size // 2 + 1)]
+    medians, means = (middle[0] + middle[1]) / 2, weights @ x / size
     return Summary(_interval(np.median(x), medians), _interval(np.mean(x), means), len(x), len(names))
 
 

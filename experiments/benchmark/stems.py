@@ -118,7 +118,8 @@ def _sounds(folder: Path) -> list[Path]:
 
 def _is_stem(folder: Path) -> bool:
     """Whether a folder is a stem, not a song: it is called after an instrument and holds sound files."""
-    return bool(_sounds(folder)) and (_plain(folder.name) in _NAMELESS or naming.names_only_an_instrument(folder.name))
+    name = _plain(folder.name)
+    return bool(_sounds(folder)) and (name in _NAMELESS or naming.instrument(name) is not None)
 
 
 def _stem_name(file: Path) -> str:
