@@ -46,6 +46,9 @@ class Settings(NamedTuple):
     seed: int = 0
 
 
+USUAL = Settings()
+
+
 class Cut(NamedTuple):
     """What was cut from a song. Paths are relative to the set.
 
@@ -63,7 +66,7 @@ class Cut(NamedTuple):
     queries: dict[Stem, tuple[str, ...]]
 
 
-def cut(folder: Path, out: Path, settings: Settings = Settings()) -> list[Item]:  # noqa: B008 - it is immutable
+def cut(folder: Path, out: Path, settings: Settings = USUAL) -> list[Item]:
     """Write a set of items made of the songs in `folder`; the same settings give the same set.
 
     Raises:
@@ -253,12 +256,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("songs", type=Path, help="folder of songs with stems, in any of the forms of stems.py")
     parser.add_argument("items", type=Path, help="folder to write")
-    usual = Settings()
-    parser.add_argument("--seconds", type=int, default=usual.seconds, help="length of a window")
-    parser.add_argument("--per-song", type=int, default=usual.per_song, help="windows of a song, at most")
-    parser.add_argument("--clips", type=int, default=usual.clips, help="query clips of a stem, at most")
-    parser.add_argument("--clip-seconds", type=int, default=usual.clip_s, help="length of a query clip")
-    parser.add_argument("--seed", type=int, default=usual.seed)
+    parser.add_argument("--seconds", type=int, default=USUAL.seconds, help="length of a window")
+    parser.add_argument("--per-song", type=int, default=USUAL.per_song, help="windows of a song, at most")
+    parser.add_argument("--clips", type=int, default=USUAL.clips, help="query clips of a stem, at most")
+    parser.add_argument("--clip-seconds", type=int, default=USUAL.clip_s, help="length of a query clip")
+    parser.add_argument("--seed", type=int, default=USUAL.seed)
     given = parser.parse_args()
     settings = Settings(given.seconds, given.per_song, given.clips, given.clip_seconds, given.seed)
     if min(settings[:4]) < 1:

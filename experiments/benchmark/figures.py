@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+from PIL import Image
 
 from experiments.benchmark.measure import COLLAPSED_DB, Row
 from experiments.benchmark.methods import Array
 from fewshot_sep import plots
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 LOWEST_DB = -80.0  # of an axis of levels; silence is drawn there
 DPI = 90
+COLOURS = 48
 
 
 class Example(NamedTuple):
@@ -28,9 +34,10 @@ def boxes(rows: dict[str, list[Row]], picture: Path) -> None:
     first, mine = next(iter(rows.items()))
     instruments = sorted({row["target"] for row in mine}, key=lambda name: -np.median(_gains(mine, name)))
     height = 0.24 * (len(rows) + len(instruments)) + 2.4
-    figure, _ = plots.new_figure(1, 1, 9, height)
-    figure.clear()
-    panels = figure.subplots(2, 1, sharex=True, height_ratios=[len(rows) + 1, len(instruments) + 1])
+    figure, axes = plots.new_figure(2, 1, 9, height)
+    panels = axes[:, 0]
+    panels[0].get_gridspec().set_height_ratios([len(rows) + 1, len(instruments) + 1])
+    panels[1].sharex(panels[0])
     _boxes(panels[0], {name: _gains(some) for name, some in rows.items()}, "by method")
     _boxes(panels[1], {name: _gains(mine, name) for name in instruments}, f"by instrument: {first}")
     panels[1].set_xlabel("SI-SDR improvement (dB)")
@@ -41,10 +48,7 @@ def _gains(rows: Sequence[Row], target: str = "") -> list[float]:
     return [row["si_sdri"] for row in rows if target in ("", row["target"])]
 
 
-def _boxes(axes: object, groups: dict[str, list[float]], title: str) -> None:
-    from matplotlib.axes import Axes
-
-    assert isinstance(axes, Axes)
+def _boxes(axes: Axes, groups: dict[str, list[float]], title: str) -> None:
     axes.boxplot(list(groups.values()), orientation="horizontal", widths=0.6, showfliers=False)
     for place, values in enumerate(groups.values(), 1):
         axes.plot(values, np.full(len(values), place), ".", color="tab:blue", alpha=0.6, markersize=5)
@@ -99,4 +103,7 @@ def examples(shown: Sequence[Example], picture: Path) -> None:
             title = f"{example.title}\n{name}" if name == names[0] else f"\n{name}"
             reference = plots.spectrogram(panel, *example.sounds[name], title, reference, columns=400)
             panel.title.set_fontsize(9)
-    figure.savefig(picture, dpi=70)
+    whole = io.BytesIO()
+    figure.savefig(whole, dpi=70)
+    with Image.open(whole) as image:  # few colours: a third of the bytes, which a page holds once more
+        image.convert("RGB").quantize(COLOURS).save(picture, optimize=True)

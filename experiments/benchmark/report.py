@@ -18,7 +18,7 @@ from fewshot_sep import audio
 
 SHARES: tuple[str, ...] = ("collapsed", "retrieved", "followed")
 EXTREMES = 5
-LISTEN_S, LISTEN_RATE = 4, 32000
+LISTEN_S, LISTEN_RATE = 4, 24000
 
 
 class Facts(NamedTuple):
@@ -42,7 +42,7 @@ def write(run: Path, rows: Sequence[Row], facts: Facts, examples: Sequence[Examp
     (run / "metrics.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     pictures = _pictures(run, methods, examples)
     blocks = [*_head(rows, facts), *tables.all_tables(methods), *_cost(summary), *pictures, *_extremes(methods)]
-    blocks += [*_failures(rows), *tables.rules()]
+    blocks += [*_failures(rows), *tables.rules(), _made_by(facts)]
     (run / "report.md").write_text(document.markdown(blocks), encoding="utf-8")
     sounds = [_sounds(example) for example in examples]
     blocks += [Heading("Listen"), *sounds] if sounds else []
@@ -89,6 +89,11 @@ def _head(rows: Sequence[Row], facts: Facts) -> list[Block]:
         ),
         Points([f"`{label}`: {what}" for label, what in facts.methods.items()]),
     ]
+
+
+def _made_by(facts: Facts) -> Text:
+    methods = (label if label == what else f"'{label}={what}'" for label, what in facts.methods.items())
+    return Text(f"Made by `fewshot-sep evaluate ITEMS -o RUN {' '.join(f'--method {method}' for method in methods)}`.")
 
 
 def _cost(summary: dict[str, Any]) -> list[Block]:
