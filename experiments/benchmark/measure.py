@@ -7,6 +7,7 @@ import inspect
 import json
 import math
 import multiprocessing
+import os
 import signal
 import sys
 import time
@@ -70,10 +71,14 @@ def score(item: Item, case: Case, estimate: Array, asked: Array | None = None) -
 
 
 class Answer(NamedTuple):
-    """What a method made of an item: the target, or what went wrong; the process's peak memory so far in MiB."""
+    """What a method made of an item: the target, or what went wrong; the process's peak memory so far in MiB.
+
+    `seconds` went by, of which all cores together worked `cpu_s`: a busy machine makes the former longer.
+    """
 
     estimate: Array | None
     seconds: float = 0.0
+    cpu_s: float = 0.0
     peak_mib: float | None = None
     problem: str = ""
 
@@ -99,15 +104,15 @@ class Worker:
         return self._last[1]
 
     def _ask(self, case: Case) -> Answer:
-        started = time.perf_counter()
+        started, worked = time.perf_counter(), sum(os.times()[:4])  # of this process and its children
         found = np.asarray(self.method(case), dtype=np.float32)
-        seconds = time.perf_counter() - started
+        seconds, cpu_s = time.perf_counter() - started, sum(os.times()[:4]) - worked
         if found.shape != case.mixture.shape or not np.isfinite(found).all():
             raise FewshotSepError(
                 f"{self.choice.label} gave an array {found.shape} for a mixture {case.mixture.shape}, or NaN; "
                 "a method must give the target in the mixture's shape"
             )
-        return Answer(found, seconds, peak_mib())
+        return Answer(found, seconds, cpu_s, peak_mib())
 
 
 def row_of(choice: Choice, item: Item, answer: Answer, sounds: Sounds) -> Row:
@@ -121,7 +126,7 @@ def row_of(choice: Choice, item: Item, answer: Answer, sounds: Sounds) -> Row:
         return row | {"failed": answer.problem}
     case = sounds.case(item)
     asked = sounds.read(item.asked_reference)[0] if item.asked_reference else None
-    row |= {"seconds": answer.seconds, "audio_s": case.mixture.shape[1] / case.sample_rate}
+    row |= {"seconds": answer.seconds, "cpu_s": answer.cpu_s, "audio_s": case.mixture.shape[1] / case.sample_rate}
     row |= {"peak_mib": answer.peak_mib, **score(item, case, answer.estimate, asked)}
     return {name: _plain(value) for name, value in row.items()}
 

@@ -30,7 +30,14 @@ def rows(method: str, shift: float = 0) -> list[dict[str, object]]:
     for number in range(12):
         kind = ("same", "cross", "absent", "sources", "wrong", "clips")[number % 6]
         row = {"method": method, "id": f"{number}", "kind": kind, "song": f"song {number % 3}", "target": "flute"}
-        row |= {"sources": 2 + number % 3, "seen": number > 2, "seconds": 1.0, "audio_s": 10.0, "peak_mib": 300.0}
+        row |= {
+            "sources": 2 + number % 3,
+            "seen": number > 2,
+            "seconds": 1.0,
+            "cpu_s": 0.5,
+            "audio_s": 10.0,
+            "peak_mib": 300.0,
+        }
         row |= {"level": -25.0 - number, "sounds": kind != "absent", "clips": 3, "clip_s": 1.0}
         if kind != "absent":
             figures = {name: float(rng.normal(3 + shift, 1)) for name in (*tables.FIGURES, "asked_si_sdri")}
@@ -88,6 +95,7 @@ def test_a_report_of_several_methods(tmp_path: Path) -> None:
     for title in ("Instrument not in the song", "Number of sources", "Number and length", "Wrong queries", "Failed"):
         assert f"## {title}" in text
     assert "| theirs | 12 | too loud |" in text
+    assert "| ours | 0.100 | 0.050 | 300 |" in text
     paired = json.loads((tmp_path / "metrics.json").read_text())["paired"]
     assert {entry["kind"] for entry in paired} == {"same", "cross", "absent"}
     assert all(entry["found"]["mean"][0] == pytest.approx(2) for entry in paired if entry["kind"] != "absent")
