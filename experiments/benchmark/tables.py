@@ -166,8 +166,9 @@ def _absent(methods: Methods) -> Table:
 
 
 def _by_sources(methods: Methods) -> list[Block]:
-    """SDR, SIR and SAR by number of sources, in the form of table 2 of Slizovskaia et al. 2019, "End-to-end sound source
-    separation conditioned on instrument labels".
+    """SDR, SIR and SAR by number of sources, in the form of table 2 of Slizovskaia et al. 2019.
+
+    "End-to-end sound source separation conditioned on instrument labels".
     """
     lines = []
     for label, rows in methods.items():
