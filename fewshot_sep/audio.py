@@ -7,6 +7,7 @@ opened, so that what is wrong with it is known before any work begins; that take
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import secrets
 from collections import deque
@@ -112,15 +113,16 @@ class AudioFile:
     Attributes: `path`; `sample_rate` in Hz; `channels` (1 or 2); `frames` that can be read; `peak`, the largest
     magnitude; `tags`: title, artist and the like, where libsndfile reads them; `warnings`, one line each: the file was
     cut short or is damaged, with its readable and promised duration.
+    `stream`: which audio stream of a container that has several (mp4, as ffmpeg counts them).
     Raises BadAudio (missing, empty, not audio, no samples, NaN or Inf, more than two channels; with `strict` also where
     there would be a warning), EngineMissing (needs ffmpeg, and there is none).
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, strict: bool = False) -> None:
+    def __init__(self, path: str | os.PathLike[str], *, strict: bool = False, stream: int = 0) -> None:
         self.path = Path(path)
         _check_is_file(self.path)
         try:
-            self._decoder = open_decoder(self.path)
+            self._decoder = open_decoder(self.path, stream)
             self.sample_rate = self._decoder.sample_rate
             self.channels = self._decoder.channels
             self._refuse_many_channels()
@@ -193,9 +195,9 @@ def open_audio(path: str | os.PathLike[str], *, strict: bool = False) -> AudioFi
     return AudioFile(path, strict=strict)
 
 
-def read(path: str | os.PathLike[str], *, strict: bool = False) -> tuple[Samples, int]:
+def read(path: str | os.PathLike[str], *, strict: bool = False, stream: int = 0) -> tuple[Samples, int]:
     """A whole sound file as ((channels, samples) float32, sample rate); see `AudioFile`."""
-    with AudioFile(path, strict=strict) as file:
+    with AudioFile(path, strict=strict, stream=stream) as file:
         return file.read(0, file.frames), file.sample_rate
 
 
@@ -325,6 +327,15 @@ def write(path: str | os.PathLike[str], samples: ArrayLike, sample_rate: int, *,
     array = validate(samples, str(path))
     with AudioWriter(path, sample_rate, array.shape[0], array.shape[1], subtype) as writer:
         writer.write(array)
+
+
+def to_mp3(samples: ArrayLike, sample_rate: int) -> bytes:
+    """(channels, samples) as an MP3 file in memory, for web pages, which all play it. Rates: 8 to 48 kHz, the usual."""
+    array = validate(samples, "the clip").clip(-1, 1)
+    file = io.BytesIO()
+    with soundfile.SoundFile(file, "w", sample_rate, len(array), "MPEG_LAYER_III", format="MP3") as writer:
+        writer.write(array.T)
+    return file.getvalue()
 
 
 class _Census:

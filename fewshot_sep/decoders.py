@@ -116,12 +116,13 @@ def ffmpeg_program() -> str | None:
 
 
 class FfmpegDecoder:
-    """The first audio stream of whatever ffmpeg opens (m4a, aac, mp4, webm, wma, ...), piped as 32-bit float `.au`."""
+    """One audio stream of whatever ffmpeg opens (m4a, aac, mp4, webm, wma, ...), piped as 32-bit float `.au`."""
 
     seekable = False
 
-    def __init__(self, path: Path, program: str) -> None:
+    def __init__(self, path: Path, program: str, stream: int = 0) -> None:
         self.path = path
+        self._stream = stream
         self._program = program
         self._log = ""
         self.damaged = False
@@ -130,13 +131,14 @@ class FfmpegDecoder:
         next(blocks, None)
         blocks.close()
         if not self.channels:
-            problem = "has no audio stream" if "matches no streams" in self._log else "is not audio that can be read"
+            missing = f"has no audio stream{f' number {stream}' if stream else ''}"
+            problem = missing if "matches no streams" in self._log else "is not audio that can be read"
             raise BadAudio(f"{path}: {problem}")
 
     def blocks(self) -> Generator[NDArray[np.float32]]:
         # `file:` lets names begin with a dash or hold a colon; the whitelist keeps playlists off the network.
         command = [self._program, "-hide_banner", "-nostdin", "-nostats", "-loglevel", "level+info"]
-        command += ["-protocol_whitelist", "file,pipe", "-i", f"file:{self.path}", "-map", "0:a:0", "-vn"]
+        command += ["-protocol_whitelist", "file,pipe", "-i", f"file:{self.path}", "-map", f"0:a:{self._stream}", "-vn"]
         command += ["-c:a", "pcm_f32be", "-f", "au", "pipe:1"]
         with tempfile.TemporaryFile() as log:
             process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log)
@@ -169,14 +171,17 @@ class FfmpegDecoder:
         return Promise(round((int(hours) * 3600 + int(minutes) * 60 + float(seconds)) * self.sample_rate))
 
 
-def open_decoder(path: Path) -> Decoder:
-    """Find what can decode `path`; BadAudio where nothing can, EngineMissing where ffmpeg could but is not there."""
+def open_decoder(path: Path, stream: int = 0) -> Decoder:
+    """Find what can decode `path`; BadAudio where nothing can, EngineMissing where ffmpeg could but is not there.
+
+    `stream`: which of several audio streams, in containers that have more than one.
+    """
     try:
         decoder = SoundfileDecoder(path)
     except (soundfile.LibsndfileError, TypeError):  # TypeError: soundfile wants more facts about a file named .raw
         program = ffmpeg_program()
         if program:
-            return FfmpegDecoder(path, program)
+            return FfmpegDecoder(path, program, stream)
         if _is_ffmpegs(path):
             raise EngineMissing(
                 f"{path}: reading this format needs ffmpeg; install it with: pip install 'fewshot-sep[m4a]'"

@@ -19,6 +19,10 @@ class BadLibrary(FewshotSepError):
     """A loop library that is missing, empty, or whose `library.csv` does not fit its files."""
 
 
+class BadItems(FewshotSepError):
+    """A set of evaluation items, or a run over one, that is missing, empty, or whose lists do not fit its files."""
+
+
 class WeightsError(FewshotSepError):
     """Weights that are missing, damaged (SHA-256 mismatch), or made for another architecture."""
 
