@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -68,6 +70,17 @@ def batch_si_sdr(reference: Tensor, estimate: Tensor) -> Tensor:
     return 10 * torch.log10((scaled.square().sum(1) + EPS) / ((scaled - e).square().sum(1) + EPS))
 
 
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """torch 2.13 for the CPU solves linear systems wrongly with several threads (MKL: "Parameter 6 ... DLASWP")."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
 class BssEval(NamedTuple):
     """Arrays of one figure in dB for each source; NaN where reference or estimate is silent: none is defined there."""
 
@@ -97,6 +110,7 @@ def bss_eval(references: ArrayLike, estimates: ArrayLike, filter_length: int = 5
     found = np.full((3, len(r)), np.nan)
     if heard.any():
         pair = (torch.from_numpy(x[heard]) for x in (r, e))
-        figures = bss_eval_sources(*pair, filter_length=filter_length, compute_permutation=False)
+        with _one_thread():
+            figures = bss_eval_sources(*pair, filter_length=filter_length, compute_permutation=False)
         found[:, heard] = torch.stack(figures[:3]).numpy()
     return BssEval(*found)

@@ -115,3 +115,16 @@ def test_bss_eval_has_no_figure_for_silence() -> None:
     assert np.isfinite(found.sdr[0])
     assert np.isnan([found.sdr[1], found.sir[1], found.sar[1]]).all()
     assert np.isnan(metrics.bss_eval([one, two], [one, 0 * two]).sdr[1])
+
+
+@pytest.mark.parametrize("threads", [1, 2, 4])
+def test_bss_eval_is_the_same_with_any_number_of_threads(threads: int) -> None:
+    one, two, noise = np.random.default_rng(1).standard_normal((3, 20000))
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(threads)
+        found = metrics.bss_eval([one, two], [one + 0.3 * noise, two + 0.1 * one])
+        assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    assert found.sdr[0] == pytest.approx(10.6, abs=0.3)

@@ -275,9 +275,10 @@ def test_spread_is_none_of_equal_embeddings_and_high_of_unlike_ones() -> None:
 
 def test_the_profile_is_taken_from_a_share_of_the_examples() -> None:
     torch.manual_seed(0)
-    full = Conditioning(torch.randn(400, 3), torch.ones(400, 2, 5))
+    full = Conditioning(torch.randn(400, 3), torch.randn(400, 2, 5))
     thinned = systems.without_profile(full, 0.2)
     gone = ~thinned.profile.flatten(1).any(1)
     assert 50 < gone.sum() < 110
-    assert (thinned.profile[~gone] == 1).all()
+    assert (thinned.profile[~gone] == full.profile[~gone]).all()
     assert thinned.embedding is full.embedding
+    assert (systems.without_profile(full, 0.2).profile == thinned.profile).all()
