@@ -43,7 +43,7 @@ def _ways(metrics: dict[str, Any]) -> list[str]:
     rows = [*metrics.get("songs", []), *metrics.get("items", [])]
     lines += _table(["song", *WAYS], [_song(rows, song) for song in dict.fromkeys(row["song"] for row in rows)])
     lines += [
-        "Over all songs, each counting once; a stage's time in seconds per second of audio, over the four whole songs:",
+        "Over all songs, each counting once. Time: median of the whole songs, seconds per second of audio.",
         "",
     ]
     body = []
@@ -98,7 +98,7 @@ def _by_song(rows: list[dict[str, Any]], way: str, key: str) -> list[float]:
 def _stages(rows: list[dict[str, Any]], way: str) -> dict[str, float]:
     chosen = [row["seconds"] for row in rows if row["way"] == way]
     return {
-        stage: float(np.mean([s.get(stage, 0) for s in chosen]))
+        stage: float(np.median([s.get(stage, 0) for s in chosen]))
         for stage in dict.fromkeys(k for s in chosen for k in s)
     }
 
