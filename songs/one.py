@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -69,7 +70,8 @@ def separate_file(
         model = separator.separator.describe()
         origin = beat_cache.mark(job.song, separator.tracker, separator.meters)
         asked = {"files": [str(file) for file in queries.files], "passages": [list(span) for span in queries.spans]}
-        mark = {"song": origin, "settings": settings, "model": model, "queries": asked, "frames": source.frames}
+        heard = [hashlib.sha256(samples.tobytes() + str(rate).encode()).hexdigest() for samples, rate in clips]
+        mark = {"song": origin, "settings": settings, "model": model, "queries": heard, "frames": source.frames}
         with _new_folder(outputs.target.parent):
             with Partial(outputs.target, source.channels, mark, keep=options.resume) as found:
                 known = beat_cache.recall(outputs.beats, origin)

@@ -342,6 +342,26 @@ def test_an_interrupted_song_is_gone_on_with(
     assert not [path for path in (tmp_path / "out").rglob("*") if path.name.startswith(".")]
 
 
+def test_another_query_in_the_same_file_begins_anew(
+    tmp_path: Path, run: Any, half: Half, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    song, query = sound(tmp_path / "song.wav", 8), sound(tmp_path / "query.wav", 2, seed=1)
+    arguments = [song, "-q", query, "--grid", "none", "-o", tmp_path / "out", "--resume"]
+    write, begun = Partial.write, []
+
+    def stop(self: Partial, block: np.ndarray) -> None:
+        begun.append(self.frames)
+        write(self, block)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Partial, "write", stop)
+    assert [run(*arguments), run(*arguments)] == [130, 130]
+    assert 0 == begun[0] < begun[1]
+    sound(query, 2, seed=2)
+    assert run(*arguments) == 130
+    assert begun[2] == 0
+
+
 def test_doubtful_queries_are_said(tmp_path: Path, run: Any, capsys: Any) -> None:
     song, clip = sound(tmp_path / "song.wav"), sound(tmp_path / "horn.wav", 0.5)
     assert run(song, "-q", clip, "-o", tmp_path / "out", "--grid", "none") == 0
