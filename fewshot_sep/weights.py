@@ -12,6 +12,8 @@ from fewshot_sep import presets
 from fewshot_sep.errors import WeightsError
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from fewshot_sep.systems import System
 
 FOLDER = Path(__file__).parent / "weights"
@@ -81,8 +83,7 @@ def save(system: System, path: Path, facts: dict[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     tensors = {
         name: (value.half() if value.is_floating_point() else value).contiguous()
-        for name, value in system.state_dict().items()
-        if not name.startswith("stft.")
+        for name, value in _wanted(system).items()
     }
     part, new_card = (path.with_name(f".{path.stem}.{os.getpid()}{suffix}") for suffix in (path.suffix, ".json"))
     try:
@@ -115,14 +116,11 @@ def load_what_fits(system: System, path: Path) -> list[str]:
         WeightsError: missing, damaged, or nothing in it fits.
     """
     verify(path)
-    from safetensors.torch import load_file
-
-    wanted = {name: value for name, value in system.state_dict().items() if not name.startswith("stft.")}
-    tensors = load_file(path)
+    wanted, tensors = _wanted(system), _tensors(path)
     fitting = [name for name in wanted if name in tensors and tensors[name].shape == wanted[name].shape]
     if not fitting:
         raise WeightsError(f"{path}: nothing in it fits preset '{system.preset.name}'")
-    system.load_state_dict({**system.state_dict(), **{name: tensors[name].to(wanted[name].dtype) for name in fitting}})
+    _put(system, {name: tensors[name] for name in fitting})
     return [name for name in wanted if name not in fitting]
 
 
@@ -151,14 +149,7 @@ def restore(system: System, path: Path) -> None:
     Raises:
         WeightsError: they do not fit.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        tensors = load_file(path)
-    except SafetensorError as error:
-        raise WeightsError(f"{path}: not a safetensors file ({error})") from error
-    wanted = {name: value for name, value in system.state_dict().items() if not name.startswith("stft.")}
+    wanted, tensors = _wanted(system), _tensors(path)
     wrong = sorted(
         n
         for n in wanted.keys() | tensors.keys()
@@ -169,4 +160,25 @@ def restore(system: System, path: Path) -> None:
             f"{path}: does not fit preset '{system.preset.name}': {wrong[0]} and {len(wrong) - 1} more differ; "
             "train it again"
         )
-    system.load_state_dict({**system.state_dict(), **{name: tensors[name].to(wanted[name].dtype) for name in wanted}})
+    _put(system, tensors)
+
+
+def _wanted(system: System) -> dict[str, Tensor]:
+    """What is kept of a system; its STFT's window follows from the preset."""
+    return {name: value for name, value in system.state_dict().items() if not name.startswith("stft.")}
+
+
+def _tensors(path: Path) -> dict[str, Tensor]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        tensors: dict[str, Tensor] = load_file(path)
+    except SafetensorError as error:
+        raise WeightsError(f"{path}: not a safetensors file ({error})") from error
+    return tensors
+
+
+def _put(system: System, tensors: dict[str, Tensor]) -> None:
+    there = system.state_dict()
+    system.load_state_dict({**there, **{name: value.to(there[name].dtype) for name, value in tensors.items()}})

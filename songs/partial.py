@@ -43,7 +43,8 @@ class Partial:
             known = self._mark.is_file() and self._mark.read_text(encoding="utf-8") == self._text()
             self.frames = self._samples.stat().st_size // self._bytes_per_frame if known else 0
             self._file.truncate(self.frames * self._bytes_per_frame)
-            self._mark.write_text(self._text(), encoding="utf-8")
+            if self.keep:
+                self._mark.write_text(self._text(), encoding="utf-8")
         return self
 
     def _lock(self) -> None:

@@ -71,7 +71,7 @@ def _test(system: ThesisSystem, shipped: Separator, examples: list[Example]) -> 
     rate = system.preset.sample_rate
     ways: dict[str, clip_tests.Way] = {
         "the mixture itself": lambda example: example.mixture[None].repeat(len(example.stems), 0),
-        "query-informed NMF": baselines.factorised,
+        "query-informed NMF": lambda example: baselines.factorised(example, rate),
         "the thesis's network": partial(_way, system),
         "the shipped model": lambda example: baselines.shipped(shipped, example, rate),
         "true magnitudes, the mixture's phase": partial(baselines.true_magnitude, system),

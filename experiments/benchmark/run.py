@@ -32,7 +32,7 @@ def measure(song: Path, query: Path, grid: str, folder: Path) -> dict[str, Any]:
     """Run `separate` once in a process of its own.
 
     Returns:
-        Seconds per second of audio of each stage, of the command's total and of the process; peak memory in MiB.
+        Seconds per second of audio of each stage, of the command's total and of the process; peak memory in MiB; bars.
     """
     command = [sys.executable, "-c", "from fewshot_sep.cli import main; main()", "separate", str(song)]
     command += ["--query", str(query), "--grid", grid, "-o", str(folder / grid), "--name", "target"]
@@ -44,7 +44,8 @@ def measure(song: Path, query: Path, grid: str, folder: Path) -> dict[str, Any]:
     stages = {name: seconds.get(name, 0.0) / duration for name in (*STAGES, "total")}
     # Linux counts in KiB, macOS in bytes; the largest child so far, so the calls go from small to large.
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / (1024 if sys.platform == "linux" else 1024**2)
-    return {**stages, "process": wall / duration, "peak_mib": peak, "grid": report["grid"]["kind"], "audio_s": duration}
+    grid_found = {"grid": report["grid"]["kind"], "bars": report["grid"]["bars"]}
+    return {**stages, "process": wall / duration, "peak_mib": peak, "audio_s": duration, **grid_found}
 
 
 def main() -> None:

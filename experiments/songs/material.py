@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from experiments.benchmark import items as benchmark_items
 from fewshot_sep import audio
 
 Array = NDArray[np.float32]
@@ -82,9 +82,9 @@ def chart(folder: Path) -> Chart:
 def items(folder: Path) -> list[Case]:
     """The items of `items.json` whose target sounds: {song, mix, query, reference, ...}, paths from `folder` on."""
     cases = []
-    for item in json.loads((folder / "items.json").read_text(encoding="utf-8")):
-        if item["reference"]:
-            mixture, rate = audio.read(folder / item["mix"])
-            reference, _ = audio.read(folder / item["reference"])
-            cases.append(Case(item["song"], mixture, rate, [audio.read(folder / item["query"])], reference))
+    for item in benchmark_items.read(folder):
+        if item.reference and item.mix:
+            mixture, rate = audio.read(folder / item.mix)
+            reference, _ = audio.read(folder / item.reference)
+            cases.append(Case(item.song, mixture, rate, [audio.read(folder / item.query)], reference))
     return cases

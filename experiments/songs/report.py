@@ -222,13 +222,20 @@ def _queries(metrics: dict[str, Any]) -> list[str]:
 
 def _length(metrics: dict[str, Any]) -> list[str]:
     found = {name: values for name, values in metrics.items() if name.startswith("memory")}
+    stages = ("tracking", "network", "masking", "process")
     rows = [
         [
             name.removeprefix("memory, "),
             f"{values['bars']}",
-            f"{values['wall'] / values['seconds']:.3f}",
-            f"{values['peak (MiB)']:.0f}",
+            *(f"{values[stage]:.3f}" for stage in stages),
+            f"{values['peak_mib']:.0f}",
         ]
         for name, values in found.items()
     ]
-    return ["## Length", "", *_table(["song", "bars", "seconds per second of audio", "peak memory (MiB)"], rows)]
+    return [
+        "## Length",
+        "",
+        "One song over and over, through the whole command; seconds per second of audio.",
+        "",
+        *_table(["song", "bars", *stages, "peak memory (MiB)"], rows),
+    ]

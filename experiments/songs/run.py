@@ -9,21 +9,17 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
-import subprocess
-import sys
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from experiments.benchmark import run as benchmark
 from experiments.songs import figures, material, measures, report
 from experiments.songs.ways import OURS, WAYS
 from fewshot_sep import Separator, audio
-from songs.pipeline import METERS
 
 REPORT = Path(__file__).parent / "report"
 PROFILED = ("plain", "thesis", OURS)
@@ -135,7 +131,7 @@ def _longest(cases: list[material.Case]) -> material.Case:
     return max(cases, key=lambda case: case.mixture.shape[1])
 
 
-def _process(case: material.Case, hours: float) -> dict[str, float]:
+def _process(case: material.Case, hours: float) -> dict[str, Any]:
     """Peak memory and time of the whole command on a song repeated to a length."""
     with tempfile.TemporaryDirectory() as folder:
         song, query = Path(folder) / "song.flac", Path(folder) / "query.wav"
@@ -144,14 +140,7 @@ def _process(case: material.Case, hours: float) -> dict[str, float]:
             for start in range(0, frames, case.mixture.shape[1]):
                 writer.write(case.mixture[:, : frames - start].clip(-1, 1))
         audio.write(query, *case.queries[0])
-        meters = [word for meter in METERS for word in ("--meter", str(meter))]
-        command = [sys.executable, "-c", "from fewshot_sep.cli import main; main()", "separate", str(song), *meters]
-        began = time.perf_counter()
-        subprocess.run([*command, "-q", str(query), "-o", folder], check=True, stdout=subprocess.DEVNULL)
-        wall = time.perf_counter() - began
-        peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / (1024 if sys.platform == "linux" else 1024**2)
-        facts = json.loads((Path(folder) / "song" / "report.json").read_text(encoding="utf-8"))
-        return {"seconds": hours * 3600, "wall": wall, "peak (MiB)": peak, "bars": facts["grid"]["bars"]}
+        return benchmark.measure(song, query, "auto", Path(folder))
 
 
 if __name__ == "__main__":

@@ -99,18 +99,29 @@ def test_report_and_figures_of_what_was_measured(tmp_path: Path) -> None:
     ]
     profile = {"meter": 4, "plain": [0.0] * 32, "thesis": [2.0] * 8 + [0.0] * 24, OURS: [0.0] * 32, "truth": [0.0] * 32}
     queries = {
-        "from (s)": [1], "alone": [1.0, 3.0], "averaged": {"3": [2.0]}, "all": 2.5, "shorter": {"1": [0.5], "3": [1.0]}
-    }  # fmt: skip
+        "from (s)": [1],
+        "alone": [1.0, 3.0],
+        "averaged": {"3": [2.0]},
+        "all": 2.5,
+        "shorter": {"1": [0.5], "3": [1.0]},
+    }
     metrics = {
         "songs": rows,
         "profiles": {"a": profile},
         "joins": {"a": dict.fromkeys(WAYS, 50.0)},
         "queries": {"a": queries},
-        "memory, 3 hours": {"seconds": 10800.0, "wall": 1080.0, "peak (MiB)": 800.0, "bars": 9},
+        "memory, 3 hours": {
+            "tracking": 0.03,
+            "network": 0.04,
+            "masking": 0.02,
+            "process": 0.1,
+            "peak_mib": 800.0,
+            "bars": 9,
+        },
     }
     figures.draw(metrics, tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {"seams.png", "queries.png"}
     text = report.markdown(metrics)
     assert "| a | 0.00 | 1.00 | 2.00 | 3.00 | 4.00 | 5.00 |" in text
     assert "| a | 50.0 | 50.0 | +0.00 | +0.00 | +2.00 | +0.00 | +2.00 | +0.00 |" in text
-    assert "| 3 hours | 9 | 0.100 | 800 |" in text
+    assert "| 3 hours | 9 | 0.030 | 0.040 | 0.020 | 0.100 | 800 |" in text
