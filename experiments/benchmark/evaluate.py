@@ -30,8 +30,9 @@ def evaluate(
         list[str] | None,
         typer.Option(
             metavar="[LABEL=]METHOD",
-            help="clip, song, illes2020, mixture, silence, hpss, repet-sim, nmf, irm, mixphase, module:function, or "
-            "cmd:'... {mix} {query} {out}'. Repeatable; clip if none. The others are compared with the first.",
+            help="clip, song, illes2020, a seed system, mixture, silence, hpss, repet-sim, nmf, irm, mixphase, "
+            "module:function, or cmd:'... {mix} {query} {out}'. Repeatable; clip if none. The others are "
+            "compared with the first.",
         ),
     ] = None,
     weights: Annotated[

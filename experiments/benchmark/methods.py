@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from experiments.benchmark import seeds
 from fewshot_sep.errors import FewshotSepError
 
 Array = NDArray[np.float32]
@@ -68,7 +69,21 @@ def _illes2020(weights: Path | None, device: str) -> Method:
     return _clip(weights, device)
 
 
-SYSTEMS: dict[str, Callable[[Path | None, str], Method]] = {"clip": _clip, "song": _song, "illes2020": _illes2020}
+def _seed(name: str, weights: Path | None, device: str) -> Method:
+    if weights is None:
+        raise FewshotSepError(
+            f"{name}: no weights come along; train some (python -m experiments.benchmark.seeds.train LIBRARY -o RUNS "
+            f"--system {name}) and give them: --weights {name}=RUNS/{name}/weights.safetensors"
+        )
+    return seeds.load(name, weights.parent.parent, device)
+
+
+SYSTEMS: dict[str, Callable[[Path | None, str], Method]] = {
+    "clip": _clip,
+    "song": _song,
+    "illes2020": _illes2020,
+    **{name: functools.partial(_seed, name) for name in seeds.NAMES},
+}
 """Trained systems by name: a file of weights (None for the bundled ones) and a device give the method."""
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments.benchmark import methods
+from experiments.benchmark import methods, seeds
 from experiments.benchmark.methods import Case, choose, load
 from fewshot_sep.errors import FewshotSepError
 
@@ -43,6 +43,14 @@ def test_what_cannot_be_meant_is_refused(asked: list[str], weights: list[str], n
 def test_illes2020_says_where_its_weights_come_from() -> None:
     with pytest.raises(FewshotSepError, match="--preset illes2020"):
         load(choose(["illes2020"], [])[0])
+
+
+@pytest.mark.parametrize("name", seeds.NAMES)
+def test_seed_systems_say_where_their_weights_come_from(name: str, tmp_path: Path) -> None:
+    with pytest.raises(FewshotSepError, match=f"--system {name}"):
+        load(choose([name], [])[0])
+    with pytest.raises(FewshotSepError, match="weights"):
+        load(choose([name], [f"{name}={tmp_path / name / 'weights.safetensors'}"])[0])
 
 
 def test_anyones_function(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from experiments.benchmark import seeds
+from experiments.benchmark import methods, seeds
 from experiments.benchmark.seeds import systems
 from experiments.benchmark.seeds import train as training
 from experiments.benchmark.seeds.exp_wave_u_net import WaveUNet
@@ -68,6 +68,8 @@ def test_trained_weights_come_back_and_separate(tones: Library, tmp_path: Path) 
     mixture = np.random.default_rng(0).normal(0, 0.1, (2, 3333)).astype(np.float32)
     target = separator(Case(mixture, 44100, "steel guitar"))
     assert target.shape == mixture.shape and target.any() and np.isfinite(target).all()
+    (choice,) = methods.choose([NAME], [f"{NAME}={path}"], device="cpu")
+    np.testing.assert_array_equal(methods.load(choice)(Case(mixture, 44100, "steel guitar")), target)
 
 
 def test_training_goes_on_and_refuses_another_library(tones: Library, tmp_path: Path) -> None:
