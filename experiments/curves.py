@@ -45,7 +45,8 @@ def loss_per_epoch(
             else:
                 panel.errorbar(place, mean, deviation, capsize=2, label=name)
         panel.set(xlabel=f"epoch of {epoch} iterations", ylabel="loss", yscale="log")
-        panel.set_title("each epoch" if size == 1 else f"mean and standard deviation of {size} epochs")
+        title = "each epoch" if size == 1 else f"mean and standard deviation of {size} epochs"
+        panel.set_title(title, fontsize=10)
         panel.grid(alpha=0.3)
     axes.flat[0].legend(fontsize=8)
     figure.savefig(picture, dpi=100)

@@ -21,6 +21,8 @@ class Preset:
         bands: rows of the network's image.
         widths: channels of each level of the U-Net (`image`: only the first is used, each level doubles it).
         features: size of the query embedding (`mask` only).
+        beat: seconds that a beat lasts in the common tempo to which songs are brought.
+        context: seconds of sound on each side of a bar, in the common tempo, that the network hears too.
     """
 
     name: str
@@ -33,7 +35,11 @@ class Preset:
     bands: int
     widths: tuple[int, ...]
     features: int = 0
+    beat: float = 0.5
+    context: float = 0.45  # with a bar of 2 s it fits the segment of 2.95 s
 
+
+_THESIS_BEAT = 18000 / 11025 / 4
 
 PRESETS = {
     preset.name: preset
@@ -41,10 +47,11 @@ PRESETS = {
         # 44.1 kHz stereo up to Nyquist; 4096/1024 costs half of 2048/512 and its ideal ratio mask is 0.4 dB better.
         Preset("steered", "mask", 44100, 2, 4096, 1024, 127 * 1024, 256, (32, 64, 128, 256), 256),
         # The 2020 bachata thesis: 4 beats at 147 BPM. 510/71 with 105 zeros appended make 18,000 samples 256 x 256.
-        Preset("illes2020", "image", 11025, 1, 510, 71, 18000, 256, (64,)),
+        # A whole beat of context: the thesis's network knows sounds only where its clips had them, on the beat's grid.
+        Preset("illes2020", "image", 11025, 1, 510, 71, 18000, 256, (64,), 0, _THESIS_BEAT, _THESIS_BEAT),
         # For tests: the same code as the two above at a size that trains in seconds.
         Preset("tiny", "mask", 44100, 2, 2048, 512, 62 * 512, 64, (8, 16), 16),
-        Preset("tiny-image", "image", 11025, 1, 510, 71, 18000, 256, (2,)),
+        Preset("tiny-image", "image", 11025, 1, 510, 71, 18000, 256, (2,), 0, _THESIS_BEAT, _THESIS_BEAT),
     )
 }
 DEFAULT = "steered"

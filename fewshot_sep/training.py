@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -233,7 +234,8 @@ def train(
         num_sanity_val_steps=0,
         log_every_n_steps=options.log_every,
         enable_model_summary=False,
-        enable_progress_bar=sys.stderr.isatty(),
+        # Not in a worker: several would draw over each other.
+        enable_progress_bar=sys.stderr.isatty() and multiprocessing.parent_process() is None,
     )
     trainer.fit(module, ckpt_path=last if last.exists() else None, weights_only=False)
     # Also where there was nothing left to do: the checkpoint's `state_dict` is the average.

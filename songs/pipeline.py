@@ -25,8 +25,6 @@ Progress = Callable[[float], None]
 
 STRETCHING = ("mask", "audio")
 TEMPOS = ("hop", *STRETCHING, "none")
-SECONDS_PER_BEAT = 0.5
-CONTEXT_SECONDS = 0.45  # on each side, in the common tempo: with a bar of 2 s it fits the network's 2.95 s
 FADE_SECONDS = 0.1  # at most; never more than the context
 METERS = (3, 4)
 LEAST_METER, GREATEST_METER = 2, 8
@@ -51,7 +49,7 @@ class SongSeparator:
 
     tracker, engine: see `fewshot_sep.beats` and `fewshot_sep.stretch`; the engine is for the tempo modes that stretch.
     tempo: "hop", "mask", "audio" or "none". meters: beats that a bar may have. context: seconds of sound around each
-    bar, in the common tempo, that the network hears too; bars are crossfaded within it.
+    bar, in the common tempo, that the network hears too, the preset's if None; bars are crossfaded within it.
     Raises EngineMissing for a tracker or engine that is not installed, ValueError for other arguments it cannot use.
     """
 
@@ -63,7 +61,7 @@ class SongSeparator:
         engine: str = "auto",
         tempo: str = "hop",
         meters: tuple[int, ...] = METERS,
-        context: float = CONTEXT_SECONDS,
+        context: float | None = None,
     ) -> None:
         if tempo not in TEMPOS:
             raise ValueError(f"tempo {tempo!r}: choose {', '.join(TEMPOS)}")
@@ -74,7 +72,8 @@ class SongSeparator:
         self.tempo = tempo
         self.engine = stretch.resolve(engine) if tempo in STRETCHING or engine != "auto" else ""
         self.meters = meters
-        self.context = context
+        self.context = separator.preset.context if context is None else context
+        self.beat = separator.preset.beat
 
     def separate(
         self,
@@ -167,7 +166,7 @@ class SongSeparator:
         progress: Progress | None,
         start: int,
     ) -> Iterator[Piece]:
-        octave = 2.0 ** round(np.log2(bars.seconds_per_beat / SECONDS_PER_BEAT))
+        octave = 2.0 ** round(np.log2(bars.seconds_per_beat / self.beat))
         for bar in bars.slices[first_needed([piece.stop for piece in bars], start) :]:
             ratio = self._ratio(bar, bars, octave)
             context = round(self.context / ratio * source.sample_rate)
@@ -182,7 +181,7 @@ class SongSeparator:
         """How many times as long the network is to hear a bar; an unsure one counts as in the song's usual tempo."""
         sure = bar.confidence >= UNSURE
         seconds_per_beat = (bar.stop - bar.start) / bars.sample_rate / bar.beats if sure else bars.seconds_per_beat
-        wanted = SECONDS_PER_BEAT * octave / seconds_per_beat
+        wanted = self.beat * octave / seconds_per_beat
         near = self.tempo == "none" or abs(wanted - 1) < NEAR_ENOUGH
         return 1.0 if near else float(np.clip(wanted, LEAST_RATIO, GREATEST_RATIO))
 

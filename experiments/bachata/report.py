@@ -85,7 +85,7 @@ def _page(path: Path, system: ThesisSystem, examples: list[Example], tunes: list
     for tune in tunes:
         if tune.intro not in INTROS_HEARD:
             continue
-        heard = take_apart(tune, system, shipped, queries(bank, 0), (WAYS[0], WAYS[-1]))
+        heard = take_apart(tune, system, shipped, queries(bank, 0), (WAYS[0], WAYS[4]))
         mixture: np.ndarray = audio.resample(tune.mixture, SAMPLE_RATE, rate)[0]
         for way, taken in heard.items():
             stems = {name: stem[0] for name, stem in taken.stems.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
@@ -116,9 +117,10 @@ def bachata(
     runs.same_as_before(output, {**settings._asdict(), "material": material.summary()})
     typer.echo(f"set of {settings.songs} songs on {material.summary() or 'nothing'}")
     shelf = clips.prepare(output, material, settings.songs, settings.seed)
-    for number, (name, variant) in enumerate(VARIANTS.items(), 1):
-        typer.echo(f"training {name} ({number} of {len(VARIANTS)})")
-        trainer.train(variant, settings, shelf, output / name, device)
+    typer.echo(f"training {len(VARIANTS)} variants")
+    with contextlib.closing(trainer.train_all(VARIANTS, settings, shelf, output, device)) as trained:
+        for number, name in enumerate(trained, 1):
+            typer.echo(f"trained {name} ({number} of {len(VARIANTS)})")
     measured = measure.everything(output, settings, shelf, material, device, typer.echo)
     typer.echo(f"report: {report.write(output, settings, shelf, material, measured, device)}")
 

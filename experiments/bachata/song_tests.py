@@ -32,11 +32,15 @@ WAYS = (
     "thesis, downbeats known",
     "songs, thesis's network",
     "songs, shipped model",
+    "no bars, shipped model",
 )
 
 
 class Found(NamedTuple):
-    """What one way made of a song: stems `(1, samples)` at 11,025 Hz, and the edges of its clips in seconds."""
+    """What one way made of a song: stems `(1, samples)` at 11,025 Hz, and the edges of its clips in seconds.
+
+    Where there are no bars, the edges are those of `songs`, so that both are heard at the same places.
+    """
 
     stems: dict[str, Array]
     edges: Times
@@ -63,15 +67,13 @@ def take_apart(
         if way in ways:
             found[way] = Found(thesis_way.separate(system, song, SAMPLE_RATE, cuts, conditionings, carried), cuts)
     grid = bar_grid(tracked, song.shape[1], SAMPLE_RATE, "downbeat")
-    for way, separator in zip(WAYS[3:], (own, shipped), strict=True):
+    for way, separator, kind in zip(WAYS[3:], (own, shipped, shipped), ("downbeat", "downbeat", "none"), strict=True):
         if way not in ways:
             continue
-        by_bars = SongSeparator(separator)
+        whole = SongSeparator(separator)
         stems = {
             name: audio.resample(
-                by_bars.separate(song, [(query, rate)], SAMPLE_RATE, "downbeat", known=tracked).target,
-                SAMPLE_RATE,
-                rate,
+                whole.separate(song, [(query, rate)], SAMPLE_RATE, kind, known=tracked).target, SAMPLE_RATE, rate
             )
             for name, query in asked.items()
         }

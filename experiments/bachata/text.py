@@ -87,8 +87,9 @@ def _what_this_is(metrics: Mapping[str, Any], full: bool) -> list[str]:
         f"This is {'the full' if full else 'a **reduced**'} run: width {settings['width']} "
         f"({trainings['thesis']['parameters'] / 1e6:.2f} M parameters), batch {settings['batch']}, "
         f"{settings['epochs']} x {settings['iterations']} iterations; the thesis had width 64 (31 M), batch 32, "
-        f"100 x 100. {len(trainings)} trainings took {minutes:.0f} minutes. Set: {metrics['clips']['train']:,} clips "
-        f"of four beats at 147 BPM and 11,025 Hz for training, {metrics['clips']['valid']:,} for the test, rendered on "
+        f"100 x 100. {len(trainings)} trainings took {minutes:.0f} minutes, added up. Set: "
+        f"{metrics['clips']['train']:,} clips of four beats at 147 BPM and 11,025 Hz for training, "
+        f"{metrics['clips']['valid']:,} for the test, rendered on "
         f"{metrics['material']}.",
         "",
         "Test clips are from songs that training never heard, on voices that it never heard"
@@ -169,7 +170,8 @@ def _table_2(metrics: Mapping[str, Any]) -> list[str]:
         "- *thesis*: clips of four beats from the first beat found, none overlapping, the found sound stretched back; "
         "*mask carried back*: the same clips, but a mask is taken back to the song's tempo; *downbeats known*: the "
         "thesis's way from the true first downbeat.",
-        "- *songs*: bars by downbeat tracking, with context and crossfades, the mask carried back.",
+        "- *songs*: bars by downbeat tracking, with context and crossfades, brought to the tempo by the STFT's hop; "
+        "*no bars*: segments of fixed length instead.",
         "",
         *_grid(["song", "intro", "way", *INSTRUMENTS, "mean", "clips on the bar"], rows),
         "",

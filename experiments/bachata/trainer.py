@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Generator
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -15,9 +18,46 @@ from experiments.bachata.run import INSTRUMENTS, Settings, Variant
 from fewshot_sep import training
 from loops.library import Library
 from loops.mixing import PLAIN, Bank, TaskMixer
+from loops.workers import spread
 
 WEIGHTS = "weights.safetensors"
 ALWAYS = 1e9  # an instrument this much more likely than the others is always the one asked for
+
+
+class Job(NamedTuple):
+    """A training for a process of its own; arguments of `train`."""
+
+    name: str
+    variant: Variant
+    settings: Settings
+    shelf: Library
+    run: Path
+    device: str
+    threads: int
+
+
+def train_all(
+    variants: dict[str, Variant],
+    settings: Settings,
+    shelf: Library,
+    output: Path,
+    device: str = "auto",
+    workers: int | None = None,
+) -> Generator[str, None, None]:
+    """Train variants in folders below `output`; their names as they end.
+
+    workers: processes on a CPU, one for each core if None: networks this small gain nothing from a second thread.
+    """
+    count = (workers or os.cpu_count() or 1) if computing_device(device) == "cpu" else 1
+    threads = 1 if count > 1 else torch.get_num_threads()
+    jobs = [Job(name, v, settings, shelf, output / name, device, threads) for name, v in variants.items()]
+    yield from spread(_train, jobs, count)
+
+
+def _train(job: Job) -> str:
+    torch.set_num_threads(job.threads)
+    train(job.variant, job.settings, job.shelf, job.run, job.device)
+    return job.name
 
 
 def train(variant: Variant, settings: Settings, shelf: Library, run: Path, device: str = "auto") -> None:

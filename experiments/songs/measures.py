@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from experiments.songs.material import Array, Case, Chart, steadiest
 from experiments.songs.ways import OURS, WAYS
-from fewshot_sep import audio, beats
+from fewshot_sep import audio, beats, presets
 from fewshot_sep.beats import Beats
 from fewshot_sep.metrics import si_sdr
 from songs import SongSeparator
@@ -128,6 +128,7 @@ class Everything:
     """A model that finds everything: what its output lacks is the fault of the joins."""
 
     sample_rate = 44100
+    preset = presets.get(presets.DEFAULT)
 
     def condition(self, queries: Any, sample_rate: int) -> None:
         return None

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from songs import SongSeparator
-from songs.pipeline import CONTEXT_SECONDS
 
 
 class Way(NamedTuple):
@@ -14,7 +13,7 @@ class Way(NamedTuple):
     grid: str
     tempo: str
     about: str
-    context: float = CONTEXT_SECONDS
+    context: float | None = None
 
     def separator(self, model: Any) -> SongSeparator:
         return SongSeparator(model, tempo=self.tempo, context=self.context)

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from fewshot_sep import audio, beats, cli
+from fewshot_sep import audio, beats, cli, presets
 from fewshot_sep.audio import Source
 from fewshot_sep.errors import BadQuery
 from songs import cli as songs_cli
@@ -27,6 +27,7 @@ class Half:
     """Finds half of everything, and keeps what it was asked with."""
 
     sample_rate = RATE
+    preset = presets.get(presets.DEFAULT)
 
     def __init__(self) -> None:
         self.asked: list[list[tuple[np.ndarray, int]]] = []

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy.signal import butter, sosfiltfilt
 
-from fewshot_sep import beats
+from fewshot_sep import beats, presets
 from fewshot_sep.audio import ArraySource, Source
 from fewshot_sep.errors import BadAudio, EngineMissing
 from fewshot_sep.stretch import stretch
@@ -24,6 +24,7 @@ class Whole:
     """Finds everything."""
 
     sample_rate = 44100
+    preset = presets.get(presets.DEFAULT)
     blocks = 30000
 
     def condition(self, queries: Any, sample_rate: int) -> Any:
@@ -215,3 +216,22 @@ def test_bad_arguments_are_named_before_any_work() -> None:
 
 def test_auto_takes_the_best_tracker_there_is() -> None:
     assert SongSeparator(Whole()).tracker == beats.available_trackers()[0]
+
+
+def test_bars_come_to_the_tempo_of_the_preset_with_its_context() -> None:
+    class Thesis(Whole):
+        preset = presets.get("illes2020")
+
+        def __init__(self) -> None:
+            self.heard: list[float] = []
+
+        def estimate(self, mixture: np.ndarray, conditioning: Any, sample_rate: int, pace: float = 1.0) -> np.ndarray:
+            self.heard.append(mixture.shape[1] / sample_rate * pace)
+            return mixture.copy()
+
+    times = 0.5 * np.arange(1, 18)
+    known = beats.Beats(times, np.arange(17) % 4 + 1, np.full(17, 0.9), 4, "test")
+    model = Thesis()
+    song = np.random.default_rng(0).normal(0, 0.1, (1, 10 * RATE)).astype(np.float32)
+    SongSeparator(model).separate(song, [song], RATE, "downbeat", known=known)
+    assert model.heard[1:-2] == pytest.approx([6 * 60 / 147] * len(model.heard[1:-2]), rel=0.01)
