@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from fewshot_sep import audio, weights
+from fewshot_sep import audio, spectral, weights
 from fewshot_sep.errors import BadQuery, FewshotSepError
 from fewshot_sep.spectral import Stft
 from fewshot_sep.stitch import Piece, first_needed, join
@@ -39,6 +39,13 @@ class Separation:
     target: Array
     residual: Array
     sample_rate: int
+
+
+class Contrast(NamedTuple):
+    """What a system keeps of the queries, and of each clip of what the target is not."""
+
+    like: Any
+    unlike: tuple[Any, ...]
 
 
 class Separator:
@@ -81,11 +88,13 @@ class Separator:
         }
 
     @torch.inference_mode()
-    def condition(self, queries: Sequence[Query], sample_rate: int) -> Any:
+    def condition(self, queries: Sequence[Query], sample_rate: int, unlike: Sequence[Query] = ()) -> Any:
         """What the system keeps of the queries; any number of clips of any length count alike.
 
         Args:
             queries: arrays `(channels, samples)` or `(samples,)` at `sample_rate`, or pairs of array and rate.
+            unlike: clips of what the target is not, each of one instrument; what sounds like them is held back. Each
+                costs one more run of the network.
 
         Raises:
             BadQuery: no query; one that is silent or has under 0.1 s of sound.
@@ -93,19 +102,30 @@ class Separator:
         """
         if not len(queries):
             raise BadQuery("no query: give at least one clip of the instrument")
-        windows = []
-        for number, query in enumerate(queries, 1):
-            samples, rate = query if isinstance(query, tuple) else (query, sample_rate)
-            name = f"query {number}" if len(queries) > 1 else "the query"
-            samples = audio.validate(samples, name)
-            _check_sound(samples, rate, name)
-            mono = audio.resample(samples.mean(0, keepdims=True), rate, self.sample_rate)[0]
-            windows.append(self._windows(mono))
-        parts = [self.system.condition(torch.from_numpy(w)[None].to(self.device)) for w in windows]
-        if len(parts) == 1:
-            return parts[0]
-        averages = [torch.stack(tensors).mean(0) for tensors in zip(*parts, strict=True)]
-        return type(parts[0])(*averages) if hasattr(parts[0], "_fields") else tuple(averages)
+        names = [f"query {number}" for number in range(1, len(queries) + 1)] if len(queries) > 1 else ["the query"]
+        heard = [self._hear(query, sample_rate, name) for query, name in zip(queries, names, strict=True)]
+        if not unlike:
+            return _average(heard)
+        names = [f"clip {number} of what it is not" for number in range(1, len(unlike) + 1)]
+        others = (self._hear(clip, sample_rate, name) for clip, name in zip(unlike, names, strict=True))
+        return Contrast(_average(heard), tuple(others))
+
+    def _hear(self, query: Query, sample_rate: int, name: str) -> Any:
+        samples, rate = query if isinstance(query, tuple) else (query, sample_rate)
+        samples = audio.validate(samples, name)
+        _check_sound(samples, rate, name)
+        mono = audio.resample(samples.mean(0, keepdims=True), rate, self.sample_rate)[0]
+        return self.system.condition(torch.from_numpy(self._windows(mono))[None].to(self.device))
+
+    @torch.inference_mode()
+    def crowdedness(self, query: Query, sample_rate: int) -> float | None:
+        """Log odds that more than one instrument plays in a clip; None where the model cannot tell.
+
+        Raises:
+            BadQuery, BadAudio: as `condition` does.
+        """
+        odds = self.system.crowdedness(self.condition([query], sample_rate))
+        return None if odds is None else float(odds)
 
     def _windows(self, mono: Array) -> Array:
         """Segments of a clip that hold sound, `(windows, segment)`; a short clip is repeated to fill one."""
@@ -131,20 +151,25 @@ class Separator:
         return np.concatenate(list(blocks), axis=1)
 
     def separate(
-        self, mixture: Array, queries: Sequence[Query], sample_rate: int, progress: Progress | None = None
+        self,
+        mixture: Array,
+        queries: Sequence[Query],
+        sample_rate: int,
+        progress: Progress | None = None,
+        unlike: Sequence[Query] = (),
     ) -> Separation:
         """Split a mixture into what sounds like the queries and the rest.
 
         Args:
             mixture: `(channels, samples)` or `(samples,)`, one or two channels, any rate.
-            queries: clips of the instrument, see `condition`.
+            queries, unlike: clips of what is wanted and of what is not, see `condition`.
             progress: called with the share done, 0 to 1.
 
         Raises:
             BadAudio, BadQuery: see `fewshot_sep.errors`.
         """
         mixture = audio.validate(mixture, "the mixture")
-        target = self.estimate(mixture, self.condition(queries, sample_rate), sample_rate, progress)
+        target = self.estimate(mixture, self.condition(queries, sample_rate, unlike), sample_rate, progress)
         return Separation(target, mixture - target, sample_rate)
 
     def stream(
@@ -219,8 +244,21 @@ class Separator:
         least = int(self.preset.segment / pace) if self.preset.kind == "image" else self.preset.n_fft
         padded = np.pad(mixture, ((0, 0), (0, max(0, least - length))))
         paced = {} if pace == 1 else {"pace": pace}  # a system that knows no pace is still good for the usual one
-        target = self.system(torch.from_numpy(padded)[None].to(self.device), conditioning, **paced)
+        heard = torch.from_numpy(padded)[None].to(self.device)
+        like, unlike = conditioning if isinstance(conditioning, Contrast) else (conditioning, ())
+        target = self.system(heard, like, **paced)
+        if unlike:
+            others = [self.system(heard, other, **paced) for other in unlike]
+            target = spectral.hold_back(self.system.stft, heard, target, others)
         return target[0, :, :length].float().cpu().numpy()
+
+
+def _average(heard: Sequence[Any]) -> Any:
+    """The mean of what a system keeps of several clips."""
+    if len(heard) == 1:
+        return heard[0]
+    averages = [torch.stack(tensors).mean(0) for tensors in zip(*heard, strict=True)]
+    return type(heard[0])(*averages) if hasattr(heard[0], "_fields") else tuple(averages)
 
 
 def top_gain(mixture: Array, target: Array, sample_rate: int, frames: int) -> Array:

@@ -14,6 +14,7 @@ from fewshot_sep.unet import ConcatUNet, Conditioning, QueryEncoder, QueryUNet
 
 EPS = 1e-8
 PROFILE_DROPOUT = 0.2
+SEVERAL_DB = 12.0  # apart at most: target and rest of a mixture that counts as more than one instrument
 
 
 class Trainable(nn.Module):
@@ -50,6 +51,10 @@ class System(Trainable):
         """
         raise NotImplementedError
 
+    def crowdedness(self, conditioning: Any) -> Tensor | None:
+        """Log odds `(batch,)` that more than one instrument plays in the queries; None where the system cannot tell."""
+        return None
+
     def paced(self, pace: float) -> spectral.Stft:
         """The STFT with its hop divided by `pace`."""
         hop = round(self.preset.hop / pace)
@@ -73,6 +78,9 @@ class MaskSystem(System):
         super().__init__(preset)
         self.network = QueryUNet(preset.channels, preset.bands, preset.widths, preset.features)
         self.query_encoder = QueryEncoder(preset.bands, preset.features)
+        self.crowd_detector = nn.Linear(preset.features + 2 * preset.bands, 1)
+        for parameter in self.crowd_detector.parameters():
+            nn.init.zeros_(parameter)
         self.register_buffer("bands", spectral.band_weights(preset.n_fft, preset.bands), persistent=False)
 
     def band_energy(self, spectrum: Tensor) -> Tensor:
@@ -86,11 +94,21 @@ class MaskSystem(System):
         return (torch.log(magnitude / (reference + EPS) + 1e-3) + 2) / 2.5
 
     def condition(self, queries: Tensor) -> Conditioning:
-        batch, clips, samples = queries.shape
-        image = self.image(self.band_energy(self.stft(queries.reshape(batch * clips, 1, samples))))
-        embedding = self.query_encoder(image).view(batch, clips, -1).mean(1)
-        profile = torch.cat([image.mean(3), image.amax(3)], dim=1)
-        return Conditioning(embedding, profile.view(batch, clips, 2, -1).mean(1))
+        heard = self.hear(self.query_images(queries))
+        return Conditioning(*(part.unflatten(0, queries.shape[:2]).mean(1) for part in heard))
+
+    def query_images(self, queries: Tensor) -> Tensor:
+        """`(batch, clips, samples)` -> `(batch * clips, 1, bands, time)`."""
+        return self.image(self.band_energy(self.stft(queries.flatten(0, 1)[:, None])))
+
+    def hear(self, images: Tensor) -> Conditioning:
+        """What is kept of clips `(clips, 1, bands, time)`, each by itself."""
+        return Conditioning(self.query_encoder(images), torch.cat([images.mean(3), images.amax(3)], dim=1))
+
+    def crowdedness(self, conditioning: Conditioning) -> Tensor:
+        """As in `System`; 0 from a system that was not trained."""
+        embedding = F.layer_norm(conditioning.embedding.float(), conditioning.embedding.shape[1:])
+        return self.crowd_detector(torch.cat([embedding, conditioning.profile.flatten(1).float()], dim=1))[:, 0]
 
     def masked(self, spectrum: Tensor, logits: Tensor) -> Tensor:
         """The spectrum times the mask, which is spread from bands to bins."""
@@ -118,14 +136,37 @@ class MaskSystem(System):
         error = (mask.square() * whole - mask * (whole + part - rest) + part).clamp(min=0)
         cross_entropy = losses.ratio_mask_cross_entropy(logits, part.sqrt(), rest.sqrt())
         noise = losses.soft_noise_ratio(error.flatten(1).sum(1), part.flatten(1).sum(1), whole.flatten(1).sum(1))
-        parts = {"cross_entropy": cross_entropy, "snr_db": -noise, "query_spread": spread(conditioning.embedding)}
+        crowd = self.crowd_loss(queries, whole, part, rest)
+        parts = {
+            "cross_entropy": cross_entropy,
+            "snr_db": -noise,
+            "query_spread": spread(conditioning.embedding),
+            "crowd": crowd,
+        }
         if not self.training:
             estimate = self.masked(spectrum, logits)
             present = target.flatten(1).square().mean(1) > 1e-4 * mixture.flatten(1).square().mean(1)
             gain = metrics.batch_si_sdr(wanted, estimate) - metrics.batch_si_sdr(wanted, spectrum)
             if present.any():
                 parts["si_sdri_db"] = gain[present].median()
-        return cross_entropy + 0.05 * noise, parts
+        return cross_entropy + 0.05 * noise + crowd, parts
+
+    def crowd_loss(self, queries: Tensor, whole: Tensor, part: Tensor, rest: Tensor) -> Tensor:
+        """Cross-entropy of telling mixtures from queries; it teaches the detector, not what the detector listens to.
+
+        Shape: queries `(batch, clips, samples)`; band energies of mixture, target and rest.
+        """
+        listening = self.query_encoder.training
+        self.query_encoder.eval()  # as in use; and mixtures must not enter its running statistics
+        with torch.no_grad():
+            alone = self.query_images(queries)
+            heard = self.hear(torch.cat([alone, self.image(whole.mean(1, keepdim=True))]))
+        self.query_encoder.train(listening)
+        apart = 10 * torch.log10((part.flatten(1).sum(1) + EPS) / (rest.flatten(1).sum(1) + EPS))
+        crowded = torch.cat([apart.new_zeros(len(alone)), torch.ones_like(apart)])
+        counts = torch.cat([apart.new_ones(len(alone)), (apart.abs() < SEVERAL_DB).float()])
+        odds = self.crowdedness(heard)
+        return F.binary_cross_entropy_with_logits(odds, crowded, counts, reduction="sum") / counts.sum()
 
 
 def without_profile(conditioning: Conditioning, share: float) -> Conditioning:

@@ -77,7 +77,7 @@ class MixingOptions:
 
     sources: tuple[int, int] = (2, 6)
     coherent: float = 0.5
-    absent: float = 0.06
+    absent: float = 0.1
     cross: float = 0.6
     kin: float = 0.15
     hard: float = 0.3

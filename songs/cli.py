@@ -72,6 +72,12 @@ def separate(
         list[str] | None,
         typer.Option("--query-at", metavar="FROM-TO", help="A passage of the song itself, like 0:12-0:18. Repeatable."),
     ] = None,
+    unlike: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--not", metavar="CLIP", help="A clip of something else in the song, to be held back. Repeatable."
+        ),
+    ] = None,
     name: Annotated[
         str | None, typer.Option("--name", help="Name of the target's file; else that of the first query.")
     ] = None,
@@ -140,8 +146,9 @@ def separate(
     from songs.one import Options, Queries, separate_file
     from songs.pipeline import METERS, SongSeparator
 
-    files = [file for path in query or [] for file in clip_files(path)]
-    queries = Queries(files, [audio.read(file, strict=strict) for file in files], spans)
+    files, others = ([file for path in paths or [] for file in clip_files(path)] for paths in (query, unlike))
+    clips, unlike_clips = ([audio.read(file, strict=strict) for file in some] for some in (files, others))
+    queries = Queries(files, clips, spans, others, unlike_clips)
     options = Options(grid.value, subtype, clip.value, plot, strict, resume)
     separator = SongSeparator(
         load_separator(weights, device),

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from fewshot_sep import audio
+from fewshot_sep import Separator, audio
 from fewshot_sep.errors import OutputError
 from songs import beat_cache, report
 from songs.batch import Job, Outputs
@@ -41,11 +42,13 @@ class Options(NamedTuple):
 
 
 class Queries(NamedTuple):
-    """Clips with the files they are from, and passages of each song itself in seconds."""
+    """Clips with the files they are from, and passages of each song itself in seconds; clips of what is not wanted."""
 
     files: Sequence[Path]
     clips: Sequence[Clip]
     spans: Sequence[Span]
+    unlike_files: Sequence[Path] = ()
+    unlike: Sequence[Clip] = ()
 
 
 def separate_file(
@@ -62,15 +65,15 @@ def separate_file(
     outputs = job.outputs
     with audio.open_audio(job.song, strict=options.strict) as source:
         clips = [*queries.clips, *(read_span(source, span) for span in queries.spans)]
-        conditioning = separator.separator.condition(clips, source.sample_rate)
+        conditioning = separator.separator.condition(clips, source.sample_rate, queries.unlike)
         facts = Facts(source.frames, source.sample_rate)
         facts.warnings += source.warnings
-        quality = _examine(queries, clips, facts)
+        quality = _examine(separator.separator, queries, clips, facts)
         settings = separator.settings(options.grid) | {"strict": options.strict}
         model = separator.separator.describe()
         origin = beat_cache.mark(job.song, separator.tracker, separator.meters)
         asked = {"files": [str(file) for file in queries.files], "passages": [list(span) for span in queries.spans]}
-        heard = [hashlib.sha256(samples.tobytes() + str(rate).encode()).hexdigest() for samples, rate in clips]
+        heard = [[_digest(*clip) for clip in some] for some in (clips, queries.unlike)]
         mark = {"song": origin, "settings": settings, "model": model, "queries": heard, "frames": source.frames}
         with _new_folder(outputs.target.parent):
             with Partial(outputs.target, source.channels, mark, keep=options.resume) as found:
@@ -95,6 +98,7 @@ def separate_file(
                 channels=source.channels,
                 queries=asked["files"],
                 **{"query passages (s)": asked["passages"]} if queries.spans else {},
+                **{"not": [str(file) for file in queries.unlike_files]} if queries.unlike else {},
                 **{"query quality": quality},
             )
             report.write(facts_of_song, outputs.report)
@@ -106,11 +110,15 @@ def separate_file(
     return written, facts_of_song["warnings"]
 
 
-def _examine(queries: Queries, clips: Sequence[Clip], facts: Facts) -> list[dict[str, Any]]:
+def _digest(samples: NDArray[np.float32], sample_rate: int) -> str:
+    return hashlib.sha256(samples.tobytes() + str(sample_rate).encode()).hexdigest()
+
+
+def _examine(separator: Separator, queries: Queries, clips: Sequence[Clip], facts: Facts) -> list[dict[str, Any]]:
     names = [str(file) for file in queries.files] + [f"passage {a:g}-{b:g} s" for a, b in queries.spans]
     found = []
     for name, (samples, rate) in zip(names, clips, strict=True):
-        quality = examine(samples, rate)
+        quality = examine(samples, rate, separator.crowdedness(samples, rate))
         found.append({"query": name, **quality})
         facts.warnings += [f"{name}: {remark}" for remark in quality["remarks"]]
     return found

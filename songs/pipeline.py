@@ -83,13 +83,15 @@ class SongSeparator:
         grid: str = "auto",
         progress: Progress | None = None,
         known: Beats | None = None,
+        unlike: Any = (),
     ) -> SongResult:
         """Separate a song held in memory. Shape: (channels, samples); queries: arrays or (array, rate) pairs.
 
-        known: beats found earlier, so that they need not be tracked. Raises BadAudio and BadQuery.
+        known: beats found earlier, so that they need not be tracked. unlike: clips of what the target is not, see
+        `Separator.condition`. Raises BadAudio and BadQuery.
         """
         source = audio.ArraySource(audio.validate(song, "the song"), sample_rate)
-        conditioning = self.separator.condition(queries, sample_rate)
+        conditioning = self.separator.condition(queries, sample_rate, unlike)
         facts = Facts(source.frames, sample_rate)
         parts = list(self.stream(source, conditioning, grid, progress, facts, known=known))
         target, residual = (np.concatenate(blocks, axis=1) for blocks in zip(*parts, strict=True))

@@ -21,6 +21,7 @@ SHORT_SECONDS = 1.5
 QUIET_DBFS = -45.0
 SOUNDING_DB = -40.0  # of a moment, re the clip's loudest
 MOMENT_SECONDS = 0.05
+CROWDED = 0.0  # log odds
 
 
 def parse_span(text: str) -> Span:
@@ -52,11 +53,15 @@ def read_span(source: audio.AudioFile, span: Span) -> Clip:
     return source.read(start, stop), source.sample_rate
 
 
-def examine(samples: Array, sample_rate: int) -> dict[str, Any]:
+def examine(samples: Array, sample_rate: int, crowdedness: float | None = None) -> dict[str, Any]:
     """What can be told of a query clip `(channels, samples)`: its figures, and what its user should know.
 
+    Args:
+        crowdedness: log odds that more than one instrument plays, where a model can tell.
+
     Returns:
-        `sound (s)`: how long it sounds, silence left out; `level (dBFS)` of what sounds; `remarks`, one line each.
+        `sound (s)`: how long it sounds, silence left out; `level (dBFS)` of what sounds; `crowdedness`, where it is
+        known; `remarks`, one line each.
     """
     moment = max(round(MOMENT_SECONDS * sample_rate), 1)
     mono = np.pad(samples.mean(0, dtype=np.float64), (0, -samples.shape[1] % moment)).reshape(-1, moment)
@@ -69,4 +74,7 @@ def examine(samples: Array, sample_rate: int) -> dict[str, Any]:
         remarks.append(f"only {seconds:.1f} s of it sound; 2 to 10 s are better")
     if level < QUIET_DBFS:
         remarks.append(f"it is quiet ({level:.0f} dBFS): noise may be taken for the instrument")
-    return {"sound (s)": round(seconds, 2), "level (dBFS)": round(level, 1), "remarks": remarks}
+    if crowdedness is not None and crowdedness > CROWDED:
+        remarks.append("more than one instrument seems to play in it: what is found may be any of them")
+    known = {} if crowdedness is None else {"crowdedness": round(crowdedness, 2)}
+    return {"sound (s)": round(seconds, 2), "level (dBFS)": round(level, 1), **known, "remarks": remarks}

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from experiments.benchmark import items as benchmark_items
 from fewshot_sep import audio
+from songs.queries import Clip
 
 Array = NDArray[np.float32]
 
@@ -88,3 +89,15 @@ def items(folder: Path) -> list[Case]:
             reference, _ = audio.read(folder / item.reference)
             cases.append(Case(item.song, mixture, rate, [audio.read(folder / item.query)], reference))
     return cases
+
+
+def crowds(folder: Path, seconds: float = 4.0) -> tuple[list[Clip], list[Clip]]:
+    """The queries of `items.json`, one instrument each, and passages of its mixtures, several each."""
+    found = benchmark_items.read(folder)
+    alone = [audio.read(folder / name) for name in sorted({item.query for item in found})]
+    passages = []
+    for name in sorted({item.mix for item in found if item.mix}):
+        mixture, rate = audio.read(folder / name)
+        length = round(seconds * rate)
+        passages += [(mixture[:, at : at + length], rate) for at in range(0, mixture.shape[1] - length + 1, length)]
+    return alone, passages

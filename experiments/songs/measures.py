@@ -15,6 +15,7 @@ from fewshot_sep.beats import Beats
 from fewshot_sep.metrics import si_sdr
 from songs import SongSeparator
 from songs.pipeline import METERS
+from songs.queries import CROWDED, Clip
 from songs.report import Facts
 
 EXCERPT = (30.0, 90.0)
@@ -130,7 +131,7 @@ class Everything:
     sample_rate = 44100
     preset = presets.get(presets.DEFAULT)
 
-    def condition(self, queries: Any, sample_rate: int) -> None:
+    def condition(self, queries: Any, sample_rate: int, unlike: Any = ()) -> None:
         return None
 
     def estimate(self, mixture: Array, conditioning: Any, sample_rate: int, pace: float = 1.0) -> Array:
@@ -211,4 +212,40 @@ def queries(model: Any, case: Case, seconds: float = 6.0, count: int = 12) -> di
         "all": score(*clips),
         "shorter": shorter,
         "way": OURS,
+    }
+
+
+def held_back(model: Any, cases: list[Case]) -> list[dict[str, Any]]:
+    """Gains without and with a clip of the loudest other instrument, where a mixture has one that is asked for too."""
+    rows = []
+    for case in cases:
+        others = [
+            other
+            for other in cases
+            if np.array_equal(other.mixture, case.mixture) and not np.array_equal(other.reference, case.reference)
+        ]
+        if others:
+            loudest = max(others, key=lambda other: float(np.square(other.reference).mean()))
+            without, held = (
+                gain(case, model.separate(case.mixture, case.queries, case.rate, unlike=unlike).target)
+                for unlike in ((), loudest.queries)
+            )
+            rows.append({"song": case.song, "without": without, "with": held})
+    return rows
+
+
+def crowds(model: Any, alone: list[Clip], together: list[Clip]) -> dict[str, float]:
+    """How well the model tells clips of one instrument from mixtures, as the warning of `separate` has it.
+
+    Returns:
+        `area` under the ROC curve; shares of `false alarms` among the clips and of `hits` among the mixtures.
+    """
+    odds = [np.array([model.crowdedness(*clip) for clip in clips]) for clips in (alone, together)]
+    above = (odds[1][:, None] > odds[0]) + 0.5 * (odds[1][:, None] == odds[0])
+    return {
+        "clips": len(alone),
+        "mixtures": len(together),
+        "area": float(above.mean()),
+        "false alarms": float(np.mean(odds[0] > CROWDED)),
+        "hits": float(np.mean(odds[1] > CROWDED)),
     }

@@ -9,6 +9,7 @@ import numpy as np
 
 from experiments.songs.measures import first_beat
 from experiments.songs.ways import OURS, WAYS
+from songs.queries import CROWDED
 
 
 def markdown(metrics: dict[str, Any]) -> str:
@@ -24,6 +25,8 @@ def markdown(metrics: dict[str, Any]) -> str:
         *_seams(metrics),
         *_beats(metrics),
         *_queries(metrics),
+        *_held_back(metrics),
+        *_crowds(metrics),
         *_length(metrics),
     ]
     return "\n".join(parts) + "\n"
@@ -220,6 +223,36 @@ def _queries(metrics: dict[str, Any]) -> list[str]:
     ]
 
 
+def _held_back(metrics: dict[str, Any]) -> list[str]:
+    if "not" not in metrics:
+        return []
+    without, held = (np.array([row[key] for row in metrics["not"]]) for key in ("without", "with"))
+    change = held - without
+    return [
+        "## A clip of what it is not",
+        "",
+        f"`--not` with a clip of the loudest other instrument, on {len(change)} items of the development set: mean "
+        f"SI-SDRi {without.mean():.2f} -> {held.mean():.2f} dB, median {np.median(without):.2f} -> "
+        f"{np.median(held):.2f}; better for {np.mean(change > 0):.0%} of the items, at best {change.max():+.1f} dB, at "
+        f"worst {change.min():+.1f} dB.",
+        "",
+    ]
+
+
+def _crowds(metrics: dict[str, Any]) -> list[str]:
+    if "crowds" not in metrics:
+        return []
+    found = metrics["crowds"]
+    return [
+        "## More than one instrument in a query",
+        "",
+        f"`separate` warns where the log odds exceed {CROWDED:g}: at {found['false alarms']:.0%} of the items' "
+        f"{found['clips']} queries (one instrument each), and at {found['hits']:.0%} of {found['mixtures']} passages "
+        f"of 4 s from their mixtures. Area under the ROC curve: {found['area']:.2f}.",
+        "",
+    ]
+
+
 def _length(metrics: dict[str, Any]) -> list[str]:
     found = {name: values for name, values in metrics.items() if name.startswith("memory")}
     stages = ("tracking", "network", "masking", "process")
@@ -235,7 +268,8 @@ def _length(metrics: dict[str, Any]) -> list[str]:
     return [
         "## Length",
         "",
-        "One song over and over, through the whole command; seconds per second of audio.",
+        "One song over and over, through the whole command; seconds per second of audio. Peak memory: the greatest of",
+        "this row and those above it.",
         "",
         *_table(["song", "bars", *stages, "peak memory (MiB)"], rows),
     ]

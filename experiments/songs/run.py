@@ -50,6 +50,9 @@ def main() -> None:
     metrics.need("joins", lambda: _joins(songs()))
     metrics.need("profiles", lambda: _profiles(model, songs()))
     metrics.need("queries", lambda: {case.song: measures.queries(model, case) for case in songs()})
+    if arguments.items:
+        metrics.need("not", lambda: measures.held_back(model, material.items(arguments.items)))
+        metrics.need("crowds", lambda: measures.crowds(model, *material.crowds(arguments.items)))
     metrics.need("memory, 4 minutes", lambda: _process(_longest(songs()), 4 / 60))
     if arguments.hours:
         name = f"memory, {arguments.hours:g} hours"

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from fewshot_sep import presets, systems
+from fewshot_sep import metrics, presets, spectral, systems
 from fewshot_sep.errors import BadAudio, BadQuery, FewshotSepError
 from fewshot_sep.separator import MOST_WINDOWS, Separator, top_gain
 
@@ -341,6 +341,31 @@ def test_order_of_the_queries_does_not_matter(tiny: Separator) -> None:
     queries = [noise(1, 20_000), (noise(2, 40_000, 1), 16_000), (QUERY, 48_000)]
     for one, other in zip(tiny.condition(queries, RATE), tiny.condition(queries[::-1], RATE), strict=True):
         torch.testing.assert_close(one, other)
+
+
+def test_what_sounds_like_the_clips_of_what_it_is_not_is_held_back() -> None:
+    class Bands(Stub):
+        """Finds what lies where the query lies, and a tenth of the rest."""
+
+        def condition(self, queries: Tensor) -> tuple[Tensor]:
+            return (torch.fft.rfft(queries[0, 0]).abs().argmax()[None],)
+
+        def forward(self, mixture: Tensor, conditioning: tuple[Tensor]) -> Tensor:
+            spectrum, place = torch.fft.rfft(mixture), int(conditioning[0]) * mixture.shape[-1] // SEGMENT
+            near = (torch.arange(spectrum.shape[-1]) - place).abs() < 40
+            return torch.fft.irfft(spectrum * torch.where(near, 1.0, 0.1), mixture.shape[-1])
+
+    system = Bands(preset=PRESET)
+    system.stft = spectral.Stft(512, 128)
+    separator = Separator(system, "cpu")  # type: ignore[arg-type]
+    low, high = (tone(hertz, separator.sample_rate, 2) for hertz in (500, 2500))
+    alone = separator.separate(low + high, [low], separator.sample_rate).target
+    held = separator.separate(low + high, [low], separator.sample_rate, unlike=[high]).target
+    leak, less = (metrics.si_sdr(middle(low), middle(found)) for found in (alone, held))
+    assert leak == pytest.approx(20, abs=1)
+    assert less > 25
+    with pytest.raises(BadQuery, match="clip 2 of what it is not"):
+        separator.condition([low], separator.sample_rate, [high, 0 * high])
 
 
 def test_several_queries_steer_together(tiny: Separator) -> None:

@@ -161,7 +161,8 @@ def test_mask_loss_is_the_error_of_the_spectrum(mask: float, monkeypatch: pytest
     entropy = -(ideal * np.log(mask) + (1 - ideal) * np.log(1 - mask))
     cross_entropy = np.mean((entropy * weight).sum((1, 2, 3)) / weight.sum((1, 2, 3)))
     assert float(parts["cross_entropy"]) == pytest.approx(cross_entropy, rel=1e-3)
-    assert float(loss) == pytest.approx(cross_entropy + 0.05 * noise_db, rel=1e-3, abs=1e-3)
+    whole_loss = cross_entropy + 0.05 * noise_db + float(parts["crowd"])
+    assert float(loss) == pytest.approx(whole_loss, rel=1e-3, abs=1e-3)
 
 
 def test_improvement_is_measured_where_the_target_sounds() -> None:
@@ -258,6 +259,47 @@ def test_image_loss_of_silence_is_finite() -> None:
     loss.backward()
     assert loss.isfinite()
     assert all(p.grad.isfinite().all() for p in system.parameters() if p.grad is not None)
+
+
+def crowd_parts(system: MaskSystem, seed: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Low tones as queries; mixtures of a low tone and a noise as loud."""
+    tones = torch.sin(torch.arange(4096) * (0.1 + 0.2 * torch.rand(4, 1, 1, generator=torch.manual_seed(seed))))
+    other = noise(4, 1, 4096, seed=seed) * 5
+    energies = (system.band_energy(system.stft(x.expand(-1, 2, -1))) for x in (tones + other, tones, other))
+    return tones, *energies
+
+
+def test_the_crowd_detector_learns_and_leaves_the_encoder_alone() -> None:
+    system = MaskSystem(MASK).train()
+    assert (system.crowdedness(system.condition(noise(2, 1, 4096))) == 0).all()
+    before = {name: value.clone() for name, value in system.query_encoder.state_dict().items()}
+    optimizer = torch.optim.Adam(system.parameters(), 0.02)
+    for step in range(60):
+        optimizer.zero_grad()
+        system.crowd_loss(*crowd_parts(system, step)).backward()
+        assert all(parameter.grad is None for parameter in system.query_encoder.parameters())
+        optimizer.step()
+    assert all((value == before[name]).all() for name, value in system.query_encoder.state_dict().items())
+    assert system.query_encoder.training
+    system.eval()
+    tones, *_ = crowd_parts(system, 1000)
+    alone = system.crowdedness(system.condition(tones))
+    crowded = system.crowdedness(system.condition(tones + noise(4, 1, 4096, seed=7) * 5))
+    assert alone.max() < 0 < crowded.min()
+
+
+def test_only_mixtures_of_comparable_parts_count_as_crowds() -> None:
+    system = mask_system()
+    tones, whole, part, rest = crowd_parts(system, 0)
+    some = system.crowd_loss(tones, whole, part, rest)
+    none = system.crowd_loss(tones, whole, part, rest * 1e-3)
+    alone = torch.nn.functional.softplus(system.crowdedness(system.condition(tones))).mean()
+    torch.testing.assert_close(none, alone)
+    assert abs(float(some - alone)) > 1e-3
+
+
+def test_the_image_system_cannot_tell_crowds() -> None:
+    assert image_system().crowdedness(()) is None
 
 
 def test_build_knows_every_preset() -> None:

@@ -33,10 +33,11 @@ class Half:
         self.asked: list[list[tuple[np.ndarray, int]]] = []
         self.device: Any = None
 
-    def condition(self, queries: Any, sample_rate: int) -> Any:
+    def condition(self, queries: Any, sample_rate: int, unlike: Any = ()) -> Any:
         if not all(samples.any() for samples, _ in queries):
             raise BadQuery("a query is silent")
         self.asked.append(queries)
+        self.unlike = unlike
         return queries
 
     def estimate(self, mixture: np.ndarray, conditioning: Any, sample_rate: int, pace: float = 1.0) -> np.ndarray:
@@ -45,6 +46,9 @@ class Half:
     def stream(self, source: Source, conditioning: Any, progress: Any = None, start: int = 0) -> Iterator[np.ndarray]:
         for at in range(start, source.frames, 10000):
             yield source.read(at, at + 10000) / 2
+
+    def crowdedness(self, query: np.ndarray, sample_rate: int) -> float:
+        return 9.0 if query.shape[1] > 3 * sample_rate else -9.0
 
     def describe(self) -> dict[str, Any]:
         return {"name": "half", "sha256": "0"}
@@ -343,6 +347,17 @@ def test_an_interrupted_song_is_gone_on_with(
     assert not [path for path in (tmp_path / "out").rglob("*") if path.name.startswith(".")]
 
 
+def test_what_it_is_not_reaches_the_model_and_the_report(tmp_path: Path, run: Any, half: Half) -> None:
+    song, folder = sound(tmp_path / "song.wav", 3), tmp_path / "others"
+    folder.mkdir()
+    others = [sound(folder / name, 2, seed=seed) for seed, name in enumerate(("drums.wav", "voice.wav"))]
+    assert run(song, "--query-at", "0-2", "--not", folder, "--grid", "none", "-o", tmp_path / "out") == 0
+    assert [clip.shape for clip, _ in half.unlike] == [audio.read(path)[0].shape for path in others]
+    report = json.loads((tmp_path / "out" / "song" / "report.json").read_text())
+    assert report["not"] == [str(path) for path in others]
+    assert len(report["query quality"]) == 1
+
+
 def test_another_query_in_the_same_file_begins_anew(
     tmp_path: Path, run: Any, half: Half, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -369,3 +384,7 @@ def test_doubtful_queries_are_said(tmp_path: Path, run: Any, capsys: Any) -> Non
     assert f"warning: {clip}: only 0.5 s of it sound" in capsys.readouterr().err
     (quality,) = json.loads((tmp_path / "out" / "song" / "report.json").read_text())["query quality"]
     assert quality["query"] == str(clip) and quality["sound (s)"] == pytest.approx(0.5, abs=0.05)
+    assert quality["crowdedness"] == -9
+    long = sound(tmp_path / "band.wav", 4)
+    assert run(song, "-q", long, "-o", tmp_path / "band", "--grid", "none") == 0
+    assert f"warning: {long}: more than one instrument" in capsys.readouterr().err

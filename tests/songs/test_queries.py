@@ -35,3 +35,11 @@ def test_a_quiet_clip_is_said() -> None:
 def test_stereo_and_tiny_clips() -> None:
     assert examine(np.repeat(tone(3), 2, axis=0), RATE)["remarks"] == []
     assert examine(np.ones((1, 1), np.float32), RATE)["sound (s)"] <= 0.05
+
+
+@pytest.mark.parametrize(("odds", "remarks"), [(None, 0), (-3.0, 0), (5.0, 1)])
+def test_a_crowded_clip_is_said(odds: float | None, remarks: int) -> None:
+    found = examine(tone(3), RATE, odds)
+    assert found.get("crowdedness") == odds
+    assert len(found["remarks"]) == remarks
+    assert all("more than one instrument" in remark for remark in found["remarks"])

@@ -11,6 +11,7 @@ from experiments.songs import figures, material, measures, report
 from experiments.songs.ways import OURS, WAYS
 from fewshot_sep import audio
 from fewshot_sep.beats import Beats
+from fewshot_sep.separator import Separation
 
 RATE = 8000
 
@@ -110,6 +111,8 @@ def test_report_and_figures_of_what_was_measured(tmp_path: Path) -> None:
         "profiles": {"a": profile},
         "joins": {"a": dict.fromkeys(WAYS, 50.0)},
         "queries": {"a": queries},
+        "not": [{"song": "a", "without": 1.0, "with": 2.0}, {"song": "a", "without": 3.0, "with": 2.5}],
+        "crowds": {"clips": 50, "mixtures": 40, "area": 0.9, "false alarms": 0.02, "hits": 0.5},
         "memory, 3 hours": {
             "tracking": 0.03,
             "network": 0.04,
@@ -124,4 +127,39 @@ def test_report_and_figures_of_what_was_measured(tmp_path: Path) -> None:
     text = report.markdown(metrics)
     assert "| a | 0.00 | 1.00 | 2.00 | 3.00 | 4.00 | 5.00 |" in text
     assert "| a | 50.0 | 50.0 | +0.00 | +0.00 | +2.00 | +0.00 | +2.00 | +0.00 |" in text
+    assert "mean SI-SDRi 2.00 -> 2.25 dB" in text and "better for 50% of the items" in text
+    assert "at 2% of the items' 50 queries" in text and "at 50% of 40 passages" in text
     assert "| 3 hours | 9 | 0.030 | 0.040 | 0.020 | 0.100 | 800 |" in text
+
+
+def test_crowds_are_counted_as_the_warning_has_it() -> None:
+    class Counts:
+        def crowdedness(self, samples: np.ndarray, rate: int) -> float:
+            return float(samples.max())
+
+    alone, together = ([(np.full((1, 8), odds), RATE) for odds in some] for some in ((-4, -1, 3, -9), (5, 2.5, -2)))
+    assert measures.crowds(Counts(), alone, together) == {
+        "clips": 4, "mixtures": 3, "area": pytest.approx(9 / 12), "false alarms": 0.25, "hits": pytest.approx(2 / 3)
+    }  # fmt: skip
+
+
+def test_the_loudest_other_instrument_is_what_it_is_not() -> None:
+    target, loud, soft = np.random.default_rng(0).standard_normal((3, 1, 4000)).astype(np.float32) * [
+        [[1]],
+        [[2]],
+        [[1]],
+    ]
+    mixture = target + loud + soft
+    cases = [material.Case("a", mixture, RATE, [(part, RATE)], part) for part in (target, loud, soft)]
+    cases.append(material.Case("b", loud, RATE, [(loud, RATE)], loud))
+    asked = []
+
+    class Perfect:
+        def separate(self, mixture: np.ndarray, queries: list, rate: int, unlike: tuple = ()) -> Separation:
+            asked.append([next(k for k, c in enumerate(cases) if c.reference is clip) for clip, _ in unlike])
+            target = queries[0][0] if unlike else mixture
+            return Separation(target, mixture - target, rate)
+
+    rows = measures.held_back(Perfect(), cases)
+    assert asked == [[], [1], [], [0], [], [1]] and [row["song"] for row in rows] == ["a"] * 3
+    assert all(abs(row["without"]) < 1e-6 and row["with"] > 60 for row in rows)
