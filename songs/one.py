@@ -6,12 +6,12 @@ import contextlib
 import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fewshot_sep import Separator, audio
+from fewshot_sep import audio
 from fewshot_sep.errors import OutputError
 from songs import beat_cache, report
 from songs.batch import Job, Outputs
@@ -19,6 +19,9 @@ from songs.partial import Partial
 from songs.pipeline import Progress, SongSeparator, part
 from songs.queries import Clip, Span, examine, read_span
 from songs.report import Facts
+
+if TYPE_CHECKING:
+    from fewshot_sep import Separator
 
 WRITING_SHARE = 0.05  # of the progress bar
 BLOCK_SECONDS = 10

@@ -60,22 +60,23 @@ def _song(weights: Path | None, device: str) -> Method:
     return lambda case: separator.separate(case.mixture, case.queries, case.sample_rate).target
 
 
-def _illes2020(weights: Path | None, device: str) -> Method:
+def _given(weights: Path | None, name: str, training: str, file: str) -> Path:
+    """The weights; where none are given, the error says how to come by some."""
     if weights is None:
         raise FewshotSepError(
-            "illes2020: no weights come along; train some (fewshot-sep train LIBRARY -o RUN --preset illes2020) "
-            "and give them: --weights illes2020=RUN/weights.safetensors"
+            f"{name}: no weights come along; train some ({training}) and give them: --weights {name}={file}"
         )
-    return _clip(weights, device)
+    return weights
+
+
+def _illes2020(weights: Path | None, device: str) -> Method:
+    training = "fewshot-sep train LIBRARY -o RUN --preset illes2020"
+    return _clip(_given(weights, "illes2020", training, "RUN/weights.safetensors"), device)
 
 
 def _seed(name: str, weights: Path | None, device: str) -> Method:
-    if weights is None:
-        raise FewshotSepError(
-            f"{name}: no weights come along; train some (python -m experiments.benchmark.seeds.train LIBRARY -o RUNS "
-            f"--system {name}) and give them: --weights {name}=RUNS/{name}/weights.safetensors"
-        )
-    return seeds.load(name, weights.parent.parent, device)
+    training = f"python -m experiments.benchmark.seeds.train LIBRARY -o RUNS --system {name}"
+    return seeds.load(name, _given(weights, name, training, f"RUNS/{name}/weights.safetensors").parent.parent, device)
 
 
 SYSTEMS: dict[str, Callable[[Path | None, str], Method]] = {

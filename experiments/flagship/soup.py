@@ -38,9 +38,10 @@ def mix(before: Path, after: Path, share: float, output: Path) -> None:
         WeightsError: damaged weights, or of another preset.
     """
     card = weights.card(after)
-    old, new = build(card["preset"]), weights.load(after)
-    if weights.card(before)["preset"] != card["preset"]:
-        raise WeightsError(f"{before}: is of preset {weights.card(before)['preset']}, {after} of {card['preset']}")
+    presets = [weights.card(before)["preset"], card["preset"]]
+    if presets[0] != presets[1]:
+        raise WeightsError(f"{before}: is of preset {presets[0]}, {after} of {presets[1]}")
+    old, new = build(presets[1]), weights.load(after)
     missing = set(weights.load_what_fits(old, before))
     average(old, new, share, missing)
     facts: dict[str, Any] = {name: value for name, value in card.items() if name not in OF_THE_FILE}
