@@ -130,8 +130,7 @@ class Bank:
         self.starts = np.concatenate([[0], np.cumsum(self.lengths)])[:-1]
         self.loudness = [float(np.sqrt(np.mean((p / 32767.0) ** 2)) + 1e-6) for p in pieces]
         self.active = [_active_starts(piece, sample_rate) for piece in pieces]
-        flat = np.concatenate(pieces) if pieces else np.zeros(0, np.int16)
-        self.sound = torch.from_numpy(flat).to(device)
+        self.sound = torch.from_numpy(_joined(pieces)).to(device)
         self.device = self.sound.device
 
         self.by_instrument: dict[str, list[int]] = defaultdict(list)
@@ -163,6 +162,18 @@ class Bank:
         begin = int(self.starts[row]) + start
         sound = self.sound[begin : begin + min(wanted, self.lengths[row] - start)].float() / 32767
         return faster(F.pad(sound, (0, wanted - len(sound))), ratio, samples)
+
+
+def _joined(pieces: list[np.ndarray]) -> np.ndarray:
+    """The pieces end to end; each is let go once it is copied, so that a library need not fit into memory twice."""
+    whole = np.empty(sum(map(len, pieces)), np.int16)
+    pieces.reverse()
+    filled = 0
+    while pieces:
+        piece = pieces.pop()
+        whole[filled : filled + len(piece)] = piece
+        filled += len(piece)
+    return whole
 
 
 def _read_mono(path: Path, sample_rate: int) -> np.ndarray:
