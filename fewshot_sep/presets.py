@@ -46,6 +46,8 @@ PRESETS = {
     for preset in (
         # 44.1 kHz stereo up to Nyquist; 4096/1024 costs half of 2048/512 and its ideal ratio mask is 0.4 dB better.
         Preset("steered", "mask", 44100, 2, 4096, 1024, 127 * 1024, 256, (32, 64, 128, 256), 256),
+        # The same at half the width, in half the time: what `experiments/flagship` takes apart.
+        Preset("slim", "mask", 44100, 2, 4096, 1024, 127 * 1024, 256, (16, 32, 64, 128), 256),
         # The 2020 bachata thesis: 4 beats at 147 BPM. 510/71 with 105 zeros appended make 18,000 samples 256 x 256.
         # A whole beat of context: the thesis's network knows sounds only where its clips had them, on the beat's grid.
         Preset("illes2020", "image", 11025, 1, 510, 71, 18000, 256, (64,), 0, _THESIS_BEAT, _THESIS_BEAT),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -65,6 +65,21 @@ class System(Trainable):
         return next(self.parameters()).device
 
 
+class Truth(NamedTuple):
+    """What a mask is to be like.
+
+    Shape:
+        spectrum, wanted: of mixture and target, `(batch, channels, freq, time)` complex.
+        whole, part, rest: energy in each band of mixture, target and what remains, `(batch, channels, bands, time)`.
+    """
+
+    spectrum: Tensor
+    wanted: Tensor
+    whole: Tensor
+    part: Tensor
+    rest: Tensor
+
+
 class MaskSystem(System):
     """Queries steer a U-Net that predicts a mask in [0, 1] per channel, band and frame.
 
@@ -121,48 +136,48 @@ class MaskSystem(System):
         return stft.inverse(self.masked(spectrum, logits), mixture.shape[-1])
 
     def loss(self, mixture: Tensor, queries: Tensor, target: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """Cross-entropy of the mask plus the noise ratio of what it lets through, both on bands.
-
-        With a mask `m` that is constant in a band, its error is `|mX - S|^2 = m^2 P - m (P + T - R) + T`, where P, T
-        and R are the energies of mixture, target and rest; no gradient has to pass the full spectrum.
-        """
         spectrum, wanted = self.stft(mixture), self.stft(target)
-        whole, part, rest = (self.band_energy(x) for x in (spectrum, wanted, spectrum - wanted))
+        true = Truth(spectrum, wanted, *(self.band_energy(x) for x in (spectrum, wanted, spectrum - wanted)))
         conditioning = self.condition(queries)
         if self.training:
             conditioning = without_profile(conditioning, PROFILE_DROPOUT)
-        logits = self.network(self.image(whole), conditioning).float()
-        mask = torch.sigmoid(logits)
-        error = (mask.square() * whole - mask * (whole + part - rest) + part).clamp(min=0)
-        cross_entropy = losses.ratio_mask_cross_entropy(logits, part.sqrt(), rest.sqrt())
-        noise = losses.soft_noise_ratio(error.flatten(1).sum(1), part.flatten(1).sum(1), whole.flatten(1).sum(1))
-        crowd = self.crowd_loss(queries, whole, part, rest)
-        parts = {
-            "cross_entropy": cross_entropy,
-            "snr_db": -noise,
-            "query_spread": spread(conditioning.embedding),
-            "crowd": crowd,
-        }
+        logits = self.network(self.image(true.whole), conditioning).float()
+        loss, parts = self.mask_loss(logits, true)
+        crowd = self.crowd_loss(queries, true)
+        parts |= {"query_spread": spread(conditioning.embedding), "crowd": crowd}
         if not self.training:
             estimate = self.masked(spectrum, logits)
             present = target.flatten(1).square().mean(1) > 1e-4 * mixture.flatten(1).square().mean(1)
             gain = metrics.batch_si_sdr(wanted, estimate) - metrics.batch_si_sdr(wanted, spectrum)
             if present.any():
                 parts["si_sdri_db"] = gain[present].median()
-        return cross_entropy + 0.05 * noise + crowd, parts
+        return loss + crowd, parts
 
-    def crowd_loss(self, queries: Tensor, whole: Tensor, part: Tensor, rest: Tensor) -> Tensor:
+    def mask_loss(self, logits: Tensor, true: Truth) -> tuple[Tensor, dict[str, Tensor]]:
+        """Cross-entropy of the mask plus the noise ratio of what it lets through, both on bands.
+
+        With a mask `m` that is constant in a band, its error is `|mX - S|^2 = m^2 P - m (P + T - R) + T`, where P, T
+        and R are the energies of mixture, target and rest; no gradient has to pass the full spectrum.
+        """
+        _, _, whole, part, rest = true
+        mask = torch.sigmoid(logits)
+        error = (mask.square() * whole - mask * (whole + part - rest) + part).clamp(min=0)
+        cross_entropy = losses.ratio_mask_cross_entropy(logits, part.sqrt(), rest.sqrt())
+        noise = losses.soft_noise_ratio(error.flatten(1).sum(1), part.flatten(1).sum(1), whole.flatten(1).sum(1))
+        return cross_entropy + 0.05 * noise, {"cross_entropy": cross_entropy, "snr_db": -noise}
+
+    def crowd_loss(self, queries: Tensor, true: Truth) -> Tensor:
         """Cross-entropy of telling mixtures from queries; it teaches the detector, not what the detector listens to.
 
-        Shape: queries `(batch, clips, samples)`; band energies of mixture, target and rest.
+        Shape: queries `(batch, clips, samples)`.
         """
         listening = self.query_encoder.training
         self.query_encoder.eval()  # as in use; and mixtures must not enter its running statistics
         with torch.no_grad():
             alone = self.query_images(queries)
-            heard = self.hear(torch.cat([alone, self.image(whole.mean(1, keepdim=True))]))
+            heard = self.hear(torch.cat([alone, self.image(true.whole.mean(1, keepdim=True))]))
         self.query_encoder.train(listening)
-        apart = 10 * torch.log10((part.flatten(1).sum(1) + EPS) / (rest.flatten(1).sum(1) + EPS))
+        apart = 10 * torch.log10((true.part.flatten(1).sum(1) + EPS) / (true.rest.flatten(1).sum(1) + EPS))
         crowded = torch.cat([apart.new_zeros(len(alone)), torch.ones_like(apart)])
         counts = torch.cat([apart.new_ones(len(alone)), (apart.abs() < SEVERAL_DB).float()])
         odds = self.crowdedness(heard)

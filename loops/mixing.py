@@ -7,8 +7,9 @@ sound lies in one flat tensor (the bank); a batch is gathered from it, so that a
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -122,35 +123,51 @@ class Bank:
     """
 
     def __init__(self, library: Library, split: str, sample_rate: int, device: str | torch.device = "cpu") -> None:
-        self.rows: list[Row] = [row for row in library.rows if row.split == split]
-        self.sample_rate = sample_rate
+        rows = [row for row in library.rows if row.split == split]
+        self.name, self.sample_rate = f"{library.folder}: split '{split}'", sample_rate
         with ThreadPoolExecutor() as pool:
-            pieces = list(pool.map(lambda row: _read_mono(library.file(row), sample_rate), self.rows))
+            pieces = list(pool.map(lambda row: _read_mono(library.file(row), sample_rate), rows))
         self.lengths = [len(piece) for piece in pieces]
         self.starts = np.concatenate([[0], np.cumsum(self.lengths)])[:-1]
         self.loudness = [float(np.sqrt(np.mean((p / 32767.0) ** 2)) + 1e-6) for p in pieces]
         self.active = [_active_starts(piece, sample_rate) for piece in pieces]
         self.sound = torch.from_numpy(_joined(pieces)).to(device)
         self.device = self.sound.device
+        self._index(rows)
 
+    def _index(self, rows: list[Row]) -> None:
+        self.rows = rows
         self.by_instrument: dict[str, list[int]] = defaultdict(list)
         self.by_source: dict[tuple[str, str], list[int]] = defaultdict(list)
         self.by_family: dict[str, list[str]] = defaultdict(list)
         self.by_song: dict[str, list[int]] = defaultdict(list)
-        for index, row in enumerate(self.rows):
+        for index, row in enumerate(rows):
             self.by_instrument[row.instrument].append(index)
             self.by_source[row.instrument, row.source].append(index)
             if row.song:
                 self.by_song[row.song].append(index)
         self.by_instrument = {name: rows for name, rows in self.by_instrument.items() if len(rows) > 1}
         for name, indices in sorted(self.by_instrument.items()):
-            self.by_family[self.rows[indices[0]].family].append(name)
+            self.by_family[rows[indices[0]].family].append(name)
         self.instruments = sorted(self.by_instrument)
         self.songs = [song for song, rows in sorted(self.by_song.items()) if len(rows) > 1]
         if len(self.instruments) < 2:
-            raise BadLibrary(
-                f"{library.folder}: split '{split}' needs two instruments with two loops each to draw tasks"
-            )
+            raise BadLibrary(f"{self.name} needs two instruments with two loops each to draw tasks")
+
+    def only(self, keep: Callable[[Row], bool]) -> Bank:
+        """A bank of the rows that `keep` accepts; the sound is shared, not copied.
+
+        Raises:
+            BadLibrary: as above.
+        """
+        part = copy(self)
+        places = [index for index, row in enumerate(self.rows) if keep(row)]
+        part.starts = self.starts[places]
+        part.lengths = [self.lengths[index] for index in places]
+        part.loudness = [self.loudness[index] for index in places]
+        part.active = [self.active[index] for index in places]
+        part._index([self.rows[index] for index in places])
+        return part
 
     def piece(self, row: int, start: int, ratio: float, samples: int) -> Tensor:
         """A stretch of a row, `ratio` times as fast by linear interpolation; silence where the row has ended.

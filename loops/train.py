@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from fewshot_sep import presets, weights
-from fewshot_sep.systems import build
+from fewshot_sep.systems import System, build
 from fewshot_sep.training import TrainingOptions
 from fewshot_sep.training import train as fit
 from loops import library as libraries
@@ -44,24 +44,41 @@ def train(
     library = libraries.read(folder)
     device = ("cuda" if torch.cuda.is_available() else "cpu") if training.device == "auto" else training.device
     bank = Bank(library, "train", settings.sample_rate, device)
-    mixing = PLAIN if settings.kind == "image" else MixingOptions(emphasis=emphasis, live=live)
-
-    def mixer(bank: Bank, seed: int, first: int) -> TaskMixer:
-        return TaskMixer(bank, batch, settings.segment, settings.channels, mixing, seed, first)
-
     held_back = (
         Bank(library, "valid", settings.sample_rate, device) if any(r.split == "valid" for r in library) else bank
     )
-    checks = mixer(held_back, VALIDATION_SEED, 0)
-    validation = [checks.draw(index) for index in range(VALIDATION_BATCHES)]
-
+    mixing = PLAIN if settings.kind == "image" else MixingOptions(emphasis=emphasis, live=live)
     system = build(settings)
     if start:
         weights.load_what_fits(system, start)
-    seconds = fit(system, lambda first: iter(mixer(bank, training.seed, first)), validation, training, run)
+    seconds = train_on(bank, held_back, system, mixing, batch, training, run)
     path = run / "weights.safetensors"
     weights.save(system, path, _facts(library, settings.name, batch, mixing, training, seconds, start))
     return path
+
+
+def train_on(
+    bank: Bank,
+    held_back: Bank,
+    system: System,
+    mixing: MixingOptions,
+    batch: int,
+    training: TrainingOptions,
+    run: Path,
+) -> float:
+    """Train a system on tasks from `bank`, validated on a few from `held_back`; resumes what is in `run`.
+
+    Returns:
+        Seconds spent in all sessions of the run.
+    """
+    preset = system.preset
+
+    def mixer(bank: Bank, seed: int, first: int) -> TaskMixer:
+        return TaskMixer(bank, batch, preset.segment, preset.channels, mixing, seed, first)
+
+    checks = mixer(held_back, VALIDATION_SEED, 0)
+    validation = [checks.draw(index) for index in range(VALIDATION_BATCHES)]
+    return fit(system, lambda first: iter(mixer(bank, training.seed, first)), validation, training, run)
 
 
 def _facts(

@@ -79,10 +79,20 @@ def _seed(name: str, weights: Path | None, device: str) -> Method:
     return seeds.load(name, _given(weights, name, training, f"RUNS/{name}/weights.safetensors").parent.parent, device)
 
 
+def _variant(weights: Path | None, device: str) -> Method:
+    from experiments.flagship import variants
+    from fewshot_sep import Separator
+
+    training = "python -m experiments.flagship.ablation LIBRARY -o RUNS"
+    separator = Separator(variants.load(_given(weights, "variant", training, "RUNS/NAME/weights.safetensors")), device)
+    return lambda case: separator.separate(case.mixture, case.queries, case.sample_rate).target
+
+
 SYSTEMS: dict[str, Callable[[Path | None, str], Method]] = {
     "clip": _clip,
     "song": _song,
     "illes2020": _illes2020,
+    "variant": _variant,
     **{name: functools.partial(_seed, name) for name in seeds.NAMES},
 }
 """Trained systems by name: a file of weights (None for the bundled ones) and a device give the method."""

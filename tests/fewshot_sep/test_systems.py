@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from fewshot_sep import losses, presets, systems
-from fewshot_sep.systems import ImageSystem, MaskSystem
+from fewshot_sep.systems import ImageSystem, MaskSystem, Truth
 from fewshot_sep.unet import Conditioning
 
 MASK = replace(presets.get("tiny"), n_fft=1024, hop=256, bands=32, widths=(4, 6), features=5, segment=4096)
@@ -261,12 +261,12 @@ def test_image_loss_of_silence_is_finite() -> None:
     assert all(p.grad.isfinite().all() for p in system.parameters() if p.grad is not None)
 
 
-def crowd_parts(system: MaskSystem, seed: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def crowd_parts(system: MaskSystem, seed: int) -> tuple[Tensor, Truth]:
     """Low tones as queries; mixtures of a low tone and a noise as loud."""
     tones = torch.sin(torch.arange(4096) * (0.1 + 0.2 * torch.rand(4, 1, 1, generator=torch.manual_seed(seed))))
     other = noise(4, 1, 4096, seed=seed) * 5
-    energies = (system.band_energy(system.stft(x.expand(-1, 2, -1))) for x in (tones + other, tones, other))
-    return tones, *energies
+    whole, part, rest = (system.stft(x.expand(-1, 2, -1)) for x in (tones + other, tones, other))
+    return tones, Truth(whole, part, *(system.band_energy(x) for x in (whole, part, rest)))
 
 
 def test_the_crowd_detector_learns_and_leaves_the_encoder_alone() -> None:
@@ -282,7 +282,7 @@ def test_the_crowd_detector_learns_and_leaves_the_encoder_alone() -> None:
     assert all((value == before[name]).all() for name, value in system.query_encoder.state_dict().items())
     assert system.query_encoder.training
     system.eval()
-    tones, *_ = crowd_parts(system, 1000)
+    tones, _ = crowd_parts(system, 1000)
     alone = system.crowdedness(system.condition(tones))
     crowded = system.crowdedness(system.condition(tones + noise(4, 1, 4096, seed=7) * 5))
     assert alone.max() < 0 < crowded.min()
@@ -290,9 +290,9 @@ def test_the_crowd_detector_learns_and_leaves_the_encoder_alone() -> None:
 
 def test_only_mixtures_of_comparable_parts_count_as_crowds() -> None:
     system = mask_system()
-    tones, whole, part, rest = crowd_parts(system, 0)
-    some = system.crowd_loss(tones, whole, part, rest)
-    none = system.crowd_loss(tones, whole, part, rest * 1e-3)
+    tones, true = crowd_parts(system, 0)
+    some = system.crowd_loss(tones, true)
+    none = system.crowd_loss(tones, true._replace(rest=true.rest * 1e-3))
     alone = torch.nn.functional.softplus(system.crowdedness(system.condition(tones))).mean()
     torch.testing.assert_close(none, alone)
     assert abs(float(some - alone)) > 1e-3

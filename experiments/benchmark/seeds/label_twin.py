@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from experiments.benchmark.seeds.tasks import Asks
 from fewshot_sep import presets
-from fewshot_sep.systems import MaskSystem
+from fewshot_sep.systems import MaskSystem, Truth
 from fewshot_sep.unet import Conditioning
 
 
@@ -30,5 +30,5 @@ class LabelTwin(MaskSystem):
         embedding = self.query_encoder(queries.argmax(1))
         return Conditioning(embedding, torch.zeros(len(queries), 2, self.preset.bands, device=queries.device))
 
-    def crowd_loss(self, queries: Tensor, whole: Tensor, part: Tensor, rest: Tensor) -> Tensor:
-        return whole.new_zeros(())
+    def crowd_loss(self, queries: Tensor, true: Truth) -> Tensor:
+        return true.whole.new_zeros(())

@@ -1,0 +1,147 @@
+"""The recipe with one thing changed at a time: what `experiments.flagship.ablation` trains and compares.
+
+All share a preset, so that differences are of the recipe, not of the size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from fewshot_sep import presets, weights
+from fewshot_sep.errors import WeightsError
+from fewshot_sep.presets import Preset
+from fewshot_sep.systems import MaskSystem, Truth
+from fewshot_sep.unet import ConcatUNet, Conditioning
+from loops.library import Row
+from loops.mixing import MixingOptions
+
+EPS = 1e-8
+CONCAT_WIDTH = 16  # as many parameters as the preset `slim` has, and about its time
+CONTRAST, TEMPERATURE = 0.1, 0.1
+
+
+class LogMse(MaskSystem):
+    """The thesis's loss, on bands: squared distance of log magnitudes, with the mixture's mean as reference."""
+
+    def mask_loss(self, logits: Tensor, true: Truth) -> tuple[Tensor, dict[str, Tensor]]:
+        reference = true.whole.sqrt().mean(dim=(1, 2, 3), keepdim=True) + EPS
+        passed = torch.sigmoid(logits) * true.whole.sqrt()
+        predicted, wanted = (torch.log(x / reference + 1e-3) for x in (passed, true.part.sqrt()))
+        return F.mse_loss(predicted, wanted), {}
+
+
+class L1(MaskSystem):
+    """Absolute distance of the complex spectra, re the mixture's mean magnitude."""
+
+    def mask_loss(self, logits: Tensor, true: Truth) -> tuple[Tensor, dict[str, Tensor]]:
+        distance = (self.masked(true.spectrum, logits) - true.wanted).abs().flatten(1).mean(1)
+        return (distance / (true.spectrum.abs().flatten(1).mean(1) + EPS)).mean(), {}
+
+
+class Contrastive(MaskSystem):
+    """The query's embedding is also drawn to the target's and away from other tasks' targets.
+
+    InfoNCE, eq. 4 of van den Oord et al. 2018, "Representation learning with contrastive predictive coding".
+    """
+
+    def loss(self, mixture: Tensor, queries: Tensor, target: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        loss, parts = super().loss(mixture, queries, target)
+        sounding = target.flatten(1).any(1)
+        clips = torch.cat([queries[sounding].mean(1, keepdim=True), target[sounding].mean(1, keepdim=True)])
+        asked, found = F.normalize(self.hear(self.query_images(clips)).embedding.float(), dim=1).chunk(2)
+        contrast = F.cross_entropy(asked @ found.T / TEMPERATURE, torch.arange(len(asked), device=asked.device))
+        return loss + CONTRAST * contrast, parts | {"contrast": contrast}
+
+
+class TwoChannels(nn.Module):
+    """The thesis's U-Net on the mixture's image (channels averaged) beside the query's; one mask for all channels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.unet = ConcatUNet(CONCAT_WIDTH, clip=False)
+
+    def forward(self, mixture: Tensor, conditioning: Conditioning) -> Tensor:
+        frames = mixture.shape[-1]
+        query = conditioning.embedding
+        query = query.repeat(1, 1, 1, -(-frames // query.shape[-1]))[..., :frames]
+        pair = (F.pad(x, (0, -frames % 16, 0, 0), mode="replicate") for x in (mixture.mean(1, keepdim=True), query))
+        return self.unet(*pair)[..., :frames].expand(-1, mixture.shape[1], -1, -1)
+
+
+class Concat(MaskSystem):
+    """Signal, mask and loss of the recipe; the query goes in as an image instead of steering by FiLM."""
+
+    def __init__(self, preset: Preset) -> None:
+        super().__init__(preset)
+        self.network = TwoChannels()
+        del self.query_encoder, self.crowd_detector
+
+    def condition(self, queries: Tensor) -> Conditioning:
+        """The query's image takes the embedding's place; there is no profile."""
+        images = self.query_images(queries).unflatten(0, queries.shape[:2]).mean(1)
+        return Conditioning(images, torch.zeros(len(queries), 2, self.preset.bands, device=queries.device))
+
+    def crowdedness(self, conditioning: Conditioning) -> None:  # type: ignore[override]
+        return None
+
+    def crowd_loss(self, queries: Tensor, true: Truth) -> Tensor:
+        return true.whole.new_zeros(())
+
+
+def recorded(row: Row) -> bool:
+    """Whether a row is a piece of a recording; what was rendered has its beats counted."""
+    return not row.beats
+
+
+RECIPE = MixingOptions()
+
+
+@dataclass(frozen=True)
+class Variant:
+    """What differs from the recipe: the system (network, loss), how tasks are mixed, which rows they are drawn from."""
+
+    about: str
+    system: Callable[[Preset], MaskSystem] = MaskSystem
+    mixing: MixingOptions = RECIPE
+    keep: Callable[[Row], bool] | None = None
+
+    def build(self, preset: str) -> MaskSystem:
+        """Untrained; the preset's kind must be `mask`."""
+        return self.system(presets.get(preset))
+
+
+BASE, FILE = "recipe", "weights.safetensors"
+VARIANTS = {
+    BASE: Variant("the recipe at half the width"),
+    "concat": Variant("two-channel concatenation, the block of `illes2020`, instead of FiLM", Concat),
+    "log-mse": Variant("squared distance of log magnitudes instead of cross-entropy and noise ratio", LogMse),
+    "l1": Variant("L1 on the complex spectrogram instead", L1),
+    "contrastive": Variant("a contrastive loss on the query's embedding besides", Contrastive),
+    "random": Variant("random mixtures only", mixing=MixingOptions(coherent=0.0)),
+    "coherent": Variant("mixtures of one song at one place only", mixing=MixingOptions(coherent=1.0)),
+    "no-absent": Variant("no queries of absent instruments", mixing=MixingOptions(absent=0.0)),
+    "no-recorded": Variant("rendered material only", keep=lambda row: not recorded(row)),
+    "no-invented": Variant("no invented instruments", keep=lambda row: not row.family.startswith("invented")),
+}
+
+
+def load(path: Path) -> MaskSystem:
+    """The trained system at `path`, of the variant that its card names.
+
+    Raises:
+        WeightsError: missing, damaged, or of no variant.
+    """
+    weights.verify(path)
+    card = weights.card(path)
+    name = card.get("variant")
+    if name not in VARIANTS:
+        raise WeightsError(f"{path}: its card names no variant of the recipe; there are: {', '.join(VARIANTS)}")
+    system = VARIANTS[name].build(card["preset"])
+    weights.restore(system, path)
+    return system.eval()

@@ -1,0 +1,76 @@
+"""The whole ablation at the size of a test: tones as a library, two variants, items of two songs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from experiments.flagship import ablation, ablation_report, gap
+from experiments.flagship.variants import FILE, VARIANTS
+from fewshot_sep import audio
+from fewshot_sep.errors import FewshotSepError
+from loops import library
+from loops.library import Library, Row
+
+RATE = 44100
+HERTZ = {"piano": 300, "flute": 900, "tuba": 1500, "sitar": 2100, "invented-1": 2700}
+
+
+@pytest.fixture(scope="module")
+def tones(tmp_path_factory: pytest.TempPathFactory) -> Library:
+    folder = tmp_path_factory.mktemp("tones")
+    time = np.arange(RATE) / RATE
+    rows = []
+    for name, hertz in HERTZ.items():
+        for number in range(4):
+            path = f"{name}-{number}.flac"
+            audio.write(folder / path, (0.3 * np.sin(2 * np.pi * (hertz + 20 * number) * time))[None], RATE)
+            split = library.split_of(name, ("train", "train", "valid", "valid")[number])
+            family = "invented" if name.startswith("invented") else name
+            rows.append(Row(path, name, family, f"maker-{number}", "CC0", 120, 4, f"song-{number}", split))
+    return library.write(folder, rows)
+
+
+def test_trains_goes_on_and_reports(tones: Library, item_folder: Path, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(ablation_report, "TASKS", 3)
+    names = ["recipe", "no-invented"]
+    ablation.train(tones, tmp_path, names, preset="tiny", steps=2, batch=2)
+    before = {name: (tmp_path / name / FILE).read_bytes() for name in names}
+    assert before["recipe"] != before["no-invented"]
+    ablation.train(tones, tmp_path, names, preset="tiny", steps=2, batch=2)
+    assert {name: (tmp_path / name / FILE).read_bytes() for name in names} == before
+    with pytest.raises(FewshotSepError, match="another steps"):
+        ablation.train(tones, tmp_path, names, preset="tiny", steps=3, batch=2)
+
+    report = ablation_report.write(tones, item_folder, tmp_path)
+    content = json.loads((report.parent / "ablation.json").read_text())
+    assert list(content) == names
+    assert [content[name]["card"]["data"]["instruments"] for name in names] == [3, 2]
+    assert all(len(content[name]["library"][sort]) == 3 for name in names for sort in ("seen", "held_out"))
+    lines = report.read_text().splitlines()
+    assert [line.split(" | ")[0] for line in lines if line.startswith("| ")][1:3] == ["| recipe", "| no-invented"]
+    assert (report.parent / "ablation.png").stat().st_size > 1000
+
+
+def test_the_gap_asks_for_either_sort_and_a_perfect_system_has_none(tones: Library) -> None:
+    sound = gap.bank(tones, RATE)
+    assert {row.instrument for row in sound.rows} == set(HERTZ)
+    assert sum(row.instrument == "piano" for row in sound.rows) == 2  # those of the training split are not heard
+    system = VARIANTS["recipe"].build("tiny").eval()
+    found = gap.gains(system, sound, 4)
+    assert len(found.seen) == len(found.held_out) == 4
+    assert gap.gains(system, sound, 4) == found
+
+
+def test_a_variant_is_compared_item_by_item() -> None:
+    def rows(method: str, values: list[float]) -> list[dict[str, object]]:
+        facts = {"method": method, "kind": "same", "sounds": True, "song": "a"}
+        return [{**facts, "id": str(number), "si_sdri": value} for number, value in enumerate(values)]
+
+    methods = {"recipe": rows("recipe", [1, 2, 3]), "l1": rows("l1", [2, 4, 3])}
+    found = ablation_report.difference(methods, "l1")
+    assert found is not None and found.mean.value == pytest.approx(1.0)
+    assert ablation_report.difference(methods, "recipe") is None
