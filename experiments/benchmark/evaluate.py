@@ -84,8 +84,6 @@ def _open(output: Path, folder: Path, native: list[Item], choices: list[Choice])
     """Make the run's folder, or check that it is one for the same items; note the methods."""
     import hashlib
 
-    from fewshot_sep import weights
-
     digest = hashlib.sha256(repr(native).encode()).hexdigest()[:16]
     known: dict[str, Any] = {"items": folder.resolve().name, "digest": digest, "methods": {}}
     if (output / RUN).is_file():
@@ -93,13 +91,21 @@ def _open(output: Path, folder: Path, native: list[Item], choices: list[Choice])
     if known["digest"] != digest:
         raise BadItems(f"{output}: is a run over other items ({known['items']}); choose another folder with -o")
     for choice in choices:
-        file = f", weights {choice.weights.name} ({weights.sha256(choice.weights)[:12]})" if choice.weights else ""
-        known["methods"][choice.label] = choice.spec + file
+        known["methods"][choice.label] = choice.spec + (_which(choice.weights) if choice.weights else "")
     try:
         output.mkdir(parents=True, exist_ok=True)
         (output / RUN).write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
     except OSError as error:
         raise OutputError(f"{output}: cannot be written ({error.strerror}); choose another folder with -o") from error
+
+
+def _which(path: Path) -> str:
+    """Weights by name and digest, and what their card says of the effort behind them."""
+    from fewshot_sep import weights
+
+    card = weights.card(path)
+    effort = [f"{card[name]} {name}" for name in ("examples", "minutes", "hours") if name in card]
+    return ", ".join(["", f"weights {path.name} ({weights.sha256(path)[:12]})", *effort])
 
 
 def _facts(run: Path) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from experiments.benchmark import document, figures, stats, tables
+from experiments.benchmark import document, figures, seeds, stats, tables
 from experiments.benchmark.document import Block, Heading, Picture, Points, Table, Text
 from experiments.benchmark.figures import Example
 from experiments.benchmark.measure import Row
@@ -41,7 +41,8 @@ def write(run: Path, rows: Sequence[Row], facts: Facts, examples: Sequence[Examp
     }
     (run / "metrics.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     pictures = _pictures(run, methods, examples)
-    blocks = [*_head(rows, facts), *tables.all_tables(methods), *_cost(summary), *pictures, *_extremes(methods)]
+    blocks = [*_head(rows, facts), *tables.all_tables(methods), *_papers(methods, facts), *_cost(summary)]
+    blocks += [*pictures, *_extremes(methods)]
     blocks += [*_failures(rows), *tables.rules(), _made_by(facts)]
     (run / "report.md").write_text(document.markdown(blocks), encoding="utf-8")
     sounds = [_sounds(example) for example in examples]
@@ -96,9 +97,42 @@ def _head(rows: Sequence[Row], facts: Facts) -> list[Block]:
     ]
 
 
+def _spec(what: str) -> tuple[str, bool]:
+    """The method as it was asked for, and whether weights were given with it."""
+    spec, given, _ = what.partition(", weights ")
+    return spec, bool(given)
+
+
 def _made_by(facts: Facts) -> Text:
-    methods = (label if label == what else f"'{label}={what}'" for label, what in facts.methods.items())
-    return Text(f"Made by `fewshot-sep evaluate ITEMS -o RUN {' '.join(f'--method {method}' for method in methods)}`.")
+    asked = []
+    for label, what in facts.methods.items():
+        spec, given = _spec(what)
+        asked.append(f"--method {label if label == spec else repr(f'{label}={spec}')}")
+        asked += [f"--weights {label}=FILE"] if given else []
+    return Text(f"Made by `fewshot-sep evaluate ITEMS -o RUN {' '.join(asked)}`.")
+
+
+def _papers(methods: Methods, facts: Facts) -> list[Block]:
+    """The seed papers' systems: each paper's own figure beside ours."""
+    lines = []
+    for label, rows in methods.items():
+        paper = seeds.PAPERS.get(_spec(facts.methods[label])[0])
+        if paper:
+            ours = (summarise(of_kind(rows, "same"), f"bss_{name}") for name in ("sdr", "sir", "sar"))
+            means = " / ".join(f"{found.mean.value:.1f}" for found in ours if found)
+            lines.append([label, f"{paper.title} ({paper.authors_year})", paper.figure, means, paper.differs])
+    head = [
+        "method",
+        "paper",
+        "the paper's own figure",
+        "here, same: mean SDR / SIR / SAR",
+        "what differs here",
+    ]
+    note = (
+        "Trained here for minutes on a processor and asked on other songs than the papers': their figures show how far "
+        "that is from what the systems can do, not which is better. BSS Eval, dB."
+    )
+    return [Heading("Systems of the seed papers"), Text(note), Table(head, lines)] if lines else []
 
 
 def _cost(summary: dict[str, Any]) -> list[Block]:

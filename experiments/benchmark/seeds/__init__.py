@@ -8,12 +8,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from experiments.benchmark.seeds.about import NAMES, About, about
+from experiments.benchmark.seeds.about import NAMES, PAPERS, About, about
 
 if TYPE_CHECKING:
     from experiments.benchmark.seeds.separate import LabelSeparator
 
-__all__ = ["NAMES", "About", "about", "load"]
+__all__ = ["NAMES", "PAPERS", "About", "about", "load"]
 
 
 def load(name: str, folder: Path, device: str = "auto") -> LabelSeparator:

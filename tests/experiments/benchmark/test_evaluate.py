@@ -13,6 +13,7 @@ from typer.testing import CliRunner, Result
 from experiments.benchmark import document, figures, report, tables
 from experiments.benchmark.evaluate import evaluate
 from experiments.benchmark.report import Facts
+from experiments.benchmark.seeds import about
 from fewshot_sep import audio
 from fewshot_sep.errors import BadItems
 
@@ -101,6 +102,21 @@ def test_a_report_of_several_methods(tmp_path: Path) -> None:
     assert all(entry["found"]["mean"][0] == pytest.approx(2) for entry in paired if entry["kind"] != "absent")
     for name in ("boxes.png", "levels.png", "absent.png", "examples.png"):
         assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_seed_papers_figure_stands_beside_ours(tmp_path: Path) -> None:
+    some = [*rows("clip"), *rows("old")]
+    what = {"clip": "clip", "old": "demucs, weights weights.safetensors (0123), 5 examples, 1.0 minutes"}
+    report.write(tmp_path, some, Facts("set", what), [])
+    text = (tmp_path / "report.md").read_text()
+    (line,) = [line for line in text.splitlines() if line.startswith("| old | Demucs")]
+    means = [
+        np.mean([row[f"bss_{name}"] for row in some[12:] if row["kind"] == "same"]) for name in ("sdr", "sir", "sar")
+    ]
+    assert about("demucs").figure in line and " / ".join(f"{mean:.1f}" for mean in means) in line
+    assert "-o RUN --method clip --method 'old=demucs' --weights old=FILE`" in text
+    report.write(tmp_path, some[:12], Facts("set", {"clip": "clip"}), [])
+    assert "Systems of the seed papers" not in (tmp_path / "report.md").read_text()
 
 
 def test_a_target_that_does_not_sound_counts_as_absent() -> None:
