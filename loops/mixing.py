@@ -97,6 +97,8 @@ PLAIN = MixingOptions(
 )
 """The thesis's mixing: random loops, summed; the query is another loop of the target's instrument."""
 
+READ_AT_ONCE = 64
+
 RELATED = frozenset({"guitar", "piano", "organ", "bass", "voice", "strings", "brass", "reed"})
 """Families whose members sound enough alike that one can ask for another."""
 
@@ -125,13 +127,23 @@ class Bank:
     def __init__(self, library: Library, split: str, sample_rate: int, device: str | torch.device = "cpu") -> None:
         rows = [row for row in library.rows if row.split == split]
         self.name, self.sample_rate = f"{library.folder}: split '{split}'", sample_rate
+        self.lengths: list[int] = []
+        self.loudness: list[float] = []
+        self.active: list[np.ndarray] = []
+        whole = np.empty(0, np.int16)
+        # A few at a time: what is decoded and not yet joined would take the memory a second time.
         with ThreadPoolExecutor() as pool:
-            pieces = list(pool.map(lambda row: _read_mono(library.file(row), sample_rate), rows))
-        self.lengths = [len(piece) for piece in pieces]
+            for some in range(0, len(rows), READ_AT_ONCE):
+                files = [library.file(row) for row in rows[some : some + READ_AT_ONCE]]
+                pieces = list(pool.map(lambda file: _read_mono(file, sample_rate), files))
+                filled = len(whole)
+                whole.resize(filled + sum(map(len, pieces)), refcheck=False)
+                np.concatenate(pieces, out=whole[filled:])
+                self.lengths += map(len, pieces)
+                self.loudness += (float(np.sqrt(np.mean((p / 32767.0) ** 2)) + 1e-6) for p in pieces)
+                self.active += (_active_starts(piece, sample_rate) for piece in pieces)
         self.starts = np.concatenate([[0], np.cumsum(self.lengths)])[:-1]
-        self.loudness = [float(np.sqrt(np.mean((p / 32767.0) ** 2)) + 1e-6) for p in pieces]
-        self.active = [_active_starts(piece, sample_rate) for piece in pieces]
-        self.sound = torch.from_numpy(_joined(pieces)).to(device)
+        self.sound = torch.from_numpy(whole).to(device)
         self.device = self.sound.device
         self._index(rows)
 
@@ -179,18 +191,6 @@ class Bank:
         begin = int(self.starts[row]) + start
         sound = self.sound[begin : begin + min(wanted, self.lengths[row] - start)].float() / 32767
         return faster(F.pad(sound, (0, wanted - len(sound))), ratio, samples)
-
-
-def _joined(pieces: list[np.ndarray]) -> np.ndarray:
-    """The pieces end to end; each is let go once it is copied, so that a library need not fit into memory twice."""
-    whole = np.empty(sum(map(len, pieces)), np.int16)
-    pieces.reverse()
-    filled = 0
-    while pieces:
-        piece = pieces.pop()
-        whole[filled : filled + len(piece)] = piece
-        filled += len(piece)
-    return whole
 
 
 def _read_mono(path: Path, sample_rate: int) -> np.ndarray:

@@ -110,6 +110,8 @@ class Choice(NamedTuple):
         """Whether items of a kind tell anything about this method."""
         if self.spec in ORACLES:
             return kind in ("same", "cross", "sources")
+        if self.spec in seeds.NAMES:  # told by name, whatever the clips are
+            return kind != "clips"
         return self.spec not in UNINFORMED or kind in ("same", "cross", "absent", "sources")
 
 
