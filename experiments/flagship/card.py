@@ -43,18 +43,14 @@ def add(path: Path, run: Path) -> dict[str, Any]:
         ) from error
     if not methods:
         raise BadItems(f"{run}: no method there had these weights; evaluate with --weights {path}")
-    figures = {
-        label: {kind: _figures(some) for kind, some in entry["kinds"].items()} for label, entry in methods.items()
-    }
-    card["evaluation"] = {
-        "items": found["items"],
-        "note": "dB, [median, mean]; silence scores an SI-SDR of -30",
-        **figures,
-    }
+    figures: dict[str, Any] = {"items": found["items"], "note": "dB, [median, mean]; silence scores an SI-SDR of -30"}
+    for label, entry in methods.items():
+        figures[label] = {kind: _figures(some) for kind, some in entry["kinds"].items()}
+    card["evaluation"] = figures
     part = path.with_name(f".{path.stem}.{os.getpid()}.json")
     part.write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     part.replace(path.with_suffix(".json"))
-    return dict(card["evaluation"])
+    return figures
 
 
 def _figures(found: dict[str, Any]) -> dict[str, Any]:
