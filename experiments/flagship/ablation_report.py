@@ -41,7 +41,7 @@ def write(library: Library, items: Path, runs: Path) -> Path:
     rows = [row for row in measure.read_rows(runs / "evaluation") if "failed" not in row]
     methods = {name: [row for row in rows if row["method"] == name] for name in trained}
     cards = {name: weights.card(path) for name, path in trained.items()}
-    gains = {name: _gains(library, path) for name, path in trained.items()}
+    gains = _gains(library, trained)
     report = runs / "report"
     report.mkdir(exist_ok=True)
     content = {name: {"card": cards[name], "library": gains[name]._asdict()} for name in trained}
@@ -51,16 +51,18 @@ def write(library: Library, items: Path, runs: Path) -> Path:
     return report / "ablation.md"
 
 
-def _gains(library: Library, path: Path) -> gap.Gains:
-    """Of one system; kept beside its weights, as it takes a while."""
-    digest, note = weights.sha256(path), path.with_name("gap.json")
-    if note.is_file():
-        known = json.loads(note.read_text(encoding="utf-8"))
-        if known.pop("weights") == digest:
-            return gap.Gains(**known)
-    system = load(path)
-    found = gap.gains(system, gap.bank(library, system.preset.sample_rate), TASKS)
-    note.write_text(json.dumps({"weights": digest, **found._asdict()}) + "\n", encoding="utf-8")
+def _gains(library: Library, trained: Mapping[str, Path]) -> dict[str, gap.Gains]:
+    """Of each system; kept beside its weights, as it takes a while."""
+    found, sound = {}, None
+    for name, path in trained.items():
+        digest, note = weights.sha256(path), path.with_name("gap.json")
+        known = json.loads(note.read_text(encoding="utf-8")) if note.is_file() else {}
+        if known.pop("weights", "") != digest:
+            system = load(path)
+            sound = sound or gap.bank(library, system.preset.sample_rate)
+            known = gap.gains(system, sound, TASKS)._asdict()
+            note.write_text(json.dumps({"weights": digest, **known}) + "\n", encoding="utf-8")
+        found[name] = gap.Gains(**known)
     return found
 
 
