@@ -25,12 +25,13 @@ from experiments.demo.run import DATA
 from experiments.flagship import flops, rivals, runtimes
 from experiments.flagship.rivals import Rival
 from fewshot_sep import Separator, audio, plots
+from fewshot_sep.errors import EngineMissing
 from fewshot_sep.separator import Array
 from fewshot_sep.systems import MaskSystem, build
 
 REPORT = Path(__file__).parent / "report"
 MOST, AIM = 0.25, 0.15  # seconds per second of stereo that the network may take on two cores
-INSTALL = "pip install -c constraints.txt -e '.[compare]'"
+INSTALL = "pip install -c constraints.txt -e '.[compare,onnx]'"
 
 Times = dict[str, tuple[list[float], list[float]]]  # wall clock and CPU of each round
 
@@ -128,8 +129,8 @@ def compare_runtimes(
         print(f"preparing {name} ...", flush=True)
         try:
             network = make(system)
-        except ImportError as error:
-            missing.append(f"{name} is left out ({error}); it comes with {INSTALL}")
+        except EngineMissing as error:
+            missing.append(f"{name} is left out: {error}")
             continue
         other = copy.deepcopy(separator)
         other.system.network = network

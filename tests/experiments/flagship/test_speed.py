@@ -81,17 +81,6 @@ def test_runtimes_give_the_same_and_leave_the_network_as_it_is(make: Way) -> Non
     assert all(torch.equal(before[name], value) for name, value in system.state_dict().items())
 
 
-def test_onnx_gives_the_same_for_any_number_of_frames() -> None:
-    pytest.importorskip("onnxruntime")
-    pytest.importorskip("onnxscript")
-    system = mask_system()
-    run = runtimes.onnx(system)
-    for frames in (1, 30, 64):
-        image, conditioning = torch.randn(1, 2, 64, frames), Conditioning(torch.randn(1, 16), torch.randn(1, 2, 64))
-        with torch.inference_mode():
-            assert torch.allclose(run(image, conditioning), system.network(image, conditioning), atol=1e-5)
-
-
 def test_the_report_keeps_both_parts(tmp_path: Path) -> None:
     facts = {"system": "here", "torch": "2", "cores": 2, "seconds": 4, "rounds": 1, "missing": ["X is left out"]}
     models = [tiny("tiny", 4), tiny("tiny-image", 4)]
