@@ -6,6 +6,7 @@ All else, from the spectra to the query encoder, stays with torch. Needs the ext
 from __future__ import annotations
 
 import importlib
+import logging
 import os
 import warnings
 from pathlib import Path
@@ -60,6 +61,7 @@ def exported(system: System, digest: str = "") -> bytes:
     if not isinstance(system, MaskSystem):
         raise FewshotSepError(f"preset '{preset.name}' cannot be exported, only those with a mask can")
     _need("onnx", "onnxscript")
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # or it tells that torchvision is not installed
     image, profile = torch.zeros(1, preset.channels, preset.bands, 64), torch.zeros(1, 2, preset.bands)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
