@@ -1,0 +1,60 @@
+"""Ways to run a mask system's network on a CPU: what would another runtime be worth?
+
+Each takes the system and gives what can stand in its network's place.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from fewshot_sep import onnx_backend
+from fewshot_sep.systems import MaskSystem
+from fewshot_sep.unet import Conditioning
+
+
+class _Call(nn.Module):
+    """A function in a network's place."""
+
+    def __init__(self, function: Callable[[Tensor, Conditioning], Tensor]) -> None:
+        super().__init__()
+        self.forward = function
+
+
+def channels_last(system: MaskSystem) -> nn.Module:
+    """Weights and activations with the channels innermost."""
+    return copy.deepcopy(system.network).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def folded(system: MaskSystem) -> nn.Module:
+    """Batch normalisation folded into the convolutions before it."""
+    from torch.fx.experimental.optimization import fuse
+
+    return fuse(system.network)
+
+
+def bfloat16(system: MaskSystem) -> nn.Module:
+    """Convolutions and matrix products in bfloat16."""
+
+    def run(image: Tensor, conditioning: Conditioning) -> Tensor:
+        with torch.autocast("cpu", torch.bfloat16):
+            return system.network(image, conditioning)
+
+    return _Call(run)
+
+
+def onnx(system: MaskSystem) -> nn.Module:
+    """As `separate --backend onnx` runs it."""
+    return onnx_backend.OnnxNetwork(onnx_backend.exported(system))
+
+
+WAYS: dict[str, Callable[[MaskSystem], nn.Module]] = {
+    "PyTorch": lambda system: system.network,
+    "channels last": channels_last,
+    "batch normalisation folded": folded,
+    "bfloat16": bfloat16,
+    "ONNX Runtime": onnx,
+}
