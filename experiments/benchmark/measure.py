@@ -163,7 +163,8 @@ def digest(choice: Choice, items: Sequence[Item], folder: Path) -> dict[str, str
         Path(conditions.__file__),
     ]
     if not choice.spec.startswith("cmd:"):
-        function = methods.SYSTEMS.get(choice.spec) or methods.load(choice)
+        function: Any = methods.SYSTEMS.get(choice.spec) or methods.load(choice)
+        function = getattr(function, "func", function)  # of a partial
         if file := inspect.getsourcefile(inspect.unwrap(function)):
             sources.append(Path(file))
     known = [weights.sha256(path) for path in sources]

@@ -14,7 +14,7 @@ from experiments.benchmark import items, measure, methods
 from experiments.benchmark.conditions import Sounds, derive
 from experiments.benchmark.items import Item
 from experiments.benchmark.methods import Array, Case, choose
-from fewshot_sep import audio
+from fewshot_sep import audio, weights
 from fewshot_sep.metrics import bss_eval
 
 RNG = np.random.default_rng(0)
@@ -173,5 +173,7 @@ def test_seen_is_the_sets_word_or_the_recipes(item_folder: Path) -> None:
 
 def test_every_method_has_a_digest_of_its_own(item_folder: Path) -> None:
     found = items.read(item_folder)[:1]
-    digests = [measure.digest(choice, found, item_folder)[found[0].id] for choice in choose(["nmf", "irm", "clip"], [])]
-    assert len(set(digests)) == 3 and set(methods.BASELINES) >= {"nmf", "irm"}
+    trained = ["demucs", "wavenet", "illes2020", "variant"]
+    choices = choose(["nmf", "irm", "clip", *trained], [f"{name}={weights.bundled()}" for name in trained])
+    digests = [measure.digest(choice, found, item_folder)[found[0].id] for choice in choices]
+    assert len(set(digests)) == 7 and set(methods.BASELINES) >= {"nmf", "irm"}

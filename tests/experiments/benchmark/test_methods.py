@@ -85,3 +85,5 @@ def test_kinds_that_tell_something_about_a_method() -> None:
     assert kinds["irm"] == {"same"}
     assert kinds["silence"] == {"same", "absent"}
     assert kinds["nmf"] == {"same", "absent", "wrong"}
+    assert choose(["clip"], [])[0].applies("clips")
+    assert not choose(["demucs"], [])[0].applies("clips"), "told by name, whatever the clips are"
