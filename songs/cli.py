@@ -198,7 +198,7 @@ def load_separator(weights: Path | None, device: str, backend: str) -> Any:
 
 def export(
     weights: Annotated[
-        Path | None, typer.Argument(metavar="[WEIGHTS]", help="A trained model; the bundled one if not given.")
+        Path | None, typer.Argument(metavar="WEIGHTS", help="A trained model; the bundled one if not given.")
     ] = None,
     output: Annotated[
         Path | None,
