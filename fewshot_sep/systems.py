@@ -14,6 +14,7 @@ from fewshot_sep.unet import ConcatUNet, Conditioning, QueryEncoder, QueryUNet
 
 EPS = 1e-8
 PROFILE_DROPOUT = 0.2
+NOISE_WEIGHT = 0.05  # of the noise ratio in dB, beside the cross-entropy
 SEVERAL_DB = 12.0  # apart at most: target and rest of a mixture that counts as more than one instrument
 
 
@@ -121,21 +122,13 @@ class MaskSystem(System):
         return stft.inverse(self.masked(spectrum, logits), mixture.shape[-1])
 
     def loss(self, mixture: Tensor, queries: Tensor, target: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """Cross-entropy of the mask plus the noise ratio of what it lets through, both on bands.
-
-        With a mask `m` that is constant in a band, its error is `|mX - S|^2 = m^2 P - m (P + T - R) + T`, where P, T
-        and R are the energies of mixture, target and rest; no gradient has to pass the full spectrum.
-        """
+        """What `steered_loss` says of the mask, plus the crowd detector's loss."""
         spectrum, wanted = self.stft(mixture), self.stft(target)
         whole, part, rest = (self.band_energy(x) for x in (spectrum, wanted, spectrum - wanted))
         conditioning = self.condition(queries)
         if self.training:
             conditioning = without_profile(conditioning, PROFILE_DROPOUT)
-        logits = self.network(self.image(whole), conditioning).float()
-        mask = torch.sigmoid(logits)
-        error = (mask.square() * whole - mask * (whole + part - rest) + part).clamp(min=0)
-        cross_entropy = losses.ratio_mask_cross_entropy(logits, part.sqrt(), rest.sqrt())
-        noise = losses.soft_noise_ratio(error.flatten(1).sum(1), part.flatten(1).sum(1), whole.flatten(1).sum(1))
+        logits, cross_entropy, noise = self.steered_loss(whole, part, rest, conditioning)
         crowd = self.crowd_loss(queries, whole, part, rest)
         parts = {
             "cross_entropy": cross_entropy,
@@ -149,7 +142,24 @@ class MaskSystem(System):
             gain = metrics.batch_si_sdr(wanted, estimate) - metrics.batch_si_sdr(wanted, spectrum)
             if present.any():
                 parts["si_sdri_db"] = gain[present].median()
-        return cross_entropy + 0.05 * noise + crowd, parts
+        return cross_entropy + NOISE_WEIGHT * noise + crowd, parts
+
+    def steered_loss(
+        self, whole: Tensor, part: Tensor, rest: Tensor, conditioning: Conditioning
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """The mask's logits, its cross-entropy, and the noise ratio of what it lets through in dB, both on bands.
+
+        With a mask `m` that is constant in a band, its error is `|mX - S|^2 = m^2 P - m (P + T - R) + T`, where P, T
+        and R are the energies of mixture, target and rest; no gradient has to pass the full spectrum.
+
+        Shape: energies of mixture, target and rest, `(batch, channels, bands, time)`.
+        """
+        logits = self.network(self.image(whole), conditioning).float()
+        mask = torch.sigmoid(logits)
+        error = (mask.square() * whole - mask * (whole + part - rest) + part).clamp(min=0)
+        cross_entropy = losses.ratio_mask_cross_entropy(logits, part.sqrt(), rest.sqrt())
+        noise = losses.soft_noise_ratio(error.flatten(1).sum(1), part.flatten(1).sum(1), whole.flatten(1).sum(1))
+        return logits, cross_entropy, noise
 
     def crowd_loss(self, queries: Tensor, whole: Tensor, part: Tensor, rest: Tensor) -> Tensor:
         """Cross-entropy of telling mixtures from queries; it teaches the detector, not what the detector listens to.
