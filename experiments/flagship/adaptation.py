@@ -40,6 +40,7 @@ RATE = 0.003  # Adam's
 BETAS = (0.9, 0.99)
 ABSENT = 0.3  # of the tasks
 QUERY_DB = (-12.0, 6.0)  # level of the query re the passage
+SEARCHED = 3  # the settings above were searched on every third item; those come last, the others shuffled
 SOUNDING = 10**-1.5  # energy of a piece of the query re the loudest piece, at least
 LOGGED = 5  # steps at each end of which the loss is averaged
 
@@ -169,13 +170,24 @@ def main() -> None:
     separator = Separator.from_pretrained(arguments.weights, "cpu")
     listed = items.read(arguments.items)
     settings = {"weights": separator.digest, "items": arguments.items.resolve().name, "threads": arguments.threads}
-    settings |= {"seconds": sorted({0.0, *arguments.seconds}), "searched on": "every third item"}
-    rows: list[Row] = []
+    settings |= {"seconds": sorted({0.0, *arguments.seconds}), "searched on": f"one item in {SEARCHED}"}
+    rows = done(arguments.output, settings)
     sounds = Sounds(arguments.items)
-    for number, item in enumerate(listed):
-        rows += measure(separator, item, sounds.case(item), settings["seconds"], searched=number % 3 == 0)
-        write(arguments.output, settings, rows)
-        print(f"{number + 1}/{len(listed)} {item.id}", flush=True)
+    numbers = {item.id: number for number, item in enumerate(listed)}
+    todo = [item for item in listed if all(row["id"] != item.id for row in rows)]
+    todo.sort(key=lambda item: (numbers[item.id] % SEARCHED == 0, zlib.crc32(item.id.encode())))
+    for left, item in zip(range(len(todo) - 1, -1, -1), todo, strict=True):
+        searched = numbers[item.id] % SEARCHED == 0
+        rows += measure(separator, item, sounds.case(item), settings["seconds"], searched)
+        write(arguments.output, settings, sorted(rows, key=lambda row: numbers[row["id"]]))
+        print(f"{item.id}, {left} to go", flush=True)
+
+
+def done(folder: Path, settings: Row) -> list[Row]:
+    """The rows of an earlier call with the same settings, so that a stopped one goes on."""
+    path = folder / "adaptation.json"
+    found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return found["rows"] if found.get("settings") == settings else []
 
 
 def measure(
