@@ -48,6 +48,13 @@ class Contrast(NamedTuple):
     unlike: tuple[Any, ...]
 
 
+class Adapted(NamedTuple):
+    """What a system keeps of the queries, and the copy of it that was tuned to them; see `fewshot_sep.adapt`."""
+
+    conditioning: Any
+    system: System
+
+
 class Separator:
     """Separates sound with a trained system.
 
@@ -220,7 +227,7 @@ class Separator:
         if not mixture.any():
             return np.zeros_like(mixture)
         inside = audio.resample(mixture, sample_rate, self.sample_rate)
-        heard = self._fit_channels(inside)
+        heard = self.fit_channels(inside)
         target = self._run(heard, conditioning, pace)
         if len(mixture) < len(target):
             target = target.mean(0, keepdims=True)
@@ -232,7 +239,8 @@ class Separator:
             result = result + beyond * top_gain(inside, target, self.sample_rate, mixture.shape[1])
         return result
 
-    def _fit_channels(self, samples: Array) -> Array:
+    def fit_channels(self, samples: Array) -> Array:
+        """Samples `(channels, n)` with as many channels as the system takes."""
         channels = self.preset.channels
         if len(samples) == channels:
             return samples
@@ -246,7 +254,8 @@ class Separator:
         paced = {} if pace == 1 else {"pace": pace}  # a system that knows no pace is still good for the usual one
         heard = torch.from_numpy(padded)[None].to(self.device)
         like, unlike = conditioning if isinstance(conditioning, Contrast) else (conditioning, ())
-        target = self.system(heard, like, **paced)
+        system, like = (like.system, like.conditioning) if isinstance(like, Adapted) else (self.system, like)
+        target = system(heard, like, **paced)
         if unlike:
             others = [self.system(heard, other, **paced) for other in unlike]
             target = spectral.hold_back(self.system.stft, heard, target, others)

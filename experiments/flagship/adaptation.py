@@ -1,157 +1,33 @@
 """What a few seconds of adapting to query and song give: python -m experiments.flagship.adaptation ITEMS -o FOLDER
 
-The network is frozen but for what its FiLM layers add for this query and this song. That is tuned on tasks made of what
-is at hand, song and query; no stem is looked at. A task is a passage of the song with a piece of the query laid over,
-loud or soft; its target is the piece and what a first estimate finds in the passage, so that this is not unlearnt for
-the sake of the query, and its rest is what the estimate leaves. In some tasks there is only the rest, for which silence
-is right.
+How: see `fewshot_sep.adapt`.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import time
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
 
 from experiments.benchmark import document, items, stats, tables
 from experiments.benchmark.conditions import Sounds
 from experiments.benchmark.items import Item
-from experiments.benchmark.methods import Array, Case
-from fewshot_sep import Separator, audio, metrics
-from fewshot_sep.errors import FewshotSepError
-from fewshot_sep.systems import NOISE_WEIGHT, MaskSystem
-from fewshot_sep.unet import Conditioning, Film
+from experiments.benchmark.methods import Case
+from fewshot_sep import Separator, metrics
+from fewshot_sep.adapt import Tuning
 from loops.library import is_held_out
 
 REPORT = Path(__file__).parent / "report"
-BATCH = 4
-FRAMES = 64  # of a task: half of what the network was trained to see at once
-RATE = 0.003  # Adam's
-BETAS = (0.9, 0.99)
-ABSENT = 0.3  # of the tasks
-QUERY_DB = (-12.0, 6.0)  # level of the query re the passage
-SEARCHED = 3  # the settings above were searched on every third item; those come last, the others shuffled
-SOUNDING = 10**-1.5  # energy of a piece of the query re the loudest piece, at least
-LOGGED = 5  # steps at each end of which the loss is averaged
+SEARCHED = 3  # the settings of `fewshot_sep.adapt` were searched on every third item; those come last
 
 Row = dict[str, Any]
-
-
-class Steering(nn.Module):
-    """What is added to scales and shifts of every FiLM layer, inside `with steering.applied():`; at first nothing."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self._layers = [module.scale_and_shift for module in network.modules() if isinstance(module, Film)]
-        self.added = nn.ParameterList(torch.zeros_like(layer.bias) for layer in self._layers)
-
-    @contextlib.contextmanager
-    def applied(self) -> Iterator[None]:
-        hooks = [
-            layer.register_forward_hook(lambda module, inputs, output, added=added: output + added)
-            for layer, added in zip(self._layers, self.added, strict=True)
-        ]
-        try:
-            yield
-        finally:
-            for hook in hooks:
-                hook.remove()
-
-
-class Tasks:
-    """Tasks made of a song, its first estimate and the query, all as spectra `(channels, freq, time)`."""
-
-    def __init__(self, song: Tensor, estimate: Tensor, query: Tensor, seed: int) -> None:
-        self.random = np.random.default_rng(seed)
-        self.song, self.estimate = (_at_least(spectrum, FRAMES) for spectrum in (song, estimate))
-        self.query = _at_least(query, FRAMES)
-        energy = self.query.abs().square().sum((0, 1))
-        pieces = F.avg_pool1d(energy[None], FRAMES, 1)[0]
-        self.sounding = torch.nonzero(pieces >= SOUNDING * pieces.max())[:, 0].tolist()
-
-    def batch(self) -> tuple[Tensor, Tensor]:
-        """Spectra of target and rest, `(batch, channels, freq, time)`."""
-        targets, rests = zip(*(self._task() for _ in range(BATCH)), strict=True)
-        return torch.stack(targets), torch.stack(rests)
-
-    def _task(self) -> tuple[Tensor, Tensor]:
-        start = int(self.random.integers(self.song.shape[-1] - FRAMES + 1))
-        passage, found = (spectrum[..., start : start + FRAMES] for spectrum in (self.song, self.estimate))
-        rest = passage - found
-        if self.random.random() < ABSENT:
-            return torch.zeros_like(rest), rest
-        first = int(self.random.choice(self.sounding))
-        piece = self.query[..., first : first + FRAMES]
-        if self.random.random() < 0.5:
-            piece = piece.flip(0)
-        gain = 10 ** (self.random.uniform(*QUERY_DB) / 20) * _rms(passage) / (_rms(piece) + metrics.EPS)
-        return found + gain * piece, rest
-
-
-def _at_least(spectrum: Tensor, frames: int) -> Tensor:
-    return F.pad(spectrum, (0, max(0, frames - spectrum.shape[-1])))
-
-
-def _rms(spectrum: Tensor) -> Tensor:
-    return spectrum.abs().square().mean().sqrt()
-
-
-class Adaptation:
-    """A separator's steering on its way from what the queries alone say to what suits this song; `step` goes on.
-
-    Raises:
-        FewshotSepError: the system is steered by no FiLM layers.
-    """
-
-    def __init__(self, separator: Separator, case: Case, seed: int) -> None:
-        if not isinstance(separator.system, MaskSystem):
-            raise FewshotSepError(
-                f"{separator.name}: preset {separator.preset.name} has no FiLM layers to tune; give a mask system's"
-            )
-        self.separator, self.case, self.system = separator, case, separator.system
-        self.system.requires_grad_(False)
-        heard = separator.condition(case.queries, case.sample_rate)
-        self.conditioning = Conditioning(*(tensor.clone() for tensor in heard))  # of inference mode: no gradients
-        self.first = separator.estimate(case.mixture, self.conditioning, case.sample_rate)
-        song, estimate = (self._spectrum(sound, case.sample_rate) for sound in (case.mixture, self.first))
-        query = torch.cat([self._spectrum(*clip) for clip in case.queries], dim=-1)
-        self.tasks = Tasks(song, estimate, query, seed)
-        self.steering = Steering(self.system.network).to(separator.device)
-        self.optimizer = torch.optim.Adam(self.steering.parameters(), RATE, BETAS)
-        self.losses: list[float] = []
-
-    def _spectrum(self, samples: Array, sample_rate: int) -> Tensor:
-        inside = audio.resample(samples, sample_rate, self.separator.sample_rate)
-        channels = self.separator.preset.channels
-        fitting = np.repeat(inside.mean(0, keepdims=True), channels, 0) if len(inside) != channels else inside
-        return self.system.stft(torch.from_numpy(fitting).to(self.separator.device))
-
-    def step(self) -> None:
-        target, rest = self.tasks.batch()
-        whole, part, other = (self.system.band_energy(spectrum) for spectrum in (target + rest, target, rest))
-        conditioning = Conditioning(*(tensor.expand(BATCH, *tensor.shape[1:]) for tensor in self.conditioning))
-        with self.steering.applied():
-            _, cross_entropy, noise = self.system.steered_loss(whole, part, other, conditioning)
-        loss = cross_entropy + NOISE_WEIGHT * noise
-        self.optimizer.zero_grad()
-        loss.backward()
-        self.optimizer.step()
-        self.losses.append(loss.item())
-
-    def estimate(self) -> Array:
-        """The target as it is found now, of the mixture's shape."""
-        with self.steering.applied():
-            return self.separator.estimate(self.case.mixture, self.conditioning, self.case.sample_rate)
 
 
 def main() -> None:
@@ -200,19 +76,19 @@ def measure(
     facts = {"id": item.id, "kind": item.kind, "song": item.song, "target": item.target, "searched": searched}
     facts |= {"seen": item.seen if item.seen is not None else not is_held_out(item.target)}
     started = time.process_time()
-    adaptation = Adaptation(separator, case, zlib.crc32(item.id.encode()))
+    plain = separator.condition(case.queries, case.sample_rate)
+    seed = zlib.crc32(item.id.encode())
+    tuning = Tuning(separator, case.mixture, plain, case.queries, case.sample_rate, seed)
     spent = time.process_time() - started
     rows: list[Row] = []
     for budget in budgets:
         while spent < budget:
             started = time.process_time()
-            adaptation.step()
+            tuning.step()
             spent += time.process_time() - started
-        losses = adaptation.losses
-        row = facts | {"budget": budget, "seconds": round(spent, 2), "steps": len(losses)}
-        if losses:
-            row |= {"loss_before": np.mean(losses[:LOGGED]), "loss_after": np.mean(losses[-LOGGED:])}
-        found = adaptation.estimate() if losses else adaptation.first
+        row = facts | {"budget": budget, "seconds": round(spent, 2), "steps": len(tuning.losses)}
+        row |= dict(zip(("loss_before", "loss_after"), tuning.ends(), strict=True))
+        found = separator.estimate(case.mixture, tuning.conditioning, case.sample_rate)
         row["level"] = metrics.level_db(found, case.mixture)
         if case.reference is not None:
             mixture, estimate = (metrics.si_sdr(case.reference, sound) for sound in (case.mixture, found))
