@@ -143,11 +143,9 @@ def separate(
     with _as_bad_parameter("--template"):
         check_template(template)
     if not 0 <= adapt <= MOST_ADAPTING:
-        raise typer.BadParameter(f"{adapt:g} s: give 0 to {MOST_ADAPTING} seconds", param_hint="--adapt")
+        raise FewshotSepError(f"--adapt {adapt:g}: give 0 to {MOST_ADAPTING} seconds")
     if adapt and resume:
-        raise typer.BadParameter(
-            "does not go with --adapt: a second tuning is not quite the first", param_hint="--resume"
-        )
+        raise FewshotSepError("--resume does not go with --adapt: tuned anew, the network is not quite what it was")
     name = _target_name(name, query or [])
     subtype = _subtype(format, bits)
     work = jobs(songs, out, name, f".{format.value}", template)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import inspect
 import json
@@ -164,7 +165,8 @@ def digest(choice: Choice, items: Sequence[Item], folder: Path) -> dict[str, str
     ]
     if not choice.spec.startswith("cmd:"):
         function = methods.SYSTEMS.get(choice.spec) or methods.load(choice)
-        if file := inspect.getsourcefile(inspect.unwrap(function)):
+        function = function.func if isinstance(function, functools.partial) else inspect.unwrap(function)
+        if file := inspect.getsourcefile(function):
             sources.append(Path(file))
     known = [weights.sha256(path) for path in sources]
     if choice.spec in methods.SYSTEMS:

@@ -332,3 +332,42 @@ def test_one_bad_song_does_not_stop_the_others(separate: Any, clip: Path, tmp_pa
     said = capsys.readouterr().err.strip().splitlines()
     assert said[-1] == f"1 of 3 songs failed: {bad}"
     assert any(line.startswith("error: ") and str(bad) in line for line in said)
+
+
+@pytest.mark.parametrize("seconds", ["-1", "nan", "inf", "601"])
+def test_times_to_adapt_that_are_none(seconds: str, separate: Any, clip: Path, tmp_path: Path, capsys: Any) -> None:
+    assert separate(sound(tmp_path / "song.wav"), "--query", clip, "--adapt", seconds) == 2
+    refused(capsys, "--adapt", seconds)
+
+
+def test_adapting_cannot_be_resumed(separate: Any, clip: Path, tmp_path: Path, capsys: Any) -> None:
+    assert separate(sound(tmp_path / "song.wav"), "--query", clip, "--adapt", 1, "--resume") == 2
+    refused(capsys, "--adapt", "--resume")
+
+
+def test_a_network_that_cannot_be_adapted(separate: Any, clip: Path, tmp_path: Path, capsys: Any) -> None:
+    from fewshot_sep.systems import build
+    from fewshot_sep.weights import save
+
+    image = tmp_path / "image.safetensors"
+    save(build("tiny-image"), image, {})
+    assert separate(sound(tmp_path / "song.wav"), "--query", clip, "--adapt", 1, model=image) == 2
+    refused(capsys, "image.safetensors", "tiny-image", "adapted")
+
+
+@pytest.mark.parametrize(
+    ("rate", "channels", "grid", "more"),
+    [(8000, 1, "none", []), (48000, 2, "downbeat", ["--not", "other.wav", "--query", "other.wav"])],
+)
+def test_adapting_goes_with_the_rest(
+    rate: int, channels: int, grid: str, more: list[str], separate: Any, clip: Path, tmp_path: Path
+) -> None:
+    sound(tmp_path / "other.wav", 0.5, rate=22050)
+    song = sound(tmp_path / "song.wav", 2.0, channels, rate)
+    assert separate(song, "--query", clip, "--grid", grid, "--adapt", 0.1, *more) == 0
+    complete(song)
+    found = report("song")
+    assert found["adaptation"]["steps"] >= 1 and found["adaptation"]["seconds"] >= 0.1
+    assert found["adaptation"]["loss after"] > 0 and found["seconds"]["adapting"] >= 0.1
+    assert separate(song, "--query", clip, "--grid", grid) == 0
+    assert "adaptation" not in report("song")
