@@ -134,9 +134,9 @@ class Tuning:
     def step(self) -> None:
         """One batch of tasks."""
         target, rest = self._tasks.batch()
-        energies = (self.system.band_energy(spectrum) for spectrum in (target + rest, target, rest))
+        whole, part, other = (self.system.band_energy(spectrum) for spectrum in (target + rest, target, rest))
         conditioning = Conditioning(*(tensor.expand(BATCH, *tensor.shape[1:]) for tensor in self._like))
-        _, cross_entropy, noise = self.system.steered_loss(*energies, conditioning)
+        _, cross_entropy, noise = self.system.steered_loss(whole, part, other, conditioning)
         loss = cross_entropy + NOISE_WEIGHT * noise
         self._optimizer.zero_grad()
         loss.backward()
