@@ -48,13 +48,6 @@ class Contrast(NamedTuple):
     unlike: tuple[Any, ...]
 
 
-class Adapted(NamedTuple):
-    """What a system keeps of the queries, and the copy of it that was tuned to them; see `fewshot_sep.adapt`."""
-
-    conditioning: Any
-    system: System
-
-
 class Separator:
     """Separates sound with a trained system.
 
@@ -227,7 +220,7 @@ class Separator:
         if not mixture.any():
             return np.zeros_like(mixture)
         inside = audio.resample(mixture, sample_rate, self.sample_rate)
-        heard = self.fit_channels(inside)
+        heard = self._fit_channels(inside)
         target = self._run(heard, conditioning, pace)
         if len(mixture) < len(target):
             target = target.mean(0, keepdims=True)
@@ -239,8 +232,7 @@ class Separator:
             result = result + beyond * top_gain(inside, target, self.sample_rate, mixture.shape[1])
         return result
 
-    def fit_channels(self, samples: Array) -> Array:
-        """Samples `(channels, n)` with as many channels as the system takes."""
+    def _fit_channels(self, samples: Array) -> Array:
         channels = self.preset.channels
         if len(samples) == channels:
             return samples
@@ -254,8 +246,7 @@ class Separator:
         paced = {} if pace == 1 else {"pace": pace}  # a system that knows no pace is still good for the usual one
         heard = torch.from_numpy(padded)[None].to(self.device)
         like, unlike = conditioning if isinstance(conditioning, Contrast) else (conditioning, ())
-        system, like = (like.system, like.conditioning) if isinstance(like, Adapted) else (self.system, like)
-        target = system(heard, like, **paced)
+        target = self.system(heard, like, **paced)
         if unlike:
             others = [self.system(heard, other, **paced) for other in unlike]
             target = spectral.hold_back(self.system.stft, heard, target, others)

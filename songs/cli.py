@@ -41,7 +41,6 @@ class Clip(str, Enum):
     clamp = "clamp"
 
 
-MOST_ADAPTING = 600
 SUBTYPES = {
     (Format.wav, 16): "PCM_16",
     (Format.wav, 24): "PCM_24",
@@ -120,9 +119,6 @@ def separate(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on where an interrupted run stopped; keep what is done if this one is.")
     ] = False,
-    adapt: Annotated[
-        float, typer.Option("--adapt", metavar="SECONDS", help="Tune the network to queries and song first, so long.")
-    ] = 0.0,
     plot: Annotated[bool, typer.Option("--plot", help="Draw report.png as well.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Refuse damaged or truncated files.")] = False,
     device: Annotated[str, typer.Option("--device", help="Where the network runs: auto, cpu or cuda.")] = "auto",
@@ -142,10 +138,6 @@ def separate(
         raise typer.BadParameter("give at least one --query or --query-at", param_hint="--query")
     with _as_bad_parameter("--template"):
         check_template(template)
-    if not 0 <= adapt <= MOST_ADAPTING:
-        raise FewshotSepError(f"--adapt {adapt:g}: give 0 to {MOST_ADAPTING} seconds")
-    if adapt and resume:
-        raise FewshotSepError("--resume does not go with --adapt: tuned anew, the network is not quite what it was")
     name = _target_name(name, query or [])
     subtype = _subtype(format, bits)
     work = jobs(songs, out, name, f".{format.value}", template)
@@ -157,7 +149,7 @@ def separate(
     files, others = ([file for path in paths or [] for file in clip_files(path)] for paths in (query, unlike))
     clips, unlike_clips = ([audio.read(file, strict=strict) for file in some] for some in (files, others))
     queries = Queries(files, clips, spans, others, unlike_clips)
-    options = Options(grid.value, subtype, clip.value, plot, strict, resume, adapt)
+    options = Options(grid.value, subtype, clip.value, plot, strict, resume)
     separator = SongSeparator(
         load_separator(weights, device),
         tracker=tracker,

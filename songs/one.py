@@ -16,7 +16,7 @@ from fewshot_sep.errors import OutputError
 from songs import beat_cache, report
 from songs.batch import Job, Outputs
 from songs.partial import Partial
-from songs.pipeline import Progress, SongSeparator, part, share
+from songs.pipeline import Progress, SongSeparator, part
 from songs.queries import Clip, Span, examine, read_span
 from songs.report import Facts
 
@@ -33,7 +33,7 @@ class Options(NamedTuple):
     subtype: of the samples, as libsndfile names it; None for the format's usual one. clip: what happens to samples
     beyond 1 where the format cannot hold them: "rescale", target and residual are made softer alike; "clamp", they are
     cut off. resume: go on where an interrupted run stopped, and
-    leave what is there if this one is. adapt: seconds to tune the network to queries and song first.
+    leave what is there if this one is.
     """
 
     grid: str = "auto"
@@ -42,7 +42,6 @@ class Options(NamedTuple):
     plot: bool = False
     strict: bool = False
     resume: bool = False
-    adapt: float = 0.0
 
 
 class Queries(NamedTuple):
@@ -69,10 +68,8 @@ def separate_file(
     outputs = job.outputs
     with audio.open_audio(job.song, strict=options.strict) as source:
         clips = [*queries.clips, *(read_span(source, span) for span in queries.spans)]
+        conditioning = separator.separator.condition(clips, source.sample_rate, queries.unlike)
         facts = Facts(source.frames, source.sample_rate)
-        tuning = part(progress, 0, share(options.adapt))
-        conditioning, tuned = separator.condition(source, clips, queries.unlike, options.adapt, facts, tuning)
-        progress = part(progress, share(options.adapt), 1)
         facts.warnings += source.warnings
         quality = _examine(separator.separator, queries, clips, facts)
         settings = separator.settings(options.grid) | {"strict": options.strict}
@@ -106,7 +103,6 @@ def separate_file(
                 **{"query passages (s)": asked["passages"]} if queries.spans else {},
                 **{"not": [str(file) for file in queries.unlike_files]} if queries.unlike else {},
                 **{"query quality": quality},
-                **tuned,
             )
             report.write(facts_of_song, outputs.report)
             if facts.beats is not None and facts.beats is not known:

@@ -31,7 +31,6 @@ LEAST_METER, GREATEST_METER = 2, 8
 LEAST_RATIO, GREATEST_RATIO = 0.7, 1.42
 NEAR_ENOUGH = 0.01  # a tempo this close to the common one is left alone
 TRACKING_SHARE = 0.1  # of the progress bar
-ADAPTING_SHARE = 0.2
 MASK_FLOOR = 1e-8  # power of a cell that holds nothing, in the spectrum of sound whose peak is 1
 
 
@@ -85,42 +84,18 @@ class SongSeparator:
         progress: Progress | None = None,
         known: Beats | None = None,
         unlike: Any = (),
-        adapt: float = 0.0,
     ) -> SongResult:
         """Separate a song held in memory. Shape: (channels, samples); queries: arrays or (array, rate) pairs.
 
         known: beats found earlier, so that they need not be tracked. unlike: clips of what the target is not, see
-        `Separator.condition`. adapt: seconds to tune to queries and song first, see `fewshot_sep.adapt`. Raises
-        BadAudio and BadQuery.
+        `Separator.condition`. Raises BadAudio and BadQuery.
         """
         source = audio.ArraySource(audio.validate(song, "the song"), sample_rate)
+        conditioning = self.separator.condition(queries, sample_rate, unlike)
         facts = Facts(source.frames, sample_rate)
-        conditioning, tuned = self.condition(source, queries, unlike, adapt, facts, part(progress, 0, share(adapt)))
-        later = part(progress, share(adapt), 1)
-        parts = list(self.stream(source, conditioning, grid, later, facts, known=known))
+        parts = list(self.stream(source, conditioning, grid, progress, facts, known=known))
         target, residual = (np.concatenate(blocks, axis=1) for blocks in zip(*parts, strict=True))
-        report = facts.report(self.settings(grid), self.separator.describe(), **tuned)
-        return SongResult(target, residual, sample_rate, report)
-
-    def condition(
-        self,
-        source: audio.Source,
-        queries: Any,
-        unlike: Any = (),
-        adapt: float = 0.0,
-        facts: Facts | None = None,
-        progress: Progress | None = None,
-    ) -> tuple[Any, dict[str, Any]]:
-        """A conditioning for `stream`, and what the report says of how it was adapted; arguments as in `separate`."""
-        conditioning = self.separator.condition(queries, source.sample_rate, unlike)
-        if not adapt:
-            return conditioning, {}
-        from fewshot_sep.adapt import adapt as adapted
-
-        facts = facts or Facts(source.frames, source.sample_rate)
-        with facts.stage("adapting"):
-            tuned = adapted(self.separator, source, conditioning, queries, adapt, progress)
-        return tuned.conditioning, {"adaptation": tuned.facts()}
+        return SongResult(target, residual, sample_rate, facts.report(self.settings(grid), self.separator.describe()))
 
     def settings(self, grid: str) -> dict[str, Any]:
         """What was chosen, for the report."""
@@ -256,11 +231,6 @@ def carry_mask(mixture: Array, paced: Array, found: Array, sample_rate: int) -> 
     share = moments - before
     mask = mask[..., before] * (1 - share) + mask[..., after] * share
     return stft.inverse(apply_mask(native, mask), mixture.shape[1]).numpy()
-
-
-def share(adapt: float) -> float:
-    """What adapting takes of the progress bar."""
-    return ADAPTING_SHARE if adapt else 0.0
 
 
 def part(progress: Progress | None, start: float, stop: float) -> Progress | None:

@@ -43,10 +43,6 @@ UNINFORMED = frozenset({"mixture", "silence", "hpss", "repet-sim"})
 """Baselines to which the query says nothing, or no more than which half of their output to give."""
 ORACLES = frozenset({"irm", "mixphase"})
 """Upper bounds: they look at the true stems instead of the query."""
-ADAPTED = {"adapt-5": 5, "adapt-20": 20}
-"""`clip` after that many seconds of adapting to query and song."""
-OURS = ("clip", "song", *ADAPTED)
-"""What runs with the bundled weights, if no others are given."""
 
 
 def _clip(weights: Path | None, device: str) -> Method:
@@ -62,21 +58,6 @@ def _song(weights: Path | None, device: str) -> Method:
 
     separator = SongSeparator(Separator.from_pretrained(weights, device=device))
     return lambda case: separator.separate(case.mixture, case.queries, case.sample_rate).target
-
-
-def _adapted(seconds: float, weights: Path | None, device: str) -> Method:
-    from fewshot_sep import Separator, audio
-    from fewshot_sep.adapt import adapt
-
-    separator = Separator.from_pretrained(weights, device=device)
-
-    def answer(case: Case) -> Array:
-        source = audio.ArraySource(case.mixture, case.sample_rate)
-        plain = separator.condition(case.queries, case.sample_rate)
-        tuned = adapt(separator, source, plain, case.queries, seconds)
-        return separator.estimate(case.mixture, tuned.conditioning, case.sample_rate)
-
-    return answer
 
 
 def _given(weights: Path | None, name: str, training: str, file: str) -> Path:
@@ -101,7 +82,6 @@ def _seed(name: str, weights: Path | None, device: str) -> Method:
 SYSTEMS: dict[str, Callable[[Path | None, str], Method]] = {
     "clip": _clip,
     "song": _song,
-    **{name: functools.partial(_adapted, seconds) for name, seconds in ADAPTED.items()},
     "illes2020": _illes2020,
     **{name: functools.partial(_seed, name) for name in seeds.NAMES},
 }
@@ -124,7 +104,7 @@ class Choice(NamedTuple):
 
 
 def choose(asked: list[str], weights: list[str], device: str = "auto") -> list[Choice]:
-    """Read `[LABEL=]METHOD` and `[LABEL=]FILE`; weights without a label are for those of `OURS`.
+    """Read `[LABEL=]METHOD` and `[LABEL=]FILE`; weights without a label are for `clip` and `song`.
 
     >>> choose(["nmf", "mine=clip"], ["mine=a.safetensors"])[1][:3]
     ('mine', 'clip', PosixPath('a.safetensors'))
@@ -140,7 +120,7 @@ def choose(asked: list[str], weights: list[str], device: str = "auto") -> list[C
             raise FewshotSepError(
                 f"no method {spec!r}; there are: {', '.join((*BASELINES, *SYSTEMS))}, module:function, cmd:'...'"
             )
-        file = files.get(label, files.get("") if spec in OURS else None)
+        file = files.get(label, files.get("") if spec in ("clip", "song") else None)
         choices.append(Choice(label, spec, Path(file) if file else None, device))
     labels = [choice.label for choice in choices]
     if len(set(labels)) < len(labels):

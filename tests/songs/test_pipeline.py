@@ -235,18 +235,3 @@ def test_bars_come_to_the_tempo_of_the_preset_with_its_context() -> None:
     song = np.random.default_rng(0).normal(0, 0.1, (1, 10 * RATE)).astype(np.float32)
     SongSeparator(model).separate(song, [song], RATE, "downbeat", known=known)
     assert model.heard[1:-2] == pytest.approx([6 * 60 / 147] * len(model.heard[1:-2]), rel=0.01)
-
-
-def test_a_song_in_memory_can_be_adapted_to() -> None:
-    import torch
-
-    from fewshot_sep import Separator, systems
-
-    torch.manual_seed(0)
-    model, mixture, seen = Separator(systems.build("tiny"), "cpu"), song(3), []
-    plain = separator(model).separate(mixture, [mixture[:, :RATE]], RATE, "none")
-    tuned = separator(model).separate(mixture, [mixture[:, :RATE]], RATE, "none", seen.append, adapt=0.2)
-    assert np.abs(tuned.target - plain.target).max() > 0
-    np.testing.assert_allclose(tuned.target + tuned.residual, mixture, atol=1e-6)
-    assert tuned.report["adaptation"]["steps"] >= 1 and "adaptation" not in plain.report
-    assert seen == sorted(seen) and seen[-1] == 1.0

@@ -175,3 +175,13 @@ def test_every_method_has_a_digest_of_its_own(item_folder: Path) -> None:
     found = items.read(item_folder)[:1]
     digests = [measure.digest(choice, found, item_folder)[found[0].id] for choice in choose(["nmf", "irm", "clip"], [])]
     assert len(set(digests)) == 3 and set(methods.BASELINES) >= {"nmf", "irm"}
+
+
+def test_rows_of_every_system_hang_on_its_code(tmp_path: Path) -> None:
+    file = tmp_path / "any.safetensors"
+    file.write_bytes(b"weights")
+    audio.write(tmp_path / "m.wav", REFERENCE, 8000)
+    item = replace(ITEM, mix="m.wav", query="m.wav", reference="m.wav", others=())
+    choices = choose(list(methods.SYSTEMS), [f"{name}={file}" for name in methods.SYSTEMS])
+    found = [measure.digest(choice, [item], tmp_path)["x"] for choice in choices]
+    assert len(set(found)) == len(methods.SYSTEMS)

@@ -85,22 +85,3 @@ def test_kinds_that_tell_something_about_a_method() -> None:
     assert kinds["irm"] == {"same"}
     assert kinds["silence"] == {"same", "absent"}
     assert kinds["nmf"] == {"same", "absent", "wrong"}
-
-
-def test_adapting_changes_the_answer(tmp_path: Path) -> None:
-    import torch
-
-    from experiments.benchmark.measure import digest
-    from fewshot_sep import Separator, weights
-    from fewshot_sep.systems import build
-
-    torch.manual_seed(0)
-    file = tmp_path / "tiny.safetensors"
-    weights.save(build("tiny"), file, {})
-    (choice,) = choose(["adapt-5"], [str(file)])
-    assert choice.weights == file
-    assert digest(choice, [], tmp_path) == {}
-    method = methods._adapted(0.05, file, "cpu")
-    plain = Separator.from_pretrained(file, "cpu").separate(CASE.mixture, CASE.queries, CASE.sample_rate).target
-    found = method(CASE)
-    assert found.shape == CASE.mixture.shape and np.abs(found - plain).max() > 0
