@@ -43,7 +43,7 @@ ABSENT = 0.3  # of the tasks
 QUERY_DB = (-12.0, 6.0)  # level of the query re the passage
 SOUNDING = 10**-1.5  # energy of a piece of the query re the loudest piece, at least
 LOGGED = 5  # steps at each end of which the loss is averaged
-SEARCHED = 3  # the settings above were searched on every third item; those come last
+SEARCHED = 3  # the settings above were chosen after trials on every third item; those come last
 
 Row = dict[str, Any]
 
@@ -62,9 +62,7 @@ class Tuning:
             )
         self.case, self.system = case, copy.deepcopy(separator.system).requires_grad_(False)
         heard = separator.condition(case.queries, case.sample_rate)
-        self.conditioning = Conditioning(
-            *(tensor.clone() for tensor in heard)
-        )  # of inference mode: unfit for gradients
+        self.conditioning = Conditioning(*(tensor.clone() for tensor in heard))  # inference tensors take no gradients
         self.separator = Separator(self.system, str(separator.device), separator.name)
         biases = [layer.scale_and_shift.bias for layer in self.system.network.modules() if isinstance(layer, Film)]
         self._optimizer = torch.optim.Adam([bias.requires_grad_() for bias in biases], RATE, BETAS)
@@ -217,7 +215,7 @@ def blocks(rows: Sequence[Row]) -> list[document.Block]:
     present = [row for row in rows if "si_sdri" in row]
     groups = {
         "same and cross": present,
-        "of these, not searched on": [row for row in present if not row["searched"]],
+        "of these, not tried on": [row for row in present if not row["searched"]],
         "same": [row for row in present if row["kind"] == "same"],
         "cross": [row for row in present if row["kind"] == "cross"],
         "seen": [row for row in present if row["seen"]],
@@ -229,7 +227,7 @@ def blocks(rows: Sequence[Row]) -> list[document.Block]:
         document.Heading("Adapting to query and song", 1),
         document.Text(
             "Improvement in SI-SDR over the mixture and what adapting for some seconds of one core adds to it, in dB; "
-            "in brackets 95 % intervals by songs. The settings were searched on every third item."
+            "in brackets 95 % intervals by songs. The settings were chosen after trials on every third item of the set."
         ),
         document.Table(head, [line for name, group in groups.items() for line in _lines(name, group, "si_sdri")]),
         document.Text("Instrument not in the song: level of the output re the mixture; a negative gain is better."),
