@@ -137,7 +137,7 @@ class MaskSystem(System):
 
     def loss(self, mixture: Tensor, queries: Tensor, target: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         spectrum, wanted = self.stft(mixture), self.stft(target)
-        true = Truth(spectrum, wanted, *(self.band_energy(x) for x in (spectrum, wanted, spectrum - wanted)))
+        true = self.truth(spectrum, wanted)
         conditioning = self.condition(queries)
         if self.training:
             conditioning = without_profile(conditioning, PROFILE_DROPOUT)
@@ -152,6 +152,10 @@ class MaskSystem(System):
             if present.any():
                 parts["si_sdri_db"] = gain[present].median()
         return loss + crowd, parts
+
+    def truth(self, spectrum: Tensor, wanted: Tensor) -> Truth:
+        """Of the spectra of mixture and target."""
+        return Truth(spectrum, wanted, *(self.band_energy(x) for x in (spectrum, wanted, spectrum - wanted)))
 
     def mask_loss(self, logits: Tensor, true: Truth) -> tuple[Tensor, dict[str, Tensor]]:
         """Cross-entropy of the mask plus the noise ratio of what it lets through, both on bands.

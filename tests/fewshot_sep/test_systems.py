@@ -265,8 +265,7 @@ def crowd_parts(system: MaskSystem, seed: int) -> tuple[Tensor, Truth]:
     """Low tones as queries; mixtures of a low tone and a noise as loud."""
     tones = torch.sin(torch.arange(4096) * (0.1 + 0.2 * torch.rand(4, 1, 1, generator=torch.manual_seed(seed))))
     other = noise(4, 1, 4096, seed=seed) * 5
-    whole, part, rest = (system.stft(x.expand(-1, 2, -1)) for x in (tones + other, tones, other))
-    return tones, Truth(whole, part, *(system.band_energy(x) for x in (whole, part, rest)))
+    return tones, system.truth(*(system.stft(x.expand(-1, 2, -1)) for x in (tones + other, tones)))
 
 
 def test_the_crowd_detector_learns_and_leaves_the_encoder_alone() -> None:

@@ -71,8 +71,7 @@ def test_the_losses_are_least_at_the_truth() -> None:
     mixture, _, target = tasks()
     for name in ("log-mse", "l1"):
         system = VARIANTS[name].build("tiny")
-        spectrum, wanted = system.stft(mixture), system.stft(target)
-        true = variants.Truth(spectrum, wanted, *(system.band_energy(x) for x in (spectrum, wanted, spectrum - wanted)))
+        true = system.truth(system.stft(mixture), system.stft(target))
         ideal = torch.logit((true.part / (true.whole + 1e-12)).sqrt().clamp(1e-4, 1 - 1e-4))
         at_truth, *others = (
             float(system.mask_loss(logits, true)[0]) for logits in (ideal, torch.zeros_like(ideal), -10 + 0 * ideal)
