@@ -207,7 +207,7 @@ def export(
         ),
     ] = None,
 ) -> None:
-    """Write a model's network for ONNX Runtime, which runs it faster on a CPU: separate --backend onnx."""
+    """Write a model's network for ONNX Runtime, which may run it faster on a CPU: separate --backend onnx."""
     from fewshot_sep import onnx_backend
     from fewshot_sep.weights import bundled
 
