@@ -9,7 +9,7 @@ BIN := .venv/bin
 # torch stands in the same command as all that needs it: by itself pip would choose another build of it later on.
 .venv/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install -c constraints.txt torch==2.13.0 -e '.[dev,m4a,onnx]'
+	$(BIN)/python -m pip install -c constraints.txt torch==2.13.0 -e '.[dev,m4a]'
 	touch $@
 
 demo: .venv

@@ -57,39 +57,25 @@ class Separator:
     Args:
         system: see `fewshot_sep.systems`; anything with `preset`, `condition` and a call will do.
         device: `auto` (CUDA, else Apple's MPS, else CPU), or a torch device.
-        name, digest, backend: of the weights and of what runs the network, for reports.
+        name: of the weights, for reports.
     """
 
-    def __init__(
-        self, system: System, device: str = "auto", name: str = "untrained", digest: str = "", backend: str = "torch"
-    ) -> None:
+    def __init__(self, system: System, device: str = "auto", name: str = "untrained", digest: str = "") -> None:
         self.device = _device(device)
         self.system = system.to(self.device).eval()
         self.preset = system.preset
         self.sample_rate = self.preset.sample_rate
-        self.name, self.digest, self.backend = name, digest, backend
+        self.name, self.digest = name, digest
 
     @classmethod
-    def from_pretrained(cls, path: str | Path | None = None, device: str = "auto", backend: str = "torch") -> Separator:
+    def from_pretrained(cls, path: str | Path | None = None, device: str = "auto") -> Separator:
         """The bundled weights, or those at `path`; needs no network.
 
-        Args:
-            backend: `torch`; `onnx`, the exported model beside the weights, on the CPU; or the path of one elsewhere.
-
         Raises:
-            WeightsError: missing or damaged weights, no card beside them, or an exported model that does not fit them.
-            EngineMissing: ONNX Runtime is not installed.
+            WeightsError: missing or damaged weights, or no card beside them.
         """
         path = Path(path) if path else weights.bundled()
-        system, digest = weights.load(path), weights.sha256(path)
-        if backend == "torch":
-            return cls(system, device, path.name, digest)
-        if device not in ("auto", "cpu"):
-            raise FewshotSepError(f"--backend {backend} runs on the CPU, not on '{device}'; leave --device out")
-        from fewshot_sep import onnx_backend
-
-        system.network = onnx_backend.load(path.with_suffix(".onnx") if backend == "onnx" else Path(backend), digest)
-        return cls(system, "cpu", path.name, digest, "onnx")
+        return cls(weights.load(path), device, path.name, weights.sha256(path))
 
     def describe(self) -> dict[str, Any]:
         """Model facts for reports."""
@@ -98,7 +84,6 @@ class Separator:
             "weights": self.name,
             "sha256": self.digest,
             "device": str(self.device),
-            "backend": self.backend,
             "sample_rate": self.sample_rate,
         }
 

@@ -125,12 +125,6 @@ def separate(
     weights: Annotated[
         Path | None, typer.Option("--weights", metavar="FILE", help="Other weights than the bundled ones.")
     ] = None,
-    backend: Annotated[
-        str,
-        typer.Option(
-            "--backend", help="What runs the network: torch, or onnx, or FILE.onnx, as written by fewshot-sep export."
-        ),
-    ] = "torch",
 ) -> None:
     """Take an instrument out of songs, given a clip of how it sounds.
 
@@ -157,7 +151,7 @@ def separate(
     queries = Queries(files, clips, spans, others, unlike_clips)
     options = Options(grid.value, subtype, clip.value, plot, strict, resume)
     separator = SongSeparator(
-        load_separator(weights, device, backend),
+        load_separator(weights, device),
         tracker=tracker,
         engine=stretcher,
         tempo=tempo.value,
@@ -189,32 +183,11 @@ def separate(
         raise typer.Exit(1)
 
 
-def load_separator(weights: Path | None, device: str, backend: str) -> Any:
-    """The separator with the bundled weights, or with those of a file. Raises WeightsError, EngineMissing."""
+def load_separator(weights: Path | None, device: str) -> Any:
+    """The separator with the bundled weights, or with those of a file. Raises WeightsError."""
     from fewshot_sep.separator import Separator
 
-    return Separator.from_pretrained(weights, device, backend)
-
-
-def export(
-    weights: Annotated[
-        Path | None, typer.Argument(metavar="WEIGHTS", help="A trained model; the bundled one if not given.")
-    ] = None,
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output", "-o", metavar="FILE.onnx", help="Else beside the weights, where --backend onnx looks."
-        ),
-    ] = None,
-) -> None:
-    """Write a model's network for ONNX Runtime, which may run it faster on a CPU: separate --backend onnx."""
-    from fewshot_sep import onnx_backend
-    from fewshot_sep.weights import bundled
-
-    path = weights or bundled()
-    output = output or path.with_suffix(".onnx")
-    onnx_backend.export(path, output)
-    typer.echo(output)
+    return Separator.from_pretrained(weights, device=device)
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from fewshot_sep import onnx_backend
+from experiments.flagship import onnx_network
 from fewshot_sep.systems import MaskSystem
 from fewshot_sep.unet import Conditioning
 
@@ -47,8 +47,8 @@ def bfloat16(system: MaskSystem) -> nn.Module:
 
 
 def onnx(system: MaskSystem) -> nn.Module:
-    """As `separate --backend onnx` runs it."""
-    return onnx_backend.OnnxNetwork(onnx_backend.exported(system))
+    """ONNX Runtime."""
+    return onnx_network.OnnxNetwork(onnx_network.exported(system))
 
 
 WAYS: dict[str, Callable[[MaskSystem], nn.Module]] = {

@@ -438,5 +438,4 @@ def test_describe_names_the_model(tiny: Separator) -> None:
     facts = tiny.describe()
     assert facts["preset"] == "tiny"
     assert facts["device"] == "cpu"
-    assert facts["backend"] == "torch"
     assert facts["sample_rate"] == RATE

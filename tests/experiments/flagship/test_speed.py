@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from experiments.flagship import rivals, runtimes, speed
+from experiments.flagship import onnx_network, rivals, runtimes, speed
 from fewshot_sep import Separator
 from fewshot_sep.systems import MaskSystem, build
 from fewshot_sep.unet import Conditioning
@@ -93,3 +93,16 @@ def test_the_report_keeps_both_parts(tmp_path: Path) -> None:
     assert all(line in text for line in ("| tiny-image |", "| 2 | channels last |", "X is left out."))
     assert set(json.loads((tmp_path / "speed.json").read_text())) == {"models", "runtimes"}
     assert (tmp_path / "speed.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_the_network_in_onnx_runtime_gives_the_same_for_any_number_of_frames() -> None:
+    for package in ("onnx", "onnxscript", "onnxruntime"):
+        pytest.importorskip(package)
+    torch.manual_seed(0)
+    system = build("tiny").eval()
+    other = onnx_network.OnnxNetwork(onnx_network.exported(system))
+    with torch.inference_mode():
+        heard = system.condition(torch.randn(1, 1, 30000))
+        for frames in (40, 63):
+            image = torch.randn(1, 2, system.preset.bands, frames)
+            torch.testing.assert_close(other(image, heard), system.network(image, heard), atol=1e-4, rtol=1e-4)
