@@ -42,7 +42,7 @@ def train(
     """
     settings, training = presets.get(preset), TrainingOptions(**options)
     library = libraries.read(folder)
-    device = ("cuda" if torch.cuda.is_available() else "cpu") if training.device == "auto" else training.device
+    device = computing_device(training.device)
     bank = Bank(library, "train", settings.sample_rate, device)
     held_back = (
         Bank(library, "valid", settings.sample_rate, device) if any(r.split == "valid" for r in library) else bank
@@ -55,6 +55,11 @@ def train(
     path = run / "weights.safetensors"
     weights.save(system, path, _facts(library, settings.name, batch, mixing, training, seconds, start))
     return path
+
+
+def computing_device(name: str) -> str:
+    """`auto` resolved: a GPU where there is one."""
+    return ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
 
 
 def train_on(

@@ -16,13 +16,14 @@ from fewshot_sep.separator import Separator
 from loops.library import Library
 from loops.material import Material
 from loops.mixing import Bank
+from loops.train import computing_device
 
 
 def everything(
     folder: Path, settings: Settings, shelf: Library, material: Material, device: str, say: Callable[[str], object]
 ) -> dict[str, Any]:
     """All figures of the report, by part."""
-    device = trainer.computing_device(device)
+    device = computing_device(device)
     system = model(folder, "thesis", settings, device)
     bank = Bank(shelf, "valid", system.preset.sample_rate)
     examples = draw(bank, settings.mixtures, system.preset.segment)

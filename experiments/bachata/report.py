@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from experiments import curves
-from experiments.bachata import figures, page, text, trainer
+from experiments.bachata import figures, page, text
 from experiments.bachata.examples import Example, draw, separate
 from experiments.bachata.measure import model
 from experiments.bachata.models import ThesisSystem
@@ -21,6 +21,7 @@ from fewshot_sep.separator import Separator
 from loops.library import SAMPLE_RATE, Library
 from loops.material import Material
 from loops.mixing import Bank
+from loops.train import computing_device
 
 CLIPS, INTROS_HEARD = 5, (0, 3)
 GROUPS = (1, 5, 10, 20)
@@ -37,7 +38,7 @@ def write(
         name: curves.losses(sorted((folder / name).glob("log/*/metrics.csv")), facts[name]["iterations"], "train/error")
         for name in VARIANTS
     }
-    system = model(folder, "thesis", settings, trainer.computing_device(device))
+    system = model(folder, "thesis", settings, computing_device(device))
     bank = Bank(shelf, "valid", system.preset.sample_rate)
     examples = draw(bank, CLIPS, system.preset.segment)
     short = facts["any-instrument"]["iterations"]

@@ -18,6 +18,7 @@ from experiments.bachata.run import INSTRUMENTS, Settings, Variant
 from fewshot_sep import training
 from loops.library import Library
 from loops.mixing import PLAIN, Bank, TaskMixer
+from loops.train import computing_device
 from loops.workers import spread
 
 WEIGHTS = "weights.safetensors"
@@ -103,11 +104,6 @@ def mixer(variant: Variant, batch: int, bank: Bank, seed: int, first: int = 0) -
     emphasis = ((variant.only, ALWAYS),) if variant.only else ()
     mixing = replace(PLAIN, sources=(len(INSTRUMENTS), len(INSTRUMENTS)), emphasis=emphasis)
     return TaskMixer(bank, batch, PRESET.segment, 1, mixing, seed, first)
-
-
-def computing_device(name: str) -> str:
-    """`auto` resolved: a GPU where there is one."""
-    return ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
 
 
 def load(run: Path, variant: Variant, width: int) -> ThesisSystem:

@@ -19,7 +19,7 @@ from fewshot_sep.training import TrainingOptions
 from loops import library as libraries
 from loops.library import Library
 from loops.mixing import Bank
-from loops.train import train_on
+from loops.train import computing_device, train_on
 
 
 def main() -> None:
@@ -63,7 +63,7 @@ def train(
     todo = [name for name in names if not (output / name / FILE).is_file()]
     if not todo:
         return
-    place = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+    place = computing_device(device)
     bank, held_back = (Bank(library, split, presets.get(preset).sample_rate, place) for split in ("train", "valid"))
     warm_up, check = max(1, min(500, steps // 10)), max(1, steps // 4)
     options = TrainingOptions(steps, warm_up=warm_up, check_every=check, seed=seed, device=device)

@@ -24,20 +24,14 @@ PRESENT = ("same", "cross")
 
 
 def write(library: Library, items: Path, runs: Path) -> Path:
-    """Evaluate what is trained, write `report.md`, `ablation.json` and `ablation.png` into `runs / "report"`.
+    """Evaluate what is trained, write `ablation.md`, `ablation.json` and `ablation.png` into `runs / "report"`.
 
     Returns:
         The path of the report.
     """
     trained = {name: runs / name / FILE for name in VARIANTS if (runs / name / FILE).is_file()}
-    files = {name: f"{name}={path}" for name, path in trained.items()}
-    evaluate(
-        items,
-        runs / "evaluation",
-        [f"{name}=variant" for name in trained],
-        list(files.values()),
-        "same,cross,absent",
-    )
+    asked, files = [f"{name}=variant" for name in trained], [f"{name}={path}" for name, path in trained.items()]
+    evaluate(items, runs / "evaluation", asked, files, "same,cross,absent")
     rows = [row for row in measure.read_rows(runs / "evaluation") if "failed" not in row]
     methods = {name: [row for row in rows if row["method"] == name] for name in trained}
     cards = {name: weights.card(path) for name, path in trained.items()}

@@ -69,13 +69,13 @@ def train(
         BadLibrary: too little to draw tasks from.
         FewshotSepError: no such system, or a run there that was trained for other labels.
     """
-    import torch
 
     from experiments.benchmark.seeds import systems
     from experiments.benchmark.seeds.labels import of_library
     from fewshot_sep.errors import FewshotSepError
     from loops import library as libraries
     from loops.mixing import Bank
+    from loops.train import computing_device
 
     for name in names:
         about(name)
@@ -83,7 +83,7 @@ def train(
     labels = of_library(library)
     if not labels.names:
         raise FewshotSepError(f"{folder}: no instrument with a name in its training split; give another library")
-    place = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+    place = computing_device(device)
     rates = {name: systems.build(name, labels).preset.sample_rate for name in names}
     paths = []
     for rate in dict.fromkeys(rates.values()):  # one bank at a time: it holds the whole library
