@@ -84,6 +84,8 @@ def _open(output: Path, folder: Path, native: list[Item], choices: list[Choice])
     """Make the run's folder, or check that it is one for the same items; note the methods."""
     import hashlib
 
+    from experiments.benchmark.report import Asked
+
     digest = hashlib.sha256(repr(native).encode()).hexdigest()[:16]
     known: dict[str, Any] = {"items": folder.resolve().name, "digest": digest, "methods": {}}
     if (output / RUN).is_file():
@@ -91,10 +93,11 @@ def _open(output: Path, folder: Path, native: list[Item], choices: list[Choice])
     if known["digest"] != digest:
         raise BadItems(f"{output}: is a run over other items ({known['items']}); choose another folder with -o")
     for choice in choices:
-        known["methods"][choice.label] = choice.spec + (_which(choice.weights) if choice.weights else "")
+        known["methods"][choice.label] = Asked(choice.spec, _which(choice.weights) if choice.weights else "")
+    noted = {**known, "methods": {label: asked._asdict() for label, asked in known["methods"].items()}}
     try:
         output.mkdir(parents=True, exist_ok=True)
-        (output / RUN).write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
+        (output / RUN).write_text(json.dumps(noted, indent=1) + "\n", encoding="utf-8")
     except OSError as error:
         raise OutputError(f"{output}: cannot be written ({error.strerror}); choose another folder with -o") from error
 
@@ -105,14 +108,18 @@ def _which(path: Path) -> str:
 
     card = weights.card(path)
     effort = [f"{card[name]} {name}" for name in ("examples", "minutes", "hours") if name in card]
-    return ", ".join(["", f"weights {path.name} ({weights.sha256(path)[:12]})", *effort])
+    return ", ".join([f"{path.name} ({weights.sha256(path)[:12]})", *effort])
 
 
 def _facts(run: Path) -> dict[str, Any]:
+    """What `run.json` holds: the items' name and digest, and the methods by label."""
+    from experiments.benchmark.report import Asked
+
     try:
-        facts: dict[str, Any] = json.loads((run / RUN).read_text(encoding="utf-8"))
-        return {name: facts[name] for name in ("items", "digest", "methods")}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        facts = json.loads((run / RUN).read_text(encoding="utf-8"))
+        methods = {label: Asked(**asked) for label, asked in facts["methods"].items()}
+        return {"items": facts["items"], "digest": facts["digest"], "methods": methods}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise BadItems(
             f"{run / RUN}: is no readable run ({error}); make one: fewshot-sep evaluate ITEMS -o RUN"
         ) from error

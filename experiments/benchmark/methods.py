@@ -9,13 +9,17 @@ import subprocess
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from experiments.benchmark import seeds
 from fewshot_sep.errors import FewshotSepError
+
+if TYPE_CHECKING:
+    from fewshot_sep import Separator
+    from songs import SongSeparator
 
 Array = NDArray[np.float32]
 
@@ -45,19 +49,21 @@ ORACLES = frozenset({"irm", "mixphase"})
 """Upper bounds: they look at the true stems instead of the query."""
 
 
+def _target_of(separator: Separator | SongSeparator) -> Method:
+    return lambda case: separator.separate(case.mixture, case.queries, case.sample_rate).target
+
+
 def _clip(weights: Path | None, device: str) -> Method:
     from fewshot_sep import Separator
 
-    separator = Separator.from_pretrained(weights, device=device)
-    return lambda case: separator.separate(case.mixture, case.queries, case.sample_rate).target
+    return _target_of(Separator.from_pretrained(weights, device=device))
 
 
 def _song(weights: Path | None, device: str) -> Method:
     from fewshot_sep import Separator
     from songs import SongSeparator
 
-    separator = SongSeparator(Separator.from_pretrained(weights, device=device))
-    return lambda case: separator.separate(case.mixture, case.queries, case.sample_rate).target
+    return _target_of(SongSeparator(Separator.from_pretrained(weights, device=device)))
 
 
 def _given(weights: Path | None, name: str, training: str, file: str) -> Path:
@@ -84,8 +90,8 @@ def _variant(weights: Path | None, device: str) -> Method:
     from fewshot_sep import Separator
 
     training = "python -m experiments.flagship.ablation LIBRARY -o RUNS"
-    separator = Separator(variants.load(_given(weights, "variant", training, "RUNS/NAME/weights.safetensors")), device)
-    return lambda case: separator.separate(case.mixture, case.queries, case.sample_rate).target
+    given = _given(weights, "variant", training, "RUNS/NAME/weights.safetensors")
+    return _target_of(Separator(variants.load(given), device))
 
 
 SYSTEMS: dict[str, Callable[[Path | None, str], Method]] = {

@@ -21,11 +21,21 @@ EXTREMES = 5
 LISTEN_S, LISTEN_RATE = 4, 24000
 
 
+class Asked(NamedTuple):
+    """A method as it was asked for; `weights` says which, and is empty where none were given."""
+
+    spec: str
+    weights: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.spec}, weights {self.weights}" if self.weights else self.spec
+
+
 class Facts(NamedTuple):
     """What the report says of the run besides its rows: the set's name, what each method is by its label."""
 
     items: str
-    methods: dict[str, str]
+    methods: dict[str, Asked]
 
 
 def write(run: Path, rows: Sequence[Row], facts: Facts, examples: Sequence[Example]) -> None:
@@ -35,7 +45,7 @@ def write(run: Path, rows: Sequence[Row], facts: Facts, examples: Sequence[Examp
     summary = {label: _summary(some) for label, some in methods.items()}
     content = {
         "items": facts.items,
-        "methods": {label: {"is": facts.methods[label], **summary[label]} for label in methods},
+        "methods": {label: {"is": str(facts.methods[label]), **summary[label]} for label in methods},
         "paired": [{**pair._asdict(), "found": pair.found._asdict()} for pair in tables.pairs(methods)],
         "failed": [{name: row[name] for name in ("method", "id", "failed")} for row in rows if "failed" in row],
     }
@@ -93,22 +103,15 @@ def _head(rows: Sequence[Row], facts: Facts) -> list[Block]:
             "Decibels throughout; medians and means with 95 % intervals in brackets, by resampling whole songs. "
             "What each figure means stands at the end."
         ),
-        Points([f"`{label}`: `{what}`" for label, what in facts.methods.items() if what != label]),
+        Points([f"`{label}`: `{what}`" for label, what in facts.methods.items() if str(what) != label]),
     ]
-
-
-def _spec(what: str) -> tuple[str, bool]:
-    """The method as it was asked for, and whether weights were given with it."""
-    spec, given, _ = what.partition(", weights ")
-    return spec, bool(given)
 
 
 def _made_by(facts: Facts) -> Text:
     asked = []
-    for label, what in facts.methods.items():
-        spec, given = _spec(what)
+    for label, (spec, weights) in facts.methods.items():
         asked.append(f"--method {label if label == spec else repr(f'{label}={spec}')}")
-        asked += [f"--weights {label}=FILE"] if given else []
+        asked += [f"--weights {label}=FILE"] if weights else []
     return Text(f"Made by `fewshot-sep evaluate ITEMS -o RUN {' '.join(asked)}`.")
 
 
@@ -116,7 +119,7 @@ def _papers(methods: Methods, facts: Facts) -> list[Block]:
     """The seed papers' systems: each paper's own figure beside ours."""
     lines = []
     for label, rows in methods.items():
-        paper = seeds.PAPERS.get(_spec(facts.methods[label])[0])
+        paper = seeds.PAPERS.get(facts.methods[label].spec)
         if paper:
             ours = (summarise(of_kind(rows, "same"), f"bss_{name}") for name in ("sdr", "sir", "sar"))
             means = " / ".join(f"{found.mean.value:.1f}" for found in ours if found)

@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 
 from experiments.benchmark import document, figures, report, tables
 from experiments.benchmark.evaluate import evaluate
-from experiments.benchmark.report import Facts
+from experiments.benchmark.report import Asked, Facts
 from experiments.benchmark.seeds import about
 from fewshot_sep import audio
 from fewshot_sep.errors import BadItems
@@ -83,6 +83,9 @@ def test_a_run_over_other_items_is_not_gone_on_with(item_folder: Path, tmp_path:
     (tmp_path / "run" / "run.json").write_text('{"items": "others", "digest": "0", "methods": {}}')
     refused = command(*arguments)
     assert isinstance(refused.exception, BadItems) and "others" in str(refused.exception)
+    (tmp_path / "run" / "run.json").write_text('{"items": "others", "digest": "0", "methods": {"irm": "irm"}}')
+    unread = command(*arguments)
+    assert isinstance(unread.exception, BadItems) and "no readable run" in str(unread.exception)
 
 
 def test_a_report_of_several_methods(tmp_path: Path) -> None:
@@ -90,7 +93,7 @@ def test_a_report_of_several_methods(tmp_path: Path) -> None:
     everything[-1] |= {"kind": "same", "song": "song 1"}
     sound = (np.random.default_rng(0).uniform(-0.1, 0.1, (2, 60000)).astype(np.float32), 44100)
     parts = dict.fromkeys(("query", "mixture", "target", "estimate"), sound)
-    facts = Facts("set", {"ours": "clip", "theirs": "cmd:x"})
+    facts = Facts("set", {"ours": Asked("clip"), "theirs": Asked("cmd:x")})
     report.write(tmp_path, everything, facts, [figures.Example("best: 0", parts)])
     text = (tmp_path / "report.md").read_text()
     for title in ("Instrument not in the song", "Number of sources", "Number and length", "Wrong queries", "Failed"):
@@ -106,7 +109,7 @@ def test_a_report_of_several_methods(tmp_path: Path) -> None:
 
 def test_a_seed_papers_figure_stands_beside_ours(tmp_path: Path) -> None:
     some = [*rows("clip"), *rows("old")]
-    what = {"clip": "clip", "old": "demucs, weights weights.safetensors (0123), 5 examples, 1.0 minutes"}
+    what = {"clip": Asked("clip"), "old": Asked("demucs", "weights.safetensors (0123), 5 examples, 1.0 minutes")}
     report.write(tmp_path, some, Facts("set", what), [])
     text = (tmp_path / "report.md").read_text()
     (line,) = [line for line in text.splitlines() if line.startswith("| old | Demucs")]
@@ -114,8 +117,9 @@ def test_a_seed_papers_figure_stands_beside_ours(tmp_path: Path) -> None:
         np.mean([row[f"bss_{name}"] for row in some[12:] if row["kind"] == "same"]) for name in ("sdr", "sir", "sar")
     ]
     assert about("demucs").figure in line and " / ".join(f"{mean:.1f}" for mean in means) in line
+    assert "`demucs, weights weights.safetensors (0123), 5 examples, 1.0 minutes`" in text
     assert "-o RUN --method clip --method 'old=demucs' --weights old=FILE`" in text
-    report.write(tmp_path, some[:12], Facts("set", {"clip": "clip"}), [])
+    report.write(tmp_path, some[:12], Facts("set", {"clip": Asked("clip")}), [])
     assert "Systems of the seed papers" not in (tmp_path / "report.md").read_text()
 
 
