@@ -87,6 +87,9 @@ class MaskSystem(System):
     relative to the sound itself, so the result does not depend on the gain of mixture or query.
     """
 
+    noise_weight = 0.05
+    """Of the noise ratio in the loss, per dB."""
+
     bands: Tensor
 
     def __init__(self, preset: Preset) -> None:
@@ -168,7 +171,7 @@ class MaskSystem(System):
         error = (mask.square() * whole - mask * (whole + part - rest) + part).clamp(min=0)
         cross_entropy = losses.ratio_mask_cross_entropy(logits, part.sqrt(), rest.sqrt())
         noise = losses.soft_noise_ratio(error.flatten(1).sum(1), part.flatten(1).sum(1), whole.flatten(1).sum(1))
-        return cross_entropy + 0.05 * noise, {"cross_entropy": cross_entropy, "snr_db": -noise}
+        return cross_entropy + self.noise_weight * noise, {"cross_entropy": cross_entropy, "snr_db": -noise}
 
     def crowd_loss(self, queries: Tensor, true: Truth) -> Tensor:
         """Cross-entropy of telling mixtures from queries; it teaches the detector, not what the detector listens to.

@@ -121,8 +121,8 @@ def all_tables(methods: Methods) -> list[Block]:
         blocks += [Heading(f"{differences[0].first} against the others, item by item"), paired_table(differences)]
     for title, table in (
         ("Number of sources", _by_sources(methods)),
-        ("Number and length of queries", _by_clips(methods)),
-        ("Wrong queries", _wrong(methods)),
+        ("Number and length of queries", by_clips(methods)),
+        ("Wrong queries", wrong_queries(methods)),
         ("Instruments that training heard, and those that it did not", _seen(methods)),
         ("By instrument", _grouped(methods, "target", "instrument")),
         ("By song", _grouped(methods, "song", "song")),
@@ -182,7 +182,8 @@ def _by_sources(methods: Methods) -> list[Block]:
     return [Text(note), Table(head, lines)] if lines else []
 
 
-def _by_clips(methods: Methods) -> list[Block]:
+def by_clips(methods: Methods) -> list[Block]:
+    """What the number and length of the queries make of it; empty where no row tells."""
     sets = {label: some for label, rows in methods.items() if (some := of_kind(rows, "clips"))}
     forms = sorted({(row["clip_s"], row["clips"]) for rows in sets.values() for row in rows})
     if not forms:
@@ -198,7 +199,8 @@ def _by_clips(methods: Methods) -> list[Block]:
     return [Text("SI-SDRi, median / mean, asked with clips cut from the same query material."), Table(head, lines)]
 
 
-def _wrong(methods: Methods) -> list[Block]:
+def wrong_queries(methods: Methods) -> list[Block]:
+    """What comes of queries that play something else; empty where no row tells."""
     lines = []
     for label, rows in methods.items():
         wrong, shuffled = of_kind(rows, "wrong"), of_kind(rows, "shuffled")

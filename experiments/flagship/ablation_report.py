@@ -1,4 +1,7 @@
-"""The ablation's table: every trained variant in RUNS on the same items, and on the library's held-out instruments."""
+"""The ablation's table: every trained variant in RUNS on the same items, and on the library's held-out instruments.
+
+The recipe itself is also asked with more clips, and with wrong ones.
+"""
 
 from __future__ import annotations
 
@@ -32,6 +35,8 @@ def write(library: Library, items: Path, runs: Path) -> Path:
     trained = {name: runs / name / FILE for name in VARIANTS if (runs / name / FILE).is_file()}
     asked, files = [f"{name}=variant" for name in trained], [f"{name}={path}" for name, path in trained.items()]
     evaluate(items, runs / "evaluation", asked, files, "same,cross,absent")
+    if BASE in trained:
+        evaluate(items, runs / "evaluation", asked[:1], files[:1], "same,wrong,shuffled,clips")
     rows = [row for row in measure.read_rows(runs / "evaluation") if "failed" not in row]
     methods = {name: [row for row in rows if row["method"] == name] for name in trained}
     cards = {name: weights.card(path) for name, path in trained.items()}
@@ -80,6 +85,7 @@ def blocks(
     head = ["variant", "minutes", "same: median", "mean", "cross: median", "mean", f"mean difference to `{BASE}`"]
     head += ["retrieved", "collapsed", "absent: level"]
     held = [[name, *_two(found)] for name, found in gains.items() if found.held_out]
+    recipe = {name: list(rows) for name, rows in methods.items() if name == BASE}
     return [
         Heading("The recipe with one thing changed", 1),
         Text(
@@ -91,6 +97,8 @@ def blocks(
         Table(head, lines),
         Points([f"`{name}`: {VARIANTS[name].about}" for name in methods]),
         Picture("ablation.png", "difference to the recipe, item by item"),
+        *_section("Number and length of queries", tables.by_clips(recipe)),
+        *_section("Wrong queries, the control", tables.wrong_queries(recipe)),
         Heading("Instruments that training never heard, on the library"),
         Text(
             f"Mixtures of two to four sources from the validation split and the held-out instruments, {TASKS} tasks of "
@@ -99,6 +107,10 @@ def blocks(
         Table(["variant", "seen instruments", "held-out instruments", "gap of the means"], held),
         Text("Made by `python -m experiments.flagship.ablation LIBRARY -o RUNS --items ITEMS`."),
     ]
+
+
+def _section(title: str, content: list[Block]) -> list[Block]:
+    return [Heading(title), *content] if content else []
 
 
 def difference(methods: Mapping[str, Sequence[Row]], name: str) -> stats.Difference | None:

@@ -44,6 +44,12 @@ class L1(MaskSystem):
         return (distance / (true.spectrum.abs().flatten(1).mean(1) + EPS)).mean(), {}
 
 
+class Noise(MaskSystem):
+    """The noise ratio counts four times as much beside the cross-entropy."""
+
+    noise_weight = 4 * MaskSystem.noise_weight
+
+
 class Contrastive(MaskSystem):
     """The query's embedding is also drawn to the target's and away from other tasks' targets.
 
@@ -122,10 +128,12 @@ VARIANTS = {
     "concat": Variant("two-channel concatenation, the block of `illes2020`, instead of FiLM", Concat),
     "log-mse": Variant("squared distance of log magnitudes instead of cross-entropy and noise ratio", LogMse),
     "l1": Variant("L1 on the complex spectrogram instead", L1),
+    "noise": Variant("four times the weight of the noise ratio beside the cross-entropy", Noise),
     "contrastive": Variant("a contrastive loss on the query's embedding besides", Contrastive),
     "random": Variant("random mixtures only", mixing=MixingOptions(coherent=0.0)),
     "coherent": Variant("mixtures of one song at one place only", mixing=MixingOptions(coherent=1.0)),
     "no-absent": Variant("no queries of absent instruments", mixing=MixingOptions(absent=0.0)),
+    "no-shift": Variant("queries and sources at their own pitch", mixing=MixingOptions(shift_semitones=0.0)),
     "no-recorded": Variant("rendered material only", keep=lambda row: not recorded(row)),
     "no-invented": Variant("no invented instruments", keep=lambda row: not row.family.startswith("invented")),
 }

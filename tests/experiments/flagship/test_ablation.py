@@ -52,6 +52,8 @@ def test_trains_goes_on_and_reports(tones: Library, item_folder: Path, tmp_path:
     assert all(len(content[name]["library"][sort]) == 3 for name in names for sort in ("seen", "held_out"))
     lines = report.read_text().splitlines()
     assert [line.split(" | ")[0] for line in lines if line.startswith("| ")][1:3] == ["| recipe", "| no-invented"]
+    controls = "\n".join(lines).split("## Wrong queries, the control")[1].split("##")[0]
+    assert "| recipe |" in controls and "no-invented" not in controls
     assert (report.parent / "ablation.png").stat().st_size > 1000
 
 
