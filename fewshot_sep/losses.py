@@ -42,3 +42,18 @@ def soft_noise_ratio(error: Tensor, target: Tensor, mixture: Tensor, floor_db: f
     """
     soft = 10 ** (floor_db / 10) * mixture + EPS
     return (10 * torch.log10((error + soft) / (target + soft))).mean()
+
+
+def soft_si_sdr(product: Tensor, estimate: Tensor, target: Tensor, counts: Tensor, floor_db: float = -25.0) -> Tensor:
+    """Scale-invariant SDR in dB, softened so that neither perfect nor hopeless examples dominate.
+
+    `10 log10((c + t) / (1 - c + t))` with `c` the squared cosine between estimate and target and
+    `t = 10 ** (floor_db / 10)`: without `t` it is SI-SDR of Le Roux et al. 2019, "SDR - half-baked or well done?".
+
+    Shape: inner product of estimate and target, the energies of both, and the weight of each example, `(batch,)` each.
+        Where a target is silent the ratio means nothing: give it no weight. 0 where no example has any.
+    """
+    soft = 10 ** (floor_db / 10)
+    alike = (product.clamp(min=0).square() / (estimate * target + EPS)).clamp(max=1)
+    ratio = 10 * torch.log10((alike + soft) / (1 - alike + soft))
+    return (ratio * counts).sum() / counts.sum().clamp(min=EPS)

@@ -14,6 +14,7 @@ from fewshot_sep.unet import ConcatUNet, Conditioning, QueryEncoder, QueryUNet
 
 EPS = 1e-8
 PROFILE_DROPOUT = 0.2
+SOUNDS = 1e-4  # share of a mixture's energy from which on a target counts as there
 SEVERAL_DB = 12.0  # apart at most: target and rest of a mixture that counts as more than one instrument
 
 
@@ -87,8 +88,8 @@ class MaskSystem(System):
     relative to the sound itself, so the result does not depend on the gain of mixture or query.
     """
 
-    noise_weight = 0.05
-    """Of the noise ratio in the loss, per dB."""
+    noise_weight, si_sdr_weight = 0.05, 0.1
+    """Of the noise ratio and of SI-SDR in the loss, per dB."""
 
     bands: Tensor
 
@@ -150,7 +151,7 @@ class MaskSystem(System):
         parts |= {"query_spread": spread(conditioning.embedding), "crowd": crowd}
         if not self.training:
             estimate = self.masked(spectrum, logits)
-            present = target.flatten(1).square().mean(1) > 1e-4 * mixture.flatten(1).square().mean(1)
+            present = target.flatten(1).square().mean(1) > SOUNDS * mixture.flatten(1).square().mean(1)
             gain = metrics.batch_si_sdr(wanted, estimate) - metrics.batch_si_sdr(wanted, spectrum)
             if present.any():
                 parts["si_sdri_db"] = gain[present].median()
@@ -161,17 +162,22 @@ class MaskSystem(System):
         return Truth(spectrum, wanted, *(self.band_energy(x) for x in (spectrum, wanted, spectrum - wanted)))
 
     def mask_loss(self, logits: Tensor, true: Truth) -> tuple[Tensor, dict[str, Tensor]]:
-        """Cross-entropy of the mask plus the noise ratio of what it lets through, both on bands.
+        """Cross-entropy of the mask, and two ratios of what it lets through: all on bands.
 
         With a mask `m` that is constant in a band, its error is `|mX - S|^2 = m^2 P - m (P + T - R) + T`, where P, T
         and R are the energies of mixture, target and rest; no gradient has to pass the full spectrum.
         """
         _, _, whole, part, rest = true
         mask = torch.sigmoid(logits)
-        error = (mask.square() * whole - mask * (whole + part - rest) + part).clamp(min=0)
+        passed, product = mask.square() * whole, mask * (whole + part - rest) / 2
+        error = (passed - 2 * product + part).clamp(min=0)
         cross_entropy = losses.ratio_mask_cross_entropy(logits, part.sqrt(), rest.sqrt())
-        noise = losses.soft_noise_ratio(error.flatten(1).sum(1), part.flatten(1).sum(1), whole.flatten(1).sum(1))
-        return cross_entropy + self.noise_weight * noise, {"cross_entropy": cross_entropy, "snr_db": -noise}
+        sums = [energy.flatten(1).sum(1) for energy in (error, passed, product, part, whole)]
+        error, passed, product, part, whole = sums
+        noise = losses.soft_noise_ratio(error, part, whole)
+        si_sdr = losses.soft_si_sdr(product, passed, part, (part > SOUNDS * whole).float())
+        loss = cross_entropy + self.noise_weight * noise - self.si_sdr_weight * si_sdr
+        return loss, {"cross_entropy": cross_entropy, "snr_db": -noise, "soft_si_sdr_db": si_sdr}
 
     def crowd_loss(self, queries: Tensor, true: Truth) -> Tensor:
         """Cross-entropy of telling mixtures from queries; it teaches the detector, not what the detector listens to.

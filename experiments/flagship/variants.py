@@ -1,6 +1,7 @@
 """The recipe with one thing changed at a time: what `experiments.flagship.ablation` trains and compares.
 
-All share a preset, so that differences are of the recipe, not of the size.
+All share a preset, so that differences are of the recipe, not of the size. The loss to compare with is cross-entropy
+and noise ratio, with which the shipped weights made all but their last steps; SI-SDR in the loss is a variant.
 """
 
 from __future__ import annotations
@@ -26,6 +27,12 @@ CONCAT_WIDTH = 16  # as many parameters as the preset `slim` has, and about its 
 CONTRAST, TEMPERATURE = 0.1, 0.1
 
 
+class Plain(MaskSystem):
+    """Without SI-SDR in the loss."""
+
+    si_sdr_weight = 0.0
+
+
 class LogMse(MaskSystem):
     """The thesis's loss, on bands: squared distance of log magnitudes, with the mixture's mean as reference."""
 
@@ -44,13 +51,13 @@ class L1(MaskSystem):
         return (distance / (true.spectrum.abs().flatten(1).mean(1) + EPS)).mean(), {}
 
 
-class Noise(MaskSystem):
+class Noise(Plain):
     """The noise ratio counts four times as much beside the cross-entropy."""
 
-    noise_weight = 4 * MaskSystem.noise_weight
+    noise_weight = 4 * Plain.noise_weight
 
 
-class Contrastive(MaskSystem):
+class Contrastive(Plain):
     """The query's embedding is also drawn to the target's and away from other tasks' targets.
 
     InfoNCE, eq. 4 of van den Oord et al. 2018, "Representation learning with contrastive predictive coding".
@@ -80,7 +87,7 @@ class TwoChannels(nn.Module):
         return self.unet(*pair)[..., :frames].expand(-1, mixture.shape[1], -1, -1)
 
 
-class Concat(MaskSystem):
+class Concat(Plain):
     """Signal, mask and loss of the recipe; the query goes in as an image instead of steering by FiLM."""
 
     def __init__(self, preset: Preset) -> None:
@@ -113,7 +120,7 @@ class Variant:
     """What differs from the recipe: the system (network, loss), how tasks are mixed, which rows they are drawn from."""
 
     about: str
-    system: Callable[[Preset], MaskSystem] = MaskSystem
+    system: Callable[[Preset], MaskSystem] = Plain
     mixing: MixingOptions = RECIPE
     keep: Callable[[Row], bool] | None = None
 
@@ -129,6 +136,7 @@ VARIANTS = {
     "log-mse": Variant("squared distance of log magnitudes instead of cross-entropy and noise ratio", LogMse),
     "l1": Variant("L1 on the complex spectrogram instead", L1),
     "noise": Variant("four times the weight of the noise ratio beside the cross-entropy", Noise),
+    "si-sdr": Variant("SI-SDR in the loss besides", MaskSystem),
     "contrastive": Variant("a contrastive loss on the query's embedding besides", Contrastive),
     "random": Variant("random mixtures only", mixing=MixingOptions(coherent=0.0)),
     "coherent": Variant("mixtures of one song at one place only", mixing=MixingOptions(coherent=1.0)),

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fewshot_sep import losses
+from fewshot_sep import losses, metrics
 
 
 def magnitudes(seed: int, *shape: int) -> torch.Tensor:
@@ -102,3 +102,28 @@ def test_soft_noise_ratio_of_silence_is_finite() -> None:
     assert ratio == 0
     assert error.grad is not None
     assert error.grad.isfinite().all()
+
+
+def test_soft_si_sdr_is_si_sdr_between_its_floors_and_knows_no_scale() -> None:
+    generator = np.random.default_rng(0)
+    target = generator.standard_normal((3, 2000))
+    target -= target.mean(1, keepdims=True)
+    estimate = np.array([[0.2], [1], [5]]) * target + generator.standard_normal((3, 2000))
+    estimate -= estimate.mean(1, keepdims=True)
+    sums = [
+        torch.tensor(np.sum(x * y, axis=1)) for x, y in ((estimate, target), (estimate, estimate), (target, target))
+    ]
+    expected = [metrics.si_sdr(s, e) for s, e in zip(target, estimate, strict=True)]
+    each = [float(losses.soft_si_sdr(*sums, torch.eye(3)[n], floor_db=-80)) for n in range(3)]
+    assert each == pytest.approx(expected, abs=1e-3)
+    assert float(losses.soft_si_sdr(*sums, torch.ones(3), floor_db=-80)) == pytest.approx(np.mean(expected), abs=1e-3)
+    product, energy, own = sums
+    louder = losses.soft_si_sdr(9 * product, 81 * energy, own, torch.ones(3))
+    assert float(louder) == pytest.approx(float(losses.soft_si_sdr(*sums, torch.ones(3))), abs=1e-4)
+
+
+def test_soft_si_sdr_has_floors_at_both_ends_and_leaves_silent_targets_out() -> None:
+    one, none = torch.ones(1), torch.zeros(1)
+    assert float(losses.soft_si_sdr(one, one, one, one)) == pytest.approx(25, abs=0.02)
+    assert float(losses.soft_si_sdr(none, one, one, one)) == pytest.approx(-25, abs=0.02)
+    assert float(losses.soft_si_sdr(none, one, none, none)) == 0

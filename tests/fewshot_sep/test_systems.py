@@ -161,7 +161,12 @@ def test_mask_loss_is_the_error_of_the_spectrum(mask: float, monkeypatch: pytest
     entropy = -(ideal * np.log(mask) + (1 - ideal) * np.log(1 - mask))
     cross_entropy = np.mean((entropy * weight).sum((1, 2, 3)) / weight.sum((1, 2, 3)))
     assert float(parts["cross_entropy"]) == pytest.approx(cross_entropy, rel=1e-3)
-    whole_loss = cross_entropy + 0.05 * noise_db + float(parts["crowd"])
+
+    product = np.sum(np.real(mask * x * np.conj(s)), axis=(1, 2, 3))
+    alike = product**2 / (np.sum(np.abs(mask * x) ** 2, axis=(1, 2, 3)) * part)
+    si_sdr_db = np.mean(10 * np.log10((alike + 10**-2.5) / (1 - alike + 10**-2.5)))
+    assert float(parts["soft_si_sdr_db"]) == pytest.approx(si_sdr_db, abs=1e-2)
+    whole_loss = cross_entropy + 0.05 * noise_db - 0.1 * si_sdr_db + float(parts["crowd"])
     assert float(loss) == pytest.approx(whole_loss, rel=1e-3, abs=1e-3)
 
 
