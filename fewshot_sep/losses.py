@@ -57,3 +57,14 @@ def soft_si_sdr(product: Tensor, estimate: Tensor, target: Tensor, counts: Tenso
     alike = (product.clamp(min=0).square() / (estimate * target + EPS)).clamp(max=1)
     ratio = 10 * torch.log10((alike + soft) / (1 - alike + soft))
     return (ratio * counts).sum() / counts.sum().clamp(min=EPS)
+
+
+def contrast(asked: Tensor, found: Tensor, temperature: float = 0.1) -> Tensor:
+    """InfoNCE: an embedding of `asked` is to resemble its own of `found` more than any other of the batch.
+
+    Eq. 4 of van den Oord et al. 2018, "Representation learning with contrastive predictive coding", by cosine.
+
+    Shape: both `(batch, features)`, at least one.
+    """
+    alike = F.normalize(asked, dim=1) @ F.normalize(found, dim=1).T
+    return F.cross_entropy(alike / temperature, torch.arange(len(asked), device=asked.device))

@@ -88,8 +88,8 @@ class MaskSystem(System):
     relative to the sound itself, so the result does not depend on the gain of mixture or query.
     """
 
-    noise_weight, si_sdr_weight = 0.05, 0.1
-    """Of the noise ratio and of SI-SDR in the loss, per dB."""
+    noise_weight, si_sdr_weight, contrast_weight = 0.05, 0.1, 0.1
+    """In the loss: of the noise ratio and of SI-SDR, per dB, and of the queries' contrast."""
 
     bands: Tensor
 
@@ -155,6 +155,9 @@ class MaskSystem(System):
             gain = metrics.batch_si_sdr(wanted, estimate) - metrics.batch_si_sdr(wanted, spectrum)
             if present.any():
                 parts["si_sdri_db"] = gain[present].median()
+        if self.contrast_weight:
+            parts["contrast"] = self.contrast_loss(queries, target)
+            loss = loss + self.contrast_weight * parts["contrast"]
         return loss + crowd, parts
 
     def truth(self, spectrum: Tensor, wanted: Tensor) -> Truth:
@@ -178,6 +181,18 @@ class MaskSystem(System):
         si_sdr = losses.soft_si_sdr(product, passed, part, (part > SOUNDS * whole).float())
         loss = cross_entropy + self.noise_weight * noise - self.si_sdr_weight * si_sdr
         return loss, {"cross_entropy": cross_entropy, "snr_db": -noise, "soft_si_sdr_db": si_sdr}
+
+    def contrast_loss(self, queries: Tensor, target: Tensor) -> Tensor:
+        """How much less a query resembles its own target than those of the batch's other tasks; 0 if none sounds.
+
+        Shape: queries `(batch, clips, samples)`; target as in `System`.
+        """
+        sounding = target.flatten(1).any(1)
+        if not sounding.any():
+            return target.new_zeros(())
+        clips = torch.cat([part[sounding].mean(1, keepdim=True) for part in (queries, target)])
+        asked, found = self.hear(self.query_images(clips)).embedding.float().chunk(2)
+        return losses.contrast(asked, found)
 
     def crowd_loss(self, queries: Tensor, true: Truth) -> Tensor:
         """Cross-entropy of telling mixtures from queries; it teaches the detector, not what the detector listens to.

@@ -1,7 +1,7 @@
 """The recipe with one thing changed at a time: what `experiments.flagship.ablation` trains and compares.
 
 All share a preset, so that differences are of the recipe, not of the size. The loss to compare with is cross-entropy
-and noise ratio, with which the shipped weights made all but their last steps; SI-SDR in the loss is a variant.
+and noise ratio, with which the shipped weights made all but their last steps; what came then is a variant each.
 """
 
 from __future__ import annotations
@@ -24,13 +24,12 @@ from loops.mixing import MixingOptions
 
 EPS = 1e-8
 CONCAT_WIDTH = 16  # as many parameters as the preset `slim` has, and about its time
-CONTRAST, TEMPERATURE = 0.1, 0.1
 
 
 class Plain(MaskSystem):
-    """Without SI-SDR in the loss."""
+    """Cross-entropy and noise ratio alone."""
 
-    si_sdr_weight = 0.0
+    si_sdr_weight = contrast_weight = 0.0
 
 
 class LogMse(MaskSystem):
@@ -57,19 +56,16 @@ class Noise(Plain):
     noise_weight = 4 * Plain.noise_weight
 
 
+class SiSdr(Plain):
+    """SI-SDR in the loss besides."""
+
+    si_sdr_weight = MaskSystem.si_sdr_weight
+
+
 class Contrastive(Plain):
-    """The query's embedding is also drawn to the target's and away from other tasks' targets.
+    """The query's embedding is also drawn to the target's and away from other tasks' targets."""
 
-    InfoNCE, eq. 4 of van den Oord et al. 2018, "Representation learning with contrastive predictive coding".
-    """
-
-    def loss(self, mixture: Tensor, queries: Tensor, target: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        loss, parts = super().loss(mixture, queries, target)
-        sounding = target.flatten(1).any(1)
-        clips = torch.cat([queries[sounding].mean(1, keepdim=True), target[sounding].mean(1, keepdim=True)])
-        asked, found = F.normalize(self.hear(self.query_images(clips)).embedding.float(), dim=1).chunk(2)
-        contrast = F.cross_entropy(asked @ found.T / TEMPERATURE, torch.arange(len(asked), device=asked.device))
-        return loss + CONTRAST * contrast, parts | {"contrast": contrast}
+    contrast_weight = MaskSystem.contrast_weight
 
 
 class TwoChannels(nn.Module):
@@ -136,7 +132,7 @@ VARIANTS = {
     "log-mse": Variant("squared distance of log magnitudes instead of cross-entropy and noise ratio", LogMse),
     "l1": Variant("L1 on the complex spectrogram instead", L1),
     "noise": Variant("four times the weight of the noise ratio beside the cross-entropy", Noise),
-    "si-sdr": Variant("SI-SDR in the loss besides", MaskSystem),
+    "si-sdr": Variant("SI-SDR in the loss besides", SiSdr),
     "contrastive": Variant("a contrastive loss on the query's embedding besides", Contrastive),
     "random": Variant("random mixtures only", mixing=MixingOptions(coherent=0.0)),
     "coherent": Variant("mixtures of one song at one place only", mixing=MixingOptions(coherent=1.0)),

@@ -127,3 +127,11 @@ def test_soft_si_sdr_has_floors_at_both_ends_and_leaves_silent_targets_out() -> 
     assert float(losses.soft_si_sdr(one, one, one, one)) == pytest.approx(25, abs=0.02)
     assert float(losses.soft_si_sdr(none, one, one, one)) == pytest.approx(-25, abs=0.02)
     assert float(losses.soft_si_sdr(none, one, none, none)) == 0
+
+
+def test_contrast_is_the_cross_entropy_of_finding_ones_own() -> None:
+    asked, found = torch.randn(4, 8, generator=torch.Generator().manual_seed(0)), torch.eye(4, 8)
+    cosines = (asked / asked.norm(dim=1, keepdim=True))[:, :4].double().numpy()
+    expected = np.mean([-row[n] / 0.5 + np.log(np.exp(row / 0.5).sum()) for n, row in enumerate(cosines)])
+    assert float(losses.contrast(3 * asked, 5 * found, temperature=0.5)) == pytest.approx(expected, abs=1e-5)
+    assert float(losses.contrast(asked[:1], found[:1])) == 0

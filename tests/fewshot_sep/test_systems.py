@@ -167,7 +167,16 @@ def test_mask_loss_is_the_error_of_the_spectrum(mask: float, monkeypatch: pytest
     si_sdr_db = np.mean(10 * np.log10((alike + 10**-2.5) / (1 - alike + 10**-2.5)))
     assert float(parts["soft_si_sdr_db"]) == pytest.approx(si_sdr_db, abs=1e-2)
     whole_loss = cross_entropy + 0.05 * noise_db - 0.1 * si_sdr_db + float(parts["crowd"])
+    whole_loss += 0.1 * float(parts["contrast"])
     assert float(loss) == pytest.approx(whole_loss, rel=1e-3, abs=1e-3)
+
+
+def test_contrast_asks_only_of_tasks_whose_target_sounds() -> None:
+    system, target, queries = mask_system(), noise(4, 2, 4096), noise(4, 1, 4096, seed=1)
+    target[2:] = 0
+    some = system.contrast_loss(queries, target)
+    assert float(some) == pytest.approx(float(system.contrast_loss(queries[:2], target[:2])), abs=1e-6) and some > 0
+    assert float(system.contrast_loss(queries, torch.zeros_like(target))) == 0
 
 
 def test_improvement_is_measured_where_the_target_sounds() -> None:

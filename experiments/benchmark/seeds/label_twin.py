@@ -20,6 +20,7 @@ class LabelTwin(MaskSystem):
     """
 
     asks: Asks = "one"
+    contrast_weight = 0.0
 
     def __init__(self, labels: int, preset: str = presets.DEFAULT) -> None:
         super().__init__(presets.get(preset))
