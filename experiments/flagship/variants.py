@@ -18,7 +18,7 @@ from fewshot_sep import presets, weights
 from fewshot_sep.errors import WeightsError
 from fewshot_sep.presets import Preset
 from fewshot_sep.systems import MaskSystem, Truth
-from fewshot_sep.unet import ConcatUNet, Conditioning
+from fewshot_sep.unet import ConcatUNet, Conditioning, SteeredBlock
 from loops.library import Row
 from loops.mixing import MixingOptions
 
@@ -66,6 +66,43 @@ class Contrastive(Plain):
     """The query's embedding is also drawn to the target's and away from other tasks' targets."""
 
     contrast_weight = MaskSystem.contrast_weight
+
+
+class Nothing(nn.Module):
+    """Adds nothing to the shortcut around it."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.zeros_like(x)
+
+
+class NoFrequencyMaps(Plain):
+    """Convolutions alone: no block maps along frequency."""
+
+    def __init__(self, preset: Preset) -> None:
+        super().__init__(preset)
+        for block in _blocks(self):
+            block.across = Nothing()  # type: ignore[assignment]
+
+
+class Unsteered(nn.Module):
+    """In the place of FiLM: what comes in goes out, whatever the query."""
+
+    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+        return x
+
+
+class SteeredAtTheBottom(Plain):
+    """The query's embedding steers the deepest level alone."""
+
+    def __init__(self, preset: Preset) -> None:
+        super().__init__(preset)
+        for block in _blocks(self):
+            if block.first.out_channels < preset.widths[-1]:
+                block.film = Unsteered()  # type: ignore[assignment]
+
+
+def _blocks(system: MaskSystem) -> list[SteeredBlock]:
+    return [module for module in system.network.modules() if isinstance(module, SteeredBlock)]
 
 
 class TwoChannels(nn.Module):
@@ -129,6 +166,8 @@ BASE, FILE = "recipe", "weights.safetensors"
 VARIANTS = {
     BASE: Variant("the recipe at half the width"),
     "concat": Variant("two-channel concatenation, the block of `illes2020`, instead of FiLM", Concat),
+    "film-deepest": Variant("FiLM at the deepest level alone instead of every one", SteeredAtTheBottom),
+    "no-tdf": Variant("no maps along frequency in the blocks", NoFrequencyMaps),
     "log-mse": Variant("squared distance of log magnitudes instead of cross-entropy and noise ratio", LogMse),
     "l1": Variant("L1 on the complex spectrogram instead", L1),
     "noise": Variant("four times the weight of the noise ratio beside the cross-entropy", Noise),

@@ -10,6 +10,8 @@ from experiments.flagship import variants
 from experiments.flagship.variants import VARIANTS, Contrastive, LogMse, recorded
 from fewshot_sep import presets, weights
 from fewshot_sep.errors import WeightsError
+from fewshot_sep.systems import MaskSystem
+from fewshot_sep.unet import Film, FrequencyLinear
 from loops.library import Row
 
 SAMPLES = presets.get("tiny").segment
@@ -65,6 +67,16 @@ def test_the_concatenating_network_listens_to_its_query_and_takes_any_length() -
         short, long = (system(x, system.condition(queries)) for x in (mixture[..., :20000], mixture.repeat(1, 1, 2)))
     assert not torch.equal(one, other)
     assert short.shape[-1] == 20000 and long.shape[-1] == 2 * SAMPLES
+
+
+def test_what_a_variant_takes_out_of_the_network_is_out_of_it() -> None:
+    whole, convolving, deepest = (VARIANTS[name].build("tiny") for name in ("recipe", "no-tdf", "film-deepest"))
+
+    def kinds(system: MaskSystem, kind: type) -> int:
+        return sum(isinstance(module, kind) for module in system.network.modules())
+
+    assert kinds(whole, FrequencyLinear) > 0 == kinds(convolving, FrequencyLinear)
+    assert kinds(whole, Film) == kinds(convolving, Film) > kinds(deepest, Film) > 0
 
 
 def test_the_losses_are_least_at_the_truth() -> None:
