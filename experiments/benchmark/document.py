@@ -56,6 +56,11 @@ class Sounds(NamedTuple):
 Block = Heading | Text | Points | Table | Picture | Sounds
 
 
+def section(title: str, content: Sequence[Block]) -> list[Block]:
+    """Content under a heading; nothing where there is no content."""
+    return [Heading(title), *content] if content else []
+
+
 def markdown(blocks: Iterable[Block]) -> str:
     """
     >>> print(markdown([Heading("A"), Table(["x", "y"], [["1", "2"]])]))

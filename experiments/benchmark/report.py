@@ -56,7 +56,7 @@ def write(run: Path, rows: Sequence[Row], facts: Facts, examples: Sequence[Examp
     blocks += [*_failures(rows), *tables.rules(), _made_by(facts)]
     (run / "report.md").write_text(document.markdown(blocks), encoding="utf-8")
     sounds = [_sounds(example) for example in examples]
-    blocks += [Heading("Listen"), *sounds] if sounds else []
+    blocks += document.section("Listen", sounds)
     (run / "page.html").write_text(document.page(f"Evaluation on {facts.items}", blocks, run), encoding="utf-8")
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from experiments.benchmark import stats
 from experiments.benchmark.conditions import MOST
-from experiments.benchmark.document import Block, Heading, Points, Table, Text
+from experiments.benchmark.document import Block, Heading, Points, Table, Text, section
 from experiments.benchmark.measure import COLLAPSED_DB, SILENT_DB, Row
 from fewshot_sep.metrics import SILENT_SI_SDR_DB
 
@@ -127,7 +127,7 @@ def all_tables(methods: Methods) -> list[Block]:
         ("By instrument", _grouped(methods, "target", "instrument")),
         ("By song", _grouped(methods, "song", "song")),
     ):
-        blocks += [Heading(title), *table] if table else []
+        blocks += section(title, table)
     return blocks
 
 

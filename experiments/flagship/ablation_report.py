@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from experiments.benchmark import measure, stats, tables
-from experiments.benchmark.document import Block, Heading, Picture, Points, Table, Text, markdown
+from experiments.benchmark.document import Block, Heading, Picture, Points, Table, Text, markdown, section
 from experiments.benchmark.evaluate import evaluate
 from experiments.benchmark.measure import Row
 from experiments.flagship import gap
@@ -97,8 +97,8 @@ def blocks(
         Table(head, lines),
         Points([f"`{name}`: {VARIANTS[name].about}" for name in methods]),
         Picture("ablation.png", "difference to the recipe, item by item"),
-        *_section("Number and length of queries", tables.by_clips(recipe)),
-        *_section("Wrong queries, the control", tables.wrong_queries(recipe)),
+        *section("Number and length of queries", tables.by_clips(recipe)),
+        *section("Wrong queries, the control", tables.wrong_queries(recipe)),
         Heading("Instruments that training never heard, on the library"),
         Text(
             f"Mixtures of two to four sources from the validation split and the held-out instruments, {TASKS} tasks of "
@@ -107,10 +107,6 @@ def blocks(
         Table(["variant", "seen instruments", "held-out instruments", "gap of the means"], held),
         Text("Made by `python -m experiments.flagship.ablation LIBRARY -o RUNS --items ITEMS`."),
     ]
-
-
-def _section(title: str, content: list[Block]) -> list[Block]:
-    return [Heading(title), *content] if content else []
 
 
 def difference(methods: Mapping[str, Sequence[Row]], name: str) -> stats.Difference | None:

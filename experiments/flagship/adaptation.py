@@ -61,7 +61,7 @@ class Tuning:
                 f"{separator.name}: preset {separator.preset.name} has no FiLM layers to tune; give other --weights"
             )
         self.case, self.system = case, copy.deepcopy(separator.system).requires_grad_(False)
-        self.system.si_sdr_weight = 0.0  # the settings were chosen, and the report made, with the loss before it
+        self.system.si_sdr_weight = 0.0  # settings and report are of the loss before it had SI-SDR
         heard = separator.condition(case.queries, case.sample_rate)
         self.conditioning = Conditioning(*(tensor.clone() for tensor in heard))  # inference tensors take no gradients
         self.separator = Separator(self.system, str(separator.device), separator.name)

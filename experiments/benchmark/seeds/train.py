@@ -69,7 +69,6 @@ def train(
         BadLibrary: too little to draw tasks from.
         FewshotSepError: no such system, or a run there that was trained for other labels.
     """
-
     from experiments.benchmark.seeds import systems
     from experiments.benchmark.seeds.labels import of_library
     from fewshot_sep.errors import FewshotSepError
