@@ -36,7 +36,8 @@ class TrainingOptions(NamedTuple):
     """How long, how fast, how often.
 
     The learning rate rises over `warm_up` steps, stays, and falls linearly to zero over the last `cool_down` share of
-    `steps`; so a run can be resumed with more steps, best from a checkpoint before the fall.
+    `steps`; so a run can be resumed with more steps, best from a checkpoint before the fall. For the first
+    `target_first` steps a target is its own query, so that the separator learns before real queries lead it.
     """
 
     steps: int
@@ -45,6 +46,7 @@ class TrainingOptions(NamedTuple):
     cool_down: float = 0.3
     weight_decay: float = 1e-2
     average: float = 0.998
+    target_first: int = 0
     check_every: int = 500
     log_every: int = 50
     seed: int = 0
@@ -129,7 +131,8 @@ class Training(L.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
-        loss, parts = self.system.loss(batch.mixture, batch.queries, batch.target)
+        queries = targets_as_queries(batch) if self.global_step < self.options.target_first else batch.queries
+        loss, parts = self.system.loss(batch.mixture, queries, batch.target)
         self.log("train/loss", loss.detach(), prog_bar=True)
         self.log_dict({f"train/{name}": value.detach() for name, value in parts.items()})
         return loss
@@ -156,6 +159,12 @@ class Training(L.LightningModule):
 
     def on_validation_end(self) -> None:
         self._step_ended = 0.0
+
+
+def targets_as_queries(batch: Batch) -> Tensor:
+    """Every target as each of its queries `(batch, clips, samples)`; silent ones keep theirs."""
+    sounding = batch.target.flatten(1).any(1)[:, None, None]
+    return torch.where(sounding, batch.target.mean(1, keepdim=True), batch.queries)
 
 
 class _SaveAtEnd(Callback):

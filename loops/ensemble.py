@@ -46,7 +46,11 @@ class Song:
 
     def play(self, part: Part, notes: Sequence[Note], frames: int, rng: Generator) -> np.ndarray:
         """A part's notes in the song's room, `(frames,)` float32; as loud as it comes."""
-        return rooms.place(part.voice.play(notes, frames, rng), self.room, SAMPLE_RATE, rng)
+        return rooms.place(self.dry(part, notes, frames, rng), self.room, SAMPLE_RATE, rng)
+
+    def dry(self, part: Part, notes: Sequence[Note], frames: int, rng: Generator) -> np.ndarray:
+        """As `play`, without the room."""
+        return part.voice.play(notes, frames, rng)
 
     def row(self, part: Part, path: str, bpm: float, beats: float, song: str, section: str = "") -> Row:
         """The row of a part's file."""

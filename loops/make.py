@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from fewshot_sep.errors import BadAudio, BadLibrary
-from loops import bachata, library, oneshots, scores
+from loops import bachata, chamber, library, oneshots, scores
 from loops.arrange import invented_voices, plan_all
 from loops.ensemble import Song, cut
 from loops.library import CSV_NAME, Library, Row
@@ -41,8 +41,9 @@ def make(
 ) -> Library:
     """Render a library of `songs` songs of four bars into `folder`, plus pieces of the recordings and MIDI files.
 
-    Without material all instruments are invented; `invented` sets their share in [0, 1] among the parts that are not
-    drum kits. `rooms` is the share of songs that are played in a room. Songs of the valid split use other voices than
+    Where there are winds and strings, they play chamber songs besides (see `loops.chamber`). Without material all
+    instruments are invented; `invented` sets their share in [0, 1] among the parts that are not drum kits. `rooms` is
+    the share of songs that are played in a room. Songs of the valid split use other voices than
     those of the train split; held-out instruments and sources appear only in rows of the split "unseen". The same seed
     and material give the same library; what an interrupted run finished is kept.
 
@@ -53,6 +54,7 @@ def make(
     if not voices:
         raise BadAudio("no material and no invented instruments: nothing to render; give some, or a greater --invented")
     tasks = plan_all(voices, songs, seed, invented, rooms)
+    tasks += chamber.plan(voices, round(songs * chamber.SHARE * (1 - (invented or 0))), seed, rooms)
     for path in material.midi:
         tasks += scores.plan(voices, scores.midi_files(path), seed, rooms)
     return render(folder, tasks, material.takes(), seed, workers, progress)

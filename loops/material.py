@@ -65,8 +65,12 @@ class Material:
     def takes(self) -> list[oneshots.Take]:
         """Every recording that is to be cut into pieces."""
         self.check()
-        takes = [take for path in self.stems for take in oneshots.stem_takes(path)]
-        return takes + [take for path in self.samples for take in oneshots.sample_takes(path)]
+        readers = (
+            (self.stems, oneshots.stem_takes),
+            (self.samples, oneshots.sample_takes),
+            (self.notes, oneshots.phrase_takes),
+        )
+        return [take for paths, reader in readers for path in paths for take in reader(path)]
 
 
 def bundled_soundfont() -> Path | None:

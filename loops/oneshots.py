@@ -576,6 +576,26 @@ def stem_takes(folder: Path) -> list[Take]:
     return takes
 
 
+_PHRASE, _ODD = re.compile("phrase|rhythm"), re.compile("pizz|col-legno|harmonic|effect|subtone")
+
+
+def phrase_takes(folder: Path) -> list[Take]:
+    """What is played in phrases or rhythms in folders of recorded notes (see `note_voices`), each a take of its own.
+
+    Left out are folders that the tables do not know, and playing that hardly sounds like the instrument.
+    """
+    source, takes = source_of(folder), []
+    plain = {place: (instrument, family) for place, _, instrument, family, _ in reversed(_NOTE_FOLDERS)}
+    struck = {place: (name, _percussion_family(name)) for place, name in _STRIKES.items()}
+    known = {place: about for place, about in (struck | plain).items() if not is_held_out(about[0])}
+    for place in [folder, *sorted(path for path in folder.iterdir() if path.is_dir())]:
+        for path in sorted(place.iterdir() if place.name in known else ()):
+            if path.suffix.lower() in AUDIO_SUFFIXES and _PHRASE.search(path.stem) and not _ODD.search(path.stem):
+                group = f"{source.short}/{path.stem}"
+                takes.append(Take(str(path), *known[place.name], source.short, source.licence, group))
+    return takes
+
+
 _LOOPS: dict[str, tuple[str, str]] = {
     "loop_amen_full": ("drums", "drums"),
     "loop_breakbeat": ("drums", "drums"),

@@ -177,6 +177,22 @@ def melody(
     return perform(_phrase(events, rng, song), song, rng)
 
 
+def line(song: Sketch, rng: Generator, low: float, high: float) -> list[Note]:
+    """One voice of several, bound and calm: by steps, to chord tones on strong beats; it rests now and then."""
+    grid = float(rng.choice((2.0, 1.0, 0.5, 0.25), p=(0.15, 0.4, 0.35, 0.1)))
+    density, bound = rng.uniform(0.5, 1.0), float(rng.uniform(0.95, 1.05))
+    centre, level = rng.uniform(low + 3, max(low + 4, high - 6)), rng.uniform(0.45, 0.9)
+    pitch = near(song.chords[0].tones[int(rng.integers(3))], centre, low, high)
+    events: list[Event] = []
+    for bar, starts in enumerate(_form(rng, song.bars, grid, density)):
+        for start, length in starts:
+            tones = song.chord_at(bar * 4 + start).tones if start % 2 == 0 else song.scale
+            towards = pitch + rng.choice((-2, -1, 1, 2)) + 0.15 * (centre - pitch)
+            pitch = min((near(tone, towards, low, high) for tone in tones), key=lambda p: abs(p - towards))
+            events.append((bar * 4 + start, length * bound, pitch, level + 0.1 * (start == 0), 0.0))
+    return perform(_phrase(events, rng, song), song, rng)
+
+
 def _phrase(events: list[Event], rng: Generator, song: Sketch) -> list[Event]:
     """A swell over the part and now and then a rest of half a bar, as players breathe."""
     shape, depth = rng.uniform(0, 2 * np.pi), rng.uniform(0, 0.25)
@@ -423,6 +439,8 @@ def pitched(role: str, song: Sketch, rng: Generator, low: float, high: float) ->
     if role in ("melody", "counter", "vocal", "lead"):
         lively = {"melody": 0.5, "counter": 0.1, "vocal": 0.25, "lead": 0.8}[role]
         return melody(song, rng, low, high, lively, bends=role == "lead")
+    if role == "line":
+        return line(song, rng, low, high)
     if role in ("chords", "strum"):
         return chords(song, rng, low, high, strum=role == "strum", most=6 if role == "strum" else 5)
     return {"arpeggio": arpeggio, "pad": pad, "riff": riff}[role](song, rng, low, high)

@@ -15,6 +15,8 @@ from fewshot_sep.training import train as fit
 from loops import library as libraries
 from loops.mixing import PLAIN, Bank, MixingOptions, TaskMixer
 
+TARGET_FIRST = 250
+"""Steps of a training from nothing in which targets are their own queries; see `experiments.flagship.ablation`."""
 VALIDATION_BATCHES = 8
 VALIDATION_SEED = 20_260_000  # a stream of its own: no training seed draws the validation tasks
 
@@ -40,7 +42,9 @@ def train(
     Raises:
         BadLibrary: too little to draw tasks from.
     """
-    settings, training = presets.get(preset), TrainingOptions(**options)
+    settings = presets.get(preset)
+    lead = TARGET_FIRST if settings.kind == "mask" and not start else 0
+    training = TrainingOptions(**options, target_first=lead)
     library = libraries.read(folder)
     device = computing_device(training.device)
     bank = Bank(library, "train", settings.sample_rate, device)

@@ -68,26 +68,6 @@ class Contrastive(Plain):
     contrast_weight = MaskSystem.contrast_weight
 
 
-class TargetFirst(Plain):
-    """For the first steps the target itself is the query, so that the separator is trained before real queries lead."""
-
-    lead = 250
-
-    steps: Tensor
-
-    def __init__(self, preset: Preset) -> None:
-        super().__init__(preset)
-        self.register_buffer("steps", torch.zeros(()))  # a float, as averaged weights average it too
-
-    def loss(self, mixture: Tensor, queries: Tensor, target: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        if self.training:
-            if self.steps < self.lead:
-                sounding = target.flatten(1).any(1)[:, None, None]
-                queries = torch.where(sounding, target.mean(1, keepdim=True), queries)
-            self.steps += 1
-        return super().loss(mixture, queries, target)
-
-
 class Nothing(nn.Module):
     """Adds nothing to the shortcut around it."""
 
@@ -170,12 +150,14 @@ RECIPE = MixingOptions()
 
 @dataclass(frozen=True)
 class Variant:
-    """What differs from the recipe: the system (network, loss), how tasks are mixed, which rows they are drawn from."""
+    """What differs from the recipe: the system (network, loss), how tasks are mixed, which rows they are drawn from,
+    for how many steps targets are their own queries."""
 
     about: str
     system: Callable[[Preset], MaskSystem] = Plain
     mixing: MixingOptions = RECIPE
     keep: Callable[[Row], bool] | None = None
+    target_first: int = 0
 
     def build(self, preset: str) -> MaskSystem:
         """Untrained; the preset's kind must be `mask`."""
@@ -193,7 +175,7 @@ VARIANTS = {
     "noise": Variant("four times the weight of the noise ratio beside the cross-entropy", Noise),
     "si-sdr": Variant("SI-SDR in the loss besides", SiSdr),
     "contrastive": Variant("a contrastive loss on the query's embedding besides", Contrastive),
-    "target-first": Variant(f"the first {TargetFirst.lead} steps on queries that are the target itself", TargetFirst),
+    "target-first": Variant("the first 250 steps on queries that are the target itself", target_first=250),
     "random": Variant("random mixtures only", mixing=MixingOptions(coherent=0.0)),
     "coherent": Variant("mixtures of one song at one place only", mixing=MixingOptions(coherent=1.0)),
     "no-absent": Variant("no queries of absent instruments", mixing=MixingOptions(absent=0.0)),

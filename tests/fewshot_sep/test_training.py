@@ -14,7 +14,7 @@ from matplotlib.image import imread
 from torch import Tensor
 
 from fewshot_sep import plots, presets, systems
-from fewshot_sep.training import TrainingOptions, rate_factor, train
+from fewshot_sep.training import TrainingOptions, rate_factor, targets_as_queries, train
 
 State = dict[str, Tensor]
 
@@ -37,12 +37,13 @@ def example(preset: str, number: int) -> Example:
 
 
 class Recorded(NamedTuple):
-    """What happened in a run: losses of the training steps, the numbers asked for, weights before each step."""
+    """What happened in a run: losses and queries of the training steps, the numbers asked for, weights before each."""
 
     system: systems.System
     losses: list[float]
     firsts: list[int]
     before: list[State]
+    queries: list[Tensor]
 
     @property
     def state(self) -> State:
@@ -54,7 +55,7 @@ def session(
 ) -> Recorded:
     torch.manual_seed(1)
     system = systems.build(preset)
-    record = Recorded(system, [], [], [])
+    record = Recorded(system, [], [], [], [])
     loss = system.loss
 
     def observed(*batch: Tensor) -> tuple[Tensor, State]:
@@ -62,6 +63,7 @@ def session(
             if len(record.losses) == die_at:
                 raise RuntimeError("the power failed")
             record.before.append(record.state)
+            record.queries.append(batch[1])
         result = loss(*batch)
         if system.training:
             record.losses.append(float(result[0].detach()))
@@ -144,6 +146,25 @@ def test_a_finished_run_goes_on_with_more_steps(tmp_path: Path) -> None:
     logs = [table(log) for log in sorted(tmp_path.glob("parts/log/*/metrics.csv"))]
     assert len(logs) == 2
     assert int(logs[0][-1]["step"]) < int(logs[1][0]["step"])
+
+
+def test_targets_are_their_own_queries_at_first_and_not_again_when_resumed(tmp_path: Path) -> None:
+    one, two, three = (example("tiny", number) for number in range(3))
+    with pytest.raises(RuntimeError):
+        session(tmp_path, steps=4, check_every=1, target_first=2, die_at=2)
+    assert torch.equal(session(tmp_path, steps=3, check_every=1, target_first=2).queries[0], three.queries)
+    queries = session(tmp_path / "whole", steps=3, check_every=1, target_first=2).queries
+    assert torch.equal(queries[0], one.target.mean(1, keepdim=True))
+    assert torch.equal(queries[1], two.target.mean(1, keepdim=True))
+    assert torch.equal(queries[2], three.queries)
+
+
+def test_the_query_of_an_absent_target_stays() -> None:
+    batch = example("tiny", 0)
+    silent = batch._replace(target=batch.target * torch.tensor([0.0, 1.0])[:, None, None])
+    queries = targets_as_queries(silent)
+    assert torch.equal(queries[0], batch.queries[0])
+    assert torch.equal(queries[1], batch.target[1].mean(0, keepdim=True))
 
 
 def test_a_finished_run_is_left_as_it_is(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ PITCHED = {
     "pad": patterns.pad,
     "arpeggio": patterns.arpeggio,
     "bass": patterns.bass,
+    "line": patterns.line,
 }
 SEEDS = st.integers(0, 2**31)
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from experiments.flagship import variants
-from experiments.flagship.variants import VARIANTS, Contrastive, LogMse, TargetFirst, recorded
+from experiments.flagship.variants import VARIANTS, Contrastive, LogMse, recorded
 from fewshot_sep import presets, weights
 from fewshot_sep.errors import WeightsError
 from fewshot_sep.systems import MaskSystem
@@ -101,26 +101,6 @@ def test_the_contrast_falls_when_queries_resemble_their_own_targets() -> None:
     with torch.inference_mode():
         contrast = [float(system.loss(mixture, queries, target)[1]["contrast"]) for queries in (own, own.roll(1, 0))]
     assert contrast[0] < contrast[1]
-
-
-def test_real_queries_lead_after_the_first_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    torch.manual_seed(0)
-    monkeypatch.setattr(TargetFirst, "lead", 1)
-    system = TargetFirst(presets.get("tiny")).train()
-    heard: list[Tensor] = []
-    monkeypatch.setattr(
-        system, "condition", lambda queries: heard.append(queries) or MaskSystem.condition(system, queries)
-    )
-    mixture, queries, target = tasks()
-    target = target * torch.tensor([1.0, 0, 1, 1])[:, None, None]  # the second is absent
-    for _ in range(2):
-        system.loss(mixture, queries, target)
-    assert torch.equal(heard[0][1], queries[1])
-    assert torch.allclose(heard[0][0], target[0].mean(0, keepdim=True))
-    assert torch.equal(heard[1], queries)
-    again = TargetFirst(presets.get("tiny")).train()
-    again.load_state_dict(system.state_dict())
-    assert again.steps == 2, "a resumed training does not begin with targets again"
 
 
 def test_rows_with_beats_were_rendered() -> None:
