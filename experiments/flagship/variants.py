@@ -7,7 +7,7 @@ and noise ratio, with which the shipped weights made all but their last steps; w
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -18,7 +18,7 @@ from fewshot_sep import presets, weights
 from fewshot_sep.errors import WeightsError
 from fewshot_sep.presets import Preset
 from fewshot_sep.systems import MaskSystem, Truth
-from fewshot_sep.unet import ConcatUNet, Conditioning, SteeredBlock
+from fewshot_sep.unet import ConcatUNet, Conditioning, FrequencyLinear, QueryUNet, SteeredBlock
 from loops.library import Row
 from loops.mixing import MixingOptions
 
@@ -101,6 +101,57 @@ class SteeredAtTheBottom(Plain):
                 block.film = Unsteered()  # type: ignore[assignment]
 
 
+class Wider(Plain):
+    """Twice as many channels at every level."""
+
+    def __init__(self, preset: Preset) -> None:
+        super().__init__(replace(preset, widths=tuple(2 * width for width in preset.widths)))
+
+
+class Pair(nn.Module):
+    """Two steered blocks, one after the other."""
+
+    def __init__(self, first: nn.Module, second: nn.Module) -> None:
+        super().__init__()
+        self.first, self.second = first, second
+
+    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+        return self.second(self.first(x, embedding), embedding)
+
+
+class Deeper(Plain):
+    """Two blocks at every level, on the way down and on the way up."""
+
+    def __init__(self, preset: Preset) -> None:
+        super().__init__(preset)
+        for side in _sides(self):
+            for level, block in enumerate(side):
+                another = SteeredBlock(preset.widths[level], preset.bands // 2 ** (level + 1), preset.features)
+                side[level] = Pair(block, another)
+
+
+class Finer(Plain):
+    """The body works on patches of one band, not two, by two frames."""
+
+    def __init__(self, preset: Preset) -> None:
+        super().__init__(preset)
+        network, width = _unet(self), preset.widths[0]
+        network.stem = nn.Conv2d(network.stem.in_channels, width, (3, 4), stride=(1, 2), padding=1)
+        network.unpatch = nn.ConvTranspose2d(width, network.unpatch.out_channels, (1, 2), stride=(1, 2))
+        for side in _sides(self):
+            for level, block in enumerate(side):
+                block.across = FrequencyLinear(preset.widths[level], preset.bands // 2**level)
+
+
+def _unet(system: MaskSystem) -> QueryUNet:
+    assert isinstance(system.network, QueryUNet)
+    return system.network
+
+
+def _sides(system: MaskSystem) -> tuple[nn.ModuleList, nn.ModuleList]:
+    return _unet(system).encoder, _unet(system).decoder
+
+
 def _blocks(system: MaskSystem) -> list[SteeredBlock]:
     return [module for module in system.network.modules() if isinstance(module, SteeredBlock)]
 
@@ -170,6 +221,9 @@ VARIANTS = {
     "concat": Variant("two-channel concatenation, the block of `illes2020`, instead of FiLM", Concat),
     "film-deepest": Variant("FiLM at the deepest level alone instead of every one", SteeredAtTheBottom),
     "no-tdf": Variant("no maps along frequency in the blocks", NoFrequencyMaps),
+    "wider": Variant("twice as many channels at every level", Wider),
+    "deeper": Variant("two blocks at every level", Deeper),
+    "finer": Variant("patches of one band by two frames instead of two by two", Finer),
     "log-mse": Variant("squared distance of log magnitudes instead of cross-entropy and noise ratio", LogMse),
     "l1": Variant("L1 on the complex spectrogram instead", L1),
     "noise": Variant("four times the weight of the noise ratio beside the cross-entropy", Noise),

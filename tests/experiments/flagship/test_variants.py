@@ -11,7 +11,7 @@ from experiments.flagship.variants import VARIANTS, Contrastive, LogMse, recorde
 from fewshot_sep import presets, weights
 from fewshot_sep.errors import WeightsError
 from fewshot_sep.systems import MaskSystem
-from fewshot_sep.unet import Film, FrequencyLinear
+from fewshot_sep.unet import Film, FrequencyLinear, SteeredBlock
 from loops.library import Row
 
 SAMPLES = presets.get("tiny").segment
@@ -77,6 +77,20 @@ def test_what_a_variant_takes_out_of_the_network_is_out_of_it() -> None:
 
     assert kinds(whole, FrequencyLinear) > 0 == kinds(convolving, FrequencyLinear)
     assert kinds(whole, Film) == kinds(convolving, Film) > kinds(deepest, Film) > 0
+
+
+def test_what_a_variant_adds_to_the_network_is_in_it() -> None:
+    recipe, wider, deeper, finer = (VARIANTS[name].build("tiny") for name in ("recipe", "wider", "deeper", "finer"))
+
+    def blocks(system: MaskSystem) -> list[SteeredBlock]:
+        return [module for module in system.network.modules() if isinstance(module, SteeredBlock)]
+
+    def bands(system: MaskSystem) -> list[int]:
+        return [block.across.up.out_features for block in blocks(system)]
+
+    assert [2 * block.first.out_channels for block in blocks(recipe)] == [b.first.out_channels for b in blocks(wider)]
+    assert len(blocks(deeper)) == 2 * len(blocks(recipe))
+    assert bands(finer) == [2 * rows for rows in bands(recipe)]
 
 
 def test_the_losses_are_least_at_the_truth() -> None:
