@@ -197,6 +197,7 @@ def recorded(row: Row) -> bool:
 
 
 RECIPE = MixingOptions()
+WIDE_SHIFT = MixingOptions(shift_semitones=2 * RECIPE.shift_semitones)
 
 
 @dataclass(frozen=True)
@@ -230,6 +231,8 @@ VARIANTS = {
     "si-sdr": Variant("SI-SDR in the loss besides", SiSdr),
     "contrastive": Variant("a contrastive loss on the query's embedding besides", Contrastive),
     "target-first": Variant("the first 250 steps on queries that are the target itself", target_first=250),
+    "together": Variant("SI-SDR, contrast and targets first, as training is now", MaskSystem, target_first=250),
+    "wide-shift": Variant("queries and sources shifted by up to six semitones, not three", mixing=WIDE_SHIFT),
     "random": Variant("random mixtures only", mixing=MixingOptions(coherent=0.0)),
     "coherent": Variant("mixtures of one song at one place only", mixing=MixingOptions(coherent=1.0)),
     "no-absent": Variant("no queries of absent instruments", mixing=MixingOptions(absent=0.0)),
