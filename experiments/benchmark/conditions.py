@@ -1,6 +1,7 @@
 """Harder questions, derived from the items of a set: always the same ones for the same set.
 
-`wrong`: the query plays another instrument of the mixture. `shuffled`: the query belongs to an item of another song.
+`itself`: the target is its own query, the best there can be. `wrong`: the query plays another instrument of the
+mixture. `shuffled`: the query belongs to an item of another song.
 `clips`: 1, 3 or 5 clips of 1, 3 or 10 s, as far as the material allows. `sources`: the target with fewer of the others.
 """
 
@@ -19,7 +20,7 @@ from experiments.benchmark.methods import Array, Case
 from fewshot_sep import audio
 from fewshot_sep.errors import BadItems
 
-DERIVED = ("wrong", "shuffled", "clips", "sources")
+DERIVED = ("itself", "wrong", "shuffled", "clips", "sources")
 CONDITIONS = (*NATIVE, *DERIVED)
 CLIPS, SECONDS = (1, 3, 5), (1.0, 3.0, 10.0)
 FEWEST, MOST = 2, 5
@@ -89,6 +90,8 @@ def derive(items: Sequence[Item], conditions: Iterable[str], sounds: Sounds) -> 
     chosen = set(conditions)
     same = [item for item in items if item.kind == "same"]
     found = [item for item in items if item.kind in chosen]
+    if "itself" in chosen:
+        found += [question for item in same if (question := _itself(item))]
     if "wrong" in chosen:
         found += [question for item in same if (question := _wrong(item, same))]
     if "shuffled" in chosen:
@@ -98,6 +101,12 @@ def derive(items: Sequence[Item], conditions: Iterable[str], sounds: Sounds) -> 
     if "sources" in chosen:
         found += [question for item in same if item.sources > FEWEST for question in _fewer(item, sounds)]
     return found
+
+
+def _itself(item: Item) -> Item | None:
+    if not item.reference:
+        return None
+    return replace(item, id=f"{item.id}/itself", kind="itself", query=item.reference, queries=())
 
 
 def _wrong(item: Item, same: Sequence[Item]) -> Item | None:

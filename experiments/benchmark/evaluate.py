@@ -40,8 +40,8 @@ def evaluate(
         typer.Option(metavar="[LABEL=]FILE", help="Weights of a method; of clip and song without label."),
     ] = None,
     conditions: Annotated[
-        str, typer.Option(help="Of same, cross, absent, wrong, shuffled, clips, sources; with commas.")
-    ] = "same,cross,absent,wrong,shuffled,clips,sources",
+        str, typer.Option(help="Of same, cross, absent, itself, wrong, shuffled, clips, sources; with commas.")
+    ] = "same,cross,absent,itself,wrong,shuffled,clips,sources",
     listen: Annotated[
         list[str] | None, typer.Option(metavar="SONG", help="Only these songs are examples (* matches anything).")
     ] = None,

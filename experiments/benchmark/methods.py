@@ -117,7 +117,7 @@ class Choice(NamedTuple):
         if self.spec in ORACLES:
             return kind in ("same", "cross", "sources")
         if self.spec in seeds.NAMES:  # told by name, whatever the clips are
-            return kind != "clips"
+            return kind not in ("itself", "clips")
         return self.spec not in UNINFORMED or kind in ("same", "cross", "absent", "sources")
 
 

@@ -122,6 +122,7 @@ def all_tables(methods: Methods) -> list[Block]:
     for title, table in (
         ("Number of sources", _by_sources(methods)),
         ("Number and length of queries", by_clips(methods)),
+        ("The best query there can be", best_query(methods)),
         ("Wrong queries", wrong_queries(methods)),
         ("Instruments that training heard, and those that it did not", _seen(methods)),
         ("By instrument", _grouped(methods, "target", "instrument")),
@@ -197,6 +198,24 @@ def by_clips(methods: Methods) -> list[Block]:
         lines.append(line)
     head = ["method", "query as it is", *(f"{count} x {seconds:g} s (items)" for seconds, count in forms)]
     return [Text("SI-SDRi, median / mean, asked with clips cut from the same query material."), Table(head, lines)]
+
+
+def best_query(methods: Methods) -> list[Block]:
+    """What the target itself as the query adds to the items of kind `same`; empty where no row tells."""
+    lines = []
+    for label, rows in methods.items():
+        best = [row | {"id": row["id"].removesuffix("/itself")} for row in of_kind(rows, "itself")]
+        if best:
+            own = of_kind(rows, "same")
+            gain = pair(best, own, "si_sdri")
+            lines.append([label, str(len(best)), *(both(summarise(some, "si_sdri")) for some in (own, best))])
+            lines[-1].append(interval(gain.mean) if gain else "")
+    head = ["method", "items", "query as it is", "the target as query", "mean difference"]
+    note = (
+        "SI-SDRi, median / mean. No query says more of a target than the target itself: what it adds is lost for want "
+        "of a better query or of better listening to it, and what is still missing is the separation's own."
+    )
+    return [Text(note), Table(head, lines)] if lines else []
 
 
 def wrong_queries(methods: Methods) -> list[Block]:

@@ -36,7 +36,7 @@ def write(library: Library, items: Path, runs: Path) -> Path:
     asked, files = [f"{name}=variant" for name in trained], [f"{name}={path}" for name, path in trained.items()]
     evaluate(items, runs / "evaluation", asked, files, "same,cross,absent")
     if BASE in trained:
-        evaluate(items, runs / "evaluation", asked[:1], files[:1], "same,wrong,shuffled,clips")
+        evaluate(items, runs / "evaluation", asked[:1], files[:1], "same,itself,wrong,shuffled,clips")
     rows = [row for row in measure.read_rows(runs / "evaluation") if "failed" not in row]
     methods = {name: [row for row in rows if row["method"] == name] for name in trained}
     cards = {name: weights.card(path) for name, path in trained.items()}
@@ -98,6 +98,7 @@ def blocks(
         Points([f"`{name}`: {VARIANTS[name].about}" for name in methods]),
         Picture("ablation.png", "difference to the recipe, item by item"),
         *section("Number and length of queries", tables.by_clips(recipe)),
+        *section("The best query there can be", tables.best_query(recipe)),
         *section("Wrong queries, the control", tables.wrong_queries(recipe)),
         Heading("Instruments that training never heard, on the library"),
         Text(

@@ -22,6 +22,16 @@ def test_only_what_is_asked_for(item_folder: Path) -> None:
     assert everything == derive(found, CONDITIONS, Sounds(item_folder))
 
 
+def test_the_best_query_is_the_target_itself(item_folder: Path) -> None:
+    sounds = Sounds(item_folder)
+    found = derive(items.read(item_folder), ["itself"], sounds)
+    assert len(found) == len(derive(items.read(item_folder), ["same"], sounds))
+    for item in found:
+        case = sounds.case(item)
+        assert case.reference is not None
+        assert np.array_equal(case.queries[0][0], case.reference)
+
+
 def test_a_wrong_query_plays_another_instrument_of_the_mixture(item_folder: Path) -> None:
     for item in derive(items.read(item_folder), ["wrong"], Sounds(item_folder)):
         assert item.asked != item.target

@@ -47,6 +47,15 @@ def rows(method: str, shift: float = 0) -> list[dict[str, object]]:
     return found
 
 
+def test_what_a_perfect_query_adds_is_taken_item_by_item() -> None:
+    asked = [row | {"kind": "same", "si_sdri": float(n)} for n, row in enumerate(rows("flute"))]
+    best = [row | {"kind": "itself", "id": f"{row['id']}/itself", "si_sdri": n + 2.0} for n, row in enumerate(asked)]
+    _, table = tables.best_query({"mine": [*asked[1:], *best[:-1]], "deaf": asked})
+    assert isinstance(table, document.Table)
+    assert table.rows == [["mine", "11", "6.0 / 6.0", "7.0 / 7.0", "2.0 [2.0, 2.0]"]]
+    assert not tables.best_query({"deaf": asked})
+
+
 def test_the_command_measures_reports_goes_on_and_compares(item_folder: Path, tmp_path: Path) -> None:
     run = tmp_path / "a"
     result = command(item_folder, "-o", run, "--method", "irm", "--conditions", "same,sources")
