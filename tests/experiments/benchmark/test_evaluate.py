@@ -48,7 +48,7 @@ def rows(method: str, shift: float = 0) -> list[dict[str, object]]:
 
 
 def test_what_a_perfect_query_adds_is_taken_item_by_item() -> None:
-    asked = [row | {"kind": "same", "si_sdri": float(n)} for n, row in enumerate(rows("flute"))]
+    asked = [row | {"kind": "same", "sounds": True, "si_sdri": float(n)} for n, row in enumerate(rows("flute"))]
     best = [row | {"kind": "itself", "id": f"{row['id']}/itself", "si_sdri": n + 2.0} for n, row in enumerate(asked)]
     _, table = tables.best_query({"mine": [*asked[1:], *best[:-1]], "deaf": asked})
     assert isinstance(table, document.Table)
