@@ -1,15 +1,28 @@
-"""Held-out instruments of a library against those that training knew: the same tasks for every system."""
+"""Held-out instruments of a library against those that training knew: the same tasks for every system.
+
+`python -m experiments.flagship.gap LIBRARY WEIGHTS ...` says it of files of weights, and what they gain on the
+library's chamber music when they are asked with a query and when they are asked with the target itself.
+"""
 
 from __future__ import annotations
 
+import argparse
+from collections.abc import Iterator
 from dataclasses import replace
+from itertools import count
+from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import torch
 
-from fewshot_sep import metrics
+from experiments.benchmark.document import Table, markdown
+from fewshot_sep import metrics, weights
 from fewshot_sep.systems import System
-from loops.library import Library, is_held_out
+from fewshot_sep.training import targets_as_queries
+from loops import chamber
+from loops import library as libraries
+from loops.library import Library, Row, is_held_out
 from loops.mixing import Bank, MixingOptions, TaskMixer
 
 MIXING = MixingOptions(sources=(2, 4), absent=0, kin=0, equalise=0, room=0, band_limit=0)
@@ -34,22 +47,67 @@ def bank(library: Library, sample_rate: int) -> Bank:
     return Bank(Library(library.folder, tuple(replace(row, split=SPLIT) for row in rows)), SPLIT, sample_rate)
 
 
-@torch.inference_mode()
+def chamber_music(sound: Bank) -> Bank | None:
+    """The chamber music of a bank; None where it has none."""
+
+    def bound(row: Row) -> bool:
+        return row.song.startswith(chamber.PREFIX)
+
+    return sound.only(bound) if any(map(bound, sound.rows)) else None
+
+
 def gains(system: System, sound: Bank, each: int) -> Gains:
     """Draw tasks until there are `each` of either sort."""
-    preset = system.preset
     held = [name for name in sound.instruments if is_held_out(name)]
     factor = len(sound.instruments) / max(1, len(held))  # so that about as many tasks ask for either sort
     mixing = replace(MIXING, emphasis=tuple((name, factor) for name in held))
-    mixer = TaskMixer(sound, BATCH, preset.segment, preset.channels, mixing, SEED)
-    found, index = Gains([], []), 0
-    while held and min(map(len, found)) < each:
-        apart = mixer.draw_apart(index)
-        index += 1
-        mixture, queries, target = apart.tasks
-        estimate = system(mixture, system.condition(queries))
-        for name, x, s, e in zip(apart.asked, mixture.numpy(), target.numpy(), estimate.float().numpy(), strict=True):
-            sort = found.held_out if is_held_out(name) else found.seen
-            if len(sort) < each and s.any():
-                sort.append(metrics.si_sdr(s, e) - metrics.si_sdr(s, x))
+    found = Gains([], [])
+    for name, gain in _answers(system, sound, mixing) if held else ():
+        sort = found.held_out if is_held_out(name) else found.seen
+        if len(sort) < each:
+            sort.append(gain)
+        if min(map(len, found)) == each:
+            break
     return found
+
+
+def coherent_gains(system: System, sound: Bank, each: int, itself: bool = False) -> list[float]:
+    """SI-SDRi in dB of `each` tasks whose sources play together; `itself`: every target is its own query."""
+    answers = _answers(system, sound, replace(MIXING, coherent=1.0), itself)
+    return [gain for _, (_, gain) in zip(range(each), answers, strict=False)]
+
+
+@torch.inference_mode()
+def _answers(system: System, sound: Bank, mixing: MixingOptions, itself: bool = False) -> Iterator[tuple[str, float]]:
+    """The instrument asked for and the SI-SDRi of task after task, without end."""
+    preset = system.preset
+    mixer = TaskMixer(sound, BATCH, preset.segment, preset.channels, mixing, SEED)
+    for index in count():
+        apart = mixer.draw_apart(index)
+        mixture, queries, target = apart.tasks
+        estimate = system(mixture, system.condition(targets_as_queries(apart.tasks) if itself else queries))
+        for name, x, s, e in zip(apart.asked, mixture.numpy(), target.numpy(), estimate.float().numpy(), strict=True):
+            if s.any():
+                yield name, metrics.si_sdr(s, e) - metrics.si_sdr(s, x)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("library", type=Path, help="a loop library, see fewshot-sep make-library")
+    parser.add_argument("weights", type=Path, nargs="+")
+    parser.add_argument("--tasks", type=int, default=200, help="of each sort")
+    given = parser.parse_args()
+    library, lines = libraries.read(given.library), []
+    for path in given.weights:
+        system = weights.load(path).eval()
+        sound = bank(library, system.preset.sample_rate)
+        bound, sorts = chamber_music(sound), [*gains(system, sound, given.tasks)]
+        sorts += [coherent_gains(system, bound, given.tasks, itself) if bound else [] for itself in (False, True)]
+        cells = (f"{np.median(some):.2f} / {np.mean(some):.2f}" if some else "" for some in sorts)
+        lines.append([path.name, *cells])
+    head = ["weights", "seen instruments", "held-out instruments", "chamber music", "the same, target as query"]
+    print(markdown([Table(head, lines)]))
+
+
+if __name__ == "__main__":
+    main()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,7 @@ import pytest
 
 from experiments.flagship import ablation, ablation_report, gap
 from experiments.flagship.variants import FILE, VARIANTS
-from fewshot_sep import audio
+from fewshot_sep import audio, weights
 from fewshot_sep.errors import FewshotSepError
 from loops import library
 from loops.library import Library, Row
@@ -65,6 +67,22 @@ def test_the_gap_asks_for_either_sort_and_a_perfect_system_has_none(tones: Libra
     found = gap.gains(system, sound, 4)
     assert len(found.seen) == len(found.held_out) == 4
     assert gap.gains(system, sound, 4) == found
+
+
+def test_chamber_music_is_asked_for_with_queries_and_with_the_target_itself(
+    tones: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert gap.chamber_music(gap.bank(tones, RATE)) is None
+    named = Library(tones.folder, tuple(replace(row, song=f"chamber-valid-{row.song}") for row in tones))
+    bound, system = gap.chamber_music(gap.bank(named, RATE)), VARIANTS["recipe"].build("tiny").eval()
+    assert bound is not None
+    usual, best = (gap.coherent_gains(system, bound, 3, itself) for itself in (False, True))
+    assert len(usual) == len(best) == 3 and usual != best
+    weights.save(system, tmp_path / "w.safetensors", {})
+    monkeypatch.setattr("sys.argv", ["gap", str(tones.folder), str(tmp_path / "w.safetensors"), "--tasks", "2"])
+    gap.main()
+    line = capsys.readouterr().out.splitlines()[-1]
+    assert re.fullmatch(r"\| w.safetensors( \| -?\d+\.\d\d / -?\d+\.\d\d){2} \|  \|  \|", line)
 
 
 def test_a_variant_is_compared_item_by_item() -> None:
