@@ -81,7 +81,7 @@ def test_chamber_music_is_asked_for_with_queries_and_with_the_target_itself(
     weights.save(system, tmp_path / "w.safetensors", {})
     monkeypatch.setattr("sys.argv", ["gap", str(tones.folder), str(tmp_path / "w.safetensors"), "--tasks", "2"])
     gap.main()
-    line = capsys.readouterr().out.splitlines()[-1]
+    line = capsys.readouterr().out.strip().splitlines()[-1]
     assert re.fullmatch(r"\| w.safetensors( \| -?\d+\.\d\d / -?\d+\.\d\d){2} \|  \|  \|", line)
 
 
