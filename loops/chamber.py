@@ -1,4 +1,4 @@
-"""Chamber music: two to five winds and strings, sometimes with keys or a harp, and no beat; every part is a line.
+"""Chamber music: two to five winds and strings that play lines, at times with an accompaniment, and no beat.
 
 The songs of `loops.arrange` all have a beat or a bass. In an ensemble without, tones last, the voices cross, and their
 players shape every tone.
@@ -56,7 +56,7 @@ class Chamber(Song):
         return rows
 
     def dry(self, part: Part, notes: Sequence[Note], frames: int, rng: Generator) -> np.ndarray:
-        """A line is shaped by its player; keys and plucked strings are not."""
+        """A line is shaped by its player, an accompaniment is not."""
         sound = super().dry(part, notes, frames, rng)
         return express(sound, notes, rng) if part.role == LINE else sound
 

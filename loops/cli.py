@@ -34,7 +34,7 @@ def make_library(
     shots: Annotated[_Paths | None, typer.Option(help="Folder of single drum hits named by drum (LMMS's).")] = None,
     set_: Annotated[Set, typer.Option("--set", help="Songs of four bars, or bachata cut into bars.")] = Set.songs,
     songs: Annotated[
-        int | None, typer.Option(min=1, help="How many songs, less chamber music; 500, or 150 of bachata.")
+        int | None, typer.Option(min=1, help="How many songs, chamber music besides; 500, or 150 of bachata.")
     ] = None,
     invented: Annotated[
         float | None, typer.Option(min=0, max=1, help="Share of invented instruments; 1: nothing else.")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import cache, partial
 from itertools import count
 from pathlib import Path
 from typing import NamedTuple
@@ -97,10 +98,10 @@ def main() -> None:
     parser.add_argument("weights", type=Path, nargs="+")
     parser.add_argument("--tasks", type=int, default=200, help="of each sort")
     given = parser.parse_args()
-    library, lines = libraries.read(given.library), []
+    banks, lines = cache(partial(bank, libraries.read(given.library))), []
     for path in given.weights:
         system = weights.load(path).eval()
-        sound = bank(library, system.preset.sample_rate)
+        sound = banks(system.preset.sample_rate)
         bound, sorts = chamber_music(sound), [*gains(system, sound, given.tasks)]
         sorts += [coherent_gains(system, bound, given.tasks, itself) if bound else [] for itself in (False, True)]
         cells = (f"{np.median(some):.2f} / {np.mean(some):.2f}" if some else "" for some in sorts)
