@@ -11,17 +11,17 @@ from pathlib import Path
 import numpy as np
 from numpy.random import Generator
 
-from loops import oneshots, patterns
-from loops.ensemble import Part, Song, room_of, store
+from loops import patterns
+from loops.ensemble import Part, Song, is_played, room_of
 from loops.gm import COMMON, DRUM_PARTS
 from loops.invent import PERCUSSION_SOUNDS, Patch
 from loops.library import SAMPLE_RATE, Row, is_held_out
-from loops.render import InventedVoice, Voice, activity, level
+from loops.render import InventedVoice, Voice
 
 PLAYS = {"invented": 3, "sampled": 3, "sung": 4, "amp": 3, "kit": 3, "soundfont": 2}
 """A voice that is used at all is used at least this often, so that a query can come from another of its rows."""
 
-VALID_VOICES = 0.06
+LEAST_ACTIVE, VALID_VOICES = 0.5, 0.06
 VALID_SONGS, UNSEEN_SONGS, STRANGER_SONGS = 0.04, 0.05, 0.03
 
 SHARES: dict[str, dict[str, float]] = {
@@ -47,15 +47,12 @@ class FourBars(Song):
             for attempt in range(4):
                 rng = self.generator(seed, number, attempt)
                 sound = self.play(part, score(part.role, part.voice, sketch, drums, rng), frames, rng)
-                active, rms = activity(sound)
-                if active >= 0.5 and rms > 1e-5 and np.isfinite(sound).all():
+                if is_played(sound, LEAST_ACTIVE):
                     break
                 drums = patterns.groove(sketch, shared) if part.role == "part" else drums
             else:
                 continue
-            path = f"{oneshots.slug(part.voice.instrument)}/{self.name}-{number}.flac"
-            row = self.row(part, path, sketch.bpm, float(sketch.beats), self.name)
-            rows.append(store(folder, row, level(sound)))
+            rows.append(self.keep(folder, number, sound, sketch.bpm, float(sketch.beats)))
         return rows
 
 
@@ -92,7 +89,7 @@ class _Deck:
 
 def _group(voice: Voice) -> tuple[str, str]:
     """Whose turn it is: an instrument, less the soundfont that its name may give; for kits in each collection apart."""
-    name = "" if voice.kind == "invented" else voice.instrument.split(" (")[0]
+    name = "" if voice.kind == "invented" else voice.plain_name
     return name, "" if voice.kind == "soundfont" and voice.family != "drums" else voice.source.split("/")[0]
 
 

@@ -13,13 +13,13 @@ from pathlib import Path
 import numpy as np
 from numpy.random import Generator
 
-from loops import oneshots, patterns
+from loops import patterns
 from loops.arrange import is_valid
-from loops.ensemble import Part, Song, room_of, store
+from loops.ensemble import Part, Song, is_played, room_of
 from loops.expression import express
 from loops.library import SAMPLE_RATE, Row, is_held_out
 from loops.patterns import Note
-from loops.render import Voice, activity, level
+from loops.render import Voice
 
 SHARE, VALID, ROOMS = 0.6, 0.05, 1.75
 """Chamber songs for each other song; the share of the valid split; how much more often than others in a room."""
@@ -47,12 +47,8 @@ class Chamber(Song):
             rng = self.generator(seed, number)
             notes = patterns.pitched(part.role, sketch, rng, part.voice.low, part.voice.high)
             sound = self.play(part, notes, frames, rng)
-            active, rms = activity(sound)
-            if active < LEAST_ACTIVE or rms < 1e-5 or not np.isfinite(sound).all():
-                continue
-            path = f"{oneshots.slug(part.voice.instrument)}/{self.name}-{number}.flac"
-            row = self.row(part, path, sketch.bpm, float(sketch.beats), self.name)
-            rows.append(store(folder, row, level(sound)))
+            if is_played(sound, LEAST_ACTIVE):
+                rows.append(self.keep(folder, number, sound, sketch.bpm, float(sketch.beats)))
         return rows
 
     def dry(self, part: Part, notes: Sequence[Note], frames: int, rng: Generator) -> np.ndarray:
@@ -90,10 +86,9 @@ def plan(voices: Sequence[Voice], songs: int, seed: int, room: float = 0.0) -> l
 
 
 def _by_instrument(voices: Iterable[Voice]) -> dict[str, list[Voice]]:
-    """Voices of each instrument, less the soundfont that its name may give."""
     found: dict[str, list[Voice]] = defaultdict(list)
     for voice in voices:
-        found[voice.instrument.split(" (")[0]].append(voice)
+        found[voice.plain_name].append(voice)
     return found
 
 

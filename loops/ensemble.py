@@ -59,6 +59,12 @@ class Song:
         about = (voice.instrument, voice.family, voice.source, voice.licence)
         return Row(path, *about, bpm, beats, song, split, section, room=self.room)
 
+    def keep(self, folder: Path, number: int, sound: np.ndarray, bpm: float, beats: float) -> Row:
+        """Write what part `number` plays, levelled, and return its row."""
+        part = self.parts[number]
+        path = f"{oneshots.slug(part.voice.instrument)}/{self.name}-{number}.flac"
+        return store(folder, self.row(part, path, bpm, beats, self.name), level(sound))
+
     def render(self, folder: Path, seed: int) -> list[Row]:
         """Write the song's files into `folder` and return their rows."""
         raise NotImplementedError
@@ -93,6 +99,12 @@ def cut(take: oneshots.Take, folder: Path) -> list[Row]:
         row = Row(path, take.instrument, take.family, take.source, take.licence, 0.0, 0.0, name, split)
         rows.append(store(folder, row, level(piece)))
     return rows if len(rows) > 1 else []
+
+
+def is_played(sound: np.ndarray, least_active: float) -> bool:
+    """True if a part, at whatever level, plays for long enough; see `activity`."""
+    active, rms = activity(sound)
+    return bool(active >= least_active and rms > 1e-5 and np.isfinite(sound).all())
 
 
 def is_faint(piece: np.ndarray) -> bool:

@@ -40,6 +40,11 @@ class Voice:
     keys: tuple[int, ...]
 
     @property
+    def plain_name(self) -> str:
+        """The instrument, less the soundfont that its name may give."""
+        return self.instrument.split(" (")[0]
+
+    @property
     def kind(self) -> str:
         """The share of a library that this voice counts towards (see `loops.arrange.SHARES`)."""
         raise NotImplementedError
