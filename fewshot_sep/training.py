@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import lightning as L
 import torch
@@ -18,7 +18,14 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from fewshot_sep import plots
+from fewshot_sep.errors import FewshotSepError
+from fewshot_sep.muon import Muon
 from fewshot_sep.systems import Trainable
+
+FAR = 10_000_000
+"""Batches between the streams of two processes: more than any training has steps."""
+
+Optimizer = Literal["adamw", "muon"]
 
 
 class Batch(Protocol):
@@ -38,6 +45,9 @@ class TrainingOptions(NamedTuple):
     The learning rate rises over `warm_up` steps, stays, and falls linearly to zero over the last `cool_down` share of
     `steps`; so a run can be resumed with more steps, best from a checkpoint before the fall. For the first
     `target_first` steps a target is its own query, so that the separator learns before real queries lead it.
+
+    With `processes` above 1 as many forked processes of one thread each, which share the sound in memory, take every
+    step together, each on a batch of its own; their gradients are averaged.
     """
 
     steps: int
@@ -50,8 +60,10 @@ class TrainingOptions(NamedTuple):
     check_every: int = 500
     log_every: int = 50
     seed: int = 0
+    optimizer: Optimizer = "adamw"
     device: str = "auto"
     compile: bool = False
+    processes: int = 1
 
 
 def rate_factor(step: int, options: TrainingOptions) -> float:
@@ -110,6 +122,10 @@ class Training(L.LightningModule):
         """Time spent in this session, and in the earlier ones up to the checkpoint that it goes on from."""
         return self._seconds_before + time.perf_counter() - self._began
 
+    def setup(self, stage: str) -> None:
+        if self.options.processes > 1:
+            torch.set_num_threads(1)  # a forked process that starts OpenMP's threads anew hangs
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["seconds"] = self.seconds
 
@@ -117,18 +133,25 @@ class Training(L.LightningModule):
         self._began, self._seconds_before = time.perf_counter(), checkpoint.get("seconds", 0.0)
 
     def train_dataloader(self) -> Any:
-        return _Stream(lambda: self._batches(self.global_step))
+        return _Stream(lambda: self._batches(self.global_step + FAR * self.global_rank))
 
     def val_dataloader(self) -> Any:
         return DataLoader(self._validation, batch_size=None)  # type: ignore[arg-type]
 
     def configure_optimizers(self) -> Any:
+        optimizer = self._optimizer()
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate_factor(step, self.options))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def _optimizer(self) -> torch.optim.Optimizer:
+        rate, decay = self.options.learning_rate, self.options.weight_decay
+        if self.options.optimizer == "muon":
+            half = self.trainer.precision == "bf16-mixed"
+            return Muon(self.parameters(), rate, decay, precision=torch.bfloat16 if half else torch.float32)
         matrices = [p for p in self.parameters() if p.dim() > 1]
         others = [p for p in self.parameters() if p.dim() <= 1]
         groups: list[dict[str, Any]] = [{"params": matrices}, {"params": others, "weight_decay": 0.0}]
-        optimizer = torch.optim.AdamW(groups, self.options.learning_rate, weight_decay=self.options.weight_decay)
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate_factor(step, self.options))
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        return torch.optim.AdamW(groups, rate, weight_decay=decay)
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
         queries = targets_as_queries(batch) if self.global_step < self.options.target_first else batch.queries
@@ -140,7 +163,7 @@ class Training(L.LightningModule):
     def validation_step(self, batch: Batch, index: int) -> None:
         loss, parts = self.system.loss(batch.mixture, batch.queries, batch.target)
         values = {"valid/loss": loss, **{f"valid/{name}": value for name, value in parts.items()}}
-        self.log_dict(values, prog_bar=True, batch_size=len(batch.mixture))
+        self.log_dict(values, prog_bar=True, batch_size=len(batch.mixture), sync_dist=True)
 
     def on_train_batch_start(self, batch: Any, index: int) -> None:
         now = time.perf_counter()
@@ -153,7 +176,7 @@ class Training(L.LightningModule):
         self._worked += self._step_ended - self._step_started
         if (index + 1) % 50 == 0:
             elapsed = self._waited + self._worked
-            self.log("speed/examples_per_s", 50 * len(batch.mixture) / elapsed)
+            self.log("speed/examples_per_s", 50 * len(batch.mixture) * self.options.processes / elapsed)
             self.log("speed/waiting_for_data", self._waited / elapsed)
             self._waited = self._worked = 0.0
 
@@ -210,7 +233,13 @@ def train(
 
     Returns:
         Seconds spent in all sessions of the run.
+
+    Raises:
+        FewshotSepError: several processes asked for on another device than the CPU.
     """
+    several = options.processes > 1
+    if several and options.device != "cpu":
+        raise FewshotSepError(f"several processes train on the CPU only, not on device '{options.device}'")
     L.seed_everything(options.seed, verbose=False)
     module = Training(system, batches, validation, options)
     if options.compile:
@@ -228,7 +257,8 @@ def train(
     trainer = L.Trainer(
         max_steps=options.steps,
         accelerator={"auto": "auto", "cuda": "gpu"}.get(options.device, options.device),
-        devices=1,
+        devices=options.processes,
+        strategy="ddp_fork" if several else "auto",
         precision=_precision(options.device),  # type: ignore[arg-type]
         gradient_clip_val=5.0,
         callbacks=[
@@ -248,6 +278,7 @@ def train(
     )
     trainer.fit(module, ckpt_path=last if last.exists() else None, weights_only=False)
     # Also where there was nothing left to do: the checkpoint's `state_dict` is the average.
-    module.load_state_dict(torch.load(last, map_location="cpu", weights_only=False)["state_dict"])
+    saved = torch.load(last, map_location="cpu", weights_only=False)
+    module.load_state_dict(saved["state_dict"])
     plots.loss_curve(sorted(run.glob("log/*/metrics.csv")), run / "curve.png")
-    return module.seconds
+    return float(saved["seconds"])

@@ -192,6 +192,10 @@ def train(
     seed: Annotated[int, typer.Option(help="Seed of weights and tasks.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     compile_network: Annotated[bool, typer.Option("--compile", help="Use torch.compile; pays on a GPU.")] = False,
+    processes: Annotated[
+        int,
+        typer.Option(min=1, help="On the CPU, one a core; each takes --batch tasks a step, gradients are averaged."),
+    ] = 1,
 ) -> None:
     """Train a separator on a loop library; writes weights.safetensors with its model card, a log and a curve."""
     from loops.train import train as run
@@ -210,8 +214,9 @@ def train(
             "learning_rate": learning_rate,
             "check_every": check_every,
             "seed": seed,
-            "device": device,
+            "device": "cpu" if processes > 1 and device == "auto" else device,
             "compile": compile_network,
+            "processes": processes,
         },
     )
     typer.echo(f"weights: {path}\nlog: {output / 'log'}\ncurve: {output / 'curve.png'}")

@@ -43,8 +43,10 @@ def train(
         BadLibrary: too little to draw tasks from.
     """
     settings = presets.get(preset)
-    lead = TARGET_FIRST if settings.kind == "mask" and not start else 0
-    training = TrainingOptions(**options, target_first=lead)
+    masks = settings.kind == "mask"
+    training = TrainingOptions(
+        **options, target_first=TARGET_FIRST if masks and not start else 0, optimizer="muon" if masks else "adamw"
+    )
     library = libraries.read(folder)
     device = computing_device(training.device)
     bank = Bank(library, "train", settings.sample_rate, device)
@@ -105,13 +107,15 @@ def _facts(
     return {
         "command": f"fewshot-sep train LIBRARY -o RUN --preset {preset} --steps {training.steps} --batch {batch} "
         f"--learning-rate {training.learning_rate:g} --seed {training.seed} "
+        f"{f'--processes {training.processes} ' if training.processes > 1 else ''}"
         f"{f'--live {mixing.live:g} ' if mixing.live else ''}{'--start WEIGHTS ' if start else ''}{emphasis}".strip(),
         **({"start": f"{start.name}, SHA-256 {weights.sha256(start)}"} if start else {}),
         "steps": training.steps,
-        "examples": training.steps * batch,
+        "examples": training.steps * batch * training.processes,
         "hours": round(seconds / 3600, 2),
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
         "seed": training.seed,
+        "optimizer": training.optimizer,
         "data": {
             "files": len(rows),
             "instruments": len({row.instrument for row in rows}),

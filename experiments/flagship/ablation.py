@@ -78,7 +78,7 @@ def _train(
     heard = bank.only(variant.keep) if variant.keep else bank
     torch.manual_seed(options.seed)
     system = variant.build(preset)
-    options = options._replace(target_first=variant.target_first)
+    options = options._replace(target_first=variant.target_first, optimizer=variant.optimizer)
     seconds = train_on(heard, held_back, system, variant.mixing, batch, options, run)
     facts = {
         "variant": name,

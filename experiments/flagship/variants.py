@@ -18,6 +18,7 @@ from fewshot_sep import presets, weights
 from fewshot_sep.errors import WeightsError
 from fewshot_sep.presets import Preset
 from fewshot_sep.systems import MaskSystem, Truth
+from fewshot_sep.training import Optimizer
 from fewshot_sep.unet import ConcatUNet, Conditioning, FrequencyLinear, QueryUNet, SteeredBlock
 from loops.library import Row
 from loops.mixing import MixingOptions
@@ -203,13 +204,14 @@ WIDE_SHIFT = MixingOptions(shift_semitones=2 * RECIPE.shift_semitones)
 @dataclass(frozen=True)
 class Variant:
     """What differs from the recipe: the system (network, loss), how tasks are mixed, which rows they are drawn from,
-    for how many steps targets are their own queries."""
+    for how many steps targets are their own queries, and what takes the steps."""
 
     about: str
     system: Callable[[Preset], MaskSystem] = Plain
     mixing: MixingOptions = RECIPE
     keep: Callable[[Row], bool] | None = None
     target_first: int = 0
+    optimizer: Optimizer = "adamw"
 
     def build(self, preset: str) -> MaskSystem:
         """Untrained; the preset's kind must be `mask`."""
@@ -231,7 +233,10 @@ VARIANTS = {
     "si-sdr": Variant("SI-SDR in the loss besides", SiSdr),
     "contrastive": Variant("a contrastive loss on the query's embedding besides", Contrastive),
     "target-first": Variant("the first 250 steps on queries that are the target itself", target_first=250),
-    "together": Variant("SI-SDR, contrast and targets first, as training is now", MaskSystem, target_first=250),
+    "together": Variant("SI-SDR, contrast and targets first", MaskSystem, target_first=250),
+    "muon": Variant(
+        "these three, and Muon instead of AdamW: as training is now", MaskSystem, target_first=250, optimizer="muon"
+    ),
     "wide-shift": Variant("queries and sources shifted by up to six semitones, not three", mixing=WIDE_SHIFT),
     "random": Variant("random mixtures only", mixing=MixingOptions(coherent=0.0)),
     "coherent": Variant("mixtures of one song at one place only", mixing=MixingOptions(coherent=1.0)),

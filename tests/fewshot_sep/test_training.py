@@ -1,8 +1,9 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,8 +14,9 @@ from hypothesis import strategies as st
 from matplotlib.image import imread
 from torch import Tensor
 
-from fewshot_sep import plots, presets, systems
-from fewshot_sep.training import TrainingOptions, rate_factor, targets_as_queries, train
+from fewshot_sep import plots, presets, systems, training
+from fewshot_sep.errors import FewshotSepError
+from fewshot_sep.training import FAR, TrainingOptions, rate_factor, targets_as_queries, train
 
 State = dict[str, Tensor]
 
@@ -114,12 +116,13 @@ def test_run_leaves_checkpoint_log_and_curve(tmp_path: Path, monkeypatch: pytest
     assert imread(tmp_path / "curve.png").std() > 0.01
 
 
-@pytest.mark.parametrize("preset", ["tiny", "tiny-image"])
-def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(preset: str, tmp_path: Path) -> None:
-    whole = session(tmp_path / "whole", preset, steps=6, average=0.5)
+@pytest.mark.parametrize(("preset", "optimizer"), [("tiny", "adamw"), ("tiny", "muon"), ("tiny-image", "adamw")])
+def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(preset: str, optimizer: str, tmp_path: Path) -> None:
+    options = {"steps": 6, "average": 0.5, "optimizer": optimizer}
+    whole = session(tmp_path / "whole", preset, **options)
     with pytest.raises(RuntimeError, match="the power failed"):
-        session(tmp_path / "parts", preset, steps=6, average=0.5, die_at=4)
-    rest = session(tmp_path / "parts", preset, steps=6, average=0.5)
+        session(tmp_path / "parts", preset, die_at=4, **options)
+    rest = session(tmp_path / "parts", preset, **options)
     assert rest.firsts == [3]
     assert rest.losses == pytest.approx(whole.losses[3:], rel=1e-6)
     assert difference(rest.state, whole.state) < 1e-7
@@ -195,6 +198,58 @@ def test_validation_hears_the_average(tmp_path: Path) -> None:
     with torch.no_grad():
         loss = averaged.system.eval().loss(*example("tiny", 1000))[0]
     assert float(rows[-1]["valid/loss"]) == pytest.approx(float(loss), rel=0.02)  # it ran in half precision there
+
+
+class Slope(systems.Trainable):
+    """Two numbers, whose gradient is that of a line through the batch's points."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.network = torch.nn.Linear(1, 1)
+        torch.nn.init.zeros_(self.network.weight)
+        torch.nn.init.zeros_(self.network.bias)
+
+    def loss(self, mixture: Tensor, queries: Tensor, target: Tensor) -> tuple[Tensor, State]:
+        return (self.network(mixture) - target).square().mean(), {}
+
+
+def points(number: int) -> Example:
+    random = torch.Generator().manual_seed(number)
+    x = torch.randn(4, 1, 1, generator=random)
+    return Example(x, x, 3 * x + torch.randn(4, 1, 1, generator=random))
+
+
+def fit_slope(run: Path, batches: Callable[[int], Iterator[Example]], **options: Any) -> tuple[float, Slope]:
+    system = Slope()
+    usual = {"warm_up": 1, "cool_down": 0.0, "check_every": 3, "device": "cpu", "average": 0.5}
+    checks = [points(1000), points(1001)]
+    return train(system, batches, checks, TrainingOptions(**{**usual, **options}), run), system
+
+
+def test_two_processes_take_the_step_of_both_their_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training, "_precision", lambda device: "32-true")
+
+    def each(first: int) -> Iterator[Example]:
+        return map(points, itertools.count(first))
+
+    def both(first: int) -> Iterator[Example]:
+        for pair in zip(each(first), each(FAR + first), strict=True):
+            yield Example(*(torch.cat(parts) for parts in zip(*pair, strict=True)))
+
+    for steps in (5, 8):  # resumed once
+        _, alone = fit_slope(tmp_path / "one", both, steps=steps)
+        seconds, shared = fit_slope(tmp_path / "two", each, steps=steps, processes=2)
+        assert difference(alone.state_dict(), Slope().state_dict()) > 1e-3
+        assert difference(alone.state_dict(), shared.state_dict()) < 1e-6
+        assert seconds > 0
+    rows = (table(tmp_path / name / "log" / "version_0" / "metrics.csv") for name in ("one", "two"))
+    one, two = (float(next(row["valid/loss"] for row in run if row["valid/loss"])) for run in rows)
+    assert one == pytest.approx(two, rel=1e-4)
+
+
+def test_several_processes_train_on_the_cpu_only(tmp_path: Path) -> None:
+    with pytest.raises(FewshotSepError, match="on the CPU only, not on device 'cuda'"):
+        fit_slope(tmp_path, lambda first: map(points, itertools.count(first)), steps=1, processes=2, device="cuda")
 
 
 def test_same_seed_same_run(tmp_path: Path) -> None:

@@ -486,6 +486,7 @@ def test_from_a_library_to_weights(loud_library: Path, tmp_path: Path, preset: s
     assert weights.load(path).preset.name == preset
     card = weights.card(path)
     assert (card["preset"], card["steps"], card["examples"], card["seed"]) == (preset, 2, 4, 3)
+    assert card["optimizer"] == ("muon" if preset == "tiny" else "adamw")
     assert card["data"]["files"] == ROWS * (len(INSTRUMENTS) - 1)
     assert card["data"]["instruments"] == len(INSTRUMENTS) - 1
     assert card["data"]["files_by_licence"] == {"CC0": card["data"]["files"]}
@@ -509,6 +510,13 @@ def test_training_goes_on_where_it_was(loud_library: Path, tmp_path: Path) -> No
     checkpoint = torch.load(tmp_path / "checkpoints" / "last.ckpt", map_location="cpu", weights_only=False)
     assert checkpoint["global_step"] == 4
     assert checkpoint["seconds"] > seconds
+
+
+def test_two_processes_learn_twice_as_many_examples(loud_library: Path, tmp_path: Path) -> None:
+    card = weights.card(run(loud_library, tmp_path, "tiny", steps=2, processes=2))
+    assert (card["steps"], card["examples"]) == (2, 8)
+    assert "--batch 2" in card["command"]
+    assert "--processes 2" in card["command"]
 
 
 def test_a_library_that_is_too_small_writes_nothing(tones: Library, tmp_path: Path) -> None:
