@@ -19,14 +19,16 @@ from fewshot_sep import audio, spectral, weights
 from fewshot_sep.errors import BadQuery, FewshotSepError
 from fewshot_sep.spectral import Stft
 from fewshot_sep.stitch import Piece, first_needed, join
-from fewshot_sep.systems import System
+from fewshot_sep.systems import MaskSystem, System
 
 Array = NDArray[np.float32]
 Query = Array | tuple[Array, int]
 Progress = Callable[[float], None]
 
 LEAST_SOUND_S = 0.1
-MOST_WINDOWS = 32  # of a long query; spread over its length
+MOST_WINDOWS = 32  # of a long query, or a mixture; spread over its length
+QUIET = 1e-3  # of the loudest window's energy: what is below is not heard
+LEAST_REST = 0.1  # of the energy of a passage: less is what the first run missed of the target, not something else
 CONTEXT = 1 / 6  # of a segment, on each side of what is kept
 EXTENSION_OCTAVE = 0.5  # above half the model's band: where the gain for frequencies it cannot see is read off
 EPS = 1e-10
@@ -88,13 +90,21 @@ class Separator:
         }
 
     @torch.inference_mode()
-    def condition(self, queries: Sequence[Query], sample_rate: int, unlike: Sequence[Query] = ()) -> Any:
+    def condition(
+        self,
+        queries: Sequence[Query],
+        sample_rate: int,
+        unlike: Sequence[Query] = (),
+        within: audio.Source | None = None,
+    ) -> Any:
         """What the system keeps of the queries; any number of clips of any length count alike.
 
         Args:
             queries: arrays `(channels, samples)` or `(samples,)` at `sample_rate`, or pairs of array and rate.
             unlike: clips of what the target is not, each of one instrument; what sounds like them is held back. Each
                 costs one more run of the network.
+            within: the mixture; what else plays in it is then held back like one more clip of `unlike`: what a first
+                run leaves of up to `MOST_WINDOWS` segments. Only mask systems heed it.
 
         Raises:
             BadQuery: no query; one that is silent or has under 0.1 s of sound.
@@ -104,11 +114,29 @@ class Separator:
             raise BadQuery("no query: give at least one clip of the instrument")
         names = [f"query {number}" for number in range(1, len(queries) + 1)] if len(queries) > 1 else ["the query"]
         heard = [self._hear(query, sample_rate, name) for query, name in zip(queries, names, strict=True)]
-        if not unlike:
-            return _average(heard)
         names = [f"clip {number} of what it is not" for number in range(1, len(unlike) + 1)]
-        others = (self._hear(clip, sample_rate, name) for clip, name in zip(unlike, names, strict=True))
-        return Contrast(_average(heard), tuple(others))
+        others = [self._hear(clip, sample_rate, name) for clip, name in zip(unlike, names, strict=True)]
+        like = _average(heard)
+        if within and isinstance(self.system, MaskSystem):
+            others += self._hear_rest(within, Contrast(like, tuple(others)))
+        return Contrast(like, tuple(others)) if others else like
+
+    def _hear_rest(self, source: audio.Source, conditioning: Any) -> list[Any]:
+        """What the system keeps of what else plays in a source; nothing where nothing else does."""
+        rests = []
+        length = round(self.preset.segment * source.sample_rate / self.sample_rate)
+        starts = _spread(source.frames, length)
+        for start in starts[np.linspace(0, len(starts) - 1, min(len(starts), MOST_WINDOWS)).astype(int)]:
+            mixture = source.read(start, min(start + length, source.frames))
+            rest = mixture - self._segment(mixture, conditioning, source.sample_rate, 1.0)
+            if np.mean(rest**2) > LEAST_REST * np.mean(mixture**2):
+                rests.append(rest.mean(0, keepdims=True))
+        heard = [audio.resample(rest, source.sample_rate, self.sample_rate)[0] for rest in rests]
+        if not any(mono.any() for mono in heard):
+            return []
+        loudest = max(np.mean(mono**2) for mono in heard)
+        windows = [self._windows(mono) for mono in heard if np.mean(mono**2) >= loudest * QUIET]
+        return [self.system.condition(torch.from_numpy(np.concatenate(windows))[None].to(self.device))]
 
     def _hear(self, query: Query, sample_rate: int, name: str) -> Any:
         samples, rate = query if isinstance(query, tuple) else (query, sample_rate)
@@ -132,9 +160,9 @@ class Separator:
         segment = self.preset.segment
         if len(mono) < segment:
             return np.resize(mono, (1, segment))
-        starts = np.linspace(0, len(mono) - segment, max(1, round(2 * (len(mono) - segment) / segment) + 1)).astype(int)
+        starts = _spread(len(mono), segment)
         levels = np.array([np.mean(mono[start : start + segment] ** 2) for start in starts])
-        starts = starts[levels >= levels.max() * 1e-3]
+        starts = starts[levels >= levels.max() * QUIET]
         chosen = starts[np.linspace(0, len(starts) - 1, min(len(starts), MOST_WINDOWS)).astype(int)]
         return np.stack([mono[start : start + segment] for start in chosen])
 
@@ -157,6 +185,7 @@ class Separator:
         sample_rate: int,
         progress: Progress | None = None,
         unlike: Sequence[Query] = (),
+        contrast: bool = True,
     ) -> Separation:
         """Split a mixture into what sounds like the queries and the rest.
 
@@ -164,12 +193,15 @@ class Separator:
             mixture: `(channels, samples)` or `(samples,)`, one or two channels, any rate.
             queries, unlike: clips of what is wanted and of what is not, see `condition`.
             progress: called with the share done, 0 to 1.
+            contrast: listen to the mixture first, and hold back what else plays in it; takes more than twice as long.
 
         Raises:
             BadAudio, BadQuery: see `fewshot_sep.errors`.
         """
         mixture = audio.validate(mixture, "the mixture")
-        target = self.estimate(mixture, self.condition(queries, sample_rate, unlike), sample_rate, progress)
+        within = audio.ArraySource(mixture, sample_rate) if contrast else None
+        conditioning = self.condition(queries, sample_rate, unlike, within)
+        target = self.estimate(mixture, conditioning, sample_rate, progress)
         return Separation(target, mixture - target, sample_rate)
 
     def stream(
@@ -251,6 +283,12 @@ class Separator:
             others = [self.system(heard, other, **paced) for other in unlike]
             target = spectral.hold_back(self.system.stft, heard, target, others)
         return target[0, :, :length].float().cpu().numpy()
+
+
+def _spread(frames: int, segment: int) -> NDArray[np.int64]:
+    """Starts of segments that overlap by about a half and cover all frames; of one alone where there are fewer."""
+    most = max(0, frames - segment)
+    return np.linspace(0, most, round(2 * most / segment) + 1).astype(int)
 
 
 def _average(heard: Sequence[Any]) -> Any:

@@ -42,6 +42,7 @@ class Options(NamedTuple):
     plot: bool = False
     strict: bool = False
     resume: bool = False
+    contrast: bool = True
 
 
 class Queries(NamedTuple):
@@ -68,11 +69,13 @@ def separate_file(
     outputs = job.outputs
     with audio.open_audio(job.song, strict=options.strict) as source:
         clips = [*queries.clips, *(read_span(source, span) for span in queries.spans)]
-        conditioning = separator.separator.condition(clips, source.sample_rate, queries.unlike)
         facts = Facts(source.frames, source.sample_rate)
+        within = source if options.contrast else None
+        with facts.stage("total"), facts.stage("listening"):
+            conditioning = separator.separator.condition(clips, source.sample_rate, queries.unlike, within)
         facts.warnings += source.warnings
         quality = _examine(separator.separator, queries, clips, facts)
-        settings = separator.settings(options.grid) | {"strict": options.strict}
+        settings = separator.settings(options.grid) | {"strict": options.strict, "contrast": options.contrast}
         model = separator.separator.describe()
         origin = beat_cache.mark(job.song, separator.tracker, separator.meters)
         asked = {"files": [str(file) for file in queries.files], "passages": [list(span) for span in queries.spans]}

@@ -84,18 +84,21 @@ class SongSeparator:
         progress: Progress | None = None,
         known: Beats | None = None,
         unlike: Any = (),
+        contrast: bool = True,
     ) -> SongResult:
         """Separate a song held in memory. Shape: (channels, samples); queries: arrays or (array, rate) pairs.
 
-        known: beats found earlier, so that they need not be tracked. unlike: clips of what the target is not, see
-        `Separator.condition`. Raises BadAudio and BadQuery.
+        known: beats found earlier, so that they need not be tracked. unlike: clips of what the target is not; contrast:
+        what else plays in the song is held back too; see `Separator.condition`. Raises BadAudio and BadQuery.
         """
         source = audio.ArraySource(audio.validate(song, "the song"), sample_rate)
-        conditioning = self.separator.condition(queries, sample_rate, unlike)
         facts = Facts(source.frames, sample_rate)
+        with facts.stage("total"), facts.stage("listening"):
+            conditioning = self.separator.condition(queries, sample_rate, unlike, source if contrast else None)
         parts = list(self.stream(source, conditioning, grid, progress, facts, known=known))
         target, residual = (np.concatenate(blocks, axis=1) for blocks in zip(*parts, strict=True))
-        return SongResult(target, residual, sample_rate, facts.report(self.settings(grid), self.separator.describe()))
+        settings = self.settings(grid) | {"contrast": contrast}
+        return SongResult(target, residual, sample_rate, facts.report(settings, self.separator.describe()))
 
     def settings(self, grid: str) -> dict[str, Any]:
         """What was chosen, for the report."""

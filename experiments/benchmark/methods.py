@@ -49,14 +49,20 @@ ORACLES = frozenset({"irm", "mixphase"})
 """Upper bounds: they look at the true stems instead of the query."""
 
 
-def _target_of(separator: Separator | SongSeparator) -> Method:
-    return lambda case: separator.separate(case.mixture, case.queries, case.sample_rate).target
+def _target_of(separator: Separator | SongSeparator, contrast: bool = True) -> Method:
+    return lambda case: separator.separate(case.mixture, case.queries, case.sample_rate, contrast=contrast).target
 
 
 def _clip(weights: Path | None, device: str) -> Method:
     from fewshot_sep import Separator
 
     return _target_of(Separator.from_pretrained(weights, device=device))
+
+
+def _once(weights: Path | None, device: str) -> Method:
+    from fewshot_sep import Separator
+
+    return _target_of(Separator.from_pretrained(weights, device=device), contrast=False)
 
 
 def _song(weights: Path | None, device: str) -> Method:
@@ -91,11 +97,12 @@ def _variant(weights: Path | None, device: str) -> Method:
 
     training = "python -m experiments.flagship.ablation LIBRARY -o RUNS"
     given = _given(weights, "variant", training, "RUNS/NAME/weights.safetensors")
-    return _target_of(Separator(variants.load(given), device))
+    return _target_of(Separator(variants.load(given), device), contrast=False)
 
 
 SYSTEMS: dict[str, Callable[[Path | None, str], Method]] = {
     "clip": _clip,
+    "once": _once,
     "song": _song,
     "illes2020": _illes2020,
     "variant": _variant,
@@ -122,7 +129,7 @@ class Choice(NamedTuple):
 
 
 def choose(asked: list[str], weights: list[str], device: str = "auto") -> list[Choice]:
-    """Read `[LABEL=]METHOD` and `[LABEL=]FILE`; weights without a label are for `clip` and `song`.
+    """Read `[LABEL=]METHOD` and `[LABEL=]FILE`; weights without a label are for `clip`, `once` and `song`.
 
     >>> choose(["nmf", "mine=clip"], ["mine=a.safetensors"])[1][:3]
     ('mine', 'clip', PosixPath('a.safetensors'))
@@ -138,7 +145,7 @@ def choose(asked: list[str], weights: list[str], device: str = "auto") -> list[C
             raise FewshotSepError(
                 f"no method {spec!r}; there are: {', '.join((*BASELINES, *SYSTEMS))}, module:function, cmd:'...'"
             )
-        file = files.get(label, files.get("") if spec in ("clip", "song") else None)
+        file = files.get(label, files.get("") if spec in ("clip", "once", "song") else None)
         choices.append(Choice(label, spec, Path(file) if file else None, device))
     labels = [choice.label for choice in choices]
     if len(set(labels)) < len(labels):

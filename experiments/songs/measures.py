@@ -131,7 +131,7 @@ class Everything:
     sample_rate = 44100
     preset = presets.get(presets.DEFAULT)
 
-    def condition(self, queries: Any, sample_rate: int, unlike: Any = ()) -> None:
+    def condition(self, queries: Any, sample_rate: int, unlike: Any = (), within: Any = None) -> None:
         return None
 
     def estimate(self, mixture: Array, conditioning: Any, sample_rate: int, pace: float = 1.0) -> Array:
@@ -227,7 +227,7 @@ def held_back(model: Any, cases: list[Case]) -> list[dict[str, Any]]:
         if others:
             loudest = max(others, key=lambda other: float(np.square(other.reference).mean()))
             without, held = (
-                gain(case, model.separate(case.mixture, case.queries, case.rate, unlike=unlike).target)
+                gain(case, model.separate(case.mixture, case.queries, case.rate, unlike=unlike, contrast=False).target)
                 for unlike in ((), loudest.queries)
             )
             rows.append({"song": case.song, "without": without, "with": held})

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from fewshot_sep import metrics, presets, spectral, systems
+from fewshot_sep import audio, metrics, presets, spectral, systems
 from fewshot_sep.errors import BadAudio, BadQuery, FewshotSepError
 from fewshot_sep.separator import MOST_WINDOWS, Separator, top_gain
 
@@ -366,6 +366,63 @@ def test_what_sounds_like_the_clips_of_what_it_is_not_is_held_back() -> None:
     assert less > 25
     with pytest.raises(BadQuery, match="clip 2 of what it is not"):
         separator.condition([low], separator.sample_rate, [high, 0 * high])
+
+
+class Nearby(systems.MaskSystem):
+    """Finds what lies where most of a query lies, and three tenths of the rest."""
+
+    def condition(self, queries: Tensor) -> tuple[Tensor]:
+        return (torch.fft.rfft(queries[0]).abs().sum(0).argmax()[None],)
+
+    def forward(self, mixture: Tensor, conditioning: tuple[Tensor], pace: float = 1.0) -> Tensor:
+        spectrum, place = torch.fft.rfft(mixture), int(conditioning[0]) * mixture.shape[-1] // SEGMENT
+        near = (torch.arange(spectrum.shape[-1]) - place).abs() < 40 * mixture.shape[-1] // SEGMENT
+        return torch.fft.irfft(spectrum * torch.where(near, 0.95, 0.3), mixture.shape[-1])
+
+
+@pytest.fixture(scope="module")
+def nearby() -> Separator:
+    return Separator(Nearby(PRESET), "cpu")
+
+
+def test_what_else_plays_in_the_mixture_is_held_back(nearby: Separator) -> None:
+    low, high = (tone(hertz, RATE, 1.0) for hertz in (500, 5000))
+    once = nearby.separate(low + high, [low], RATE, contrast=False)
+    found = nearby.separate(low + high, [low], RATE)
+    leak, less = (metrics.si_sdr(middle(low), middle(result.target)[:1]) for result in (once, found))
+    assert leak == pytest.approx(10, abs=1)
+    assert less > leak + 6
+    np.testing.assert_allclose(found.target + found.residual, low + high, atol=1e-6)
+    outside = nearby.separate(audio.resample(low + high, RATE, 22_050), [(low, RATE)], 22_050)
+    assert metrics.si_sdr(middle(audio.resample(low, RATE, 22_050)), middle(outside.target)) > leak + 5
+
+
+def test_what_a_run_misses_of_the_target_is_nothing_else(nearby: Separator) -> None:
+    low = tone(500, RATE, 1.0)
+    assert rms(low - 0.95 * low) > 0.01
+    once, found = (nearby.separate(low, [low], RATE, contrast=contrast).target for contrast in (False, True))
+    np.testing.assert_array_equal(found, once)
+
+
+@pytest.mark.parametrize("samples", [1, 100, SEGMENT, 20_000])
+def test_silence_and_scraps_have_nothing_else(nearby: Separator, samples: int) -> None:
+    silent, scrap = np.zeros((2, samples), np.float32), noise(2, samples)
+    assert not nearby.separate(silent, [QUERY], RATE).target.any()
+    assert nearby.separate(scrap, [QUERY], RATE).target.shape == scrap.shape
+
+
+def test_a_mixture_is_listened_to_in_passages(nearby: Separator) -> None:
+    tapes = [Tape(60_000), Tape(6_000_000)]
+    for tape in tapes:
+        nearby.condition([QUERY], RATE, within=tape)
+        assert tape.longest <= SEGMENT
+        assert tape.most_alive <= MOST_WINDOWS
+
+
+def test_other_systems_do_not_listen_to_the_mixture() -> None:
+    separator, system = stub()
+    separator.condition([QUERY], RATE, within=Tape(60_000))
+    assert not system.heard
 
 
 def test_several_queries_steer_together(tiny: Separator) -> None:

@@ -33,11 +33,11 @@ class Half:
         self.asked: list[list[tuple[np.ndarray, int]]] = []
         self.device: Any = None
 
-    def condition(self, queries: Any, sample_rate: int, unlike: Any = ()) -> Any:
+    def condition(self, queries: Any, sample_rate: int, unlike: Any = (), within: Any = None) -> Any:
         if not all(samples.any() for samples, _ in queries):
             raise BadQuery("a query is silent")
         self.asked.append(queries)
-        self.unlike = unlike
+        self.unlike, self.within = unlike, within
         return queries
 
     def estimate(self, mixture: np.ndarray, conditioning: Any, sample_rate: int, pace: float = 1.0) -> np.ndarray:
@@ -160,8 +160,16 @@ def test_options_reach_the_separator(tmp_path: Path, run: Any, half: Half) -> No
     settings = json.loads((tmp_path / "out" / "song" / "report.json").read_text())["settings"]
     assert settings == {
         "grid": "downbeat", "tracker": "librosa", "stretcher": "signalsmith", "tempo": "audio", "meters": [3, 4],
-        "strict": False,
+        "strict": False, "contrast": True,
     }  # fmt: skip
+    assert half.within
+
+
+def test_a_song_is_not_listened_to_first_if_told_so(tmp_path: Path, run: Any, half: Half) -> None:
+    song = sound(tmp_path / "song.wav")
+    assert run(song, "--query-at", "0-1", "-o", tmp_path / "out", "--no-contrast") == 0
+    assert not half.within
+    assert json.loads((tmp_path / "out" / "song" / "report.json").read_text())["settings"]["contrast"] is False
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ class Whole:
     preset = presets.get(presets.DEFAULT)
     blocks = 30000
 
-    def condition(self, queries: Any, sample_rate: int, unlike: Any = ()) -> Any:
+    def condition(self, queries: Any, sample_rate: int, unlike: Any = (), within: Any = None) -> Any:
         return queries
 
     def estimate(self, mixture: np.ndarray, conditioning: Any, sample_rate: int, pace: float = 1.0) -> np.ndarray:
