@@ -132,10 +132,10 @@ class Separator:
             if np.mean(rest**2) > LEAST_REST * np.mean(mixture**2):
                 rests.append(rest.mean(0, keepdims=True))
         heard = [audio.resample(rest, source.sample_rate, self.sample_rate)[0] for rest in rests]
-        if not any(mono.any() for mono in heard):
+        loudest = max((np.mean(mono**2) for mono in heard), default=0.0)
+        windows = [self._windows(mono) for mono in heard if np.mean(mono**2) > loudest * QUIET]
+        if not windows:
             return []
-        loudest = max(np.mean(mono**2) for mono in heard)
-        windows = [self._windows(mono) for mono in heard if np.mean(mono**2) >= loudest * QUIET]
         return [self.system.condition(torch.from_numpy(np.concatenate(windows))[None].to(self.device))]
 
     def _hear(self, query: Query, sample_rate: int, name: str) -> Any:

@@ -30,14 +30,14 @@ def evaluate(
         list[str] | None,
         typer.Option(
             metavar="[LABEL=]METHOD",
-            help="clip, song, illes2020, a seed system, mixture, silence, hpss, repet-sim, nmf, irm, mixphase, "
+            help="clip, once, song, illes2020, a seed system, mixture, silence, hpss, repet-sim, nmf, irm, mixphase, "
             "module:function, or cmd:'... {mix} {query} {out}'. Repeatable; clip if none. The others are "
             "compared with the first.",
         ),
     ] = None,
     weights: Annotated[
         list[str] | None,
-        typer.Option(metavar="[LABEL=]FILE", help="Weights of a method; of clip and song without label."),
+        typer.Option(metavar="[LABEL=]FILE", help="Weights of a method; of clip, once and song without label."),
     ] = None,
     conditions: Annotated[
         str, typer.Option(help="Of same, cross, absent, itself, wrong, shuffled, clips, sources; with commas.")
