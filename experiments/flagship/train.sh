@@ -2,7 +2,8 @@
 # Train the shipped preset as the model card says; with ITEMS, evaluate it and put the figures into its card.
 # usage: [STEPS=N] [ITEMS=FOLDER] experiments/flagship/train.sh LIBRARY RUN [--start WEIGHTS ...]
 # Called again it goes on where it stopped; with fewer STEPS than before it cools down and ends there.
-# On a GPU add --compile --batch 64: half precision, averaged weights and data on the device come by themselves.
+# On a CPU add --processes 2, or as many as there are cores; on a GPU --compile --batch 64: half
+# precision, averaged weights and data on the device come by themselves.
 set -eu
 library=${1:?usage: train.sh LIBRARY RUN}
 run=${2:?usage: train.sh LIBRARY RUN}
