@@ -155,7 +155,10 @@ def test_the_loudest_other_instrument_is_what_it_is_not() -> None:
     asked = []
 
     class Perfect:
-        def separate(self, mixture: np.ndarray, queries: list, rate: int, unlike: tuple = ()) -> Separation:
+        def separate(
+            self, mixture: np.ndarray, queries: list, rate: int, unlike: tuple = (), contrast: bool = True
+        ) -> Separation:
+            assert not contrast
             asked.append([next(k for k, c in enumerate(cases) if c.reference is clip) for clip, _ in unlike])
             target = queries[0][0] if unlike else mixture
             return Separation(target, mixture - target, rate)
