@@ -130,6 +130,13 @@ class Training(L.LightningModule):
         checkpoint["seconds"] = self.seconds
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        groups = checkpoint["optimizer_states"][0]["param_groups"]
+        begun = "muon" if any("orthogonal" in group for group in groups) else "adamw"
+        if begun != self.options.optimizer:
+            raise FewshotSepError(
+                f"the run was begun with the optimizer {begun}, not {self.options.optimizer}; "
+                "begin another one with its weights"
+            )
         self._began, self._seconds_before = time.perf_counter(), checkpoint.get("seconds", 0.0)
 
     def train_dataloader(self) -> Any:
@@ -235,7 +242,7 @@ def train(
         Seconds spent in all sessions of the run.
 
     Raises:
-        FewshotSepError: several processes asked for on another device than the CPU.
+        FewshotSepError: several processes asked for on another device than the CPU; a run begun with another optimizer.
     """
     several = options.processes > 1
     if several and options.device != "cpu":

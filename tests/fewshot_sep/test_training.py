@@ -170,6 +170,12 @@ def test_the_query_of_an_absent_target_stays() -> None:
     assert torch.equal(queries[1], batch.target[1].mean(0, keepdim=True))
 
 
+def test_a_run_of_another_optimizer_is_not_gone_on_with(tmp_path: Path) -> None:
+    session(tmp_path, steps=1, check_every=1, optimizer="adamw")
+    with pytest.raises(FewshotSepError, match="begun with the optimizer adamw, not muon"):
+        session(tmp_path, steps=2, optimizer="muon")
+
+
 def test_a_finished_run_is_left_as_it_is(tmp_path: Path) -> None:
     first = session(tmp_path, steps=4, average=0.5)
     again = session(tmp_path, steps=4, average=0.5)
