@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from fewshot_sep import audio, spectral, weights
 from fewshot_sep.errors import BadQuery, FewshotSepError
-from fewshot_sep.informed import Informed, InformedSystem, Sound
 from fewshot_sep.spectral import Stft
 from fewshot_sep.stitch import Piece, first_needed, join
 from fewshot_sep.systems import MaskSystem, System
@@ -58,7 +57,7 @@ class Separator:
     octave below, moment by moment; an image system leaves what it cannot see in the residual.
 
     Args:
-        system: see `fewshot_sep.systems`; anything with `preset`, `condition`, `average` and a call will do.
+        system: see `fewshot_sep.systems`; anything with `preset`, `condition` and a call will do.
         device: `auto` (CUDA, else Apple's MPS, else CPU), or a torch device.
         name: of the weights, for reports.
     """
@@ -117,36 +116,17 @@ class Separator:
         heard = [self._hear(query, sample_rate, name) for query, name in zip(queries, names, strict=True)]
         names = [f"clip {number} of what it is not" for number in range(1, len(unlike) + 1)]
         others = [self._hear(clip, sample_rate, name) for clip, name in zip(unlike, names, strict=True)]
-        like = self.system.average(heard) if len(heard) > 1 else heard[0]
-        if within and isinstance(self.system, InformedSystem):
-            like = self._inform(self.system, like, within)
-        elif within and isinstance(self.system, MaskSystem):
+        like = _average(heard)
+        if within and isinstance(self.system, MaskSystem):
             others += self._hear_rest(within, Contrast(like, tuple(others)))
         return Contrast(like, tuple(others)) if others else like
-
-    def _inform(self, system: InformedSystem, query: Sound, source: audio.Source) -> Sound | Informed:
-        """The query, and what a first run finds and leaves in passages of a source; the query alone if it is silent."""
-        passages = []
-        for mixture in self._passages(source):
-            heard = self._fit_channels(audio.resample(mixture, source.sample_rate, self.sample_rate))
-            passages.append(system.split(torch.from_numpy(heard)[None].to(self.device), query))
-        levels = [float(found.mean() + rest.mean()) for found, rest in passages]
-        loud = [passage for passage, level in zip(passages, levels, strict=True) if level > max(levels) * QUIET]
-        if not loud:
-            return query
-        found, rest = (torch.cat(sides, dim=1) for sides in zip(*loud, strict=True))
-        return system.inform(query, found, rest)
-
-    def _passages(self, source: audio.Source) -> Iterator[Array]:
-        """Up to `MOST_WINDOWS` segments of a source, evenly spread."""
-        length = round(self.preset.segment * source.sample_rate / self.sample_rate)
-        for start in _thinned(_spread(source.frames, length)):
-            yield source.read(start, min(start + length, source.frames))
 
     def _hear_rest(self, source: audio.Source, conditioning: Any) -> list[Any]:
         """What the system keeps of what else plays in a source; nothing where nothing else does."""
         rests = []
-        for mixture in self._passages(source):
+        length = round(self.preset.segment * source.sample_rate / self.sample_rate)
+        for start in _thinned(_spread(source.frames, length)):
+            mixture = source.read(start, min(start + length, source.frames))
             rest = mixture - self._segment(mixture, conditioning, source.sample_rate, 1.0)
             if np.mean(rest**2) > LEAST_REST * np.mean(mixture**2):
                 rests.append(rest.mean(0, keepdims=True))
@@ -312,6 +292,14 @@ def _spread(frames: int, segment: int) -> NDArray[np.int64]:
 def _thinned(starts: NDArray[np.int64]) -> NDArray[np.int64]:
     """At most `MOST_WINDOWS` of them, evenly spread."""
     return starts[np.linspace(0, len(starts) - 1, min(len(starts), MOST_WINDOWS)).astype(int)]
+
+
+def _average(heard: Sequence[Any]) -> Any:
+    """The mean of what a system keeps of several clips."""
+    if len(heard) == 1:
+        return heard[0]
+    averages = [torch.stack(tensors).mean(0) for tensors in zip(*heard, strict=True)]
+    return type(heard[0])(*averages) if hasattr(heard[0], "_fields") else tuple(averages)
 
 
 def top_gain(mixture: Array, target: Array, sample_rate: int, frames: int) -> Array:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -36,9 +35,6 @@ class System(Trainable):
         mixture, target: `(batch, channels, samples)`; queries: `(batch, clips, samples)`, mono.
     """
 
-    task_segments = 1
-    """How many segments long the tasks are from which it learns."""
-
     def __init__(self, preset: Preset) -> None:
         super().__init__()
         self.preset = preset
@@ -55,11 +51,6 @@ class System(Trainable):
         STFT is divided by it, which needs no stretched sound.
         """
         raise NotImplementedError
-
-    def average(self, heard: Sequence[Any]) -> Any:
-        """What `forward` needs to know of several sounds, given what it needs to know of each: the mean."""
-        means = [torch.stack(tensors).mean(0) for tensors in zip(*heard, strict=True)]
-        return type(heard[0])(*means) if hasattr(heard[0], "_fields") else tuple(means)
 
     def crowdedness(self, conditioning: Any) -> Tensor | None:
         """Log odds `(batch,)` that more than one instrument plays in the queries; None where the system cannot tell."""
@@ -99,14 +90,12 @@ class MaskSystem(System):
 
     noise_weight, si_sdr_weight, contrast_weight = 0.05, 0.1, 0.1
     """In the loss: of the noise ratio and of SI-SDR, per dB, and of the queries' contrast."""
-    planes = 0
-    """Further images that the network is given beside the mixture's."""
 
     bands: Tensor
 
     def __init__(self, preset: Preset) -> None:
         super().__init__(preset)
-        self.network = QueryUNet(preset.channels, preset.bands, preset.widths, preset.features, planes=self.planes)
+        self.network = QueryUNet(preset.channels, preset.bands, preset.widths, preset.features)
         self.query_encoder = QueryEncoder(preset.bands, preset.features)
         self.crowd_detector = nn.Linear(preset.features + 2 * preset.bands, 1)
         for parameter in self.crowd_detector.parameters():
@@ -120,7 +109,8 @@ class MaskSystem(System):
     def image(self, energy: Tensor) -> Tensor:
         """Log magnitude re the example's mean, about -2 to 2: `(batch, channels, bands, time)`."""
         magnitude = energy.sqrt()
-        return compressed(magnitude, magnitude.mean(dim=(1, 2, 3), keepdim=True))
+        reference = magnitude.mean(dim=(1, 2, 3), keepdim=True)
+        return (torch.log(magnitude / (reference + EPS) + 1e-3) + 2) / 2.5
 
     def condition(self, queries: Tensor) -> Conditioning:
         heard = self.hear(self.query_images(queries))
@@ -143,18 +133,10 @@ class MaskSystem(System):
         """The spectrum times the mask, which is spread from bands to bins."""
         return spectral.apply_mask(spectrum, torch.matmul(self.bands.T, torch.sigmoid(logits.float())))
 
-    def inputs(self, energy: Tensor, conditioning: Any) -> tuple[Any, ...]:
-        """The network's, for a mixture's energies `(batch, channels, bands, time)`."""
-        return self.image(energy), conditioning
-
-    def logits(self, energy: Tensor, conditioning: Any) -> Tensor:
-        """Of the mask, for a mixture's energies `(batch, channels, bands, time)`."""
-        return self.network(*self.inputs(energy, conditioning))
-
     def forward(self, mixture: Tensor, conditioning: Conditioning, pace: float = 1.0) -> Tensor:
         stft = self.paced(pace)
         spectrum = stft(mixture)
-        logits = self.logits(self.band_energy(spectrum), conditioning)
+        logits = self.network(self.image(self.band_energy(spectrum)), conditioning)
         return stft.inverse(self.masked(spectrum, logits), mixture.shape[-1])
 
     def loss(self, mixture: Tensor, queries: Tensor, target: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
@@ -163,26 +145,20 @@ class MaskSystem(System):
         conditioning = self.condition(queries)
         if self.training:
             conditioning = without_profile(conditioning, PROFILE_DROPOUT)
-        logits = self.logits(true.whole, conditioning).float()
+        logits = self.network(self.image(true.whole), conditioning).float()
         loss, parts = self.mask_loss(logits, true)
         crowd = self.crowd_loss(queries, true)
         parts |= {"query_spread": spread(conditioning.embedding), "crowd": crowd}
         if not self.training:
-            gains = self.gains_db(true, logits)
-            if gains.isfinite().any():
-                parts["si_sdri_db"] = gains[gains.isfinite()].median()
+            estimate = self.masked(spectrum, logits)
+            present = target.flatten(1).square().mean(1) > SOUNDS * mixture.flatten(1).square().mean(1)
+            gain = metrics.batch_si_sdr(wanted, estimate) - metrics.batch_si_sdr(wanted, spectrum)
+            if present.any():
+                parts["si_sdri_db"] = gain[present].median()
         if self.contrast_weight:
             parts["contrast"] = self.contrast_loss(queries, target)
             loss = loss + self.contrast_weight * parts["contrast"]
         return loss + crowd, parts
-
-    def gains_db(self, true: Truth, logits: Tensor) -> Tensor:
-        """Improvement in SI-SDR of each example, `(batch,)`; NaN where the target is not there."""
-        spectrum, wanted, whole, part, _ = true
-        present = part.flatten(1).sum(1) > SOUNDS * whole.flatten(1).sum(1)
-        estimate = self.masked(spectrum, logits)
-        gain = metrics.batch_si_sdr(wanted, estimate) - metrics.batch_si_sdr(wanted, spectrum)
-        return gain.where(present, torch.nan)
 
     def truth(self, spectrum: Tensor, wanted: Tensor) -> Truth:
         """Of the spectra of mixture and target."""
@@ -236,17 +212,8 @@ class MaskSystem(System):
         return F.binary_cross_entropy_with_logits(odds, crowded, counts, reduction="sum") / counts.sum()
 
 
-def compressed(magnitude: Tensor, reference: Tensor) -> Tensor:
-    """Log magnitude re a reference, about -2 to 2."""
-    return (torch.log(magnitude / (reference + EPS) + 1e-3) + 2) / 2.5
-
-
-Told = TypeVar("Told", bound=Any)
-
-
-def without_profile(conditioning: Told, share: float) -> Told:
-    """Profile and templates are taken from a share of the examples, so that the embedding has to tell what the query is
-    like.
+def without_profile(conditioning: Conditioning, share: float) -> Conditioning:
+    """The profile is taken from a share of the examples, so that the embedding has to tell what the query is like.
 
     Which ones hangs on the profile's own digits, not on a generator: so a training that is resumed does as one that is
     not.
@@ -254,10 +221,7 @@ def without_profile(conditioning: Told, share: float) -> Told:
     profile = conditioning.profile
     digits = 1000 * profile.detach().float().sum((1, 2), keepdim=True)
     kept = digits - digits.floor() >= share
-    taken = {
-        name: getattr(conditioning, name) * kept for name in ("profile", "templates") if hasattr(conditioning, name)
-    }
-    return conditioning._replace(**taken)
+    return conditioning._replace(profile=profile * kept)
 
 
 def spread(embedding: Tensor) -> Tensor:
@@ -314,9 +278,5 @@ class ImageSystem(System):
 
 def build(preset: Preset | str) -> System:
     """An untrained system of a preset."""
-    from fewshot_sep.informed import InformedSystem  # which builds on this module
-
     preset = presets.get(preset) if isinstance(preset, str) else preset
-    if preset.kind == "image":
-        return ImageSystem(preset)
-    return InformedSystem(preset) if preset.templates else MaskSystem(preset)
+    return {"mask": MaskSystem, "image": ImageSystem}[preset.kind](preset)

@@ -83,10 +83,9 @@ def train_on(
         Seconds spent in all sessions of the run.
     """
     preset = system.preset
-    samples = system.task_segments * preset.segment
 
     def mixer(bank: Bank, seed: int, first: int) -> TaskMixer:
-        return TaskMixer(bank, batch, samples, preset.channels, mixing, seed, first)
+        return TaskMixer(bank, batch, preset.segment, preset.channels, mixing, seed, first)
 
     checks = mixer(held_back, VALIDATION_SEED, 0)
     validation = [checks.draw(index) for index in range(VALIDATION_BATCHES)]

@@ -70,9 +70,8 @@ def of_training(preset: Preset, clips: int = 1) -> float:
         clips: queries per example.
     """
     system = build(preset).train()
-    samples = system.task_segments * preset.segment
-    mixture = torch.randn(BATCH, preset.channels, samples)
-    queries = torch.randn(BATCH, clips, samples)
+    mixture = torch.randn(BATCH, preset.channels, preset.segment)
+    queries = torch.randn(BATCH, clips, preset.segment)
     return count(lambda: system.loss(mixture, queries, mixture / 2)[0].backward()) / BATCH
 
 

@@ -19,7 +19,6 @@ import torch
 
 from experiments.benchmark.document import Table, markdown
 from fewshot_sep import metrics, weights
-from fewshot_sep.informed import InformedSystem
 from fewshot_sep.systems import System
 from fewshot_sep.training import targets_as_queries
 from loops import chamber
@@ -87,10 +86,7 @@ def _answers(system: System, sound: Bank, mixing: MixingOptions, itself: bool = 
     for index in count():
         apart = mixer.draw_apart(index)
         mixture, queries, target = apart.tasks
-        conditioning = system.condition(targets_as_queries(apart.tasks) if itself else queries)
-        if isinstance(system, InformedSystem):
-            conditioning = system.inform(conditioning, *system.split(mixture, conditioning))
-        estimate = system(mixture, conditioning)
+        estimate = system(mixture, system.condition(targets_as_queries(apart.tasks) if itself else queries))
         for name, x, s, e in zip(apart.asked, mixture.numpy(), target.numpy(), estimate.float().numpy(), strict=True):
             if s.any():
                 yield name, metrics.si_sdr(s, e) - metrics.si_sdr(s, x)

@@ -11,8 +11,7 @@ from torch import Tensor, nn
 
 from fewshot_sep import audio, metrics, presets, spectral, systems
 from fewshot_sep.errors import BadAudio, BadQuery, FewshotSepError
-from fewshot_sep.informed import Informed
-from fewshot_sep.separator import MOST_WINDOWS, Separator, _spread, _thinned, top_gain
+from fewshot_sep.separator import MOST_WINDOWS, Separator, top_gain
 
 RATE = 44100
 SEGMENT = 6000
@@ -22,8 +21,6 @@ QUERY = np.sin(np.arange(RATE) / 7).astype(np.float32)
 
 class Stub(nn.Module):
     """A system that only scales what it hears, and remembers what it was given."""
-
-    average = systems.System.average
 
     def __init__(self, gain: float = 1.0, preset: presets.Preset = PRESET) -> None:
         super().__init__()
@@ -428,71 +425,6 @@ def test_other_systems_do_not_listen_to_the_mixture() -> None:
     assert not system.heard
 
 
-def informed_separator() -> Separator:
-    torch.manual_seed(0)
-    preset = replace(presets.get("tiny-informed"), n_fft=512, hop=128, segment=SEGMENT)
-    system = systems.build(preset)
-    for module in system.modules():  # or a mask is 0.5 all over, whatever is known
-        if isinstance(module, nn.Linear):
-            nn.init.normal_(module.weight, std=0.5)
-    return Separator(system, "cpu")
-
-
-@pytest.fixture(scope="module")
-def informed() -> Separator:
-    return informed_separator()
-
-
-def test_an_informed_system_is_told_what_a_first_run_finds_and_leaves(informed: Separator) -> None:
-    mixture = noise(2, 20_000)
-    known = informed.condition([QUERY], RATE, within=audio.ArraySource(mixture, RATE))
-    assert isinstance(known, Informed)
-    alone = informed.condition([QUERY], RATE)
-    assert (known.query.embedding == alone.embedding).all()
-    passages = [mixture[:, start : start + SEGMENT] for start in _thinned(_spread(20_000, SEGMENT))]
-    splits = [informed.system.split(torch.from_numpy(p)[None], alone) for p in passages]
-    expected = informed.system.inform(alone, *(torch.cat(side, dim=1) for side in zip(*splits, strict=True)))
-    for found, wanted in zip((*known.found, *known.rest), (*expected.found, *expected.rest), strict=True):
-        torch.testing.assert_close(found, wanted)
-    once, twice = (informed.separate(mixture, [QUERY], RATE, contrast=contrast).target for contrast in (False, True))
-    assert np.abs(once - twice).max() > 1e-4
-
-
-def test_an_informed_system_holds_back_clips_of_what_it_is_not(informed: Separator) -> None:
-    mixture = noise(2, 20_000)
-    known = informed.condition([QUERY], RATE, [noise(1, 9000)], audio.ArraySource(mixture, RATE))
-    assert isinstance(known.like, Informed) and len(known.unlike) == 1
-    free = informed.estimate(mixture, known.like, RATE)
-    held = informed.estimate(mixture, known, RATE)
-    assert rms(held) < rms(free)
-
-
-@pytest.mark.parametrize("samples", [1, 100, SEGMENT, 20_000])
-def test_an_informed_system_takes_silence_and_scraps(informed: Separator, samples: int) -> None:
-    silent, scrap = np.zeros((2, samples), np.float32), noise(2, samples)
-    assert not informed.separate(silent, [QUERY], RATE).target.any()
-    found = informed.separate(scrap, [QUERY], RATE).target
-    assert found.shape == scrap.shape and np.isfinite(found).all()
-
-
-def test_an_informed_system_listens_in_passages() -> None:
-    separator = informed_separator()
-    for tape in (Tape(60_000), Tape(6_000_000)):
-        separator.condition([QUERY], RATE, within=tape)
-        assert tape.longest <= SEGMENT
-        assert tape.most_alive <= MOST_WINDOWS
-
-
-def test_quiet_passages_are_not_listened_to(monkeypatch: pytest.MonkeyPatch) -> None:
-    separator, heard = informed_separator(), []
-    monkeypatch.setattr(separator.system, "inform", lambda query, found, rest: heard.append(found.shape[1]) or query)
-    loud = noise(2, 6 * SEGMENT)
-    half = np.concatenate([loud[:, : 3 * SEGMENT], 1e-3 * loud[:, : 3 * SEGMENT]], axis=1)
-    for mixture in (loud, half):
-        separator.condition([QUERY], RATE, within=audio.ArraySource(mixture, RATE))
-    assert heard == [11, 6]
-
-
 def test_several_queries_steer_together(tiny: Separator) -> None:
     a, b = noise(1, 40_000), QUERY
     for both, one, other in zip(
@@ -504,7 +436,7 @@ def test_several_queries_steer_together(tiny: Separator) -> None:
 # --- the real thing, untrained
 
 
-@pytest.mark.parametrize("preset", ["tiny", "tiny-informed", "tiny-image"])
+@pytest.mark.parametrize("preset", ["tiny", "tiny-image"])
 @pytest.mark.parametrize("rate", [16_000, 44_100, 48_000])
 def test_target_and_residual_are_the_mixture(preset: str, rate: int) -> None:
     torch.manual_seed(0)
