@@ -125,7 +125,8 @@ class Separator:
         """What the system keeps of what else plays in a source; nothing where nothing else does."""
         rests = []
         length = round(self.preset.segment * source.sample_rate / self.sample_rate)
-        for start in _thinned(_spread(source.frames, length)):
+        starts = _spread(source.frames, length)
+        for start in starts[np.linspace(0, len(starts) - 1, min(len(starts), MOST_WINDOWS)).astype(int)]:
             mixture = source.read(start, min(start + length, source.frames))
             rest = mixture - self._segment(mixture, conditioning, source.sample_rate, 1.0)
             if np.mean(rest**2) > LEAST_REST * np.mean(mixture**2):
@@ -162,7 +163,8 @@ class Separator:
         starts = _spread(len(mono), segment)
         levels = np.array([np.mean(mono[start : start + segment] ** 2) for start in starts])
         starts = starts[levels >= levels.max() * QUIET]
-        return np.stack([mono[start : start + segment] for start in _thinned(starts)])
+        chosen = starts[np.linspace(0, len(starts) - 1, min(len(starts), MOST_WINDOWS)).astype(int)]
+        return np.stack([mono[start : start + segment] for start in chosen])
 
     def estimate(
         self,
@@ -287,11 +289,6 @@ def _spread(frames: int, segment: int) -> NDArray[np.int64]:
     """Starts of segments that overlap by about a half and cover all frames; of one alone where there are fewer."""
     most = max(0, frames - segment)
     return np.linspace(0, most, round(2 * most / segment) + 1).astype(int)
-
-
-def _thinned(starts: NDArray[np.int64]) -> NDArray[np.int64]:
-    """At most `MOST_WINDOWS` of them, evenly spread."""
-    return starts[np.linspace(0, len(starts) - 1, min(len(starts), MOST_WINDOWS)).astype(int)]
 
 
 def _average(heard: Sequence[Any]) -> Any:

@@ -53,10 +53,16 @@ def _target_of(separator: Separator | SongSeparator, contrast: bool = True) -> M
     return lambda case: separator.separate(case.mixture, case.queries, case.sample_rate, contrast=contrast).target
 
 
-def _clip(weights: Path | None, device: str, contrast: bool = True) -> Method:
+def _clip(weights: Path | None, device: str) -> Method:
     from fewshot_sep import Separator
 
-    return _target_of(Separator.from_pretrained(weights, device=device), contrast)
+    return _target_of(Separator.from_pretrained(weights, device=device))
+
+
+def _once(weights: Path | None, device: str) -> Method:
+    from fewshot_sep import Separator
+
+    return _target_of(Separator.from_pretrained(weights, device=device), contrast=False)
 
 
 def _song(weights: Path | None, device: str) -> Method:
@@ -96,7 +102,7 @@ def _variant(weights: Path | None, device: str) -> Method:
 
 SYSTEMS: dict[str, Callable[[Path | None, str], Method]] = {
     "clip": _clip,
-    "once": functools.partial(_clip, contrast=False),
+    "once": _once,
     "song": _song,
     "illes2020": _illes2020,
     "variant": _variant,
