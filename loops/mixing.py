@@ -65,6 +65,10 @@ class MixingOptions:
         coherent: mixtures whose sources come from one song at one place.
         absent: queries of an instrument that is not in the mixture; a quarter of them of the target's family.
         cross: queries from another source (another instrument's maker, another recording) than the target.
+        take: queries from another passage of the very recording that the target is from, at its pitch, in its room:
+            as when the clip is cut out of the song.
+        rest: tasks that ask for all sources but one, by another passage of theirs: as a separator does that listens to
+            the mixture first (see `fewshot_sep.Separator.condition`).
         kin: queries from a relative of the target, where no other of its family is in the mixture: a nylon guitar asks
             for the distorted one if that is the only guitar (families of `RELATED`).
         hard: random mixtures that hold a second instrument of the target's family.
@@ -80,6 +84,8 @@ class MixingOptions:
     coherent: float = 0.5
     absent: float = 0.1
     cross: float = 0.6
+    take: float = 0.0
+    rest: float = 0.0
     kin: float = 0.15
     hard: float = 0.3
     gain_db: float = 5.0
@@ -210,12 +216,31 @@ def _active_starts(piece: np.ndarray, sample_rate: int, window_s: float = 0.25) 
 
 
 class _Draw(NamedTuple):
-    """One task as row numbers: what sounds (the target first unless absent) and what is asked for."""
+    """One task as row numbers: what sounds (the target first unless absent) and what is asked for.
+
+    The sources at the places `wanted` sum to the target. There are no queries where other passages of these are asked
+    with.
+    """
 
     sources: list[int]
-    absent: bool
+    wanted: range
     queries: list[int]
     coherent: bool
+
+
+class _State(NamedTuple):
+    """Numbers of the equaliser and the room that a sound gets, if any."""
+
+    equaliser: int | None = None
+    room: int | None = None
+
+
+class _Clip(NamedTuple):
+    """A sound of which query number `number` is made: a row, or another passage of source number `of`."""
+
+    number: int
+    row: int
+    of: int | None
 
 
 class TaskMixer:
@@ -277,7 +302,7 @@ class TaskMixer:
         """Batch number `index` with its sources, whose names are the library's: not for the option `live`."""
         tasks, sources, draws = self._draw_batch(index, apart=True)
         name = [row.instrument for row in self.bank.rows]
-        asked = [name[draw.queries[0] if draw.absent else draw.sources[0]] for draw in draws]
+        asked = [name[draw.sources[draw.wanted[0]] if draw.wanted else draw.queries[0]] for draw in draws]
         return Apart(tasks, sources, [[name[row] for row in draw.sources] for draw in draws], asked)
 
     def _draw_batch(self, index: int, apart: bool) -> tuple[Tasks, Tensor, list[_Draw]]:
@@ -297,29 +322,58 @@ class TaskMixer:
                 rows.append(row)
                 starts.append(where if draw.coherent else self._start(random, row))
                 ratios.append(shift if draw.coherent else self._shift(random))
-        sound = self._read(rows, starts, ratios, random)
-        clips = [row for draw in draws for row in draw.queries]
-        asked = self._read(
-            clips, [self._start(random, row) for row in clips], [self._shift(random) for _ in clips], random
-        )
+        gains = self._gains(random, rows)
+        sound = self._read(rows, starts, ratios, gains)
+        clips = self._clips(draws)
+        again = {place: clip.of for place, clip in enumerate(clips) if clip.of is not None}
+        asked_rows = [clip.row for clip in clips]
+        asked_starts = [
+            self._start(random, row) if of is None else self._elsewhere(random, row, starts[of]) for _, row, of in clips
+        ]
+        asked_ratios = [self._shift(random) if of is None else ratios[of] for _, _, of in clips]
+        asked_gains = self._gains(random, asked_rows)
+        asked_gains[list(again)] = gains[list(again.values())]
+        heard = self._read(asked_rows, asked_starts, asked_ratios, asked_gains)
         if self.options.live:
-            self._invent(random, draws, sound, asked)
-        stereo = self._augment(sound, self.channels, random)
+            self._invent(random, draws, clips, sound, heard)
+        states = self._states(random, len(sound))
+        stereo = self._place(self._augment(sound, states), self.channels, random)
 
         parts = torch.zeros(self.batch, most, *stereo.shape[1:], device=self.bank.device)
         parts[owner, place] = stereo
-        present = torch.tensor([not draw.absent for draw in draws], device=self.bank.device).float()
-        waves = torch.stack([parts.sum(1), parts[:, 0] * present[:, None, None], *(parts.unbind(1) if apart else ())])
+        wanted = torch.tensor([[k in draw.wanted for k in range(most)] for draw in draws], device=self.bank.device)
+        target = (parts * wanted.float()[:, :, None, None]).sum(1)
+        waves = torch.stack([parts.sum(1), target, *(parts.unbind(1) if apart else ())])
 
-        asked = self._augment(asked, 1, random)[:, 0].view(self.batch, self.options.clips, -1)
+        asked_states = self._states(random, len(heard))
+        for place_of_clip, of in again.items():
+            asked_states[place_of_clip] = states[of]
+        number = torch.tensor([clip.number for clip in clips], device=self.bank.device)
+        asked = torch.zeros(self.batch * self.options.clips, self.samples, device=self.bank.device)
+        asked.index_add_(0, number, self._augment(heard, asked_states))
+        asked = asked.view(self.batch, self.options.clips, -1)
 
         if self.options.band_limit:
-            waves = self._limit_band(waves, random)
-            asked = self._limit_band(asked[None], random)[0]
+            limits, asked_limits = self._limits(random), self._limits(random)
+            as_mixture = [not draw.queries for draw in draws]
+            asked_limits[as_mixture] = limits[as_mixture]
+            waves, asked = self._limit_band(waves, limits), self._limit_band(asked[None], asked_limits)[0]
         peak = waves[0].abs().amax(dim=(1, 2), keepdim=True).clamp(min=1e-4)
         level = torch.as_tensor(random.uniform(0.1, 1.0, (self.batch, 1, 1)), device=waves.device).float() / peak
         mixture, target, *sources = waves * level
         return Tasks(mixture, asked, target), torch.stack(sources, 1) if apart else parts[:, :0], draws
+
+    def _clips(self, draws: Sequence[_Draw]) -> list[_Clip]:
+        """What the queries of all tasks are made of."""
+        clips, first, each = [], 0, self.options.clips
+        for task, draw in enumerate(draws):
+            numbers = range(task * each, (task + 1) * each)
+            if draw.queries:
+                clips += [_Clip(number, row, None) for number, row in zip(numbers, draw.queries, strict=True)]
+            else:
+                clips += [_Clip(number, draw.sources[k], first + k) for number in numbers for k in draw.wanted]
+            first += len(draw.sources)
+        return clips
 
     def _draw_rows(self, random: np.random.Generator) -> _Draw:
         bank, options = self.bank, self.options
@@ -332,6 +386,9 @@ class TaskMixer:
         taken = _taken(bank.rows[row].instrument for row in sources)
         silent = [name for name in bank.instruments if name not in taken]
         absent = bool(silent) and random.random() < options.absent
+        kind = random.random() if (options.take or options.rest) and not absent else 1.0
+        if kind < options.take + options.rest:
+            return _Draw(sources, range(1) if kind < options.take else range(1, len(sources)), [], coherent)
         if absent:
             near = [name for name in bank.by_family[target.family] if name in silent] if random.random() < 0.25 else []
             pool = bank.by_instrument[str(random.choice(near or silent))]
@@ -342,7 +399,7 @@ class TaskMixer:
                 int(random.choice(relatives)) if relatives else self._query(random, sources[0])
                 for _ in range(options.clips)
             ]
-        return _Draw(sources, absent, queries, coherent)
+        return _Draw(sources, range(0 if absent else 1), queries, coherent)
 
     def _coherent_sources(self, random: np.random.Generator, count: int) -> list[int] | None:
         """Rows of one song, different instruments; the first can be asked for."""
@@ -404,62 +461,100 @@ class TaskMixer:
         start = int(random.choice(self.bank.active[row])) - int(random.uniform(0, 0.3) * self.samples)
         return max(0, min(start, max(0, self.bank.lengths[row] - self.samples)))
 
-    def _read(
-        self, rows: Sequence[int], starts: Sequence[int], ratios: Sequence[float], random: np.random.Generator
-    ) -> Tensor:
-        """The rows' sound at random levels around 0.1 RMS and random polarity: `(n, samples)`."""
-        gains = levels(random, len(rows), self.options.gain_db) / [self.bank.loudness[row] for row in rows]
+    def _elsewhere(self, random: np.random.Generator, row: int, start: int) -> int:
+        """An active place that is a segment away from this one; where there is none, the one farthest away."""
+        last = max(0, self.bank.lengths[row] - self.samples)
+        places = self.bank.active[row].clip(max=last)
+        away = np.abs(places - start)
+        apart = places[away >= min(self.samples, away.max())]
+        return int(random.choice(apart))
+
+    def _gains(self, random: np.random.Generator, rows: Sequence[int]) -> np.ndarray:
+        """Random levels around 0.1 RMS and random polarity."""
+        return levels(random, len(rows), self.options.gain_db) / [self.bank.loudness[row] for row in rows]
+
+    def _read(self, rows: Sequence[int], starts: Sequence[int], ratios: Sequence[float], gains: np.ndarray) -> Tensor:
+        """The rows' sound: `(n, samples)`."""
         read = zip(rows, starts, ratios, gains, strict=True)
         return torch.stack(
             [self.bank.piece(row, start, ratio, self.samples) * float(gain) for row, start, ratio, gain in read]
         )
 
-    def _invent(self, random: np.random.Generator, draws: Sequence[_Draw], sound: Tensor, asked: Tensor) -> None:
+    def _invent(
+        self,
+        random: np.random.Generator,
+        draws: Sequence[_Draw],
+        clips: Sequence[_Clip],
+        sound: Tensor,
+        heard: Tensor,
+    ) -> None:
         """Let new instruments take the place of some tasks' targets and queries; of the query alone where it is absent.
 
-        Shape: sound `(sources of all tasks, samples)`, asked `(clips of all tasks, samples)`; changed in place.
+        Tasks whose queries are other passages of their own sources stay as they are.
+
+        Shape: sound `(sources of all tasks, samples)`, heard `(clips, samples)`; changed in place.
         """
         chosen = np.flatnonzero(random.random(len(draws)) < self.options.live).tolist()
+        chosen = [task for task in chosen if draws[task].queries]
         if not chosen:
             return
-        rate, clips = self.bank.sample_rate, self.options.clips
+        rate = self.bank.sample_rate
+        where = {clip.number: place for place, clip in enumerate(clips)}
         patches = live.invent(random, len(chosen), self.bank.device)
         firsts = np.cumsum([0, *(len(draw.sources) for draw in draws)])
-        for clip in range(-1, clips):  # the target, then the queries
+        for clip in range(-1, self.options.clips):  # the target, then the queries
             played = live.play(patches, live.scores(random, patches, self.samples / rate), self.samples, rate, random)
             gains = levels(random, len(chosen), self.options.gain_db)
             for place, task in enumerate(chosen):
                 wave = played[place] * float(gains[place])
                 if clip >= 0:
-                    asked[task * clips + clip] = wave
-                elif not draws[task].absent:
+                    heard[where[task * self.options.clips + clip]] = wave
+                elif draws[task].wanted:
                     sound[firsts[task]] = wave
 
-    def _augment(self, sound: Tensor, channels: int, random: np.random.Generator) -> Tensor:
-        """Equaliser, room and place in the stereo image: `(n, samples)` -> `(n, channels, samples)`."""
-        count, options = len(sound), self.options
+    def _states(self, random: np.random.Generator, count: int) -> list[_State]:
+        """Which equaliser and which room each of `count` sounds gets."""
+        options = self.options
         equalised, roomy = random.random(count) < options.equalise, random.random(count) < options.room
+        states = [_State()] * count
         for index in np.flatnonzero(equalised | roomy):
+            equaliser = int(random.integers(len(self.equalisers))) if equalised[index] else None
+            states[index] = _State(equaliser, int(random.integers(len(self.rooms))) if roomy[index] else None)
+        return states
+
+    def _augment(self, sound: Tensor, states: Sequence[_State]) -> Tensor:
+        """Equaliser and room: `(n, samples)` -> the same."""
+        for index, (equaliser, room) in enumerate(states):
+            if equaliser is None and room is None:
+                continue
             spectrum = torch.fft.rfft(sound[index], self.fft_size)
-            if equalised[index]:
-                spectrum *= self.equalisers[int(random.integers(len(self.equalisers)))]
-            if roomy[index]:
-                spectrum *= self.rooms[int(random.integers(len(self.rooms)))]
+            if equaliser is not None:
+                spectrum *= self.equalisers[equaliser]
+            if room is not None:
+                spectrum *= self.rooms[room]
             sound[index] = torch.fft.irfft(spectrum, self.fft_size)[: self.samples]
-        gains = torch.as_tensor(pan(random, count, channels), device=sound.device).float()
+        return sound
+
+    def _place(self, sound: Tensor, channels: int, random: np.random.Generator) -> Tensor:
+        """The place in the stereo image: `(n, samples)` -> `(n, channels, samples)`."""
+        gains = torch.as_tensor(pan(random, len(sound), channels), device=sound.device).float()
         placed = sound[:, None] * gains[:, :, None]
         if channels == 2:
-            for index in np.flatnonzero(random.random(count) < 0.25):
+            for index in np.flatnonzero(random.random(len(sound)) < 0.25):
                 placed[index] = widened(placed[index], int(random.integers(1, self.bank.sample_rate // 50)))
         return placed
 
-    def _limit_band(self, waves: Tensor, random: np.random.Generator) -> Tensor:
-        """Cut some tasks off above 3.5 to 16 kHz, as low rates and codecs do; waves `(any, batch, ..., samples)`."""
-        chosen = np.flatnonzero(random.random(waves.shape[1]) < self.options.band_limit)
-        if not len(chosen):
-            return waves
-        waves = waves.clone()
+    def _limits(self, random: np.random.Generator) -> np.ndarray:
+        """For each task where its band ends, in Hz: 3.5 to 16 kHz for some, as low rates and codecs do."""
+        limits = np.full(self.batch, np.inf)
+        for place in np.flatnonzero(random.random(self.batch) < self.options.band_limit):
+            limits[place] = 3500 * 2 ** random.uniform(0, 2.2)
+        return limits
+
+    def _limit_band(self, waves: Tensor, limits: np.ndarray) -> Tensor:
+        """Cut tasks off where their band ends; waves `(any, batch, ..., samples)`."""
+        chosen = np.flatnonzero(np.isfinite(limits))
+        waves = waves.clone() if len(chosen) else waves
         for place in chosen:
-            hertz = 3500 * 2 ** random.uniform(0, 2.2)
-            waves[:, place] = low_passed(waves[:, place], hertz, self.bank.sample_rate, self.fft_size)
+            waves[:, place] = low_passed(waves[:, place], float(limits[place]), self.bank.sample_rate, self.fft_size)
         return waves
