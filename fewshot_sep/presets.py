@@ -23,6 +23,7 @@ class Preset:
         features: size of the query embedding (`mask` only).
         beat: seconds that a beat lasts in the common tempo to which songs are brought.
         context: seconds of sound on each side of a bar, in the common tempo, that the network hears too.
+        templates: spectra that are kept of the queries beside their embedding; 0: none (`mask` only).
     """
 
     name: str
@@ -37,6 +38,7 @@ class Preset:
     features: int = 0
     beat: float = 0.5
     context: float = 0.45  # with a bar of 2 s it fits the segment of 2.95 s
+    templates: int = 0
 
 
 _THESIS_BEAT = 18000 / 11025 / 4
@@ -46,13 +48,16 @@ PRESETS = {
     for preset in (
         # 44.1 kHz stereo up to Nyquist; 4096/1024 costs half of 2048/512 and its ideal ratio mask is 0.4 dB better.
         Preset("steered", "mask", 44100, 2, 4096, 1024, 127 * 1024, 256, (32, 64, 128, 256), 256),
-        # The same at half the width, in half the time: what `experiments/flagship` takes apart.
+        # The same network, which also sees what of the mixture the spectra of the query explain.
+        Preset("informed", "mask", 44100, 2, 4096, 1024, 127 * 1024, 256, (32, 64, 128, 256), 256, templates=16),
+        # `steered` at half the width, in half the time: what `experiments/flagship` takes apart.
         Preset("slim", "mask", 44100, 2, 4096, 1024, 127 * 1024, 256, (16, 32, 64, 128), 256),
         # The 2020 bachata thesis: 4 beats at 147 BPM. 510/71 with 105 zeros appended make 18,000 samples 256 x 256.
         # A whole beat of context: the thesis's network knows sounds only where its clips had them, on the beat's grid.
         Preset("illes2020", "image", 11025, 1, 510, 71, 18000, 256, (64,), 0, _THESIS_BEAT, _THESIS_BEAT),
-        # For tests: the same code as the two above at a size that trains in seconds.
+        # For tests: the same code as those above at a size that trains in seconds.
         Preset("tiny", "mask", 44100, 2, 2048, 512, 62 * 512, 64, (8, 16), 16),
+        Preset("tiny-informed", "mask", 44100, 2, 2048, 512, 62 * 512, 64, (8, 16), 16, templates=4),
         Preset("tiny-image", "image", 11025, 1, 510, 71, 18000, 256, (2,), 0, _THESIS_BEAT, _THESIS_BEAT),
     )
 }

@@ -57,7 +57,7 @@ class Separator:
     octave below, moment by moment; an image system leaves what it cannot see in the residual.
 
     Args:
-        system: see `fewshot_sep.systems`; anything with `preset`, `condition` and a call will do.
+        system: see `fewshot_sep.systems`; anything with `preset`, `condition`, `average` and a call will do.
         device: `auto` (CUDA, else Apple's MPS, else CPU), or a torch device.
         name: of the weights, for reports.
     """
@@ -116,7 +116,7 @@ class Separator:
         heard = [self._hear(query, sample_rate, name) for query, name in zip(queries, names, strict=True)]
         names = [f"clip {number} of what it is not" for number in range(1, len(unlike) + 1)]
         others = [self._hear(clip, sample_rate, name) for clip, name in zip(unlike, names, strict=True)]
-        like = _average(heard)
+        like = self.system.average(heard) if len(heard) > 1 else heard[0]
         if within and isinstance(self.system, MaskSystem):
             others += self._hear_rest(within, Contrast(like, tuple(others)))
         return Contrast(like, tuple(others)) if others else like
@@ -289,14 +289,6 @@ def _spread(frames: int, segment: int) -> NDArray[np.int64]:
     """Starts of segments that overlap by about a half and cover all frames; of one alone where there are fewer."""
     most = max(0, frames - segment)
     return np.linspace(0, most, round(2 * most / segment) + 1).astype(int)
-
-
-def _average(heard: Sequence[Any]) -> Any:
-    """The mean of what a system keeps of several clips."""
-    if len(heard) == 1:
-        return heard[0]
-    averages = [torch.stack(tensors).mean(0) for tensors in zip(*heard, strict=True)]
-    return type(heard[0])(*averages) if hasattr(heard[0], "_fields") else tuple(averages)
 
 
 def top_gain(mixture: Array, target: Array, sample_rate: int, frames: int) -> Array:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -52,6 +53,11 @@ class System(Trainable):
         """
         raise NotImplementedError
 
+    def average(self, heard: Sequence[Any]) -> Any:
+        """What `forward` needs to know of several sounds, given what it needs to know of each: the mean."""
+        means = [torch.stack(tensors).mean(0) for tensors in zip(*heard, strict=True)]
+        return type(heard[0])(*means) if hasattr(heard[0], "_fields") else tuple(means)
+
     def crowdedness(self, conditioning: Any) -> Tensor | None:
         """Log odds `(batch,)` that more than one instrument plays in the queries; None where the system cannot tell."""
         return None
@@ -90,12 +96,14 @@ class MaskSystem(System):
 
     noise_weight, si_sdr_weight, contrast_weight = 0.05, 0.1, 0.1
     """In the loss: of the noise ratio and of SI-SDR, per dB, and of the queries' contrast."""
+    planes = 0
+    """Further images that the network is given beside the mixture's."""
 
     bands: Tensor
 
     def __init__(self, preset: Preset) -> None:
         super().__init__(preset)
-        self.network = QueryUNet(preset.channels, preset.bands, preset.widths, preset.features)
+        self.network = QueryUNet(preset.channels, preset.bands, preset.widths, preset.features, planes=self.planes)
         self.query_encoder = QueryEncoder(preset.bands, preset.features)
         self.crowd_detector = nn.Linear(preset.features + 2 * preset.bands, 1)
         for parameter in self.crowd_detector.parameters():
@@ -109,8 +117,7 @@ class MaskSystem(System):
     def image(self, energy: Tensor) -> Tensor:
         """Log magnitude re the example's mean, about -2 to 2: `(batch, channels, bands, time)`."""
         magnitude = energy.sqrt()
-        reference = magnitude.mean(dim=(1, 2, 3), keepdim=True)
-        return (torch.log(magnitude / (reference + EPS) + 1e-3) + 2) / 2.5
+        return compressed(magnitude, magnitude.mean(dim=(1, 2, 3), keepdim=True))
 
     def condition(self, queries: Tensor) -> Conditioning:
         heard = self.hear(self.query_images(queries))
@@ -133,10 +140,18 @@ class MaskSystem(System):
         """The spectrum times the mask, which is spread from bands to bins."""
         return spectral.apply_mask(spectrum, torch.matmul(self.bands.T, torch.sigmoid(logits.float())))
 
+    def inputs(self, energy: Tensor, conditioning: Any) -> tuple[Any, ...]:
+        """The network's, for a mixture's energies `(batch, channels, bands, time)`."""
+        return self.image(energy), conditioning
+
+    def logits(self, energy: Tensor, conditioning: Any) -> Tensor:
+        """Of the mask, for a mixture's energies `(batch, channels, bands, time)`."""
+        return self.network(*self.inputs(energy, conditioning))
+
     def forward(self, mixture: Tensor, conditioning: Conditioning, pace: float = 1.0) -> Tensor:
         stft = self.paced(pace)
         spectrum = stft(mixture)
-        logits = self.network(self.image(self.band_energy(spectrum)), conditioning)
+        logits = self.logits(self.band_energy(spectrum), conditioning)
         return stft.inverse(self.masked(spectrum, logits), mixture.shape[-1])
 
     def loss(self, mixture: Tensor, queries: Tensor, target: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
@@ -145,20 +160,26 @@ class MaskSystem(System):
         conditioning = self.condition(queries)
         if self.training:
             conditioning = without_profile(conditioning, PROFILE_DROPOUT)
-        logits = self.network(self.image(true.whole), conditioning).float()
+        logits = self.logits(true.whole, conditioning).float()
         loss, parts = self.mask_loss(logits, true)
         crowd = self.crowd_loss(queries, true)
         parts |= {"query_spread": spread(conditioning.embedding), "crowd": crowd}
         if not self.training:
-            estimate = self.masked(spectrum, logits)
-            present = target.flatten(1).square().mean(1) > SOUNDS * mixture.flatten(1).square().mean(1)
-            gain = metrics.batch_si_sdr(wanted, estimate) - metrics.batch_si_sdr(wanted, spectrum)
-            if present.any():
-                parts["si_sdri_db"] = gain[present].median()
+            gains = self.gains_db(true, logits)
+            if gains.isfinite().any():
+                parts["si_sdri_db"] = gains[gains.isfinite()].median()
         if self.contrast_weight:
             parts["contrast"] = self.contrast_loss(queries, target)
             loss = loss + self.contrast_weight * parts["contrast"]
         return loss + crowd, parts
+
+    def gains_db(self, true: Truth, logits: Tensor) -> Tensor:
+        """Improvement in SI-SDR of each example, `(batch,)`; NaN where the target is not there."""
+        spectrum, wanted, whole, part, _ = true
+        present = part.flatten(1).sum(1) > SOUNDS * whole.flatten(1).sum(1)
+        estimate = self.masked(spectrum, logits)
+        gain = metrics.batch_si_sdr(wanted, estimate) - metrics.batch_si_sdr(wanted, spectrum)
+        return gain.where(present, torch.nan)
 
     def truth(self, spectrum: Tensor, wanted: Tensor) -> Truth:
         """Of the spectra of mixture and target."""
@@ -212,8 +233,17 @@ class MaskSystem(System):
         return F.binary_cross_entropy_with_logits(odds, crowded, counts, reduction="sum") / counts.sum()
 
 
-def without_profile(conditioning: Conditioning, share: float) -> Conditioning:
-    """The profile is taken from a share of the examples, so that the embedding has to tell what the query is like.
+def compressed(magnitude: Tensor, reference: Tensor) -> Tensor:
+    """Log magnitude re a reference, about -2 to 2."""
+    return (torch.log(magnitude / (reference + EPS) + 1e-3) + 2) / 2.5
+
+
+Told = TypeVar("Told", bound=Any)
+
+
+def without_profile(conditioning: Told, share: float) -> Told:
+    """Profile and templates are taken from a share of the examples, so that the embedding has to tell what the query is
+    like.
 
     Which ones hangs on the profile's own digits, not on a generator: so a training that is resumed does as one that is
     not.
@@ -221,7 +251,10 @@ def without_profile(conditioning: Conditioning, share: float) -> Conditioning:
     profile = conditioning.profile
     digits = 1000 * profile.detach().float().sum((1, 2), keepdim=True)
     kept = digits - digits.floor() >= share
-    return conditioning._replace(profile=profile * kept)
+    taken = {
+        name: getattr(conditioning, name) * kept for name in ("profile", "templates") if hasattr(conditioning, name)
+    }
+    return conditioning._replace(**taken)
 
 
 def spread(embedding: Tensor) -> Tensor:
@@ -278,5 +311,9 @@ class ImageSystem(System):
 
 def build(preset: Preset | str) -> System:
     """An untrained system of a preset."""
+    from fewshot_sep.informed import InformedSystem  # which builds on this module
+
     preset = presets.get(preset) if isinstance(preset, str) else preset
-    return {"mask": MaskSystem, "image": ImageSystem}[preset.kind](preset)
+    if preset.kind == "image":
+        return ImageSystem(preset)
+    return InformedSystem(preset) if preset.templates else MaskSystem(preset)

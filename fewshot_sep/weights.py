@@ -109,6 +109,8 @@ def save(system: System, path: Path, facts: dict[str, Any]) -> None:
 def load_what_fits(system: System, path: Path) -> list[str]:
     """Put into `system` those tensors of the weights at `path` that it has, in the same shape.
 
+    A convolution that takes more planes in this system than in that one begins by paying no heed to the further ones.
+
     Returns:
         Names of the system's tensors that were left as they are.
 
@@ -116,12 +118,23 @@ def load_what_fits(system: System, path: Path) -> list[str]:
         WeightsError: missing, damaged, or nothing in it fits.
     """
     verify(path)
-    wanted, tensors = _wanted(system), _tensors(path)
+    wanted = _wanted(system)
+    tensors = {name: _widened(tensor, wanted.get(name)) for name, tensor in _tensors(path).items()}
     fitting = [name for name in wanted if name in tensors and tensors[name].shape == wanted[name].shape]
     if not fitting:
         raise WeightsError(f"{path}: nothing in it fits preset '{system.preset.name}'")
     _put(system, {name: tensors[name] for name in fitting})
     return [name for name in wanted if name not in fitting]
+
+
+def _widened(tensor: Tensor, wanted: Tensor | None) -> Tensor:
+    """With zeros for the further inputs of a convolution that is wanted wider; else as it is."""
+    import torch.nn.functional as F
+
+    if wanted is None or not wanted.dim() == tensor.dim() == 4:
+        return tensor
+    more = wanted.shape[1] - tensor.shape[1]
+    return F.pad(tensor, (0, 0, 0, 0, 0, more)) if more > 0 else tensor
 
 
 def load(path: Path) -> System:

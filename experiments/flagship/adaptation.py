@@ -31,7 +31,7 @@ from experiments.benchmark.methods import Array, Case
 from fewshot_sep import Separator, audio, metrics
 from fewshot_sep.errors import FewshotSepError
 from fewshot_sep.systems import MaskSystem
-from fewshot_sep.unet import Conditioning, Film
+from fewshot_sep.unet import Film
 from loops.library import is_held_out
 
 REPORT = Path(__file__).parent / "report"
@@ -63,7 +63,7 @@ class Tuning:
         self.case, self.system = case, copy.deepcopy(separator.system).requires_grad_(False)
         self.system.si_sdr_weight = 0.0  # settings and report are of the loss before it had SI-SDR
         heard = separator.condition(case.queries, case.sample_rate)
-        self.conditioning = Conditioning(*(tensor.clone() for tensor in heard))  # inference tensors take no gradients
+        self.conditioning = type(heard)(*(tensor.clone() for tensor in heard))  # inference tensors take no gradients
         self.separator = Separator(self.system, str(separator.device), separator.name)
         biases = [layer.scale_and_shift.bias for layer in self.system.network.modules() if isinstance(layer, Film)]
         self._optimizer = torch.optim.Adam([bias.requires_grad_() for bias in biases], RATE, BETAS)
@@ -86,8 +86,8 @@ class Tuning:
         """One batch of tasks."""
         target, rest = self._tasks.batch()
         true = self.system.truth(target + rest, target)
-        conditioning = Conditioning(*(tensor.expand(BATCH, *tensor.shape[1:]) for tensor in self.conditioning))
-        logits = self.system.network(self.system.image(true.whole), conditioning).float()
+        conditioning = type(self.conditioning)(*(t.expand(BATCH, *t.shape[1:]) for t in self.conditioning))
+        logits = self.system.logits(true.whole, conditioning).float()
         loss, _ = self.system.mask_loss(logits, true)
         self._optimizer.zero_grad()
         loss.backward()

@@ -16,11 +16,13 @@ from fewshot_sep.errors import EngineMissing
 from fewshot_sep.systems import MaskSystem
 from fewshot_sep.unet import Conditioning
 
-INPUTS = ("image", "embedding", "profile")
+INPUTS = ("image", "embedding", "profile", "planes")
 
 
 def exported(system: MaskSystem) -> bytes:
-    """The network of a system as an ONNX model: image, embedding, profile -> logits; one mixture, any number of frames.
+    """The network of a system as an ONNX model: `INPUTS` -> logits; one mixture, any number of frames.
+
+    A system without further planes has no input of that name.
 
     Raises:
         EngineMissing: no ONNX exporter.
@@ -29,17 +31,20 @@ def exported(system: MaskSystem) -> bytes:
     _need("onnx", "onnxscript")
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # or it tells that torchvision is not installed
     image, profile = torch.zeros(1, preset.channels, preset.bands, 64), torch.zeros(1, 2, preset.bands)
+    planes = [torch.zeros(1, system.planes, preset.bands, 64)] if system.planes else []
+    given = [image, torch.zeros(1, preset.features), profile, *planes]
+    any_frames = {3: torch.export.Dim.DYNAMIC}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
             _Plain(system.network).eval(),
-            (image, torch.zeros(1, preset.features), profile),
+            tuple(given),
             dynamo=True,
             verbose=False,
             external_data=False,
-            input_names=list(INPUTS),
+            input_names=list(INPUTS[: len(given)]),
             output_names=["logits"],
-            dynamic_shapes=({3: torch.export.Dim.DYNAMIC}, None, None),
+            dynamic_shapes=(any_frames, None, None, any_frames)[: len(given)],
         )
     assert program is not None
     return program.model_proto.SerializeToString()
@@ -60,8 +65,9 @@ class _Plain(nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(self, image: Tensor, embedding: Tensor, profile: Tensor) -> Tensor:
-        return self.network(image, Conditioning(embedding, profile))
+    def forward(self, image: Tensor, embedding: Tensor, profile: Tensor, planes: Tensor | None = None) -> Tensor:
+        further = () if planes is None else (planes,)
+        return self.network(image, Conditioning(embedding, profile), *further)
 
 
 class OnnxNetwork(nn.Module):
@@ -85,6 +91,6 @@ class OnnxNetwork(nn.Module):
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self.session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
-    def forward(self, image: Tensor, conditioning: Conditioning) -> Tensor:
-        arrays = {name: tensor.numpy() for name, tensor in zip(INPUTS, (image, *conditioning), strict=True)}
+    def forward(self, image: Tensor, conditioning: Conditioning, *planes: Tensor) -> Tensor:
+        arrays = {name: tensor.numpy() for name, tensor in zip(INPUTS, (image, *conditioning, *planes), strict=False)}
         return torch.from_numpy(self.session.run(None, arrays)[0])

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -42,15 +43,12 @@ def ours(separator: Separator, song: Array, query: Array, rate: int) -> Rival:
     inside = torch.from_numpy(audio.resample(heard, rate, preset.sample_rate))
     segments = [part[None] for part in inside.split(preset.segment, dim=1) if part.shape[1] == preset.segment]
     with torch.inference_mode():
-        images = [_image(system, segment) for segment in segments]
+        inputs = [_inputs(system, segment, conditioning) for segment in segments]
 
     @torch.inference_mode()
     def network() -> None:
-        for image in images:
-            if isinstance(system, MaskSystem):
-                system.network(image, conditioning)
-            else:
-                system.network(image, *conditioning)
+        for given in inputs:
+            system.network(*given)
 
     def whole() -> Array:
         return separator.estimate(song, conditioning, rate)
@@ -59,11 +57,11 @@ def ours(separator: Separator, song: Array, query: Array, rate: int) -> Rival:
     return Rival(preset.name, "the query's instrument", _size(system), network, seconds, whole)
 
 
-def _image(system: nn.Module, segment: torch.Tensor) -> torch.Tensor:
+def _inputs(system: nn.Module, segment: torch.Tensor, conditioning: Any) -> tuple[Any, ...]:
     if isinstance(system, MaskSystem):
-        return system.image(system.band_energy(system.stft(segment)))
+        return system.inputs(system.band_energy(system.stft(segment)), conditioning)
     assert isinstance(system, ImageSystem)
-    return system.image(segment)[0]
+    return system.image(segment)[0], *conditioning
 
 
 def open_unmix(song: Array, rate: int) -> Rival:

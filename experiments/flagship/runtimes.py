@@ -19,7 +19,7 @@ from fewshot_sep.unet import Conditioning
 class _Call(nn.Module):
     """A function in a network's place."""
 
-    def __init__(self, function: Callable[[Tensor, Conditioning], Tensor]) -> None:
+    def __init__(self, function: Callable[..., Tensor]) -> None:
         super().__init__()
         self.forward = function
 
@@ -39,9 +39,9 @@ def folded(system: MaskSystem) -> nn.Module:
 def bfloat16(system: MaskSystem) -> nn.Module:
     """Convolutions and matrix products in bfloat16."""
 
-    def run(image: Tensor, conditioning: Conditioning) -> Tensor:
+    def run(image: Tensor, conditioning: Conditioning, *planes: Tensor) -> Tensor:
         with torch.autocast("cpu", torch.bfloat16):
-            return system.network(image, conditioning)
+            return system.network(image, conditioning, *planes)
 
     return _Call(run)
 

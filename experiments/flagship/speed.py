@@ -123,7 +123,8 @@ def compare_runtimes(
     assert isinstance(system, MaskSystem)
     samples = torch.from_numpy(audio.resample(mixture, rate, separator.sample_rate))
     with torch.inference_mode():
-        image = system.image(system.band_energy(system.stft(samples[None, :, : separator.preset.segment])))
+        energy = system.band_energy(system.stft(samples[None, :, : separator.preset.segment]))
+        inputs = system.inputs(energy, conditioning)
     alone, whole, outputs, missing = {}, {}, {}, []
     for name, make in ways.items():
         print(f"preparing {name} ...", flush=True)
@@ -134,7 +135,7 @@ def compare_runtimes(
             continue
         other = copy.deepcopy(separator)
         other.system.network = network
-        alone[name] = _repeated(torch.inference_mode()(network), image, conditioning)
+        alone[name] = _repeated(torch.inference_mode()(network), *inputs)
         whole[name] = _estimate(other, mixture, conditioning, rate)
         alone[name](), whole[name]()  # warms up
         outputs[name] = whole[name]()

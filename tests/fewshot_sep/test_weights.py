@@ -39,7 +39,7 @@ def saved(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("preset", ["tiny", "tiny-image"])
+@pytest.mark.parametrize("preset", ["tiny", "tiny-informed", "tiny-image"])
 def test_what_is_saved_is_loaded_in_half_precision(preset: str, tmp_path: Path) -> None:
     system, path = trained(preset), tmp_path / "weights.safetensors"
     weights.save(system, path, {})
@@ -184,6 +184,17 @@ def test_what_fits_is_taken_and_the_rest_is_named(saved: Path) -> None:
     for name, value in other.state_dict().items():
         if name in known:
             torch.testing.assert_close(value, known[name])
+
+
+def test_a_network_with_more_inputs_begins_as_the_one_with_fewer(saved: Path) -> None:
+    small, large = weights.load(saved), systems.build("tiny-informed").eval()
+    assert weights.load_what_fits(large, saved) == ["context.weight", "context.bias"]
+    mixture, query = torch.randn(1, 2, 40_000), torch.randn(1, 1, 40_000)
+    with torch.inference_mode():
+        heard = large.condition(query)
+        informed = large.inform(heard, *large.split(mixture, heard))  # type: ignore[operator]
+        for known in (heard, informed):
+            torch.testing.assert_close(large(mixture, known), small(mixture, small.condition(query)))
 
 
 def test_weights_of_which_nothing_fits_are_refused(saved: Path) -> None:

@@ -49,7 +49,7 @@ def test_a_song_is_repeated_to_its_length() -> None:
     assert np.array_equal(long[:, 30 * rate :], short)
 
 
-@pytest.mark.parametrize("preset", ["tiny", "tiny-image"])
+@pytest.mark.parametrize("preset", ["tiny", "tiny-informed", "tiny-image"])
 def test_work_per_second_does_not_hang_on_the_length(preset: str) -> None:
     rows = [speed.compare([tiny(preset, seconds)], seconds, 1)[0] for seconds in (4, 9)]
     assert rows[0]["multiply_adds_per_s"] == pytest.approx(rows[1]["multiply_adds_per_s"])
@@ -95,14 +95,16 @@ def test_the_report_keeps_both_parts(tmp_path: Path) -> None:
     assert (tmp_path / "speed.png").read_bytes()[:4] == b"\x89PNG"
 
 
-def test_the_network_in_onnx_runtime_gives_the_same_for_any_number_of_frames() -> None:
+@pytest.mark.parametrize("preset", ["tiny", "tiny-informed"])
+def test_the_network_in_onnx_runtime_gives_the_same_for_any_number_of_frames(preset: str) -> None:
     for package in ("onnx", "onnxscript", "onnxruntime"):
         pytest.importorskip(package)
     torch.manual_seed(0)
-    system = build("tiny").eval()
+    system = build(preset).eval()
+    assert isinstance(system, MaskSystem)
     other = onnx_network.OnnxNetwork(onnx_network.exported(system))
     with torch.inference_mode():
         heard = system.condition(torch.randn(1, 1, 30000))
         for frames in (40, 63):
-            image = torch.randn(1, 2, system.preset.bands, frames)
-            torch.testing.assert_close(other(image, heard), system.network(image, heard), atol=1e-4, rtol=1e-4)
+            inputs = system.inputs(torch.rand(1, 2, system.preset.bands, frames), heard)
+            torch.testing.assert_close(other(*inputs), system.network(*inputs), atol=1e-4, rtol=1e-4)

@@ -1,0 +1,60 @@
+"""Non-negative matrix factorisation (NMF) of batches of magnitudes: what parts of a mixture sound like an example.
+
+Multiplicative updates for the Kullback-Leibler divergence (Lee & Seung 2001, "Algorithms for non-negative matrix
+factorization", theorem 2). Everything starts from frames of the sound itself, so that the same sound always gives the
+same result, and few iterations are enough. No gradient passes.
+
+Shapes: magnitudes `(batch, bands, frames)`, templates `(batch, bands, templates)`.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+EPS = 1e-8
+ITERATIONS = 12
+BROADER = 0.2
+"""Of the mean frame, in every template that is begun from one frame: so that no band is out of its reach."""
+
+
+def frames_as_templates(magnitude: Tensor, count: int) -> Tensor:
+    """`count` frames evenly spread in time, each summing to 1: where templates begin."""
+    chosen = torch.linspace(0, magnitude.shape[-1] - 1, count, device=magnitude.device).long()
+    return _normalised(magnitude[..., chosen] + BROADER * magnitude.mean(-1, keepdim=True))
+
+
+@torch.no_grad()
+def templates(magnitude: Tensor, count: int) -> Tensor:
+    """What `count` spectra, each summing to 1, explain a sound best."""
+    begun = frames_as_templates(magnitude, count)
+    return explain(magnitude, begun[..., :0], begun)[0]
+
+
+@torch.no_grad()
+def explain(magnitude: Tensor, fixed: Tensor, free: Tensor) -> tuple[Tensor, Tensor]:
+    """Gains over time by which templates sum to a sound; the free ones adapt to what the fixed ones leave.
+
+    Semi-supervised as in Smaragdis, Raj & Shashanka 2007, "Supervised and semi-supervised separation of sounds from
+    single-channel mixtures".
+
+    Returns:
+        The free templates, adapted, and the gains of all, fixed ones first: `(batch, templates, frames)`.
+    """
+    with torch.autocast(magnitude.device.type, enabled=False):
+        magnitude, fixed, free = magnitude.float() + EPS, fixed.float(), free.float()
+        first = fixed.shape[-1]
+        both = torch.cat([fixed, free], dim=-1)
+        gains = magnitude.sum(1, keepdim=True).expand(-1, both.shape[-1], -1) / both.shape[-1]
+        for _ in range(ITERATIONS):
+            # Templates sum to 1: the update's denominator.
+            gains = gains * (both.mT @ (magnitude / (both @ gains + EPS)))
+            active = gains[:, first:]
+            free = _normalised(both[..., first:] * ((magnitude / (both @ gains + EPS)) @ active.mT))
+            both = torch.cat([fixed, free], dim=-1)
+        return free, gains
+
+
+def _normalised(spectra: Tensor) -> Tensor:
+    spectra = spectra + EPS
+    return spectra / spectra.sum(1, keepdim=True)
