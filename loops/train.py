@@ -47,7 +47,10 @@ def train(
     settings = presets.get(preset)
     masks = settings.kind == "mask"
     training = TrainingOptions(
-        **options, target_first=TARGET_FIRST if masks and not start else 0, optimizer="muon" if masks else "adamw"
+        **options,
+        warm_up=min(TrainingOptions._field_defaults["warm_up"], options["steps"] // 10),
+        target_first=TARGET_FIRST if masks and not start else 0,
+        optimizer="muon" if masks else "adamw",
     )
     library = libraries.read(folder)
     device = computing_device(training.device)

@@ -188,13 +188,11 @@ def test_what_fits_is_taken_and_the_rest_is_named(saved: Path) -> None:
 
 def test_a_network_with_more_inputs_begins_as_the_one_with_fewer(saved: Path) -> None:
     small, large = weights.load(saved), systems.build("tiny-informed").eval()
-    assert weights.load_what_fits(large, saved) == ["context.weight", "context.bias"]
+    assert not weights.load_what_fits(large, saved)
     mixture, query = torch.randn(1, 2, 40_000), torch.randn(1, 1, 40_000)
     with torch.inference_mode():
-        heard = large.condition(query)
-        informed = large.inform(heard, *large.split(mixture, heard))  # type: ignore[operator]
-        for known in (heard, informed):
-            torch.testing.assert_close(large(mixture, known), small(mixture, small.condition(query)))
+        expected = small(mixture, small.condition(query))
+        torch.testing.assert_close(large(mixture, large.condition(query)), expected)
 
 
 def test_weights_of_which_nothing_fits_are_refused(saved: Path) -> None:

@@ -220,6 +220,67 @@ def test_a_relative_asks_only_where_no_other_of_the_family_plays(
     assert True in lonely and False in lonely
 
 
+@pytest.mark.parametrize("coherent", [0.0, 1.0])
+def test_a_query_of_the_same_take_is_the_targets_own_row(melodic: Bank, coherent: float) -> None:
+    options = replace(BARE, absent=0, take=1.0, coherent=coherent, shift_semitones=3.0, clips=2)
+    for tasks in islice(mixer(melodic, options), 5):
+        for queries, target in zip(tasks.queries, tasks.target, strict=True):
+            pitches = [np.abs(np.fft.rfft(wave.numpy())).argmax() for wave in (target[0], *queries)]
+            assert len(set(pitches)) == 1, "the same row, at the same pitch"
+
+
+def test_the_rest_is_asked_for_by_the_rest(melodic: Bank) -> None:
+    for heard in drawn(mixer(melodic, replace(BARE, absent=0, rest=1.0, sources=(2, 4)))):
+        assert heard.queries[0] == heard.target
+        assert len(heard.mixture - heard.target) == 1
+
+
+def test_takes_and_rests_in_about_the_shares_asked_for(melodic: Bank) -> None:
+    found = drawn(mixer(melodic, replace(BARE, absent=0.5, take=0.4, rest=0.2, sources=(3, 3))), 40)
+    present = [heard for heard in found if heard.target]
+    assert 0.4 < len(present) / len(found) < 0.6, "absent ones are not among them"
+    assert 0.1 < np.mean([len(heard.target) == 2 for heard in present]) < 0.3
+    assert 0.3 < np.mean([len(heard.target) == 1 and heard.queries[0] == heard.target for heard in present]) < 0.5
+
+
+def test_another_passage_lies_apart_where_the_row_is_long_enough(tmp_path: Path) -> None:
+    """Every row of this library sweeps upward: its pitch tells the place."""
+    rows = []
+    for instrument in ("flute", "piano"):
+        for number in range(2):
+            path = f"{instrument}-{number}.wav"
+            sweep = np.sin(2 * np.pi * np.cumsum(np.linspace(200, 1000, 5 * RATE)) / RATE)
+            audio.write(tmp_path / path, sweep[None].astype(np.float32) * 0.5, RATE)
+            rows.append(Row(path, instrument, "", "maker", "CC0", 120, 4, "", "train"))
+    sound = Bank(library.write(tmp_path, rows), "train", RATE)
+    options = replace(BARE, absent=0, take=1.0, sources=(2, 2))
+    for tasks in islice(mixer(sound, options), 5):
+        for query, target in zip(tasks.queries[:, 0], tasks.target[:, 0], strict=True):
+            begins = [np.abs(np.fft.rfft(wave.numpy()[:800])).argmax() * 10 for wave in (query, target)]
+            assert abs(begins[0] - begins[1]) > 120  # Hz; a second apart is 160
+
+
+@pytest.mark.parametrize("effect", ["equalise", "room"])
+def test_another_passage_is_in_the_mixtures_state(melodic: Bank, effect: str) -> None:
+    """Equaliser and room change how loud one tone is beside another: in the query as in the target."""
+    options = replace(BARE, absent=0, rest=1.0, sources=(3, 3), gain_db=0.0, **{effect: 1.0})
+    ratios = []
+    for tasks in islice(mixer(melodic, options, channels=1), 4):
+        for waves in zip(tasks.queries[:, 0], tasks.target[:, 0], strict=True):
+            spectra = np.abs([np.fft.rfft(wave.numpy() * np.hanning(RATE)) for wave in waves])
+            first = spectra[1].argmax()
+            second = np.where(abs(np.arange(len(spectra[1])) - first) > 5, spectra[1], 0).argmax()
+            ratios.append(spectra[:, second] / spectra[:, first])
+    asked, wanted = np.array(ratios).T
+    np.testing.assert_allclose(asked, wanted, rtol=0.1)
+    assert wanted.min() < 0.9, "or nothing was changed"
+
+
+def test_live_instruments_leave_other_passages_alone(melodic: Bank) -> None:
+    for heard in drawn(mixer(melodic, replace(BARE, live=1.0, absent=0, take=1.0)), 3):
+        assert heard.queries[0] == heard.target
+
+
 def test_live_instruments_are_in_no_row(melodic: Bank) -> None:
     options = replace(BARE, live=1.0, absent=0.5, clips=2)
     known = {frequency(instrument, number) for instrument in INSTRUMENTS for number in range(ROWS)}
@@ -432,19 +493,23 @@ def test_band_limit_spares_the_others(bank: Bank) -> None:
     waves = torch.randn(1, 200, 1, 500)
     stream = TaskMixer(bank, 200, 500, 1, replace(BARE, band_limit=0.3))
     untouched = [
-        torch.equal(a, b) for a, b in zip(stream._limit_band(waves, np.random.default_rng(0))[0], waves[0], strict=True)
+        torch.equal(a, b)
+        for a, b in zip(stream._limit_band(waves, stream._limits(np.random.default_rng(0)))[0], waves[0], strict=True)
     ]
     assert 0.55 < np.mean(untouched) < 0.85
 
 
-def test_band_limit_takes_the_same_of_mixture_and_target_but_not_of_the_query(tmp_path: Path) -> None:
+@pytest.mark.parametrize("take", [0.0, 1.0])
+def test_band_limit_takes_the_same_of_mixture_and_target_but_not_of_a_query_from_elsewhere(
+    tmp_path: Path, take: float
+) -> None:
     random, rows = np.random.default_rng(0), []
     for name in ("piano", "flute"):
         for number in range(2):
             audio.write(tmp_path / f"{name}{number}.wav", random.uniform(-0.5, 0.5, (1, 22_050)), 44_100)
             rows.append(Row(f"{name}{number}.wav", name, name, "x", "CC0", 0, 0, "", "train"))
     bank = Bank(library.write(tmp_path, rows), "train", 44_100)
-    tasks = TaskMixer(bank, 16, 20_000, 2, replace(BARE, absent=0, band_limit=1.0)).draw(0)
+    tasks = TaskMixer(bank, 16, 20_000, 2, replace(BARE, absent=0, band_limit=1.0, take=take)).draw(0)
     edges = [
         [np.flatnonzero(spectrum > 1e-3 * spectrum.max())[-1] * 44_100 / 20_000 for spectrum in spectra]
         for spectra in (np.abs(np.fft.rfft(wave[:, 0].numpy())) for wave in tasks)
@@ -453,7 +518,8 @@ def test_band_limit_takes_the_same_of_mixture_and_target_but_not_of_the_query(tm
     np.testing.assert_allclose(mixture, target, atol=10)
     assert 3400 < mixture.min() < mixture.max() < 16_200
     assert 3400 < query.min() < query.max() < 16_200
-    assert (np.abs(mixture - query) > 100).sum() > 8
+    apart = (np.abs(mixture - query) > 100).sum()
+    assert apart == 0 if take else apart > 8
 
 
 @pytest.mark.parametrize("name", ["equalise", "room"])
