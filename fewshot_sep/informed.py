@@ -48,9 +48,10 @@ class InformedSystem(MaskSystem):
         return Sound(embedding, profile, factorise.templates(magnitude, self.preset.templates))
 
     def average(self, heard: Sequence[Sound]) -> Sound:
-        """Of several clips: means, and the templates of all."""
+        """Of several clips: means, and as many templates as of one, which explain the templates of all best."""
         embeddings, profiles, templates = zip(*heard, strict=True)
-        return Sound(torch.stack(embeddings).mean(0), torch.stack(profiles).mean(0), torch.cat(templates, dim=-1))
+        together = factorise.templates(torch.cat(templates, dim=-1), self.preset.templates)
+        return Sound(torch.stack(embeddings).mean(0), torch.stack(profiles).mean(0), together)
 
     def inputs(self, energy: Tensor, conditioning: Sound) -> tuple[Tensor, Conditioning, Tensor]:
         """As in `MaskSystem`; the planes are the last."""

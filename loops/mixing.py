@@ -84,8 +84,8 @@ class MixingOptions:
     coherent: float = 0.5
     absent: float = 0.1
     cross: float = 0.6
-    take: float = 0.0
-    rest: float = 0.0
+    take: float = 0.35
+    rest: float = 0.15
     kin: float = 0.15
     hard: float = 0.3
     gain_db: float = 5.0
@@ -99,7 +99,7 @@ class MixingOptions:
 
 
 PLAIN = MixingOptions(
-    coherent=0, absent=0, cross=0.5, kin=0, hard=0, shift_semitones=0, equalise=0, room=0, band_limit=0
+    coherent=0, absent=0, cross=0.5, take=0, rest=0, kin=0, hard=0, shift_semitones=0, equalise=0, room=0, band_limit=0
 )
 """The thesis's mixing: random loops, summed; the query is another loop of the target's instrument."""
 

@@ -17,8 +17,6 @@ from loops.mixing import PLAIN, Bank, MixingOptions, TaskMixer
 
 TARGET_FIRST = 250
 """Steps of a training from nothing in which targets are their own queries; see `experiments.flagship.ablation`."""
-TAKE, REST = 0.35, 0.15
-"""Shares of tasks with such queries, see `MixingOptions`."""
 VALIDATION_BATCHES = 8
 VALIDATION_SEED = 20_260_000  # a stream of its own: no training seed draws the validation tasks
 
@@ -58,7 +56,7 @@ def train(
     held_back = (
         Bank(library, "valid", settings.sample_rate, device) if any(r.split == "valid" for r in library) else bank
     )
-    mixing = PLAIN if settings.kind == "image" else MixingOptions(take=TAKE, rest=REST, emphasis=emphasis, live=live)
+    mixing = PLAIN if settings.kind == "image" else MixingOptions(emphasis=emphasis, live=live)
     system = build(settings)
     if start:
         weights.load_what_fits(system, start)

@@ -13,7 +13,6 @@ from typing import Any
 import torch
 
 from fewshot_sep import weights
-from fewshot_sep.errors import WeightsError
 from fewshot_sep.systems import System, build
 
 OF_THE_FILE = ("preset", "parameters", "sha256", "torch", "evaluation")
@@ -34,14 +33,13 @@ def main() -> None:
 def mix(before: Path, after: Path, share: float, output: Path) -> None:
     """Write the average, and with it the card of `after`; tensors that only `after` has are taken as they are.
 
+    The preset of `before` may be one whose network has fewer inputs (see `weights.load_what_fits`).
+
     Raises:
-        WeightsError: damaged weights, or of another preset.
+        WeightsError: damaged weights, or of a preset with which `after` has nothing in common.
     """
     card = weights.card(after)
-    presets = [weights.card(before)["preset"], card["preset"]]
-    if presets[0] != presets[1]:
-        raise WeightsError(f"{before}: is of preset {presets[0]}, {after} of {presets[1]}")
-    old, new = build(presets[1]), weights.load(after)
+    old, new = build(card["preset"]), weights.load(after)
     missing = set(weights.load_what_fits(old, before))
     average(old, new, share, missing)
     facts: dict[str, Any] = {name: value for name, value in card.items() if name not in OF_THE_FILE}

@@ -197,8 +197,8 @@ def recorded(row: Row) -> bool:
     return not row.beats
 
 
-RECIPE = MixingOptions()
-WIDE_SHIFT = MixingOptions(shift_semitones=2 * RECIPE.shift_semitones)
+RECIPE = MixingOptions(take=0, rest=0)
+WIDE_SHIFT = replace(RECIPE, shift_semitones=2 * RECIPE.shift_semitones)
 
 
 @dataclass(frozen=True)
@@ -238,10 +238,10 @@ VARIANTS = {
         "these three, and Muon instead of AdamW: as training is now", MaskSystem, target_first=250, optimizer="muon"
     ),
     "wide-shift": Variant("queries and sources shifted by up to six semitones, not three", mixing=WIDE_SHIFT),
-    "random": Variant("random mixtures only", mixing=MixingOptions(coherent=0.0)),
-    "coherent": Variant("mixtures of one song at one place only", mixing=MixingOptions(coherent=1.0)),
-    "no-absent": Variant("no queries of absent instruments", mixing=MixingOptions(absent=0.0)),
-    "no-shift": Variant("queries and sources at their own pitch", mixing=MixingOptions(shift_semitones=0.0)),
+    "random": Variant("random mixtures only", mixing=replace(RECIPE, coherent=0.0)),
+    "coherent": Variant("mixtures of one song at one place only", mixing=replace(RECIPE, coherent=1.0)),
+    "no-absent": Variant("no queries of absent instruments", mixing=replace(RECIPE, absent=0.0)),
+    "no-shift": Variant("queries and sources at their own pitch", mixing=replace(RECIPE, shift_semitones=0.0)),
     "no-recorded": Variant("rendered material only", keep=lambda row: not recorded(row)),
     "no-invented": Variant("no invented instruments", keep=lambda row: not row.family.startswith("invented")),
 }

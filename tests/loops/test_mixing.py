@@ -21,7 +21,7 @@ from loops.mixing import PLAIN, Bank, MixingOptions, TaskMixer, Tasks
 from loops.train import train
 
 RATE = 8000
-BARE = MixingOptions(equalise=0, room=0, band_limit=0, shift_semitones=0)
+BARE = MixingOptions(take=0, rest=0, equalise=0, room=0, band_limit=0, shift_semitones=0)
 FAMILIES = {
     **dict.fromkeys(("drums", "snare", "kick"), "drums"),
     **dict.fromkeys(("piano", "organ"), "keys"),

@@ -1,4 +1,4 @@
-"""The default preset's twin that knows the instrument's name instead of an example of its sound."""
+"""The twin of preset `steered` that knows the instrument's name instead of an example of its sound."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class LabelTwin(MaskSystem):
     asks: Asks = "one"
     contrast_weight = 0.0
 
-    def __init__(self, labels: int, preset: str = presets.DEFAULT) -> None:
+    def __init__(self, labels: int, preset: str = "steered") -> None:
         super().__init__(presets.get(preset))
         self.query_encoder = nn.Embedding(labels, self.preset.features)  # type: ignore[assignment]
         del self.crowd_detector  # there is no query to listen to

@@ -118,14 +118,16 @@ def _train(
     from fewshot_sep.systems import System
     from fewshot_sep.training import TrainingOptions
     from fewshot_sep.training import train as fit
-    from loops.mixing import TaskMixer
+    from loops.mixing import MixingOptions, TaskMixer
 
     torch.manual_seed(options["seed"])
     system, batch = systems.build(name, labels), systems.RECIPES[name].batch
     samples = systems.example_samples(name, system)
 
+    mixing = MixingOptions(take=0, rest=0)  # who asks by name has no other passage, and the rest has no name
+
     def stream(bank: Bank, seed: int, first: int) -> LabelStream:
-        mixer = TaskMixer(bank, batch, samples, system.preset.channels, seed=seed, first=first)
+        mixer = TaskMixer(bank, batch, samples, system.preset.channels, mixing, seed, first)
         return LabelStream(mixer, labels, system.asks)
 
     settings = _settings(run, labels, options["seed"])

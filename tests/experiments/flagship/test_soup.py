@@ -44,7 +44,19 @@ def test_what_only_one_has_is_taken_from_it() -> None:
     assert all((after.query_encoder.state_dict()[name] == value).all() for name, value in other)
 
 
+def test_weights_of_a_network_with_fewer_inputs_count_as_paying_no_heed_to_the_others(tmp_path: Path) -> None:
+    before, after = saved(tmp_path / "a.safetensors", 1), saved(tmp_path / "b.safetensors", 2, "tiny-informed")
+    soup.mix(before, after, 0.25, tmp_path / "mixed.safetensors")
+    a, b, mixed = (
+        weights.load(path).state_dict()["network.stem.weight"]
+        for path in (before, after, tmp_path / "mixed.safetensors")
+    )
+    shared = a.shape[1]
+    torch.testing.assert_close(mixed[:, :shared], 0.75 * a + 0.25 * b[:, :shared], atol=1e-3, rtol=1e-2)
+    torch.testing.assert_close(mixed[:, shared:], 0.25 * b[:, shared:], atol=1e-3, rtol=1e-2)
+
+
 def test_other_presets_are_refused(tmp_path: Path) -> None:
     before, after = saved(tmp_path / "a.safetensors", 1, "tiny-image"), saved(tmp_path / "b.safetensors", 2)
-    with pytest.raises(WeightsError, match="tiny-image"):
+    with pytest.raises(WeightsError, match="nothing in it fits preset 'tiny'"):
         soup.mix(before, after, 0.5, tmp_path / "mixed.safetensors")

@@ -13,7 +13,7 @@ from loops.mixing import Bank, MixingOptions, TaskMixer
 
 RATE = 16000
 HERTZ = {"guitar": {300, 600}, "piano": {900}, "flute": {1200}, "pipe": {1200}, None: {1500}}
-BARE = MixingOptions(equalise=0, room=0, band_limit=0, shift_semitones=0, absent=0.3)
+BARE = MixingOptions(take=0, rest=0, equalise=0, room=0, band_limit=0, shift_semitones=0, absent=0.3)
 
 
 def stream(tones: Library, asks: Asks, options: MixingOptions = BARE, first: int = 0) -> LabelStream:
