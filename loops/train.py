@@ -15,6 +15,8 @@ from fewshot_sep.training import train as fit
 from loops import library as libraries
 from loops.mixing import PLAIN, Bank, MixingOptions, TaskMixer
 
+WARM_UP = 500
+"""Steps in which the learning rate rises, or a tenth of them all if that is less."""
 TARGET_FIRST = 250
 """Steps of a training from nothing in which targets are their own queries; see `experiments.flagship.ablation`."""
 VALIDATION_BATCHES = 8
@@ -45,8 +47,7 @@ def train(
     settings = presets.get(preset)
     masks = settings.kind == "mask"
     training = TrainingOptions(
-        **options,
-        warm_up=min(TrainingOptions._field_defaults["warm_up"], options["steps"] // 10),
+        **{"warm_up": min(WARM_UP, options["steps"] // 10), **options},
         target_first=TARGET_FIRST if masks and not start else 0,
         optimizer="muon" if masks else "adamw",
     )

@@ -37,7 +37,7 @@ def exported(system: MaskSystem) -> bytes:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
-            _Plain(system.network).eval(),
+            plain(system),
             tuple(given),
             dynamo=True,
             verbose=False,
@@ -59,15 +59,24 @@ def _need(*packages: str) -> None:
 
 
 class _Plain(nn.Module):
-    """The network with tensors alone as its arguments."""
+    """Tensors in, tensor out."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
 
-    def forward(self, image: Tensor, embedding: Tensor, profile: Tensor, planes: Tensor | None = None) -> Tensor:
-        further = () if planes is None else (planes,)
-        return self.network(image, Conditioning(embedding, profile), *further)
+    def forward(self, image: Tensor, embedding: Tensor, profile: Tensor) -> Tensor:
+        return self.network(image, Conditioning(embedding, profile))
+
+
+class _PlainWithPlanes(_Plain):
+    def forward(self, image: Tensor, embedding: Tensor, profile: Tensor, planes: Tensor) -> Tensor:  # type: ignore[override]
+        return self.network(image, Conditioning(embedding, profile), planes)
+
+
+def plain(system: MaskSystem) -> nn.Module:
+    """The system's network with `INPUTS` one by one, as exporters and tracers ask for; those it has."""
+    return (_PlainWithPlanes if system.planes else _Plain)(system.network).eval()
 
 
 class OnnxNetwork(nn.Module):

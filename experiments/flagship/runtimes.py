@@ -33,7 +33,8 @@ def folded(system: MaskSystem) -> nn.Module:
     """Batch normalisation folded into the convolutions before it."""
     from torch.fx.experimental.optimization import fuse
 
-    return fuse(system.network)
+    traced = fuse(onnx_network.plain(system))
+    return _Call(lambda image, conditioning, *planes: traced(image, *conditioning, *planes))
 
 
 def bfloat16(system: MaskSystem) -> nn.Module:

@@ -24,8 +24,8 @@ def tiny(name: str, seconds: float) -> rivals.Rival:
     return rivals.ours(Separator(build(name), "cpu"), *speed.song(seconds))
 
 
-def mask_system() -> MaskSystem:
-    system = build("tiny").eval()
+def mask_system(preset: str = "tiny") -> MaskSystem:
+    system = build(preset).eval()
     assert isinstance(system, MaskSystem)
     return system
 
@@ -61,22 +61,24 @@ def test_a_model_whose_package_is_missing_is_named(monkeypatch: pytest.MonkeyPat
     for module in ("openunmix", "demucs.apply"):
         monkeypatch.setitem(sys.modules, module, None)
     found, missing = speed.entrants(4)
-    assert [model.name for model in found] == ["steered", "illes2020"]
+    assert [model.name for model in found] == ["informed", "illes2020"]
     assert [line.split()[0] for line in missing] == ["Open-Unmix", "HTDemucs"]
     assert all(speed.INSTALL in line for line in missing)
 
 
+@pytest.mark.parametrize("preset", ["tiny", "tiny-informed"])
 @pytest.mark.parametrize("make", [runtimes.channels_last, runtimes.folded, runtimes.bfloat16])
-def test_runtimes_give_the_same_and_leave_the_network_as_it_is(make: Way) -> None:
+def test_runtimes_give_the_same_and_leave_the_network_as_it_is(make: Way, preset: str) -> None:
     torch.manual_seed(0)
-    system = mask_system()
+    system = mask_system(preset)
     for buffer in system.network.buffers():  # statistics of a training, so that there is something to fold
         if buffer.is_floating_point():
             buffer.uniform_(0.5, 2)
     before = copy.deepcopy(system.state_dict())
     image, conditioning = torch.randn(1, 2, 64, 37), Conditioning(torch.randn(1, 16), torch.randn(1, 2, 64))
+    inputs = [image, conditioning, *([torch.randn(1, system.planes, 64, 37)] if system.planes else [])]
     with torch.inference_mode():
-        wanted, found = system.network(image, conditioning), make(system)(image, conditioning)
+        wanted, found = system.network(*inputs), make(system)(*inputs)
     assert torch.allclose(found.float(), wanted, atol=0.2 if make is runtimes.bfloat16 else 1e-5)
     assert all(torch.equal(before[name], value) for name, value in system.state_dict().items())
 
