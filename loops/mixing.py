@@ -45,9 +45,10 @@ class Apart(NamedTuple):
 
     Shape:
         sources: `(batch, sources, channels, samples)`, in the mixture's state (level, band limit); they sum to it. The
-            target comes first unless its instrument is absent; silence fills up where a mixture has fewer sources.
+            target comes first unless its instrument is absent, or all sources but the first are the target
+            (`MixingOptions.rest`); silence fills up where a mixture has fewer sources.
         instruments: for each task the name of each source.
-        asked: for each task the instrument of the target, of the queries where it is absent.
+        asked: for each task the instrument of the target, the first of several; of the queries where it is absent.
     """
 
     tasks: Tasks
@@ -66,7 +67,7 @@ class MixingOptions:
         absent: queries of an instrument that is not in the mixture; a quarter of them of the target's family.
         cross: queries from another source (another instrument's maker, another recording) than the target.
         take: queries from another passage of the very recording that the target is from, at its pitch, in its room:
-            as when the clip is cut out of the song.
+            as when the clip is cut out of the song. Of this and the next: shares of the tasks that are not absent.
         rest: tasks that ask for all sources but one, by another passage of theirs: as a separator does that listens to
             the mixture first (see `fewshot_sep.Separator.condition`).
         kin: queries from a relative of the target, where no other of its family is in the mixture: a nylon guitar asks
@@ -325,7 +326,7 @@ class TaskMixer:
         gains = self._gains(random, rows)
         sound = self._read(rows, starts, ratios, gains)
         clips = self._clips(draws)
-        again = {place: clip.of for place, clip in enumerate(clips) if clip.of is not None}
+        again = {at: clip.of for at, clip in enumerate(clips) if clip.of is not None}
         asked_rows = [clip.row for clip in clips]
         asked_starts = [
             self._start(random, row) if of is None else self._elsewhere(random, row, starts[of]) for _, row, of in clips
@@ -346,8 +347,8 @@ class TaskMixer:
         waves = torch.stack([parts.sum(1), target, *(parts.unbind(1) if apart else ())])
 
         asked_states = self._states(random, len(heard))
-        for place_of_clip, of in again.items():
-            asked_states[place_of_clip] = states[of]
+        for at, of in again.items():
+            asked_states[at] = states[of]
         number = torch.tensor([clip.number for clip in clips], device=self.bank.device)
         asked = torch.zeros(self.batch * self.options.clips, self.samples, device=self.bank.device)
         asked.index_add_(0, number, self._augment(heard, asked_states))

@@ -438,7 +438,7 @@ def test_several_queries_steer_together(tiny: Separator) -> None:
 # --- the real thing, untrained
 
 
-@pytest.mark.parametrize("preset", ["tiny", "tiny-image"])
+@pytest.mark.parametrize("preset", ["tiny", "tiny-informed", "tiny-image"])
 @pytest.mark.parametrize("rate", [16_000, 44_100, 48_000])
 def test_target_and_residual_are_the_mixture(preset: str, rate: int) -> None:
     torch.manual_seed(0)
