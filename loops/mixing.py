@@ -84,9 +84,9 @@ class MixingOptions:
     sources: tuple[int, int] = (2, 6)
     coherent: float = 0.5
     absent: float = 0.1
-    cross: float = 0.6
-    take: float = 0.35
-    rest: float = 0.15
+    cross: float = 0.7
+    take: float = 0.3
+    rest: float = 0.1
     kin: float = 0.15
     hard: float = 0.3
     gain_db: float = 5.0
@@ -326,15 +326,7 @@ class TaskMixer:
         gains = self._gains(random, rows)
         sound = self._read(rows, starts, ratios, gains)
         clips = self._clips(draws)
-        again = {at: clip.of for at, clip in enumerate(clips) if clip.of is not None}
-        asked_rows = [clip.row for clip in clips]
-        asked_starts = [
-            self._start(random, row) if of is None else self._elsewhere(random, row, starts[of]) for _, row, of in clips
-        ]
-        asked_ratios = [self._shift(random) if of is None else ratios[of] for _, _, of in clips]
-        asked_gains = self._gains(random, asked_rows)
-        asked_gains[list(again)] = gains[list(again.values())]
-        heard = self._read(asked_rows, asked_starts, asked_ratios, asked_gains)
+        heard = self._hear(random, clips, starts, ratios, gains)
         if self.options.live:
             self._invent(random, draws, clips, sound, heard)
         states = self._states(random, len(sound))
@@ -346,9 +338,10 @@ class TaskMixer:
         target = (parts * wanted.float()[:, :, None, None]).sum(1)
         waves = torch.stack([parts.sum(1), target, *(parts.unbind(1) if apart else ())])
 
-        asked_states = self._states(random, len(heard))
-        for at, of in again.items():
-            asked_states[at] = states[of]
+        asked_states = [
+            state if clip.of is None else states[clip.of]
+            for clip, state in zip(clips, self._states(random, len(heard)), strict=True)
+        ]
         number = torch.tensor([clip.number for clip in clips], device=self.bank.device)
         asked = torch.zeros(self.batch * self.options.clips, self.samples, device=self.bank.device)
         asked.index_add_(0, number, self._augment(heard, asked_states))
@@ -375,6 +368,27 @@ class TaskMixer:
                 clips += [_Clip(number, draw.sources[k], first + k) for number in numbers for k in draw.wanted]
             first += len(draw.sources)
         return clips
+
+    def _hear(
+        self,
+        random: np.random.Generator,
+        clips: Sequence[_Clip],
+        starts: Sequence[int],
+        ratios: Sequence[float],
+        gains: np.ndarray,
+    ) -> Tensor:
+        """The clips' sound `(clips, samples)`; of another passage of a source at that source's pitch and level.
+
+        starts, ratios, gains: of all sources.
+        """
+        rows = [clip.row for clip in clips]
+        begins = [
+            self._start(random, row) if of is None else self._elsewhere(random, row, starts[of]) for _, row, of in clips
+        ]
+        speeds = [self._shift(random) if of is None else ratios[of] for _, _, of in clips]
+        own = self._gains(random, rows)
+        amounts = [gain if of is None else gains[of] for gain, (_, _, of) in zip(own, clips, strict=True)]
+        return self._read(rows, begins, speeds, np.array(amounts))
 
     def _draw_rows(self, random: np.random.Generator) -> _Draw:
         bank, options = self.bank, self.options

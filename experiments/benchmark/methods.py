@@ -53,16 +53,10 @@ def _target_of(separator: Separator | SongSeparator, contrast: bool = True) -> M
     return lambda case: separator.separate(case.mixture, case.queries, case.sample_rate, contrast=contrast).target
 
 
-def _clip(weights: Path | None, device: str) -> Method:
+def _clip(weights: Path | None, device: str, contrast: bool = True) -> Method:
     from fewshot_sep import Separator
 
-    return _target_of(Separator.from_pretrained(weights, device=device))
-
-
-def _once(weights: Path | None, device: str) -> Method:
-    from fewshot_sep import Separator
-
-    return _target_of(Separator.from_pretrained(weights, device=device), contrast=False)
+    return _target_of(Separator.from_pretrained(weights, device=device), contrast)
 
 
 def _song(weights: Path | None, device: str) -> Method:
@@ -102,7 +96,7 @@ def _variant(weights: Path | None, device: str) -> Method:
 
 SYSTEMS: dict[str, Callable[[Path | None, str], Method]] = {
     "clip": _clip,
-    "once": _once,
+    "once": functools.partial(_clip, contrast=False),
     "song": _song,
     "illes2020": _illes2020,
     "variant": _variant,

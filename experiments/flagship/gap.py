@@ -26,7 +26,7 @@ from loops import library as libraries
 from loops.library import Library, Row, is_held_out
 from loops.mixing import Bank, MixingOptions, TaskMixer
 
-MIXING = MixingOptions(sources=(2, 4), absent=0, take=0, rest=0, kin=0, equalise=0, room=0, band_limit=0)
+MIXING = MixingOptions(sources=(2, 4), absent=0, cross=0.6, take=0, rest=0, kin=0, equalise=0, room=0, band_limit=0)
 BATCH, SEED = 8, 77
 SPLIT = "gap"
 

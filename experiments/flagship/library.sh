@@ -1,6 +1,6 @@
 #!/bin/sh
 # The full library, in two steps: fetch the free sounds, render. With SET=bachata, the bachata set on the same sounds.
-# usage: [REAL=FOLDER] [WORKERS=N] [SONGS=800] [SET=songs] experiments/flagship/library.sh SOUNDS LIBRARY
+# usage: [REAL=FOLDER] [WORKERS=N] [SONGS=800] [SEED=0] [SET=songs] experiments/flagship/library.sh SOUNDS LIBRARY
 #   SOUNDS   where the packages are unpacked (fetched if it is not there yet)
 #   REAL     folder with the real recordings: philharmonia, double_bass, spanish_guitar, evr_lithium, evr_potassium,
 #            evr_rubidium; those that are missing are left out, and the library is then a smaller one
@@ -11,10 +11,10 @@ library=${2:?usage: library.sh SOUNDS LIBRARY}
 real=${REAL:-}
 here=$(dirname "$0")
 
-[ -d "$sounds/midi/mma-grooves" ] || "$here/fetch.sh" "$sounds"
+[ -e "$sounds/.complete" ] || "$here/fetch.sh" "$sounds"
 share=$sounds/usr/share
 
-set -- --set "${SET:-songs}" --songs "${SONGS:-800}" --seed 0
+set -- --set "${SET:-songs}" --songs "${SONGS:-800}" --seed "${SEED:-0}"
 for font in sf2/FluidR3_GM.sf2 sf3/MuseScore_General_Full.sf3 sf2/TimGM6mb.sf2 sf2/sf_GMbank.sf2 sf2/OPL-3_FM_128M.sf2 \
     sf2/Black_Pearl_4_LV2.sf2 sf2/Red_Zeppelin_4_LV2.sf2; do
     set -- "$@" --soundfont "$share/sounds/$font"

@@ -197,7 +197,7 @@ def recorded(row: Row) -> bool:
     return not row.beats
 
 
-RECIPE = MixingOptions(take=0, rest=0)
+RECIPE = MixingOptions(cross=0.6, take=0, rest=0)
 WIDE_SHIFT = replace(RECIPE, shift_semitones=2 * RECIPE.shift_semitones)
 
 
