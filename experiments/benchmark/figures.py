@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 LOWEST_DB = -80.0  # of an axis of levels; silence is drawn there
 DPI = 90
 COLOURS = 48
+MARKERS = "o^sDvP*X<>p"  # one more than there are colours, so that no two methods share both
 
 
 class Example(NamedTuple):
@@ -65,7 +66,7 @@ def level_against_gain(rows: dict[str, list[Row]], picture: Path) -> None:
     panel = axes[0, 0]
     for number, (name, some) in enumerate(rows.items()):
         levels = [max(row["level"], LOWEST_DB) for row in some]
-        marker = "o^sDvP*X<>"[number % 10]
+        marker = MARKERS[number % len(MARKERS)]
         panel.plot(levels, [row["sdri"] for row in some], marker, label=name, alpha=0.6, markersize=5)
     panel.axvline(COLLAPSED_DB, color="grey", linewidth=0.8, linestyle="--")
     panel.axhline(0, color="grey", linewidth=0.8)
