@@ -84,8 +84,8 @@ class MixingOptions:
     sources: tuple[int, int] = (2, 6)
     coherent: float = 0.5
     absent: float = 0.1
-    cross: float = 0.7
-    take: float = 0.3
+    cross: float = 0.75
+    take: float = 0.25
     rest: float = 0.1
     kin: float = 0.15
     hard: float = 0.3
