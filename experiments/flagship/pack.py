@@ -1,0 +1,129 @@
+"""Packs a library small enough to be carried: `python -m experiments.flagship.pack LIBRARY -o PACKED --mib 240`.
+
+For a GPU machine that cannot be reached by network, or takes little at a time. Whole songs, drawn at random, become Ogg
+Vorbis (mono: a quarter of their FLAC), in tar files of at most `--volume` MiB; unpacked into one folder, in any order,
+they are a library: `for part in PACKED/*.tar; do tar -xf "$part" -C library; done`. Held-out rows stay behind.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import random
+import tarfile
+import tempfile
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from fewshot_sep import audio
+from fewshot_sep.errors import BadLibrary, FewshotSepError
+from loops import library
+from loops.library import Library, Row
+
+MIB = 2**20
+TABLE_PER_ROW = 512  # bytes at most in library.csv
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("library", type=Path, metavar="LIBRARY")
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="PACKED", help="folder for the tar files")
+    parser.add_argument("--mib", type=float, default=240, help="size of all together (default 240)")
+    parser.add_argument("--volume", type=float, default=40, help="size of a tar file in MiB (default 40)")
+    parser.add_argument("--seed", type=int, default=0, help="other songs")
+    given = parser.parse_args()
+    try:
+        rows, files = pack(
+            library.read(given.library), given.output, int(given.mib * MIB), int(given.volume * MIB), given.seed
+        )
+    except FewshotSepError as error:
+        parser.exit(error.exit_code, f"{error}\n")
+    size = sum(file.stat().st_size for file in files) / MIB
+    print(f"{len(rows)} files of {len({row.instrument for row in rows})} instruments, {size:.0f} MiB: {given.output}")
+
+
+def pack(source: Library, folder: Path, most: int, volume: int, seed: int = 0) -> tuple[list[Row], list[Path]]:
+    """Write tar files into a folder that holds none yet.
+
+    Args:
+        most, volume: bytes of all together and of a file.
+
+    Returns:
+        The rows packed, and the files.
+
+    Raises:
+        BadLibrary: not even one song goes in.
+        FewshotSepError: the folder holds tar files already.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    if any(folder.glob("*.tar")):
+        raise FewshotSepError(f"{folder}: holds tar files already; give an empty folder")
+    with tempfile.TemporaryDirectory(dir=folder) as name:
+        place = Path(name)
+        overhead = tarfile.RECORDSIZE * (1 + 2 * most // volume)  # any two neighbours hold more than one volume
+        rows = list(_chosen(source, place, most - overhead, seed))
+        if not rows:
+            raise BadLibrary(f"{source.folder}: no song of it goes into {most / MIB:g} MiB; allow more")
+        library.write(place, rows)
+        parts = _parts(place, [library.CSV_NAME, *(row.path for row in rows)], volume)
+        return rows, [_tar(folder / f"part-{n:02}.tar", place, names) for n, names in enumerate(parts, 1)]
+
+
+def _chosen(source: Library, place: Path, most: int, seed: int) -> Iterator[Row]:
+    """Songs, or loops that belong to none, in random order until the next would be too much; their sound is written."""
+    songs: dict[str, list[Row]] = defaultdict(list)
+    for row in source:
+        if row.split != "unseen":
+            songs[row.song or row.path].append(row)
+    names = sorted(songs)
+    random.Random(seed).shuffle(names)
+    used = 0
+    with ThreadPoolExecutor() as pool:
+        for name in names:
+            rows = list(pool.map(lambda row: _written(source, row, place), songs[name]))
+            used += sum(_member_bytes(place / row.path) + TABLE_PER_ROW for row in rows)
+            if used > most:
+                return
+            yield from rows
+
+
+def _written(source: Library, row: Row, place: Path) -> Row:
+    samples, rate = audio.read(source.file(row))
+    packed = dataclasses.replace(row, path=f"{row.path}.ogg")
+    (place / packed.path).parent.mkdir(parents=True, exist_ok=True)
+    with audio.AudioWriter(place / packed.path, rate, len(samples)) as file:
+        file.write(samples)
+    return packed
+
+
+def _member_bytes(path: Path) -> int:
+    """What a file takes in a tar file: a head, and whole blocks."""
+    return tarfile.BLOCKSIZE * (1 - (-path.stat().st_size // tarfile.BLOCKSIZE))
+
+
+def _parts(place: Path, names: Sequence[str], volume: int) -> Iterator[list[str]]:
+    """The names, divided so that each part's tar file is no larger than `volume` (if no single file is)."""
+    part: list[str] = []
+    used = empty = 2 * tarfile.BLOCKSIZE
+    most = volume // tarfile.RECORDSIZE * tarfile.RECORDSIZE
+    for name in names:
+        size = _member_bytes(place / name)
+        if part and used + size > most:
+            yield part
+            part, used = [], empty
+        part.append(name)
+        used += size
+    yield part
+
+
+def _tar(path: Path, place: Path, names: Sequence[str]) -> Path:
+    with tarfile.open(path, "w", format=tarfile.GNU_FORMAT) as tar:
+        for name in names:
+            tar.add(place / name, name)
+    return path
+
+
+if __name__ == "__main__":
+    main()
