@@ -24,6 +24,7 @@ from loops.library import Library, Row
 
 MIB = 2**20
 TABLE_PER_ROW = 512  # bytes at most in library.csv
+VALIDATION = 0.1  # of the size at most: a training that is watched needs some of every sort
 
 
 def main() -> None:
@@ -54,7 +55,7 @@ def pack(source: Library, folder: Path, most: int, volume: int, seed: int = 0) -
         The rows packed, and the files.
 
     Raises:
-        BadLibrary: not even one song goes in.
+        BadLibrary: not even one song of the splits `train` and `valid` goes in.
         FewshotSepError: the folder holds tar files already.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -63,27 +64,31 @@ def pack(source: Library, folder: Path, most: int, volume: int, seed: int = 0) -
     with tempfile.TemporaryDirectory(dir=folder) as name:
         place = Path(name)
         overhead = tarfile.RECORDSIZE * (1 + 2 * most // volume)  # any two neighbours hold more than one volume
-        rows = list(_chosen(source, place, most - overhead, seed))
-        if not rows:
-            raise BadLibrary(f"{source.folder}: no song of it goes into {most / MIB:g} MiB; allow more")
+        room = most - overhead
+        valid = list(_chosen(source.split("valid"), place, int(VALIDATION * room), seed))
+        room -= sum(_bytes(place, row) for row in valid)
+        rows = [*valid, *_chosen(source.split("train"), place, room, seed)]
+        if not valid or len(rows) == len(valid):
+            raise BadLibrary(
+                f"{source.folder}: no song to train or to validate with goes into {most / MIB:g} MiB; allow more"
+            )
         library.write(place, rows)
         parts = _parts(place, [library.CSV_NAME, *(row.path for row in rows)], volume)
         return rows, [_tar(folder / f"part-{n:02}.tar", place, names) for n, names in enumerate(parts, 1)]
 
 
-def _chosen(source: Library, place: Path, most: int, seed: int) -> Iterator[Row]:
+def _chosen(part: Library, place: Path, most: int, seed: int) -> Iterator[Row]:
     """Songs, or loops that belong to none, in random order until the next would be too much; their sound is written."""
     songs: dict[str, list[Row]] = defaultdict(list)
-    for row in source:
-        if row.split != "unseen":
-            songs[row.song or row.path].append(row)
+    for row in part:
+        songs[row.song or row.path].append(row)
     names = sorted(songs)
     random.Random(seed).shuffle(names)
     used = 0
     with ThreadPoolExecutor() as pool:
         for name in names:
-            rows = list(pool.map(lambda row: _written(source, row, place), songs[name]))
-            used += sum(_member_bytes(place / row.path) + TABLE_PER_ROW for row in rows)
+            rows = list(pool.map(lambda row: _written(part, row, place), songs[name]))
+            used += sum(_bytes(place, row) for row in rows)
             if used > most:
                 return
             yield from rows
@@ -96,6 +101,11 @@ def _written(source: Library, row: Row, place: Path) -> Row:
     with audio.AudioWriter(place / packed.path, rate, len(samples)) as file:
         file.write(samples)
     return packed
+
+
+def _bytes(place: Path, row: Row) -> int:
+    """What a row takes of the pack."""
+    return _member_bytes(place / row.path) + TABLE_PER_ROW
 
 
 def _member_bytes(path: Path) -> int:
