@@ -31,16 +31,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("library", type=Path, metavar="LIBRARY")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="PACKED", help="folder for the tar files")
-    parser.add_argument("--mib", type=float, default=240, help="size of all together (default 240)")
-    parser.add_argument("--volume", type=float, default=40, help="size of a tar file in MiB (default 40)")
+    parser.add_argument("--mib", type=int, default=240, help="size of all together (default 240)")
+    parser.add_argument("--volume", type=int, default=40, help="size of a tar file in MiB (default 40)")
     parser.add_argument("--seed", type=int, default=0, help="other songs")
     given = parser.parse_args()
+    if min(given.mib, given.volume) < 1:
+        parser.error("--mib, --volume: give numbers of 1 or more")
     try:
-        rows, files = pack(
-            library.read(given.library), given.output, int(given.mib * MIB), int(given.volume * MIB), given.seed
-        )
+        rows, files = pack(library.read(given.library), given.output, given.mib * MIB, given.volume * MIB, given.seed)
     except FewshotSepError as error:
-        parser.exit(error.exit_code, f"{error}\n")
+        parser.exit(error.exit_code, f"error: {error}\n")
     size = sum(file.stat().st_size for file in files) / MIB
     print(f"{len(rows)} files of {len({row.instrument for row in rows})} instruments, {size:.0f} MiB: {given.output}")
 
@@ -97,7 +97,6 @@ def _chosen(part: Library, place: Path, most: int, seed: int) -> Iterator[Row]:
 def _written(source: Library, row: Row, place: Path) -> Row:
     samples, rate = audio.read(source.file(row))
     packed = dataclasses.replace(row, path=f"{row.path}.ogg")
-    (place / packed.path).parent.mkdir(parents=True, exist_ok=True)
     with audio.AudioWriter(place / packed.path, rate, len(samples)) as file:
         file.write(samples)
     return packed

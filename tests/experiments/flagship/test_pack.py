@@ -93,3 +93,7 @@ def test_as_a_command(
     with pytest.raises(SystemExit) as stopped:
         pack.main()
     assert stopped.value.code and "holds tar files already" in capsys.readouterr().err
+    monkeypatch.setattr("sys.argv", ["pack", str(source.folder), "-o", str(tmp_path / "none"), "--volume", "0"])
+    with pytest.raises(SystemExit):
+        pack.main()
+    assert "--volume: give numbers of 1 or more" in capsys.readouterr().err and not (tmp_path / "none").exists()
