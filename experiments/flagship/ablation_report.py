@@ -59,7 +59,7 @@ def _gains(library: Library, trained: Mapping[str, Path]) -> dict[str, gap.Gains
         if known.pop("weights", "") != digest:
             system = load(path)
             sound = sound or gap.bank(library, system.preset.sample_rate)
-            known = gap.gains(system, sound, TASKS)._asdict()
+            known = gap.gains(gap.network(system), sound, TASKS)._asdict()
             note.write_text(json.dumps({"weights": digest, **known}) + "\n", encoding="utf-8")
         found[name] = gap.Gains(**known)
     return found

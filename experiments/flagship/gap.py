@@ -1,13 +1,14 @@
 """Held-out instruments of a library against those that training knew: the same tasks for every system.
 
 `python -m experiments.flagship.gap LIBRARY WEIGHTS ...` says it of files of weights, and what they gain on the
-library's chamber music when they are asked with a query and when they are asked with the target itself.
+library's chamber music when they are asked with a query and when they are asked with the target itself. `--control nmf`
+says it of a baseline that was never trained: what it finds harder in held-out instruments is not for want of training.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cache, partial
 from itertools import count
@@ -17,18 +18,58 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from experiments.benchmark.baselines import METHODS
 from experiments.benchmark.document import Table, markdown
-from fewshot_sep import metrics, weights
+from experiments.benchmark.methods import Array, Case
+from fewshot_sep import metrics, presets, weights
+from fewshot_sep.presets import Preset
 from fewshot_sep.systems import System
 from fewshot_sep.training import targets_as_queries
 from loops import chamber
 from loops import library as libraries
 from loops.library import Library, Row, is_held_out
-from loops.mixing import Bank, MixingOptions, TaskMixer
+from loops.mixing import Apart, Bank, MixingOptions, TaskMixer
 
 MIXING = MixingOptions(sources=(2, 4), absent=0, cross=0.6, take=0, rest=0, kin=0, equalise=0, room=0, band_limit=0)
 BATCH, SEED = 8, 77
 SPLIT = "gap"
+
+
+class Asked(NamedTuple):
+    """Whom the tasks are given to: what it answers `(batch, channels, samples)`, and the preset that shapes them."""
+
+    answer: Callable[[Apart], Array]
+    preset: Preset
+
+
+def network(system: System) -> Asked:
+    """A trained system."""
+
+    @torch.inference_mode()
+    def answer(apart: Apart) -> Array:
+        return system(apart.tasks.mixture, system.condition(apart.tasks.queries)).float().numpy()
+
+    return Asked(answer, system.preset)
+
+
+def control(name: str) -> Asked:
+    """A baseline of the benchmark, on tasks as the shipped preset gets them."""
+    preset, method = presets.get(presets.DEFAULT), METHODS[name]
+
+    def answer(apart: Apart) -> Array:
+        tasks, rate = apart.tasks, preset.sample_rate
+        return np.stack(
+            [
+                method(Case(mixture, [(clip[None], rate) for clip in clips], rate, asked, target, list(sources[1:])))
+                for mixture, clips, asked, target, sources in zip(
+                    *(tasks.mixture.numpy(), tasks.queries.numpy(), apart.asked),
+                    *(tasks.target.numpy(), apart.sources.numpy()),
+                    strict=True,
+                )
+            ]
+        )
+
+    return Asked(answer, preset)
 
 
 class Gains(NamedTuple):
@@ -57,13 +98,13 @@ def chamber_music(sound: Bank) -> Bank | None:
     return sound.only(bound) if any(map(bound, sound.rows)) else None
 
 
-def gains(system: System, sound: Bank, each: int) -> Gains:
+def gains(asked: Asked, sound: Bank, each: int) -> Gains:
     """Draw tasks until there are `each` of either sort."""
     held = [name for name in sound.instruments if is_held_out(name)]
     factor = len(sound.instruments) / max(1, len(held))  # so that about as many tasks ask for either sort
     mixing = replace(MIXING, emphasis=tuple((name, factor) for name in held))
     found = Gains([], [])
-    for name, gain in _answers(system, sound, mixing) if held else ():
+    for name, gain in _answers(asked, sound, mixing) if held else ():
         sort = found.held_out if is_held_out(name) else found.seen
         if len(sort) < each:
             sort.append(gain)
@@ -72,22 +113,21 @@ def gains(system: System, sound: Bank, each: int) -> Gains:
     return found
 
 
-def coherent_gains(system: System, sound: Bank, each: int, itself: bool = False) -> list[float]:
+def coherent_gains(asked: Asked, sound: Bank, each: int, itself: bool = False) -> list[float]:
     """SI-SDRi in dB of `each` tasks whose sources play together; `itself`: every target is its own query."""
-    answers = _answers(system, sound, replace(MIXING, coherent=1.0), itself)
+    answers = _answers(asked, sound, replace(MIXING, coherent=1.0), itself)
     return [gain for _, (_, gain) in zip(range(each), answers, strict=False)]
 
 
-@torch.inference_mode()
-def _answers(system: System, sound: Bank, mixing: MixingOptions, itself: bool = False) -> Iterator[tuple[str, float]]:
+def _answers(asked: Asked, sound: Bank, mixing: MixingOptions, itself: bool = False) -> Iterator[tuple[str, float]]:
     """The instrument asked for and the SI-SDRi of task after task, without end."""
-    preset = system.preset
-    mixer = TaskMixer(sound, BATCH, preset.segment, preset.channels, mixing, SEED)
+    mixer = TaskMixer(sound, BATCH, asked.preset.segment, asked.preset.channels, mixing, SEED)
     for index in count():
         apart = mixer.draw_apart(index)
-        mixture, queries, target = apart.tasks
-        estimate = system(mixture, system.condition(targets_as_queries(apart.tasks) if itself else queries))
-        for name, x, s, e in zip(apart.asked, mixture.numpy(), target.numpy(), estimate.float().numpy(), strict=True):
+        if itself:
+            apart = apart._replace(tasks=apart.tasks._replace(queries=targets_as_queries(apart.tasks)))
+        mixture, _, target = (part.numpy() for part in apart.tasks)
+        for name, x, s, e in zip(apart.asked, mixture, target, asked.answer(apart), strict=True):
             if s.any():
                 yield name, metrics.si_sdr(s, e) - metrics.si_sdr(s, x)
 
@@ -95,17 +135,18 @@ def _answers(system: System, sound: Bank, mixing: MixingOptions, itself: bool = 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("library", type=Path, help="a loop library, see fewshot-sep make-library")
-    parser.add_argument("weights", type=Path, nargs="+")
+    parser.add_argument("weights", type=Path, nargs="*")
+    parser.add_argument("--control", choices=METHODS, action="append", default=[], help="a baseline besides")
     parser.add_argument("--tasks", type=int, default=200, help="of each sort")
     given = parser.parse_args()
     banks, lines = cache(partial(bank, libraries.read(given.library))), []
-    for path in given.weights:
-        system = weights.load(path).eval()
-        sound = banks(system.preset.sample_rate)
-        bound, sorts = chamber_music(sound), [*gains(system, sound, given.tasks)]
-        sorts += [coherent_gains(system, bound, given.tasks, itself) if bound else [] for itself in (False, True)]
+    all_asked = {path.name: network(weights.load(path).eval()) for path in given.weights}
+    for name, asked in (all_asked | {name: control(name) for name in given.control}).items():
+        sound = banks(asked.preset.sample_rate)
+        bound, sorts = chamber_music(sound), [*gains(asked, sound, given.tasks)]
+        sorts += [coherent_gains(asked, bound, given.tasks, itself) if bound else [] for itself in (False, True)]
         cells = (f"{np.median(some):.2f} / {np.mean(some):.2f}" if some else "" for some in sorts)
-        lines.append([path.name, *cells])
+        lines.append([name, *cells])
     head = ["weights", "seen instruments", "held-out instruments", "chamber music", "the same, target as query"]
     print(markdown([Table(head, lines)]))
 

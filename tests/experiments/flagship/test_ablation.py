@@ -59,14 +59,28 @@ def test_trains_goes_on_and_reports(tones: Library, item_folder: Path, tmp_path:
     assert (report.parent / "ablation.png").stat().st_size > 1000
 
 
-def test_the_gap_asks_for_either_sort_and_a_perfect_system_has_none(tones: Library) -> None:
+def test_the_gap_asks_for_either_sort(tones: Library) -> None:
     sound = gap.bank(tones, RATE)
     assert {row.instrument for row in sound.rows} == set(HERTZ)
     assert sum(row.instrument == "piano" for row in sound.rows) == 2  # those of the training split are not heard
-    system = VARIANTS["recipe"].build("tiny").eval()
-    found = gap.gains(system, sound, 4)
+    asked = gap.network(VARIANTS["recipe"].build("tiny").eval())
+    found = gap.gains(asked, sound, 4)
     assert len(found.seen) == len(found.held_out) == 4
-    assert gap.gains(system, sound, 4) == found
+    assert gap.gains(asked, sound, 4) == found
+
+
+def test_a_control_is_given_queries_and_true_stems(tones: Library) -> None:
+    sound = gap.bank(tones, RATE)
+    found = {name: gap.gains(gap.control(name), sound, 3) for name in ("mixture", "irm")}
+    assert all(abs(gain) < 1e-3 for gain in (*found["mixture"].seen, *found["mixture"].held_out))
+    assert min(*found["irm"].seen, *found["irm"].held_out) > 10
+    heard = []
+    asked = gap.Asked(lambda apart: heard.append(apart) or gap.control("nmf").answer(apart), gap.control("nmf").preset)
+    usual, best = (gap.coherent_gains(asked, sound, 2, itself) for itself in (False, True))
+    assert usual != best
+    assert not heard[0].tasks.queries.equal(heard[-1].tasks.queries)
+    sounding = heard[-1].tasks.target.flatten(1).any(1)
+    assert heard[-1].tasks.queries[sounding, 0].equal(heard[-1].tasks.target[sounding].mean(1))
 
 
 def test_chamber_music_is_asked_for_with_queries_and_with_the_target_itself(
@@ -75,14 +89,18 @@ def test_chamber_music_is_asked_for_with_queries_and_with_the_target_itself(
     assert gap.chamber_music(gap.bank(tones, RATE)) is None
     named = Library(tones.folder, tuple(replace(row, song=f"chamber-valid-{row.song}") for row in tones))
     bound, system = gap.chamber_music(gap.bank(named, RATE)), VARIANTS["recipe"].build("tiny").eval()
+    asked = gap.network(system)
     assert bound is not None
-    usual, best = (gap.coherent_gains(system, bound, 3, itself) for itself in (False, True))
+    usual, best = (gap.coherent_gains(asked, bound, 3, itself) for itself in (False, True))
     assert len(usual) == len(best) == 3 and usual != best
     weights.save(system, tmp_path / "w.safetensors", {})
-    monkeypatch.setattr("sys.argv", ["gap", str(tones.folder), str(tmp_path / "w.safetensors"), "--tasks", "2"])
+    monkeypatch.setattr(
+        "sys.argv", ["gap", str(tones.folder), str(tmp_path / "w.safetensors"), "--tasks", "2", "--control", "irm"]
+    )
     gap.main()
-    line = capsys.readouterr().out.strip().splitlines()[-1]
-    assert re.fullmatch(r"\| w.safetensors( \| -?\d+\.\d\d / -?\d+\.\d\d){2} \|  \|  \|", line)
+    lines = capsys.readouterr().out.strip().splitlines()[-2:]
+    for name, line in zip(("w.safetensors", "irm"), lines, strict=True):
+        assert re.fullmatch(rf"\| {name}( \| -?\d+\.\d\d / -?\d+\.\d\d){{2}} \|  \|  \|", line)
 
 
 def test_a_variant_is_compared_item_by_item() -> None:
