@@ -85,7 +85,7 @@ class MixingOptions:
     coherent: float = 0.5
     absent: float = 0.1
     cross: float = 0.75
-    take: float = 0.25
+    take: float = 0.3
     rest: float = 0.1
     kin: float = 0.15
     hard: float = 0.3
