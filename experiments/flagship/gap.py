@@ -139,6 +139,8 @@ def main() -> None:
     parser.add_argument("--control", choices=METHODS, action="append", default=[], help="a baseline besides")
     parser.add_argument("--tasks", type=int, default=200, help="of each sort")
     given = parser.parse_args()
+    if not given.weights and not given.control:
+        parser.error("give WEIGHTS, or --control METHOD")
     banks, lines = cache(partial(bank, libraries.read(given.library))), []
     all_asked = {path.name: network(weights.load(path).eval()) for path in given.weights}
     for name, asked in (all_asked | {name: control(name) for name in given.control}).items():

@@ -101,6 +101,10 @@ def test_chamber_music_is_asked_for_with_queries_and_with_the_target_itself(
     lines = capsys.readouterr().out.strip().splitlines()[-2:]
     for name, line in zip(("w.safetensors", "irm"), lines, strict=True):
         assert re.fullmatch(rf"\| {name}( \| -?\d+\.\d\d / -?\d+\.\d\d){{2}} \|  \|  \|", line)
+    monkeypatch.setattr("sys.argv", ["gap", str(tones.folder)])
+    with pytest.raises(SystemExit):
+        gap.main()
+    assert "--control" in capsys.readouterr().err
 
 
 def test_a_variant_is_compared_item_by_item() -> None:
