@@ -57,19 +57,15 @@ def control(name: str) -> Asked:
     preset, method = presets.get(presets.DEFAULT), METHODS[name]
 
     def answer(apart: Apart) -> Array:
-        tasks, rate = apart.tasks, preset.sample_rate
-        return np.stack(
-            [
-                method(Case(mixture, [(clip[None], rate) for clip in clips], rate, asked, target, list(sources[1:])))
-                for mixture, clips, asked, target, sources in zip(
-                    *(tasks.mixture.numpy(), tasks.queries.numpy(), apart.asked),
-                    *(tasks.target.numpy(), apart.sources.numpy()),
-                    strict=True,
-                )
-            ]
-        )
+        return np.stack([method(_case(apart, task, preset.sample_rate)) for task in range(BATCH)])
 
     return Asked(answer, preset)
+
+
+def _case(apart: Apart, task: int, rate: int) -> Case:
+    mixture, queries, target = (part[task].numpy() for part in apart.tasks)
+    others = apart.sources[task, 1:].numpy()  # the first is the target: `MIXING` asks for none absent, and for no rest
+    return Case(mixture, [(clip[None], rate) for clip in queries], rate, apart.asked[task], target, list(others))
 
 
 class Gains(NamedTuple):
@@ -142,8 +138,9 @@ def main() -> None:
     if not given.weights and not given.control:
         parser.error("give WEIGHTS, or --control METHOD")
     banks, lines = cache(partial(bank, libraries.read(given.library))), []
-    all_asked = {path.name: network(weights.load(path).eval()) for path in given.weights}
-    for name, asked in (all_asked | {name: control(name) for name in given.control}).items():
+    all_asked = [(path.name, network(weights.load(path).eval())) for path in given.weights]
+    all_asked += [(name, control(name)) for name in given.control]
+    for name, asked in all_asked:
         sound = banks(asked.preset.sample_rate)
         bound, sorts = chamber_music(sound), [*gains(asked, sound, given.tasks)]
         sorts += [coherent_gains(asked, bound, given.tasks, itself) if bound else [] for itself in (False, True)]

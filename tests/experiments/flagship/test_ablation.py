@@ -94,12 +94,11 @@ def test_chamber_music_is_asked_for_with_queries_and_with_the_target_itself(
     usual, best = (gap.coherent_gains(asked, bound, 3, itself) for itself in (False, True))
     assert len(usual) == len(best) == 3 and usual != best
     weights.save(system, tmp_path / "w.safetensors", {})
-    monkeypatch.setattr(
-        "sys.argv", ["gap", str(tones.folder), str(tmp_path / "w.safetensors"), "--tasks", "2", "--control", "irm"]
-    )
+    file = str(tmp_path / "w.safetensors")
+    monkeypatch.setattr("sys.argv", ["gap", str(tones.folder), file, file, "--tasks", "2", "--control", "irm"])
     gap.main()
-    lines = capsys.readouterr().out.strip().splitlines()[-2:]
-    for name, line in zip(("w.safetensors", "irm"), lines, strict=True):
+    lines = capsys.readouterr().out.strip().splitlines()[-3:]
+    for name, line in zip(("w.safetensors", "w.safetensors", "irm"), lines, strict=True):
         assert re.fullmatch(rf"\| {name}( \| -?\d+\.\d\d / -?\d+\.\d\d){{2}} \|  \|  \|", line)
     monkeypatch.setattr("sys.argv", ["gap", str(tones.folder)])
     with pytest.raises(SystemExit):
