@@ -83,8 +83,8 @@ def _versions() -> dict[str, str]:
 
 
 def _engines() -> dict[str, str]:
+    from fewshot_sep.audio.decoders import ffmpeg_program
     from fewshot_sep.beats import available_trackers
-    from fewshot_sep.decoders import ffmpeg_program
     from fewshot_sep.stretch import available_engines
 
     return {

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from fewshot_sep import audio, spectral, weights
 from fewshot_sep.errors import BadQuery, FewshotSepError
+from fewshot_sep.overlap_add import Piece, first_needed, join
 from fewshot_sep.spectral import Stft
-from fewshot_sep.stitch import Piece, first_needed, join
 from fewshot_sep.systems import MaskSystem, System
 
 Array = NDArray[np.float32]

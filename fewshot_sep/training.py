@@ -29,7 +29,7 @@ Optimizer = Literal["adamw", "muon"]
 
 
 class Batch(Protocol):
-    """What a step eats; `loops.mixing.Tasks` is one."""
+    """What a step eats; `fewshot_sep.loops.tasks.mixing.Tasks` is one."""
 
     @property
     def mixture(self) -> Tensor: ...

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from fewshot_sep.systems import System
 
-FOLDER = Path(__file__).parent / "weights"
+FOLDER = Path(__file__).parent / "pretrained"
 
 
 def bundled(preset: str = presets.DEFAULT) -> Path:

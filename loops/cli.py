@@ -47,9 +47,9 @@ def make_library(
     from rich.console import Console
     from rich.progress import Progress
 
-    from loops.make import make, make_bachata
-    from loops.material import Material, bundled_soundfont
-    from loops.overview import minutes_by_path
+    from fewshot_sep.loops.composing.make_library import make, make_bachata
+    from fewshot_sep.loops.instruments.material import Material, bundled_soundfont
+    from fewshot_sep.loops.tasks.inspect import minutes_by_path
 
     console = Console(stderr=True)
     given = (soundfont, drumkits, notes, stems, samples, speech, patches, midi, strums, shots)
@@ -98,12 +98,12 @@ def inspect(
     from rich.console import Console
     from rich.table import Table
 
-    from loops import overview
-    from loops.library import read
+    from fewshot_sep.loops.library import read
+    from fewshot_sep.loops.tasks import inspect
 
     shelf = read(library)
-    minutes = overview.minutes_by_path(shelf)
-    found = overview.holdings(shelf, minutes)
+    minutes = inspect.minutes_by_path(shelf)
+    found = inspect.holdings(shelf, minutes)
     table = Table("instrument", "family", title=str(library))
     for heading in ("files", "minutes", "sources", "songs"):
         table.add_column(heading, justify="right")
@@ -116,11 +116,11 @@ def inspect(
     Console(width=None if sys.stdout.isatty() else 160).print(table)
     folder = output or library / "inspect"
     folder.mkdir(parents=True, exist_ok=True)
-    overview.draw(shelf, found, folder / "library.png")
+    inspect.draw(shelf, found, folder / "library.png")
     typer.echo(f"{len(shelf)} files, {len(found)} instruments, {sum(minutes.values()) / 60:.1f} hours")
     typer.echo(f"picture: {folder / 'library.png'}")
     if listen:
-        for line in overview.write_tasks(shelf, folder, listen, preset, seed):
+        for line in inspect.write_tasks(shelf, folder, listen, preset, seed):
             typer.echo(line)
         typer.echo(f"tasks: {folder}")
 
@@ -144,9 +144,9 @@ def curate(
     from rich.console import Console
     from rich.progress import Progress
 
-    from loops import curation_report
-    from loops.curate import DECISIONS, UNDECIDED, Settings
-    from loops.curate import curate as run
+    from fewshot_sep.loops.curation import report
+    from fewshot_sep.loops.curation.curate import DECISIONS, UNDECIDED, Settings
+    from fewshot_sep.loops.curation.curate import curate as run
 
     gains = tuple((name.lower(), factor) for name, factor in (_factor(text) for text in gain or ()))
     settings = Settings(preset, stretcher, tracker, licence, gains)
@@ -162,7 +162,7 @@ def curate(
             progress=lambda what, share: bar.update(task, description=what, completed=share),
         )
         bar.update(task, description="reporting", completed=1.0)
-        report = curation_report.write(made)
+        report = report.write(made)
     counts = {status: sum(d.status == status for d in made.decisions) for status in ("kept", "rejected", "undecided")}
     typer.echo(", ".join(f"{count} {status}" for status, count in counts.items()) + f"; {len(made.library)} pieces")
     typer.echo(f"report: {report}\ndecisions: {library / DECISIONS}")
@@ -198,7 +198,7 @@ def train(
     ] = 1,
 ) -> None:
     """Train a separator on a loop library; writes weights.safetensors with its model card, a log and a curve."""
-    from loops.train import train as run
+    from fewshot_sep.loops.tasks.train import train as run
 
     factors = tuple(_factor(text) for text in emphasise or ())
     path = run(

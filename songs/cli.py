@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from fewshot_sep.errors import FewshotSepError
-from songs.batch import TEMPLATE, check_template, jobs
+from fewshot_sep.songs.jobs import TEMPLATE, check_template, jobs
 
 
 class Grid(str, Enum):
@@ -134,7 +134,7 @@ def separate(
 
     Writes DIR/<song>/<name>.wav, residual.wav and report.json; target and residual sum to the song.
     """
-    from songs.queries import clip_files, parse_span
+    from fewshot_sep.songs.queries import clip_files, parse_span
 
     with _as_bad_parameter("--query-at"):
         spans = [parse_span(text) for text in query_at or []]
@@ -147,8 +147,8 @@ def separate(
     work = jobs(songs, out, name, f".{format.value}", template)
 
     from fewshot_sep import audio
-    from songs.one import Options, Queries, separate_file
-    from songs.pipeline import METERS, SongSeparator
+    from fewshot_sep.songs.pipeline import METERS, SongSeparator
+    from fewshot_sep.songs.separate_file import Options, Queries, separate_file
 
     files, others = ([file for path in paths or [] for file in clip_files(path)] for paths in (query, unlike))
     clips, unlike_clips = ([audio.read(file, strict=strict) for file in some] for some in (files, others))

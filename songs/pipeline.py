@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from fewshot_sep import audio, beats, stretch
 from fewshot_sep.beats import Beats
-from fewshot_sep.stitch import Piece, first_needed, join
-from songs.bars import UNSURE, BarGrid, Slice, bar_grid, no_grid
-from songs.report import Facts
+from fewshot_sep.overlap_add import Piece, first_needed, join
+from fewshot_sep.songs.grid import UNSURE, BarGrid, Slice, bar_grid, no_grid
+from fewshot_sep.songs.report import Facts
 
 Array = NDArray[np.float32]
 Progress = Callable[[float], None]
@@ -154,7 +154,7 @@ class SongSeparator:
         known: Beats | None = None,
         facts: Facts | None = None,
     ) -> BarGrid:
-        """The bar grid of a song; see `songs.bars.bar_grid`."""
+        """The bar grid of a song; see `fewshot_sep.songs.grid.bar_grid`."""
         if kind == "none":
             return no_grid(source.frames, source.sample_rate)
         found = known or beats.track(source, tracker=self.tracker, meters=self.meters, progress=progress)

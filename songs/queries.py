@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from fewshot_sep import audio
 from fewshot_sep.errors import BadQuery
-from songs.batch import sound_files
+from fewshot_sep.songs.jobs import sound_files
 
 Array = NDArray[np.float32]
 Span = tuple[float, float]

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from fewshot_sep.beats import Beats
 from fewshot_sep.errors import OutputError
-from songs.bars import BarGrid
+from fewshot_sep.songs.grid import BarGrid
 
 T = TypeVar("T")
 Array = NDArray[np.float32]

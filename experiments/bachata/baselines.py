@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from experiments.bachata.examples import Array, Example, tensor
-from experiments.benchmark.baselines import nmf
-from experiments.benchmark.methods import Case
 from fewshot_sep import spectral
+from fewshot_sep.experiments.bachata.examples import Array, Example, tensor
+from fewshot_sep.experiments.evaluation.baselines import nmf
+from fewshot_sep.experiments.evaluation.methods import Case
 from fewshot_sep.separator import Separator
 from fewshot_sep.systems import ImageSystem
 

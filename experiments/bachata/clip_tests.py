@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from experiments.bachata.examples import Array, Example, clip, predict, separate, tensor
-from experiments.bachata.phase import refine
-from experiments.bachata.run import INSTRUMENTS
 from fewshot_sep import metrics
+from fewshot_sep.experiments.bachata.examples import Array, Example, clip, predict, separate, tensor
+from fewshot_sep.experiments.bachata.phase import refine
+from fewshot_sep.experiments.bachata.run import INSTRUMENTS
+from fewshot_sep.loops.tasks.mixing import Bank
 from fewshot_sep.systems import ImageSystem
-from loops.mixing import Bank
 
 PHASE_ITERATIONS = 30
 MIXTURE_PHASE = "the mixture's phase"

@@ -7,10 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from fewshot_sep import audio, presets, stretch
-from loops import library, normalise
-from loops.library import Library, Row
-from loops.make import make_bachata
-from loops.material import Material
+from fewshot_sep.loops import library
+from fewshot_sep.loops.composing.make_library import make_bachata
+from fewshot_sep.loops.curation import conform
+from fewshot_sep.loops.instruments.material import Material
+from fewshot_sep.loops.library import Library, Row
 
 PRESET = presets.get("illes2020")
 THESIS_NAMES = {"requinto": "guitar", "segunda": "guitar", "bajo": "bass"}
@@ -32,7 +33,7 @@ def prepare(folder: Path, material: Material, songs: int, seed: int, workers: in
         return library.read(target)
     rendered = make_bachata(folder / "set", material, songs=songs, seed=seed, workers=workers)
     engine = stretch.resolve("auto")
-    rows = [_clip(rendered, row, target, engine) for row in _held_back(rendered) if row.beats == normalise.BEATS]
+    rows = [_clip(rendered, row, target, engine) for row in _held_back(rendered) if row.beats == conform.BEATS]
     return library.write(target, [row for row in rows if row])
 
 
@@ -55,9 +56,9 @@ def _held_back(rendered: Library) -> list[Row]:
 def _clip(rendered: Library, row: Row, folder: Path, engine: str) -> Row | None:
     """One bar of the set as a clip; None where it is all but silent."""
     samples, rate = audio.read(rendered.file(row))
-    tempo = normalise.tempo_of(PRESET)
-    plan = normalise.Plan(1.0, 1, 1, 0.0)
-    found = normalise.pieces(samples, rate, 0.0, samples.shape[1] / rate, row.beats, plan, PRESET, engine)
+    tempo = conform.tempo_of(PRESET)
+    plan = conform.Plan(1.0, 1, 1, 0.0)
+    found = conform.pieces(samples, rate, 0.0, samples.shape[1] / rate, row.beats, plan, PRESET, engine)
     if not found:
         return None
     # The thesis has one guitar; the set's two keep apart by their files.

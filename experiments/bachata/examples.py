@@ -9,10 +9,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from experiments.bachata.run import INSTRUMENTS
+from fewshot_sep.experiments.bachata.run import INSTRUMENTS
+from fewshot_sep.loops.tasks.augment import levels
+from fewshot_sep.loops.tasks.mixing import PLAIN, Bank
 from fewshot_sep.systems import ImageSystem
-from loops.augment import levels
-from loops.mixing import PLAIN, Bank
 
 Array = NDArray[np.float32]
 

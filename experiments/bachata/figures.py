@@ -1,4 +1,4 @@
-"""The thesis's figures 6, 8 and 10, and the report's own; figure 9 is `experiments.curves.loss_per_epoch`."""
+"""The thesis's figures 6, 8 and 10, and the report's own; figure 9 is `fewshot_sep.experiments.kit.curves.loss_per_epoch`."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from experiments.bachata.examples import Example, predict, tensor
-from experiments.bachata.run import INSTRUMENTS
-from experiments.bachata.song_tests import WAYS
-from experiments.curves import grouped
 from fewshot_sep import plots, spectral
+from fewshot_sep.experiments.bachata.examples import Example, predict, tensor
+from fewshot_sep.experiments.bachata.run import INSTRUMENTS
+from fewshot_sep.experiments.bachata.song_tests import WAYS
+from fewshot_sep.experiments.kit.curves import grouped
 from fewshot_sep.systems import ImageSystem
 
 SMOOTH = 5  # epochs to a point of a smoothed curve

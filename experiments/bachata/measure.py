@@ -8,15 +8,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from experiments.bachata import baselines, clip_tests, song_tests, trainer, tunes
-from experiments.bachata.examples import Example, draw, separate
-from experiments.bachata.models import ThesisSystem
-from experiments.bachata.run import SECTIONS, VARIANTS, Settings
+from fewshot_sep.experiments.bachata import baselines, clip_tests, song_tests, trainer, tunes
+from fewshot_sep.experiments.bachata.examples import Example, draw, separate
+from fewshot_sep.experiments.bachata.models import ThesisSystem
+from fewshot_sep.experiments.bachata.run import SECTIONS, VARIANTS, Settings
+from fewshot_sep.loops.instruments.material import Material
+from fewshot_sep.loops.library import Library
+from fewshot_sep.loops.tasks.mixing import Bank
+from fewshot_sep.loops.tasks.train import computing_device
 from fewshot_sep.separator import Separator
-from loops.library import Library
-from loops.material import Material
-from loops.mixing import Bank
-from loops.train import computing_device
 
 
 def everything(

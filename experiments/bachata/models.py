@@ -7,9 +7,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from experiments.adversarial import Discriminator
-from experiments.bachata.run import Variant
 from fewshot_sep import losses, presets
+from fewshot_sep.experiments.bachata.run import Variant
+from fewshot_sep.experiments.kit.adversarial import Discriminator
 from fewshot_sep.systems import ImageSystem
 from fewshot_sep.unet import ConcatUNet
 

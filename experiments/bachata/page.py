@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from experiments.bachata.examples import Array, Example
-from experiments.bachata.run import INSTRUMENTS
+from fewshot_sep.experiments.bachata.examples import Array, Example
+from fewshot_sep.experiments.bachata.run import INSTRUMENTS
 
 EXCERPT_S = 5.0  # of a song
 _COMPRESSION = 1.0  # Vorbis at about 20 kbit/s

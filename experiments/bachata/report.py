@@ -8,20 +8,20 @@ from typing import Any
 
 import numpy as np
 
-from experiments import curves
-from experiments.bachata import figures, page, text
-from experiments.bachata.examples import Example, draw, separate
-from experiments.bachata.measure import model
-from experiments.bachata.models import ThesisSystem
-from experiments.bachata.run import VARIANTS, Settings
-from experiments.bachata.song_tests import WAYS, queries, take_apart
-from experiments.bachata.tunes import Tune, render
 from fewshot_sep import audio, weights
+from fewshot_sep.experiments.bachata import figures, page, text
+from fewshot_sep.experiments.bachata.examples import Example, draw, separate
+from fewshot_sep.experiments.bachata.measure import model
+from fewshot_sep.experiments.bachata.models import ThesisSystem
+from fewshot_sep.experiments.bachata.run import VARIANTS, Settings
+from fewshot_sep.experiments.bachata.song_tests import WAYS, queries, take_apart
+from fewshot_sep.experiments.bachata.tunes import Tune, render
+from fewshot_sep.experiments.kit import curves
+from fewshot_sep.loops.instruments.material import Material
+from fewshot_sep.loops.library import SAMPLE_RATE, Library
+from fewshot_sep.loops.tasks.mixing import Bank
+from fewshot_sep.loops.tasks.train import computing_device
 from fewshot_sep.separator import Separator
-from loops.library import SAMPLE_RATE, Library
-from loops.material import Material
-from loops.mixing import Bank
-from loops.train import computing_device
 
 CLIPS, INTROS_HEARD = 5, (0, 3)
 GROUPS = (1, 5, 10, 20)
@@ -93,6 +93,6 @@ def _page(path: Path, system: ThesisSystem, examples: list[Example], tunes: list
             songs[f"{tune.name}, intro of {tune.intro} beats: {way}"] = (mixture, stems)
     note = (
         f"True and found sound at {rate} Hz. Clips: the thesis's network. Songs: the thesis's way, and bars with the "
-        "shipped model. Rendered by experiments.bachata from General MIDI voices; no recording."
+        "shipped model. Rendered by fewshot_sep.experiments.bachata from General MIDI voices; no recording."
     )
     page.write(path, examples, found, songs, rate, note)

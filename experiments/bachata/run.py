@@ -1,4 +1,4 @@
-"""`python -m experiments.bachata.run`: the 2020 bachata thesis again, its figures and tables, and what it left open."""
+"""`python -m fewshot_sep.experiments.bachata.run`: the 2020 bachata thesis again, its figures and tables, and what it left open."""
 
 from __future__ import annotations
 
@@ -107,14 +107,14 @@ def bachata(
     chosen = {name: value for name, value in locals().items() if name in Settings._fields and value is not None}
     settings = (FULL if full else Settings())._replace(**chosen)
 
-    from experiments import runs
-    from experiments.bachata import clips, measure, report, trainer
-    from loops.material import Material, bundled_soundfont
+    from fewshot_sep.experiments.bachata import clips, measure, report, trainer
+    from fewshot_sep.experiments.kit import resume
+    from fewshot_sep.loops.instruments.material import Material, bundled_soundfont
 
     bundled = bundled_soundfont()
     fonts = tuple(soundfont or ([bundled] if bundled else []))
     material = Material(soundfonts=fonts, samples=tuple(samples or ()))
-    runs.same_as_before(output, {**settings._asdict(), "material": material.summary()})
+    resume.same_as_before(output, {**settings._asdict(), "material": material.summary()})
     typer.echo(f"set of {settings.songs} songs on {material.summary() or 'nothing'}")
     shelf = clips.prepare(output, material, settings.songs, settings.seed)
     typer.echo(f"training {len(VARIANTS)} variants")
@@ -132,4 +132,4 @@ if __name__ == "__main__":
 
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     app.command()(bachata)
-    main(sys.argv[1:], app, "experiments.bachata.run")
+    main(sys.argv[1:], app, "fewshot_sep.experiments.bachata.run")

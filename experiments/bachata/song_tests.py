@@ -9,17 +9,17 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments.bachata import thesis_way
-from experiments.bachata.examples import clip
-from experiments.bachata.run import INSTRUMENTS
-from experiments.bachata.tunes import Tune
 from fewshot_sep import audio, beats, metrics
+from fewshot_sep.experiments.bachata import thesis_way
+from fewshot_sep.experiments.bachata.examples import clip
+from fewshot_sep.experiments.bachata.run import INSTRUMENTS
+from fewshot_sep.experiments.bachata.tunes import Tune
+from fewshot_sep.loops.library import SAMPLE_RATE
+from fewshot_sep.loops.tasks.mixing import Bank
 from fewshot_sep.separator import Separator
+from fewshot_sep.songs import SongSeparator
+from fewshot_sep.songs.grid import bar_grid
 from fewshot_sep.systems import ImageSystem
-from loops.library import SAMPLE_RATE
-from loops.mixing import Bank
-from songs import SongSeparator
-from songs.bars import bar_grid
 
 Array = NDArray[np.float32]
 Times = NDArray[np.float64]

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from experiments.bachata.clip_tests import MIXTURE_PHASE
-from experiments.bachata.run import FULL, INSTRUMENTS, SECTIONS, Settings
-from experiments.bachata.song_tests import WAYS
+from fewshot_sep.experiments.bachata.clip_tests import MIXTURE_PHASE
+from fewshot_sep.experiments.bachata.run import FULL, INSTRUMENTS, SECTIONS, Settings
+from fewshot_sep.experiments.bachata.song_tests import WAYS
 
 _KEYS = ("si_sdr", "si_sdri", "sdr", "sir", "sar")
 
@@ -75,7 +75,7 @@ def _command(settings: Mapping[str, Any]) -> str:
     reduced, full = Settings()._asdict(), FULL._asdict()
     near = full if settings["width"] == full["width"] else reduced
     changed = [f" --{name.replace('_', '-')} {value}" for name, value in settings.items() if value != near[name]]
-    return "python -m experiments.bachata.run" + " --full" * (near is full) + "".join(changed)
+    return "python -m fewshot_sep.experiments.bachata.run" + " --full" * (near is full) + "".join(changed)
 
 
 def _what_this_is(metrics: Mapping[str, Any], full: bool) -> list[str]:

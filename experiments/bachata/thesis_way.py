@@ -10,13 +10,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from experiments.bachata.examples import tensor
 from fewshot_sep import audio
+from fewshot_sep.experiments.bachata.examples import tensor
+from fewshot_sep.loops.curation.conform import BEATS
 from fewshot_sep.presets import Preset
+from fewshot_sep.songs.pipeline import carry_mask
 from fewshot_sep.stretch import stretch
 from fewshot_sep.systems import ImageSystem
-from loops.normalise import BEATS
-from songs.pipeline import carry_mask
 
 Array = NDArray[np.float32]
 Times = NDArray[np.float64]

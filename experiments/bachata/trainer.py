@@ -12,14 +12,14 @@ from typing import NamedTuple
 import torch
 from safetensors.torch import load_file, save_file
 
-from experiments.bachata.clips import PRESET, only
-from experiments.bachata.models import ThesisSystem
-from experiments.bachata.run import INSTRUMENTS, Settings, Variant
 from fewshot_sep import training
-from loops.library import Library
-from loops.mixing import PLAIN, Bank, TaskMixer
-from loops.train import computing_device
-from loops.workers import spread
+from fewshot_sep.experiments.bachata.clips import PRESET, only
+from fewshot_sep.experiments.bachata.models import ThesisSystem
+from fewshot_sep.experiments.bachata.run import INSTRUMENTS, Settings, Variant
+from fewshot_sep.loops.library import Library
+from fewshot_sep.loops.tasks.mixing import PLAIN, Bank, TaskMixer
+from fewshot_sep.loops.tasks.train import computing_device
+from fewshot_sep.loops.workers import spread
 
 WEIGHTS = "weights.safetensors"
 ALWAYS = 1e9  # an instrument this much more likely than the others is always the one asked for

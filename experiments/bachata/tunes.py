@@ -8,14 +8,14 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments.bachata.clips import THESIS_NAMES
-from experiments.bachata.run import INSTRUMENTS
-from loops import bachata
-from loops.ensemble import Part, Song
-from loops.library import SAMPLE_RATE
-from loops.material import Material
-from loops.patterns import Note
-from loops.render import level
+from fewshot_sep.experiments.bachata.clips import THESIS_NAMES
+from fewshot_sep.experiments.bachata.run import INSTRUMENTS
+from fewshot_sep.loops.composing import bachata
+from fewshot_sep.loops.composing.ensemble import Part, Song
+from fewshot_sep.loops.composing.patterns import Note
+from fewshot_sep.loops.instruments.material import Material
+from fewshot_sep.loops.instruments.voices import level
+from fewshot_sep.loops.library import SAMPLE_RATE
 
 Array = NDArray[np.float32]
 

@@ -1,6 +1,6 @@
 """Curates a messy folder of real loops twice, tempi in the names and without them, and checks it against `truth.csv`.
 
-    python -m experiments.curation.run WORK --sonic-pi DIR --lmms DIR --scratch DIR --foxdot DIR
+    python -m fewshot_sep.experiments.curation.run WORK --sonic-pi DIR --lmms DIR --scratch DIR --foxdot DIR
 
 builds the folders in WORK, curates them (a second call only does what is missing) and writes `report/`.
 """
@@ -11,10 +11,10 @@ import argparse
 import json
 from pathlib import Path
 
-from experiments.curation.mess import build, truth
-from loops import curation_report
-from loops.curate import Curated, curate
-from loops.decide import Decision
+from fewshot_sep.experiments.curation.make_fixture import build, truth
+from fewshot_sep.loops.curation import report
+from fewshot_sep.loops.curation.curate import Curated, curate
+from fewshot_sep.loops.curation.decide import Decision
 
 REPORT = Path(__file__).with_name("report")
 PACKAGES = ("sonic-pi", "lmms", "scratch", "foxdot")
@@ -111,7 +111,7 @@ def main() -> None:
         if not (arguments.work / mode).exists():
             build(arguments.work / mode, packages, hidden)
         made = curate(arguments.work / mode, arguments.work / f"{mode}_library", workers=arguments.workers)
-        curation_report.write(made)
+        report.write(made)
         results["tempo in the names" if not hidden else "tempo hidden"] = judge(made, hidden)
     REPORT.mkdir(exist_ok=True)
     (REPORT / "metrics.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from fewshot_sep import audio, metrics
-from songs.cli import separate
+from fewshot_sep.songs.cli import separate
 
 DATA = Path(__file__).parent / "data"
 OUTPUT = Path("out/demo")

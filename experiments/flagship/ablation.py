@@ -1,4 +1,4 @@
-"""The recipe against itself with one thing changed: `python -m experiments.flagship.ablation LIBRARY -o RUNS`.
+"""The recipe against itself with one thing changed: `python -m fewshot_sep.experiments.flagship.ablation LIBRARY -o RUNS`.
 
 Trains every variant for the same number of steps on the same library with the same seed, evaluates each on ITEMS, and
 writes the table. What was done before is not done again; several calls can train different variants side by side.
@@ -11,15 +11,15 @@ from pathlib import Path
 
 import torch
 
-from experiments.flagship import ablation_report
-from experiments.flagship.variants import FILE, VARIANTS
-from experiments.runs import same_as_before
 from fewshot_sep import presets, weights
+from fewshot_sep.experiments.flagship import ablation_report
+from fewshot_sep.experiments.flagship.variants import FILE, VARIANTS
+from fewshot_sep.experiments.kit.resume import same_as_before
+from fewshot_sep.loops import library as libraries
+from fewshot_sep.loops.library import Library
+from fewshot_sep.loops.tasks.mixing import Bank
+from fewshot_sep.loops.tasks.train import computing_device, train_on
 from fewshot_sep.training import TrainingOptions
-from loops import library as libraries
-from loops.library import Library
-from loops.mixing import Bank
-from loops.train import computing_device, train_on
 
 
 def main() -> None:

@@ -12,14 +12,15 @@ from typing import Any
 
 import numpy as np
 
-from experiments.benchmark import measure, stats, tables
-from experiments.benchmark.document import Block, Heading, Picture, Points, Table, Text, markdown, section
-from experiments.benchmark.evaluate import evaluate
-from experiments.benchmark.measure import Row
-from experiments.flagship import gap
-from experiments.flagship.variants import BASE, FILE, VARIANTS, load
 from fewshot_sep import plots, weights
-from loops.library import Library
+from fewshot_sep.experiments.evaluation import measure, tables
+from fewshot_sep.experiments.evaluation.evaluate import evaluate
+from fewshot_sep.experiments.evaluation.measure import Row
+from fewshot_sep.experiments.flagship import generalization
+from fewshot_sep.experiments.flagship.variants import BASE, FILE, VARIANTS, load
+from fewshot_sep.experiments.kit import stats
+from fewshot_sep.experiments.kit.document import Block, Heading, Picture, Points, Table, Text, markdown, section
+from fewshot_sep.loops.library import Library
 
 TASKS = 100
 """Of either sort, seen and held out."""
@@ -50,7 +51,7 @@ def write(library: Library, items: Path, runs: Path) -> Path:
     return report / "ablation.md"
 
 
-def _gains(library: Library, trained: Mapping[str, Path]) -> dict[str, gap.Gains]:
+def _gains(library: Library, trained: Mapping[str, Path]) -> dict[str, generalization.Gains]:
     """Of each system; kept beside its weights, as it takes a while."""
     found, sound = {}, None
     for name, path in trained.items():
@@ -58,17 +59,17 @@ def _gains(library: Library, trained: Mapping[str, Path]) -> dict[str, gap.Gains
         known = json.loads(note.read_text(encoding="utf-8")) if note.is_file() else {}
         if known.pop("weights", "") != digest:
             system = load(path)
-            sound = sound or gap.bank(library, system.preset.sample_rate)
-            known = gap.gains(gap.network(system), sound, TASKS)._asdict()
+            sound = sound or generalization.bank(library, system.preset.sample_rate)
+            known = generalization.gains(generalization.network(system), sound, TASKS)._asdict()
             note.write_text(json.dumps({"weights": digest, **known}) + "\n", encoding="utf-8")
-        found[name] = gap.Gains(**known)
+        found[name] = generalization.Gains(**known)
     return found
 
 
 def blocks(
-    methods: Mapping[str, Sequence[Row]], cards: Mapping[str, dict[str, Any]], gains: Mapping[str, gap.Gains]
+    methods: Mapping[str, Sequence[Row]], cards: Mapping[str, dict[str, Any]], gains: Mapping[str, generalization.Gains]
 ) -> list[Block]:
-    """The report, as `experiments.benchmark.document` takes it."""
+    """The report, as `fewshot_sep.experiments.kit.document` takes it."""
     some = next(iter(cards.values()))
     lines = []
     for name, rows in methods.items():
@@ -106,7 +107,7 @@ def blocks(
             "either sort, the same for every variant; SI-SDRi, median / mean."
         ),
         Table(["variant", "seen instruments", "held-out instruments", "gap of the means"], held),
-        Text("Made by `python -m experiments.flagship.ablation LIBRARY -o RUNS --items ITEMS`."),
+        Text("Made by `python -m fewshot_sep.experiments.flagship.ablation LIBRARY -o RUNS --items ITEMS`."),
     ]
 
 
@@ -118,7 +119,7 @@ def difference(methods: Mapping[str, Sequence[Row]], name: str) -> stats.Differe
     return tables.pair(changed, recipe, "si_sdri")
 
 
-def _two(found: gap.Gains) -> list[str]:
+def _two(found: generalization.Gains) -> list[str]:
     cells = [f"{np.median(some):.1f} / {np.mean(some):.1f}" for some in found]
     return [*cells, f"{np.mean(found.seen) - np.mean(found.held_out):.1f}"]
 

@@ -1,4 +1,4 @@
-"""What a few seconds of adapting to query and song give: python -m experiments.flagship.adaptation ITEMS -o FOLDER
+"""What a few seconds of adapting to query and song give: python -m fewshot_sep.experiments.flagship.adaptation ITEMS -o FOLDER
 
 A copy of the network is tuned to both. Only the biases of its FiLM layers move, which add to the scale and the shift of
 each channel. The tasks are made of what is at hand, no stem is looked at: a passage of the song with a piece of the
@@ -24,15 +24,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from experiments.benchmark import document, items, stats, tables
-from experiments.benchmark.conditions import Sounds
-from experiments.benchmark.items import Item
-from experiments.benchmark.methods import Array, Case
 from fewshot_sep import Separator, audio, metrics
 from fewshot_sep.errors import FewshotSepError
+from fewshot_sep.experiments.evaluation import items, tables
+from fewshot_sep.experiments.evaluation.conditions import Sounds
+from fewshot_sep.experiments.evaluation.items import Item
+from fewshot_sep.experiments.evaluation.methods import Array, Case
+from fewshot_sep.experiments.kit import document, stats
+from fewshot_sep.loops.library import is_held_out
 from fewshot_sep.systems import MaskSystem
 from fewshot_sep.unet import Film
-from loops.library import is_held_out
 
 REPORT = Path(__file__).parent / "report"
 BATCH = 4
@@ -233,7 +234,9 @@ def blocks(rows: Sequence[Row]) -> list[document.Block]:
         document.Table(head, [line for name, group in groups.items() for line in _lines(name, group, "si_sdri")]),
         document.Text("Instrument not in the song: level of the output re the mixture; a negative gain is better."),
         document.Table(head, _lines("absent", absent, "level")),
-        document.Text("Made by `python -m experiments.flagship.adaptation`; the rows are in `adaptation.json`."),
+        document.Text(
+            "Made by `python -m fewshot_sep.experiments.flagship.adaptation`; the rows are in `adaptation.json`."
+        ),
     ]
 
 

@@ -1,4 +1,4 @@
-"""Puts an evaluation's figures into a model card: `python -m experiments.flagship.card WEIGHTS RUN`.
+"""Puts an evaluation's figures into a model card: `python -m fewshot_sep.experiments.flagship.card WEIGHTS RUN`.
 
 RUN is a folder that `fewshot-sep evaluate ITEMS -o RUN --weights WEIGHTS` wrote.
 """

@@ -1,6 +1,6 @@
 """Floating-point operations of a training step, and which share of a card's peak a training reached.
 
-`python -m experiments.flagship.flops RUN` reads the log of a training (`fewshot-sep train LIBRARY -o RUN`): examples
+`python -m fewshot_sep.experiments.flagship.flops RUN` reads the log of a training (`fewshot-sep train LIBRARY -o RUN`): examples
 per second and share of the time spent waiting for data. The operations of a step are counted once, on the CPU.
 """
 

@@ -1,4 +1,4 @@
-"""Draws spectrograms of the first 20 invented instruments: python -m experiments.flagship.invented [PNG]"""
+"""Draws spectrograms of the first 20 invented instruments: python -m fewshot_sep.experiments.flagship.invented [PNG]"""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 from scipy.signal import stft
 
-from loops.invent import PERCUSSION_SOUNDS, Patch
-from loops.library import SAMPLE_RATE
-from loops.patterns import Note
+from fewshot_sep.loops.composing.patterns import Note
+from fewshot_sep.loops.instruments.synth import PERCUSSION_SOUNDS, Patch
+from fewshot_sep.loops.library import SAMPLE_RATE
 
 ROWS, COLUMNS, SECONDS = 4, 5, 2.0
 OUTPUT = Path(__file__).parent / "report" / "invented.png"

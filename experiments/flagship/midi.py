@@ -1,6 +1,6 @@
 """MIDI files for the library: accompaniments by MMA in some 340 grooves, and the music of Freedoom.
 
-python -m experiments.flagship.midi SOUNDS
+python -m fewshot_sep.experiments.flagship.midi SOUNDS
 
 writes SOUNDS/midi/mma-grooves and SOUNDS/midi/freedoom-music from the packages that fetch.sh unpacked into SOUNDS.
 """
@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from loops.patterns import SCALES
+from fewshot_sep.loops.composing.patterns import SCALES
 
 GROOVES_PER_FILE, BARS = 3, 16
 _NAMES = ("C", "Db", "D", "Eb", "E", "F", "Gb", "G", "Ab", "A", "Bb", "B")

@@ -1,4 +1,4 @@
-"""Packs a library small enough to be carried: `python -m experiments.flagship.pack LIBRARY -o PACKED --mib 240`.
+"""Packs a library small enough to be carried: `python -m fewshot_sep.experiments.flagship.pack LIBRARY -o PACKED --mib 240`.
 
 For a GPU machine that cannot be reached by network, or takes little at a time. Whole songs, drawn at random, become Ogg
 Vorbis (mono: a quarter of their FLAC), in tar files of at most `--volume` MiB; unpacked into one folder, in any order,
@@ -19,8 +19,8 @@ from pathlib import Path
 
 from fewshot_sep import audio
 from fewshot_sep.errors import BadLibrary, FewshotSepError
-from loops import library
-from loops.library import Library, Row
+from fewshot_sep.loops import library
+from fewshot_sep.loops.library import Library, Row
 
 MIB = 2**20
 TABLE_PER_ROW = 512  # bytes at most in library.csv

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from experiments.flagship import onnx_network
+from fewshot_sep.experiments.flagship import onnx_network
 from fewshot_sep.systems import MaskSystem
 from fewshot_sep.unet import Conditioning
 

@@ -1,4 +1,4 @@
-"""The recipe with one thing changed at a time: what `experiments.flagship.ablation` trains and compares.
+"""The recipe with one thing changed at a time: what `fewshot_sep.experiments.flagship.ablation` trains and compares.
 
 All share a preset, so that differences are of the recipe, not of the size. The loss to compare with is cross-entropy
 and noise ratio, with which the shipped weights made all but their last steps; what came then is a variant each.
@@ -16,12 +16,12 @@ from torch import Tensor, nn
 
 from fewshot_sep import presets, weights
 from fewshot_sep.errors import WeightsError
+from fewshot_sep.loops.library import Row
+from fewshot_sep.loops.tasks.mixing import MixingOptions
 from fewshot_sep.presets import Preset
 from fewshot_sep.systems import MaskSystem, Truth
 from fewshot_sep.training import Optimizer
 from fewshot_sep.unet import ConcatUNet, Conditioning, FrequencyLinear, QueryUNet, SteeredBlock
-from loops.library import Row
-from loops.mixing import MixingOptions
 
 EPS = 1e-8
 CONCAT_WIDTH = 16  # as many parameters as the preset `slim` has, and about its time

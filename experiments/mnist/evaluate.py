@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from experiments.mnist.digits import Digits
-from experiments.mnist.judge import Judge
-from experiments.mnist.models import DigitSystem
-from experiments.mnist.tasks import Drawer
+from fewshot_sep.experiments.mnist.classifier import Judge
+from fewshot_sep.experiments.mnist.digits import Digits
+from fewshot_sep.experiments.mnist.models import DigitSystem
+from fewshot_sep.experiments.mnist.tasks import Drawer
 
 TEST_SEED = 7_000_000  # training never draws with it
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from experiments.mnist.tasks import Overlays
 from fewshot_sep import plots
+from fewshot_sep.experiments.mnist.tasks import Overlays
 
 EPOCH = 100  # iterations, as in the thesis
 

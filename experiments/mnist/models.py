@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from experiments.adversarial import Discriminator
-from experiments.mnist.tasks import SIZE
 from fewshot_sep import losses
+from fewshot_sep.experiments.kit.adversarial import Discriminator
+from fewshot_sep.experiments.mnist.tasks import SIZE
 from fewshot_sep.systems import Trainable
 from fewshot_sep.unet import ConcatUNet, Conditioning, QueryEncoder, QueryUNet
 

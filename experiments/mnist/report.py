@@ -9,12 +9,12 @@ from typing import Any
 import torch
 from rich.progress import Progress
 
-from experiments import curves
-from experiments.mnist import evaluate, figures, trainer
-from experiments.mnist import judge as judges
-from experiments.mnist.digits import Digits
-from experiments.mnist.run import VARIANTS
-from experiments.mnist.tasks import Drawer
+from fewshot_sep.experiments.kit import curves
+from fewshot_sep.experiments.mnist import classifier as judges
+from fewshot_sep.experiments.mnist import evaluate, figures, trainer
+from fewshot_sep.experiments.mnist.digits import Digits
+from fewshot_sep.experiments.mnist.run import VARIANTS
+from fewshot_sep.experiments.mnist.tasks import Drawer
 
 
 def write(folder: Path, learn: Digits, test: Digits, tasks: int) -> Path:

@@ -49,9 +49,9 @@ def mnist(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
 ) -> None:
     """Run the MNIST demo: pick a digit out of an overlay by an example of the same digit in another hand."""
-    from experiments.mnist.digits import load
-    from experiments.mnist.report import write
-    from experiments.mnist.trainer import Settings, train
+    from fewshot_sep.experiments.mnist.digits import load
+    from fewshot_sep.experiments.mnist.report import write
+    from fewshot_sep.experiments.mnist.trainer import Settings, train
 
     names = [*(variant or ["concat", "film"]), *(["gan"] if gan else [])]
     unknown = [name for name in names if name not in VARIANTS]

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from experiments.mnist.digits import Digits
+from fewshot_sep.experiments.mnist.digits import Digits
 
 SIZE = 32  # the five-level U-Net halves an image four times
 

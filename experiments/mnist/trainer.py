@@ -12,13 +12,13 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from safetensors.torch import load_file, save_file
 
-from experiments import runs
-from experiments.mnist import figures
-from experiments.mnist.digits import Digits
-from experiments.mnist.models import DigitSystem
-from experiments.mnist.run import Variant
-from experiments.mnist.tasks import Drawer, Overlays
 from fewshot_sep import training
+from fewshot_sep.experiments.kit import resume
+from fewshot_sep.experiments.mnist import figures
+from fewshot_sep.experiments.mnist.digits import Digits
+from fewshot_sep.experiments.mnist.models import DigitSystem
+from fewshot_sep.experiments.mnist.run import Variant
+from fewshot_sep.experiments.mnist.tasks import Drawer, Overlays
 
 HELD_BACK = 500  # of the training digits, for validation and snapshots
 SNAPSHOTS = 10
@@ -42,7 +42,7 @@ def train(variant: Variant, settings: Settings, digits: Digits, run: Path) -> fl
     Raises:
         FewshotSepError: `run` holds a training with other settings.
     """
-    runs.same_as_before(run, {**settings._asdict(), **variant._asdict()}, free=("steps", "device"))
+    resume.same_as_before(run, {**settings._asdict(), **variant._asdict()}, free=("steps", "device"))
     torch.manual_seed(settings.seed)
     system = DigitSystem(variant.model, settings.width, variant.adversarial)
     seen = [label for label in range(10) if label not in variant.unseen]

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from fewshot_sep import audio, decoders
+from fewshot_sep import audio
+from fewshot_sep.audio import decoders
 from fewshot_sep.errors import BadAudio, EngineMissing, OutputError
 
 RATE = 44100

@@ -15,8 +15,8 @@ import pytest
 import soundfile
 
 from fewshot_sep import audio, cli
-from songs import cli as songs_cli
-from songs import pipeline
+from fewshot_sep.songs import cli as songs_cli
+from fewshot_sep.songs import pipeline
 
 RATE = 44100
 FULL = Path("/dev/full")
@@ -248,7 +248,7 @@ def test_failing_midway_keeps_an_earlier_result(
 def test_two_runs_at_once(weights: Path, clip: Path, tmp_path: Path) -> None:
     song = sound(tmp_path / "song.wav")
     paths = [path for path in sys.path if path]
-    code = f"import sys; sys.path[:0] = {paths!r}; import typer; from songs.cli import separate; typer.run(separate)"
+    code = f"import sys; sys.path[:0] = {paths!r}; import typer; from fewshot_sep.songs.cli import separate; typer.run(separate)"
     command = [sys.executable, "-c", code, song, "--query", clip, "-o", "out", "--weights", weights, "--grid", "none"]
     runs = [subprocess.Popen([*map(str, command)], cwd=tmp_path, stdout=subprocess.DEVNULL) for _ in range(2)]
     assert [run.wait(timeout=300) for run in runs] == [0, 0]

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments.demo.run import DATA, main
 from fewshot_sep import audio
+from fewshot_sep.experiments.demo.run import DATA, main
 
 
 def test_the_guitar_is_nearer_to_the_true_one_than_the_song_was(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

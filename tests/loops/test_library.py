@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fewshot_sep.errors import BadLibrary
-from loops import library
-from loops.library import COLUMNS, CSV_NAME, REQUIRED, Row
+from fewshot_sep.loops import library
+from fewshot_sep.loops.library import COLUMNS, CSV_NAME, REQUIRED, Row
 
 ROW = Row("piano/a.flac", "piano", "piano", "some font", "MIT, parts CC0", 97.3, 16.0, "song-1", "train")
 

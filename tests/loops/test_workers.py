@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from loops.workers import WorkerDied, spread
+from fewshot_sep.loops.workers import WorkerDied, spread
 
 
 def process(job: int) -> tuple[int, int]:

@@ -16,9 +16,9 @@ import soundfile
 from fewshot_sep import audio, beats, cli, presets
 from fewshot_sep.audio import Source
 from fewshot_sep.errors import BadQuery
-from songs import cli as songs_cli
-from songs.partial import Partial
-from songs.queries import parse_span
+from fewshot_sep.songs import cli as songs_cli
+from fewshot_sep.songs.checkpoint import Partial
+from fewshot_sep.songs.queries import parse_span
 
 RATE = 22050
 
@@ -220,7 +220,7 @@ def test_passages_that_are_none_are_refused(text: str) -> None:
 
 def test_importing_the_command_loads_nothing_heavy() -> None:
     heavy = ("torch", "librosa", "scipy", "madmom", "matplotlib", "soundfile")
-    code = f"import songs.cli, sys; print([module for module in {heavy} if module in sys.modules])"
+    code = f"import fewshot_sep.songs.cli, sys; print([module for module in {heavy} if module in sys.modules])"
     paths = "import sys; sys.path[:0] = " + repr([p for p in sys.path if p]) + "; "
     found = subprocess.run([sys.executable, "-c", paths + code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"

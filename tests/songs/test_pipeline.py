@@ -12,10 +12,10 @@ from scipy.signal import butter, sosfiltfilt
 from fewshot_sep import beats, presets
 from fewshot_sep.audio import ArraySource, Source
 from fewshot_sep.errors import BadAudio, EngineMissing
+from fewshot_sep.songs import SongSeparator
+from fewshot_sep.songs.pipeline import TEMPOS, carry_mask
+from fewshot_sep.songs.report import Facts
 from fewshot_sep.stretch import stretch
-from songs import SongSeparator
-from songs.pipeline import TEMPOS, carry_mask
-from songs.report import Facts
 
 RATE = 22050
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from songs.queries import examine
+from fewshot_sep.songs.queries import examine
 
 RATE = 8000
 

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-import experiments.demo
+import fewshot_sep.experiments.demo
 from fewshot_sep import Separator, audio, beats
 from fewshot_sep.metrics import si_sdr
-from songs import SongSeparator
+from fewshot_sep.songs import SongSeparator
 
-DATA = Path(experiments.demo.__file__).parent / "data"
+DATA = Path(fewshot_sep.experiments.demo.__file__).parent / "data"
 BEAT = 60 / 140
 SECONDS = 12
 

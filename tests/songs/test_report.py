@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from fewshot_sep.errors import OutputError
-from songs.bars import BarGrid, Slice
-from songs.report import Facts, draw, write
+from fewshot_sep.songs.grid import BarGrid, Slice
+from fewshot_sep.songs.report import Facts, draw, write
 
 RATE = 8000
 GRID = BarGrid(

@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments.bachata import clips
-from experiments.bachata.clips import PRESET
-from loops.library import SAMPLE_RATE, Library
-from loops.material import Material
-from loops.mixing import Bank
-from loops.patterns import Note
-from loops.render import Voice
+from fewshot_sep.experiments.bachata import clips
+from fewshot_sep.experiments.bachata.clips import PRESET
+from fewshot_sep.loops.composing.patterns import Note
+from fewshot_sep.loops.instruments.material import Material
+from fewshot_sep.loops.instruments.voices import Voice
+from fewshot_sep.loops.library import SAMPLE_RATE, Library
+from fewshot_sep.loops.tasks.mixing import Bank
 
 
 @dataclass(frozen=True)

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from experiments.bachata import baselines, clip_tests
-from experiments.bachata.examples import Example, draw, separate, tensor
-from experiments.bachata.models import ThesisSystem
-from experiments.bachata.phase import refine
-from experiments.bachata.run import INSTRUMENTS, Variant
 from fewshot_sep import metrics
-from loops.mixing import Bank
+from fewshot_sep.experiments.bachata import baselines, clip_tests
+from fewshot_sep.experiments.bachata.examples import Example, draw, separate, tensor
+from fewshot_sep.experiments.bachata.models import ThesisSystem
+from fewshot_sep.experiments.bachata.phase import refine
+from fewshot_sep.experiments.bachata.run import INSTRUMENTS, Variant
+from fewshot_sep.loops.tasks.mixing import Bank
 
 
 @pytest.fixture(scope="module")

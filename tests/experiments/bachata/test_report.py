@@ -14,15 +14,15 @@ import soundfile
 from typer import Typer
 from typer.testing import CliRunner
 
-from experiments import runs
-from experiments.bachata import figures, measure, page, text
-from experiments.bachata.clip_tests import MIXTURE_PHASE
-from experiments.bachata.examples import draw
-from experiments.bachata.models import ThesisSystem
-from experiments.bachata.run import FULL, INSTRUMENTS, SECTIONS, VARIANTS, Settings, Variant, bachata
-from experiments.bachata.song_tests import WAYS
 from fewshot_sep.errors import FewshotSepError
-from loops.mixing import Bank
+from fewshot_sep.experiments.bachata import figures, measure, page, text
+from fewshot_sep.experiments.bachata.clip_tests import MIXTURE_PHASE
+from fewshot_sep.experiments.bachata.examples import draw
+from fewshot_sep.experiments.bachata.models import ThesisSystem
+from fewshot_sep.experiments.bachata.run import FULL, INSTRUMENTS, SECTIONS, VARIANTS, Settings, Variant, bachata
+from fewshot_sep.experiments.bachata.song_tests import WAYS
+from fewshot_sep.experiments.kit import resume
+from fewshot_sep.loops.tasks.mixing import Bank
 
 
 @pytest.fixture
@@ -92,7 +92,7 @@ def test_the_report_answers_every_item(metrics: dict[str, Any]) -> None:
         assert f"({picture}.png)" in written
     for line in written.splitlines():
         assert "nan" not in line.lower().split()
-    assert "`python -m experiments.bachata.run`" in written
+    assert "`python -m fewshot_sep.experiments.bachata.run`" in written
     assert "SI-SDRi 2.0 in the section a model was trained on, 1.0 in the others" in written
 
 
@@ -103,7 +103,7 @@ def test_the_report_names_its_command(metrics: dict[str, Any]) -> None:
         (Settings(width=4, short_iterations=9), "--width 4 --short-iterations 9"),
     ):
         written = text.report({**metrics, "settings": settings._asdict()})
-        assert f"`python -m experiments.bachata.run {options}`" in written
+        assert f"`python -m fewshot_sep.experiments.bachata.run {options}`" in written
         assert ("This is the full run" in written) == (settings.width == 64)
 
 
@@ -139,7 +139,7 @@ def test_a_measured_part_is_read_back(tmp_path: Path) -> None:
 
 
 def test_another_run_is_not_gone_on_with(tmp_path: Path) -> None:
-    runs.same_as_before(tmp_path, {"width": 3})
+    resume.same_as_before(tmp_path, {"width": 3})
     app = Typer()
     app.command()(bachata)
     result = CliRunner().invoke(app, ["-o", str(tmp_path)])
@@ -148,7 +148,7 @@ def test_another_run_is_not_gone_on_with(tmp_path: Path) -> None:
 
 def test_help_imports_nothing_heavy() -> None:
     code = (
-        "import sys, typer; from experiments.bachata.run import bachata; app = typer.Typer(); app.command()(bachata)\n"
+        "import sys, typer; from fewshot_sep.experiments.bachata.run import bachata; app = typer.Typer(); app.command()(bachata)\n"
         "try: app(['--help'])\n"
         "except SystemExit as done: assert not done.code\n"
         "assert not {'torch', 'librosa', 'scipy', 'matplotlib'} & set(sys.modules)"

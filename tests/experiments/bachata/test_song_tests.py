@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 import torch
 
-from experiments.bachata import song_tests, thesis_way, tunes
-from experiments.bachata.clips import PRESET
-from experiments.bachata.models import ThesisSystem
-from experiments.bachata.run import INSTRUMENTS, Variant
-from experiments.bachata.song_tests import Found
-from experiments.bachata.tunes import Tune
 from fewshot_sep import audio, metrics
-from loops.library import SAMPLE_RATE
-from loops.material import Material
+from fewshot_sep.experiments.bachata import song_tests, thesis_way, tunes
+from fewshot_sep.experiments.bachata.clips import PRESET
+from fewshot_sep.experiments.bachata.models import ThesisSystem
+from fewshot_sep.experiments.bachata.run import INSTRUMENTS, Variant
+from fewshot_sep.experiments.bachata.song_tests import Found
+from fewshot_sep.experiments.bachata.tunes import Tune
+from fewshot_sep.loops.instruments.material import Material
+from fewshot_sep.loops.library import SAMPLE_RATE
 
 RATE = 11025
 

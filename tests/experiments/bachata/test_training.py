@@ -8,12 +8,12 @@ import pytest
 import soundfile
 import torch
 
-from experiments.bachata import trainer
-from experiments.bachata.models import ThesisSystem
-from experiments.bachata.run import INSTRUMENTS, VARIANTS, Settings, Variant
+from fewshot_sep.experiments.bachata import trainer
+from fewshot_sep.experiments.bachata.models import ThesisSystem
+from fewshot_sep.experiments.bachata.run import INSTRUMENTS, VARIANTS, Settings, Variant
+from fewshot_sep.loops.library import Library
+from fewshot_sep.loops.tasks.mixing import Bank
 from fewshot_sep.systems import build
-from loops.library import Library
-from loops.mixing import Bank
 
 
 def test_clips_are_four_beats_at_one_tempo(shelf: Library) -> None:

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments.flagship import ablation, ablation_report, gap
-from experiments.flagship.variants import FILE, VARIANTS
 from fewshot_sep import audio, weights
 from fewshot_sep.errors import FewshotSepError
-from loops import library
-from loops.library import Library, Row
+from fewshot_sep.experiments.flagship import ablation, ablation_report, generalization
+from fewshot_sep.experiments.flagship.variants import FILE, VARIANTS
+from fewshot_sep.loops import library
+from fewshot_sep.loops.library import Library, Row
 
 RATE = 44100
 HERTZ = {"piano": 300, "flute": 900, "tuba": 1500, "sitar": 2100, "invented-1": 2700}
@@ -60,23 +60,26 @@ def test_trains_goes_on_and_reports(tones: Library, item_folder: Path, tmp_path:
 
 
 def test_the_gap_asks_for_either_sort(tones: Library) -> None:
-    sound = gap.bank(tones, RATE)
+    sound = generalization.bank(tones, RATE)
     assert {row.instrument for row in sound.rows} == set(HERTZ)
     assert sum(row.instrument == "piano" for row in sound.rows) == 2  # those of the training split are not heard
-    asked = gap.network(VARIANTS["recipe"].build("tiny").eval())
-    found = gap.gains(asked, sound, 4)
+    asked = generalization.network(VARIANTS["recipe"].build("tiny").eval())
+    found = generalization.gains(asked, sound, 4)
     assert len(found.seen) == len(found.held_out) == 4
-    assert gap.gains(asked, sound, 4) == found
+    assert generalization.gains(asked, sound, 4) == found
 
 
 def test_a_control_is_given_queries_and_true_stems(tones: Library) -> None:
-    sound = gap.bank(tones, RATE)
-    found = {name: gap.gains(gap.control(name), sound, 3) for name in ("mixture", "irm")}
+    sound = generalization.bank(tones, RATE)
+    found = {name: generalization.gains(generalization.control(name), sound, 3) for name in ("mixture", "irm")}
     assert all(abs(gain) < 1e-3 for gain in (*found["mixture"].seen, *found["mixture"].held_out))
     assert min(*found["irm"].seen, *found["irm"].held_out) > 10
     heard = []
-    asked = gap.Asked(lambda apart: heard.append(apart) or gap.control("nmf").answer(apart), gap.control("nmf").preset)
-    usual, best = (gap.coherent_gains(asked, sound, 2, itself) for itself in (False, True))
+    asked = generalization.Asked(
+        lambda apart: heard.append(apart) or generalization.control("nmf").answer(apart),
+        generalization.control("nmf").preset,
+    )
+    usual, best = (generalization.coherent_gains(asked, sound, 2, itself) for itself in (False, True))
     assert usual != best
     assert not heard[0].tasks.queries.equal(heard[-1].tasks.queries)
     sounding = heard[-1].tasks.target.flatten(1).any(1)
@@ -86,23 +89,26 @@ def test_a_control_is_given_queries_and_true_stems(tones: Library) -> None:
 def test_chamber_music_is_asked_for_with_queries_and_with_the_target_itself(
     tones: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert gap.chamber_music(gap.bank(tones, RATE)) is None
+    assert generalization.chamber_music(generalization.bank(tones, RATE)) is None
     named = Library(tones.folder, tuple(replace(row, song=f"chamber-valid-{row.song}") for row in tones))
-    bound, system = gap.chamber_music(gap.bank(named, RATE)), VARIANTS["recipe"].build("tiny").eval()
-    asked = gap.network(system)
+    bound, system = (
+        generalization.chamber_music(generalization.bank(named, RATE)),
+        VARIANTS["recipe"].build("tiny").eval(),
+    )
+    asked = generalization.network(system)
     assert bound is not None
-    usual, best = (gap.coherent_gains(asked, bound, 3, itself) for itself in (False, True))
+    usual, best = (generalization.coherent_gains(asked, bound, 3, itself) for itself in (False, True))
     assert len(usual) == len(best) == 3 and usual != best
     weights.save(system, tmp_path / "w.safetensors", {})
     file = str(tmp_path / "w.safetensors")
     monkeypatch.setattr("sys.argv", ["gap", str(tones.folder), file, file, "--tasks", "2", "--control", "irm"])
-    gap.main()
+    generalization.main()
     lines = capsys.readouterr().out.strip().splitlines()[-3:]
     for name, line in zip(("w.safetensors", "w.safetensors", "irm"), lines, strict=True):
         assert re.fullmatch(rf"\| {name}( \| -?\d+\.\d\d / -?\d+\.\d\d){{2}} \|  \|  \|", line)
     monkeypatch.setattr("sys.argv", ["gap", str(tones.folder)])
     with pytest.raises(SystemExit):
-        gap.main()
+        generalization.main()
     assert "--control" in capsys.readouterr().err
 
 

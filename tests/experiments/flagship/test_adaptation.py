@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 import torch
 
-from experiments.benchmark.items import Item
-from experiments.benchmark.methods import Case
-from experiments.flagship import adaptation
-from experiments.flagship.adaptation import FRAMES, Tasks, Tuning
 from fewshot_sep import Separator, metrics
 from fewshot_sep.errors import FewshotSepError
+from fewshot_sep.experiments.evaluation.items import Item
+from fewshot_sep.experiments.evaluation.methods import Case
+from fewshot_sep.experiments.flagship import adaptation
+from fewshot_sep.experiments.flagship.adaptation import FRAMES, Tasks, Tuning
 from fewshot_sep.systems import build
 
 RATE = 44100

@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from experiments.benchmark import measure
-from experiments.benchmark.evaluate import evaluate
-from experiments.flagship import card
 from fewshot_sep import weights
 from fewshot_sep.errors import BadItems
+from fewshot_sep.experiments.evaluation import measure
+from fewshot_sep.experiments.evaluation.evaluate import evaluate
+from fewshot_sep.experiments.flagship import card
 from fewshot_sep.systems import build
 
 

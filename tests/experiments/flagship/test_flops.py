@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from experiments.flagship import flops
 from fewshot_sep import presets
 from fewshot_sep.errors import FewshotSepError
+from fewshot_sep.experiments.flagship import flops
 
 
 def test_a_training_step_of_a_convolution_is_forward_and_two_gradients() -> None:

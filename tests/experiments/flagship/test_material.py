@@ -6,7 +6,7 @@ from pathlib import Path
 import matplotlib.image
 import numpy as np
 
-from experiments.flagship import invented, midi
+from fewshot_sep.experiments.flagship import invented, midi
 
 
 def test_grooves_are_whole_ones_and_few_of_each_file(tmp_path: Path) -> None:

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import soundfile
 
-from experiments.flagship import pack
 from fewshot_sep import audio
 from fewshot_sep.errors import BadLibrary, FewshotSepError
-from loops import library
-from loops.library import Library, Row
-from loops.mixing import Bank
+from fewshot_sep.experiments.flagship import pack
+from fewshot_sep.loops import library
+from fewshot_sep.loops.library import Library, Row
+from fewshot_sep.loops.tasks.mixing import Bank
 
 RATE = 22050
 SONGS = "abcdefghijklmnopqrstuvwxyz"

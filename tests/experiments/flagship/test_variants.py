@@ -6,13 +6,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from experiments.flagship import variants
-from experiments.flagship.variants import VARIANTS, Contrastive, LogMse, recorded
 from fewshot_sep import presets, weights
 from fewshot_sep.errors import WeightsError
+from fewshot_sep.experiments.flagship import variants
+from fewshot_sep.experiments.flagship.variants import VARIANTS, Contrastive, LogMse, recorded
+from fewshot_sep.loops.library import Row
 from fewshot_sep.systems import MaskSystem
 from fewshot_sep.unet import Film, FrequencyLinear, SteeredBlock
-from loops.library import Row
 
 SAMPLES = presets.get("tiny").segment
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments.mnist import digits
 from fewshot_sep.errors import FewshotSepError
+from fewshot_sep.experiments.mnist import digits
 
 
 def write_idx(path: Path, values: np.ndarray) -> bytes:

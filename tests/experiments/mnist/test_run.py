@@ -8,13 +8,13 @@ import torch
 from typer import Typer
 from typer.testing import CliRunner, Result
 
-from experiments import curves
-from experiments.adversarial import Discriminator
-from experiments.mnist import digits, evaluate, judge, trainer
-from experiments.mnist.digits import Digits
-from experiments.mnist.models import MODELS, DigitSystem
-from experiments.mnist.run import mnist
-from experiments.mnist.tasks import Drawer
+from fewshot_sep.experiments.kit import curves
+from fewshot_sep.experiments.kit.adversarial import Discriminator
+from fewshot_sep.experiments.mnist import classifier, digits, evaluate, trainer
+from fewshot_sep.experiments.mnist.digits import Digits
+from fewshot_sep.experiments.mnist.models import MODELS, DigitSystem
+from fewshot_sep.experiments.mnist.run import mnist
+from fewshot_sep.experiments.mnist.tasks import Drawer
 
 
 def command(*arguments: str) -> Result:
@@ -29,7 +29,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     parts = {"train": digits.load("train"), "test": digits.load("test")}
     few = {name: Digits(part.images[:1200], part.labels[:1200]) for name, part in parts.items()}
     monkeypatch.setattr(digits, "load", lambda part, folder=None: few[part])
-    monkeypatch.setattr(judge, "EPOCHS", 1)
+    monkeypatch.setattr(classifier, "EPOCHS", 1)
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -78,7 +78,7 @@ def test_each_player_of_the_game_learns_from_its_own_loss() -> None:
 def test_figures_of_a_perfect_and_of_an_idle_separator() -> None:
     clean = digits.load("test")
 
-    class Reader(judge.Judge):
+    class Reader(classifier.Judge):
         """Knows every image of the test set by heart; anything else is a zero."""
 
         def read(self, images: torch.Tensor) -> torch.Tensor:

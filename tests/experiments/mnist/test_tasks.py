@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from experiments.mnist.digits import Digits
-from experiments.mnist.tasks import Drawer
+from fewshot_sep.experiments.mnist.digits import Digits
+from fewshot_sep.experiments.mnist.tasks import Drawer
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,148 @@
+"""Separators that learn nothing, and upper bounds that look at the answer. All on an STFT with hops of a quarter."""
+
+from __future__ import annotations
+
+import librosa
+import numpy as np
+from numpy.typing import NDArray
+
+from fewshot_sep import audio
+from fewshot_sep.experiments.evaluation.methods import Array, Case, Method
+
+N_FFT = 2048
+EPS = 1e-9
+FLOOR = 1e-6  # keeps magnitudes positive, as multiplicative updates need
+TEMPLATES, FREE, ITERATIONS = 32, 32, 80
+REPEAT_S = 2.0  # frames nearer than this do not count as repetitions
+MARGIN = 2.0
+
+Image = NDArray[np.floating]
+Spectrum = NDArray[np.complex64]
+
+
+def stft(samples: Array) -> Spectrum:
+    """`(channels, samples)` -> `(channels, freq, time)`."""
+    return librosa.stft(samples, n_fft=N_FFT, hop_length=N_FFT // 4)
+
+
+def istft(spectrum: Spectrum, samples: int) -> Array:
+    return librosa.istft(spectrum, n_fft=N_FFT, hop_length=N_FFT // 4, length=samples)
+
+
+def magnitude(samples: Array) -> Image:
+    """Magnitude of the channels' mean, `(freq, time)`."""
+    image: Image = np.abs(stft(samples.mean(0)))
+    return image
+
+
+def query_image(case: Case) -> Image:
+    """Magnitudes of all clips at the mixture's rate, one after the other in time."""
+    clips = [audio.resample(clip.mean(0, keepdims=True), rate, case.sample_rate) for clip, rate in case.queries]
+    return np.concatenate([magnitude(clip) for clip in clips], axis=1)
+
+
+def masked(case: Case, mask: Image) -> Array:
+    """The mixture's spectrum, every channel times one mask."""
+    return istft(stft(case.mixture) * mask, case.mixture.shape[1])
+
+
+def mixture(case: Case) -> Array:
+    """What doing nothing scores."""
+    return case.mixture
+
+
+def silence(case: Case) -> Array:
+    """What giving nothing scores."""
+    return np.zeros_like(case.mixture)
+
+
+def hpss(case: Case) -> Array:
+    """Harmonic-percussive separation by median filters (Fitzgerald 2010): the half where the query has more energy."""
+    harmonic, percussive = librosa.decompose.hpss(query_image(case))
+    masks = librosa.decompose.hpss(np.abs(stft(case.mixture)).mean(0), mask=True)
+    return masked(case, masks[int(np.sum(percussive**2) > np.sum(harmonic**2))])
+
+
+def repet_sim(case: Case) -> Array:
+    """REPET-SIM (Rafii & Pardo 2012): what repeats against what does not, whichever spectrum is nearer the query's."""
+    heard = np.abs(stft(case.mixture)).mean(0)
+    width = min(librosa.time_to_frames(REPEAT_S, sr=case.sample_rate, hop_length=N_FFT // 4), heard.shape[1] // 4)
+    repeating = librosa.decompose.nn_filter(heard, aggregate=np.median, metric="cosine", width=max(1, int(width)))
+    repeating = np.minimum(heard, repeating)
+    varying = heard - repeating
+    masks = [
+        librosa.util.softmask(repeating, MARGIN * varying, power=2),
+        librosa.util.softmask(varying, MARGIN * repeating, power=2),
+    ]
+    wanted = query_image(case).mean(1)
+    likeness = [_cosine((heard * mask).mean(1), wanted) for mask in masks]
+    return masked(case, masks[int(np.argmax(likeness))])
+
+
+def nmf(case: Case) -> Array:
+    """Query-informed NMF: templates learnt on the query stay fixed, free ones take the rest; Wiener mask.
+
+    Semi-supervised as in Smaragdis, Raj & Shashanka 2007, "Supervised and semi-supervised separation of sounds".
+    """
+    rng = np.random.default_rng(0)
+    query, heard = query_image(case) + FLOOR, np.abs(stft(case.mixture)).mean(0) + FLOOR
+    start = _positive(rng, len(query), TEMPLATES), _positive(rng, TEMPLATES, query.shape[1])
+    templates, _ = factorise(query, *start, fixed=0)
+    templates /= templates.sum(0) + EPS
+    free = _positive(rng, len(heard), FREE) * templates.mean()
+    gains = _positive(rng, TEMPLATES + FREE, heard.shape[1]) * heard.mean()
+    templates, gains = factorise(heard, np.concatenate([templates, free], axis=1), gains, fixed=TEMPLATES)
+    target, rest = templates[:, :TEMPLATES] @ gains[:TEMPLATES], templates[:, TEMPLATES:] @ gains[TEMPLATES:]
+    return masked(case, target / (target + rest + EPS))
+
+
+def _positive(rng: np.random.Generator, *shape: int) -> Image:
+    return rng.random(shape, dtype=np.float32) + np.float32(0.1)
+
+
+def factorise(image: Image, templates: Image, gains: Image, fixed: int) -> tuple[Image, Image]:
+    """`image ~ templates @ gains` in the Kullback-Leibler sense, by the multiplicative updates of Lee & Seung 2001.
+
+    The first `fixed` templates stay as they are, which scikit-learn's NMF cannot do.
+
+    Shape: `(freq, time)`, `(freq, parts)`, `(parts, time)`.
+    """
+    templates, gains = templates.copy(), gains.copy()
+    for _ in range(ITERATIONS):
+        gains *= (templates.T @ (image / (templates @ gains + EPS))) / (templates.sum(0)[:, None] + EPS)
+        ratio = image / (templates @ gains + EPS)
+        templates[:, fixed:] *= (ratio @ gains[fixed:].T) / (gains[fixed:].sum(1) + EPS)
+    return templates, gains
+
+
+def irm(case: Case) -> Array:
+    """The ideal ratio mask, of the target's magnitude in the sum of all stems' magnitudes; for each channel its own."""
+    wanted, rest = np.abs(stft(_known(case))), sum(np.abs(stft(other)) for other in case.others)
+    return istft(stft(case.mixture) * wanted / (wanted + rest + EPS), case.mixture.shape[1])
+
+
+def mixphase(case: Case) -> Array:
+    """The target's true magnitude with the mixture's phase: the bound of systems that predict magnitudes."""
+    spectrum = np.abs(stft(_known(case))) * np.exp(1j * np.angle(stft(case.mixture)))
+    return istft(spectrum, case.mixture.shape[1])
+
+
+def _known(case: Case) -> Array:
+    if case.reference is None:
+        raise ValueError("an upper bound needs the target's true stem")
+    return case.reference
+
+
+def _cosine(a: Image, b: Image) -> float:
+    return float(a @ b / (np.linalg.norm(a) * np.linalg.norm(b) + EPS))
+
+
+METHODS: dict[str, Method] = {
+    "mixture": mixture,
+    "silence": silence,
+    "hpss": hpss,
+    "repet-sim": repet_sim,
+    "nmf": nmf,
+    "irm": irm,
+    "mixphase": mixphase,
+}

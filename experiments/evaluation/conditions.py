@@ -1,0 +1,163 @@
+"""Harder questions, derived from the items of a set: always the same ones for the same set.
+
+`itself`: the target is its own query, the best there can be. `wrong`: the query plays another instrument of the
+mixture. `shuffled`: the query belongs to an item of another song.
+`clips`: 1, 3 or 5 clips of 1, 3 or 10 s, as far as the material allows. `sources`: the target with fewer of the others.
+"""
+
+from __future__ import annotations
+
+import functools
+import zlib
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from fewshot_sep import audio
+from fewshot_sep.errors import BadItems
+from fewshot_sep.experiments.evaluation.items import NATIVE, Item
+from fewshot_sep.experiments.evaluation.methods import Array, Case
+
+DERIVED = ("itself", "wrong", "shuffled", "clips", "sources")
+CONDITIONS = (*NATIVE, *DERIVED)
+CLIPS, SECONDS = (1, 3, 5), (1.0, 3.0, 10.0)
+FEWEST, MOST = 2, 5
+SOUNDING_DB = -40.0  # of a cut clip, re the whole clip that it was cut from
+EXACT = 1e-3  # by how much a mixture may miss the sum of its stems
+
+
+class Sounds:
+    """The sound files of a set, the last few kept in memory."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.read = functools.lru_cache(maxsize=12)(self._read)
+
+    def _read(self, name: str) -> tuple[Array, int]:
+        return audio.read(self.folder / name)
+
+    def case(self, item: Item) -> Case:
+        """What a method is given for an item. Raises BadItems where stems and mixture differ in shape or rate."""
+        reference = self.read(item.reference) if item.reference else None
+        others = [self.read(name) for name in item.others]
+        stems = [reference, *others] if reference else others
+        mixture, rate = self.read(item.mix) if item.mix else (_sum([stem for stem, _ in stems]), stems[0][1])
+        for samples, its_rate in stems:
+            if samples.shape != mixture.shape or its_rate != rate:
+                raise BadItems(
+                    f"{self.folder}: item {item.id!r}: a stem has {samples.shape} samples at {its_rate} Hz, "
+                    f"its mixture {mixture.shape} at {rate} Hz; they must be equal"
+                )
+        queries = self.clips(item) if item.clips else [self.read(item.query)]
+        return Case(mixture, queries, rate, item.instrument, reference and reference[0], [stem for stem, _ in others])
+
+    def clips(self, item: Item) -> list[tuple[Array, int]]:
+        """`item.clips` passages of `item.seconds` from its material, none overlapping; fewer where there are no more.
+
+        More clips contain the fewer ones.
+        """
+        found = []
+        for name in item.material:
+            samples, rate = self.read(name)
+            length = round(item.seconds * rate)
+            least = 10 ** (SOUNDING_DB / 20) * np.sqrt(np.mean(samples**2))
+            for start in range(0, samples.shape[1] - length + 1, length):
+                part = samples[:, start : start + length]
+                if np.sqrt(np.mean(part**2)) > max(least, 1e-3):
+                    found.append((part, rate))
+        order = _random(item, f"clips of {item.seconds:g} s").permutation(len(found))
+        return [found[place] for place in order[: item.clips]]
+
+    def is_sum(self, item: Item) -> bool:
+        """Whether the mixture is the sum of the stems, so that it can be made again of fewer."""
+        if item.mix is None or item.reference is None:
+            return False
+        mixture, _ = self.read(item.mix)
+        stems = [self.read(name)[0] for name in (item.reference, *item.others)]
+        fits = all(stem.shape == mixture.shape for stem in stems)
+        return fits and bool(np.abs(mixture - _sum(stems)).max() < EXACT)
+
+
+def _sum(stems: list[Array]) -> Array:
+    total: Array = np.sum(stems, axis=0, dtype=np.float32)
+    return total
+
+
+def derive(items: Sequence[Item], conditions: Iterable[str], sounds: Sounds) -> list[Item]:
+    """The items of the chosen conditions: the native ones as they are, then those derived from the kind `same`."""
+    chosen = set(conditions)
+    same = [item for item in items if item.kind == "same"]
+    found = [item for item in items if item.kind in chosen]
+    if "itself" in chosen:
+        found += [question for item in same if (question := _itself(item))]
+    if "wrong" in chosen:
+        found += [question for item in same if (question := _wrong(item, same))]
+    if "shuffled" in chosen:
+        found += [question for item in same if (question := _shuffled(item, same))]
+    if "clips" in chosen:
+        found += [question for item in same for question in _clips(item, sounds)]
+    if "sources" in chosen:
+        found += [question for item in same if item.sources > FEWEST for question in _fewer(item, sounds)]
+    return found
+
+
+def _itself(item: Item) -> Item | None:
+    if not item.reference:
+        return None
+    return replace(item, id=f"{item.id}/itself", kind="itself", query=item.reference, queries=())
+
+
+def _wrong(item: Item, same: Sequence[Item]) -> Item | None:
+    candidates = [other for other in same if other.mix == item.mix and other.target != item.target and other.reference]
+    if not candidates:
+        return None
+    other = candidates[_random(item, "wrong").integers(len(candidates))]
+    return _asking(item, other, f"{item.id}/wrong:{other.target}", "wrong", asked_reference=other.reference)
+
+
+def _shuffled(item: Item, same: Sequence[Item]) -> Item | None:
+    candidates = [other for other in same if other.song != item.song and other.target != item.target]
+    if not candidates:
+        return None
+    other = candidates[_random(item, "shuffled").integers(len(candidates))]
+    return _asking(item, other, f"{item.id}/shuffled:{other.target}", "shuffled")
+
+
+def _asking(item: Item, other: Item, name: str, kind: str, asked_reference: str | None = None) -> Item:
+    """The item with the query of another."""
+    return replace(
+        item,
+        id=name,
+        kind=kind,
+        query=other.query,
+        queries=other.queries,
+        asked=other.target,
+        asked_reference=asked_reference,
+    )
+
+
+def _clips(item: Item, sounds: Sounds) -> Iterable[Item]:
+    for seconds in SECONDS:
+        for count in CLIPS:
+            question = replace(item, id=f"{item.id}/{count}x{seconds:g}s", kind="clips", clips=count, seconds=seconds)
+            if len(sounds.clips(question)) == count:
+                yield question
+
+
+def _fewer(item: Item, sounds: Sounds) -> Iterable[Item]:
+    """The target with a first, a second, ... other stem added, at most five in all and fewer than there are."""
+    if not sounds.is_sum(item):
+        return
+    order = _random(item, "sources").permutation(len(item.others))
+    for count in range(FEWEST, min(MOST, item.sources - 1) + 1):
+        others = tuple(item.others[place] for place in order[: count - 1])
+        name = f"{item.id}/{count}of{item.sources}"
+        yield replace(item, id=name, kind="sources", mix=None, others=others)
+
+
+def _random(item: Item, purpose: str) -> np.random.Generator:
+    """Chance that hangs on item and purpose alone, so that one item's draw does not move another's."""
+    song_and_target = f"{item.song}|{item.mix}|{item.query}|{item.target}|{purpose}"
+    return np.random.default_rng(zlib.crc32(song_and_target.encode()))

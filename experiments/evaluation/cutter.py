@@ -1,0 +1,278 @@
+"""Cuts evaluation items from songs with stems.
+
+    python -m fewshot_sep.experiments.evaluation.cutter SONGS ITEMS --seconds 10 --per-song 3
+
+Of each song it takes windows in which as many stems as possible sound, and from outside all of them up to five clips of
+each stem, to ask with. A mixture is the sum of its stems. For each stem that sounds in a window there is an item `same`
+and, where another song has the instrument, one `cross`; for each window one `absent`, with an instrument from another
+song whose whole family the song lacks, unless a stem without a name might play it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import zlib
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.progress import track
+
+from fewshot_sep import audio, metrics
+from fewshot_sep.errors import BadItems, FewshotSepError
+from fewshot_sep.experiments.evaluation import items, stems
+from fewshot_sep.experiments.evaluation.items import Item
+from fewshot_sep.experiments.evaluation.methods import Array
+from fewshot_sep.experiments.evaluation.stems import Song, Stem
+from fewshot_sep.loops.curation import filenames
+
+FRAME_S = 0.1
+FRAMES_PER_S = 10
+SOUNDING_DB = -40.0  # of a frame, re the stem's loud ones
+SILENT = 1e-3
+IN_WINDOW, IN_QUERY = 0.25, 0.5  # least share of sounding frames
+LEAST_LEVEL_DB = -35.0  # of a target re its mixture
+SHORTEST_QUERY_S = 1
+PEAK = 0.99
+
+
+class Settings(NamedTuple):
+    seconds: int = 10
+    per_song: int = 3
+    clips: int = 5
+    clip_s: int = 10
+    seed: int = 0
+
+
+USUAL = Settings()
+
+
+class Cut(NamedTuple):
+    """What was cut from a song. Paths are relative to the set.
+
+    Attributes:
+        mixtures: one file for each window.
+        windows: for each window the file of every stem that sounds in it.
+        askable: for each window the stems loud enough to be asked for.
+        queries: clips of every stem that there are clips of.
+    """
+
+    song: Song
+    mixtures: list[str]
+    windows: list[dict[Stem, str]]
+    askable: list[list[Stem]]
+    queries: dict[Stem, tuple[str, ...]]
+
+
+def cut(folder: Path, out: Path, settings: Settings = USUAL) -> list[Item]:
+    """Write a set of items made of the songs in `folder`; the same settings give the same set.
+
+    Raises:
+        BadItems: no songs with stems, an output folder that holds something, nothing that could be asked for.
+    """
+    if out.exists() and any(out.iterdir()):
+        raise BadItems(f"{out}: is not empty; give a new folder, so that no items of another set are left in it")
+    songs = stems.find(folder)
+    (out / "audio").mkdir(parents=True, exist_ok=True)
+    cuts = [_cut_song(song, out, settings) for song in track(songs, "cutting", transient=True)]
+    kinds = (_same, _cross, _absent)
+    found = [item for made in cuts for kind in kinds for item in kind(made, cuts, settings)]
+    if not found:
+        raise BadItems(
+            f"{folder}: in no window of {settings.seconds} s of its {len(songs)} songs do two stems sound of which one "
+            "sounds elsewhere too; try fewer --seconds"
+        )
+    items.write(out, found)
+    return found
+
+
+def sounding(samples: Array, rate: int) -> NDArray[np.bool_]:
+    """Whether something sounds, for each tenth of a second: 40 dB under the loud parts it does not."""
+    length = round(FRAME_S * rate)
+    mono = np.pad(samples.mean(0), (0, -samples.shape[1] % length))
+    level = np.sqrt((mono.reshape(-1, length) ** 2).mean(1))
+    loud: NDArray[np.bool_] = level > max(float(np.quantile(level, 0.95)) * 10 ** (SOUNDING_DB / 20), SILENT)
+    return loud
+
+
+def _cut_song(song: Song, out: Path, settings: Settings) -> Cut:
+    """Twice through the stems, so that only one is in memory: where they sound, then what is cut from them."""
+    rate, activity = 0, {}
+    for stem in song.stems:
+        samples, own_rate = stem.load()
+        rate = rate or own_rate
+        activity[stem] = sounding(samples, own_rate)
+    frames = max(len(active) for active in activity.values())
+    table = np.stack([np.pad(active, (0, frames - len(active))) for active in activity.values()])
+    starts = _windows(table, settings, _random(song.name, settings.seed))
+    taken = np.zeros(frames, dtype=bool)
+    for start in starts:
+        taken[start : start + settings.seconds * FRAMES_PER_S] = True
+
+    pieces: list[dict[Stem, Array]] = [{} for _ in starts]
+    queries = {}
+    for stem, active in zip(song.stems, table, strict=True):
+        samples, own_rate = stem.load()
+        samples = audio.resample(samples, own_rate, rate)
+        for piece, start in zip(pieces, starts, strict=True):
+            if active[start : start + settings.seconds * FRAMES_PER_S].mean() >= IN_WINDOW:
+                piece[stem] = _part(samples, start, settings.seconds, rate)
+        length, places = _query_places(active & ~taken, taken, settings)
+        clips = [_part(samples, place, length, rate) for place in places]
+        if clips and stem.instrument:
+            queries[stem] = tuple(
+                _write(out, f"{song.name}.{stem.name}.query{number}", clip, rate)
+                for number, clip in enumerate(clips, 1)
+            )
+    made = Cut(song, [], [], [], queries)
+    for number, piece in enumerate(pieces, 1):
+        channels = max(len(sound) for sound in piece.values())
+        spread = {stem: np.broadcast_to(sound, (channels, sound.shape[1])) for stem, sound in piece.items()}
+        mixture = stems.total(spread.values())
+        gain = min(1.0, PEAK / max(float(np.abs(sound).max()) for sound in (mixture, *spread.values())))
+        name = f"{song.name}.{number}"
+        made.mixtures.append(_write(out, f"{name}.mix", mixture * gain, rate))
+        made.windows.append({stem: _write(out, f"{name}.{stem.name}", s * gain, rate) for stem, s in spread.items()})
+        loud = [stem for stem, sound in spread.items() if metrics.level_db(sound, mixture) > LEAST_LEVEL_DB]
+        made.askable.append([stem for stem in loud if stem.instrument])
+    return made
+
+
+def _windows(table: NDArray[np.bool_], settings: Settings, rng: np.random.Generator) -> list[int]:
+    """First frames of windows that do not overlap, those with most stems first; at most half of the song."""
+    length = settings.seconds * FRAMES_PER_S
+    starts = np.arange(0, table.shape[1] - length + 1, max(1, length // 4))
+    counts = np.array([(table[:, start : start + length].mean(1) >= IN_WINDOW).sum() for start in starts], dtype=int)
+    most = max(1, min(settings.per_song, table.shape[1] // (2 * length)))
+    chosen: list[int] = []
+    for place in np.lexsort((rng.random(len(starts)), -counts)):
+        start = int(starts[place])
+        if counts[place] > 1 and len(chosen) < most and all(abs(start - other) >= length for other in chosen):
+            chosen.append(start)
+    return sorted(chosen)
+
+
+def _query_places(active: NDArray[np.bool_], taken: NDArray[np.bool_], settings: Settings) -> tuple[int, list[int]]:
+    """Length in seconds and first frames of clips that overlap neither a window nor each other, the fullest first.
+
+    Where no clip of the wanted length fits, half of it is tried, and so on.
+    """
+    length = settings.clip_s
+    while length >= SHORTEST_QUERY_S:
+        size = length * FRAMES_PER_S
+        starts = [s for s in range(0, len(active) - size + 1, FRAMES_PER_S) if not taken[s : s + size].any()]
+        shares = {start: active[start : start + size].mean() for start in starts}
+        chosen: list[int] = []
+        for start in sorted(starts, key=lambda start: -shares[start]):
+            if shares[start] >= IN_QUERY and all(abs(start - other) >= size for other in chosen):
+                chosen.append(start)
+        if chosen:
+            return length, chosen[: settings.clips]
+        length //= 2
+    return 0, []
+
+
+def _part(samples: Array, frame: int, seconds: int, rate: int) -> Array:
+    """A passage; silence after the end."""
+    start, length = round(frame * FRAME_S * rate), seconds * rate
+    part = samples[:, start : start + length]
+    return np.pad(part, ((0, 0), (0, length - part.shape[1])))
+
+
+def _write(out: Path, name: str, samples: Array, rate: int) -> str:
+    file = f"audio/{name.replace(' ', '_')}.flac"
+    audio.write(out / file, samples / max(1.0, float(np.abs(samples).max())), rate)
+    return file
+
+
+def _item(made: Cut, window: int, target: str, kind: str, stem: Stem | None, queries: tuple[str, ...]) -> Item:
+    sounds = made.windows[window]
+    name = f"{made.song.name}.{window + 1}.{target.replace(' ', '_')}.{kind}"
+    others = tuple(file for other, file in sounds.items() if other is not stem)
+    reference = sounds[stem] if stem else None
+    return Item(
+        name, made.song.name, target, kind, made.mixtures[window], queries[0], reference, others, queries=queries
+    )
+
+
+def _same(made: Cut, cuts: list[Cut], settings: Settings) -> list[Item]:
+    return [
+        _item(made, window, stem.instrument, "same", stem, made.queries[stem])
+        for window, askable in enumerate(made.askable)
+        for stem in askable
+        if stem in made.queries
+    ]
+
+
+def _cross(made: Cut, cuts: list[Cut], settings: Settings) -> list[Item]:
+    found = []
+    for window, askable in enumerate(made.askable):
+        for stem in askable:
+            pool = [
+                clips
+                for other in cuts
+                if other is not made and not filenames.is_vague(stem.instrument)
+                for their, clips in other.queries.items()
+                if their.instrument == stem.instrument
+            ]
+            if pool:
+                rng = _random(f"{made.song.name} {window} {stem.name} cross", settings.seed)
+                found.append(_item(made, window, stem.instrument, "cross", stem, pool[rng.integers(len(pool))]))
+    return found
+
+
+def _absent(made: Cut, cuts: list[Cut], settings: Settings) -> list[Item]:
+    if not all(stem.instrument for stem in made.song.stems):
+        return []
+    played = {_kind(stem.instrument) for stem in made.song.stems}
+    pool = [
+        (stem.instrument, clips)
+        for other in cuts
+        if other is not made
+        for stem, clips in other.queries.items()
+        if _kind(stem.instrument) not in played and not filenames.is_vague(stem.instrument)
+    ]
+    found = []
+    for window in range(len(made.mixtures)) if pool else ():
+        rng = _random(f"{made.song.name} {window} absent", settings.seed)
+        instrument, clips = pool[rng.integers(len(pool))]
+        found.append(_item(made, window, instrument, "absent", None, clips))
+    return found
+
+
+def _kind(instrument: str) -> str:
+    """The family, or the instrument itself where the family is not known."""
+    family = filenames.family_of(instrument)
+    return instrument if family == "other" else family
+
+
+def _random(purpose: str, seed: int) -> np.random.Generator:
+    return np.random.default_rng([seed, zlib.crc32(purpose.encode())])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("songs", type=Path, help="folder of songs with stems, in any of the forms of stems.py")
+    parser.add_argument("items", type=Path, help="folder to write")
+    parser.add_argument("--seconds", type=int, default=USUAL.seconds, help="length of a window")
+    parser.add_argument("--per-song", type=int, default=USUAL.per_song, help="windows of a song, at most")
+    parser.add_argument("--clips", type=int, default=USUAL.clips, help="query clips of a stem, at most")
+    parser.add_argument("--clip-seconds", type=int, default=USUAL.clip_s, help="length of a query clip")
+    parser.add_argument("--seed", type=int, default=USUAL.seed)
+    given = parser.parse_args()
+    settings = Settings(given.seconds, given.per_song, given.clips, given.clip_seconds, given.seed)
+    if min(settings[:4]) < 1:
+        parser.error("lengths and counts must be at least 1")
+    try:
+        made = cut(given.songs, given.items, settings)
+    except FewshotSepError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    kinds = {kind: sum(item.kind == kind for item in made) for kind in items.NATIVE}
+    print(f"{given.items / items.NAME}: {', '.join(f'{count} {kind}' for kind, count in kinds.items())}")
+
+
+if __name__ == "__main__":
+    main()

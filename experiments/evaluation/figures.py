@@ -1,0 +1,110 @@
+"""The pictures of an evaluation."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from fewshot_sep import plots
+from fewshot_sep.experiments.evaluation.measure import COLLAPSED_DB, Row
+from fewshot_sep.experiments.evaluation.methods import Array
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+LOWEST_DB = -80.0  # of an axis of levels; silence is drawn there
+DPI = 90
+COLOURS = 48
+MARKERS = "o^sDvP*X<>p"  # one more than there are colours, so that no two methods share both
+
+
+class Example(NamedTuple):
+    """An item with what was made of it, to look at and listen to. Sounds: `(channels, samples)`, `rate` in Hz each."""
+
+    title: str
+    sounds: dict[str, tuple[Array, int]]
+
+
+def boxes(rows: dict[str, list[Row]], picture: Path) -> None:
+    """SI-SDRi where the target is there: by method, and by instrument for the first method. A dot is an item."""
+    first, mine = next(iter(rows.items()))
+    instruments = sorted({row["target"] for row in mine}, key=lambda name: -np.median(_gains(mine, name)))
+    height = 0.24 * (len(rows) + len(instruments)) + 2.4
+    figure, axes = plots.new_figure(2, 1, 9, height)
+    panels = axes[:, 0]
+    panels[0].get_gridspec().set_height_ratios([len(rows) + 1, len(instruments) + 1])
+    panels[1].sharex(panels[0])
+    _boxes(panels[0], {name: _gains(some) for name, some in rows.items()}, "by method")
+    _boxes(panels[1], {name: _gains(mine, name) for name in instruments}, f"by instrument: {first}")
+    panels[1].set_xlabel("SI-SDR improvement (dB)")
+    figure.savefig(picture, dpi=DPI)
+
+
+def _gains(rows: Sequence[Row], target: str = "") -> list[float]:
+    return [row["si_sdri"] for row in rows if target in ("", row["target"])]
+
+
+def _boxes(axes: Axes, groups: dict[str, list[float]], title: str) -> None:
+    axes.boxplot(list(groups.values()), orientation="horizontal", widths=0.6, showfliers=False)
+    for place, values in enumerate(groups.values(), 1):
+        axes.plot(values, np.full(len(values), place), ".", color="tab:blue", alpha=0.6, markersize=5)
+    axes.set_yticks(range(1, len(groups) + 1), [f"{name} ({len(values)})" for name, values in groups.items()])
+    axes.axvline(0, color="grey", linewidth=0.8)
+    axes.invert_yaxis()
+    axes.set_title(title)
+    axes.grid(axis="x", alpha=0.3)
+
+
+def level_against_gain(rows: dict[str, list[Row]], picture: Path) -> None:
+    """Level of the output re the mixture against SDRi: outputs that score by being quiet lie at the left."""
+    figure, axes = plots.new_figure(1, 1, 8, 4.6)
+    panel = axes[0, 0]
+    for number, (name, some) in enumerate(rows.items()):
+        levels = [max(row["level"], LOWEST_DB) for row in some]
+        marker = MARKERS[number % len(MARKERS)]
+        panel.plot(levels, [row["sdri"] for row in some], marker, label=name, alpha=0.6, markersize=5)
+    panel.axvline(COLLAPSED_DB, color="grey", linewidth=0.8, linestyle="--")
+    panel.axhline(0, color="grey", linewidth=0.8)
+    panel.set(xlabel="level of the output re the mixture (dB)", ylabel="SDR improvement (dB)")
+    panel.set_title("target present; left of the dashed line an output counts as collapsed")
+    panel.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
+    panel.grid(alpha=0.3)
+    figure.savefig(picture, dpi=DPI)
+
+
+def absent(rows: dict[str, list[Row]], picture: Path) -> None:
+    """How loud outputs are where the instrument is not in the mixture: a row of bars for each method."""
+    figure, axes = plots.new_figure(len(rows), 1, 7, 0.75 * len(rows) + 1.2)
+    edges = np.linspace(LOWEST_DB, 5, 35)
+    for panel, (name, some) in zip(axes[:, 0], rows.items(), strict=True):
+        levels = [max(row["level"], LOWEST_DB) for row in some]
+        panel.hist(levels, bins=edges)
+        panel.axvline(float(np.median(levels)), color="black", linewidth=1)
+        panel.set_ylabel(name, rotation=0, ha="right", va="center")
+        panel.set_xlim(edges[0], edges[-1])
+        panel.yaxis.get_major_locator().set_params(integer=True)
+        panel.tick_params(labelbottom=panel is axes[-1, 0])
+    axes[0, 0].set_title("items by output level where silence is right; line: median")
+    axes[-1, 0].set_xlabel(f"level of the output re the mixture (dB); all below {LOWEST_DB:.0f} in the first bar")
+    figure.savefig(picture, dpi=DPI)
+
+
+def examples(shown: Sequence[Example], picture: Path) -> None:
+    """Spectrograms: a row for each example, mixture, target and estimate on the mixture's scale."""
+    names = ("mixture", "target", "estimate")
+    figure, axes = plots.new_figure(len(shown), len(names), 13, 2.7 * len(shown))
+    for line, example in zip(axes, shown, strict=True):
+        reference = None
+        for panel, name in zip(line, names, strict=True):
+            title = f"{example.title}\n{name}" if name == names[0] else f"\n{name}"
+            reference = plots.spectrogram(panel, *example.sounds[name], title, reference, columns=400)
+            panel.title.set_fontsize(9)
+    whole = io.BytesIO()
+    figure.savefig(whole, dpi=70)
+    with Image.open(whole) as image:  # few colours: a third of the bytes, which a page holds once more
+        image.convert("RGB").quantize(COLOURS).save(picture, optimize=True)

@@ -1,0 +1,103 @@
+"""Songs with a known target: Frets on Fire folders (guitar and backing) and items cut for evaluation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fewshot_sep import audio
+from fewshot_sep.experiments.evaluation import items as benchmark_items
+from fewshot_sep.songs.queries import Clip
+
+Array = NDArray[np.float32]
+
+QUERY_CLIPS, QUERY_SECONDS = 4, 4.0
+
+
+class Case(NamedTuple):
+    """One target to find. Sounds are `(channels, samples)` at `rate`; passages `left_out` (samples) are not scored."""
+
+    song: str
+    mixture: Array
+    rate: int
+    queries: list[tuple[Array, int]]
+    reference: Array
+    left_out: tuple[tuple[int, int], ...] = ()
+
+    def scored(self, samples: Array) -> Array:
+        """`samples` without the passages that the queries are from."""
+        kept = np.ones(samples.shape[1], dtype=bool)
+        for start, stop in self.left_out:
+            kept[start:stop] = False
+        return samples[:, kept]
+
+
+class Chart(NamedTuple):
+    """The tempo that the chart of a Frets on Fire song gives, constant from its first sample on."""
+
+    bpm: float
+
+    def beats(self, seconds: float) -> NDArray[np.float64]:
+        return np.arange(0, seconds, 60 / self.bpm)
+
+
+def frets_on_fire(folder: Path) -> Case:
+    """A folder with `guitar.ogg` and `song.ogg`: their sum, and as queries 4 s of the guitar from each quarter.
+
+    Of each quarter the steadiest 4 s: those whose quietest half second is loudest. They are not scored.
+    """
+    guitar, rate = audio.read(folder / "guitar.ogg")
+    backing, _ = audio.read(folder / "song.ogg")
+    length = min(guitar.shape[1], backing.shape[1])
+    guitar, backing = guitar[:, :length], backing[:, :length]
+    quarter, span = length // QUERY_CLIPS, round(QUERY_SECONDS * rate)
+    starts = [
+        at + steadiest(guitar[:, at : at + quarter], rate, QUERY_SECONDS)
+        for at in range(0, QUERY_CLIPS * quarter, quarter)
+    ]
+    queries = [(guitar[:, start : start + span], rate) for start in starts]
+    return Case(folder.name, guitar + backing, rate, queries, guitar, tuple((start, start + span) for start in starts))
+
+
+def steadiest(samples: Array, rate: int, seconds: float) -> int:
+    """First sample of the passage whose quietest half second is loudest."""
+    half = rate // 2
+    mono = samples.mean(0)[: samples.shape[1] // half * half].reshape(-1, half)
+    power = np.lib.stride_tricks.sliding_window_view(np.square(mono).mean(1), max(round(2 * seconds), 1))
+    return int(power.min(1).argmax()) * half
+
+
+def chart(folder: Path) -> Chart:
+    """Of `notes.mid`; needs mido."""
+    import mido
+
+    tempi = {message.tempo for message in mido.MidiFile(folder / "notes.mid") if message.type == "set_tempo"}
+    if len(tempi) != 1:
+        raise ValueError(f"{folder / 'notes.mid'}: {len(tempi)} tempi; only charts of constant tempo are understood")
+    return Chart(mido.tempo2bpm(tempi.pop()))
+
+
+def items(folder: Path) -> list[Case]:
+    """The items of `items.json` whose target sounds: {song, mix, query, reference, ...}, paths from `folder` on."""
+    cases = []
+    for item in benchmark_items.read(folder):
+        if item.reference and item.mix:
+            mixture, rate = audio.read(folder / item.mix)
+            reference, _ = audio.read(folder / item.reference)
+            cases.append(Case(item.song, mixture, rate, [audio.read(folder / item.query)], reference))
+    return cases
+
+
+def crowds(folder: Path, seconds: float = 4.0) -> tuple[list[Clip], list[Clip]]:
+    """The queries of `items.json`, one instrument each, and passages of its mixtures, several each."""
+    found = benchmark_items.read(folder)
+    alone = [audio.read(folder / name) for name in sorted({item.query for item in found})]
+    passages = []
+    for name in sorted({item.mix for item in found if item.mix}):
+        mixture, rate = audio.read(folder / name)
+        length = round(seconds * rate)
+        passages += [(mixture[:, at : at + length], rate) for at in range(0, mixture.shape[1] - length + 1, length)]
+    return alone, passages

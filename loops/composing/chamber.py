@@ -1,0 +1,99 @@
+"""Chamber music: two to five winds and strings that play lines, at times with an accompaniment, and no beat.
+
+The songs of `fewshot_sep.loops.composing.arrange` all have a beat or a bass. In an ensemble without, tones last, the voices cross, and their
+players shape every tone.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.random import Generator
+
+from fewshot_sep.loops.composing import patterns
+from fewshot_sep.loops.composing.arrange import is_valid
+from fewshot_sep.loops.composing.ensemble import Part, Song, is_played, room_of
+from fewshot_sep.loops.composing.patterns import Note
+from fewshot_sep.loops.instruments.expression import express
+from fewshot_sep.loops.instruments.voices import Voice
+from fewshot_sep.loops.library import SAMPLE_RATE, Row, is_held_out
+
+SHARE, VALID, ROOMS = 0.6, 0.05, 1.75
+"""Chamber songs for each other song; the share of the valid split; how much more often than others in a room."""
+SAMPLED, ACCOMPANIED = 0.5, 0.3
+"""Chance that recorded notes play where there are some, and that one part is an accompaniment."""
+PREFIX = "chamber-"
+"""How the names of all chamber songs begin."""
+BPM, LEAST_ACTIVE, LINE = (50.0, 120.0), 0.3, "line"
+
+LINES = frozenset({"strings", "brass", "reed", "pipe"})
+"""Families that play lines."""
+LINE_ROLES = frozenset({"melody", "counter", "bass"})
+COMPANY = frozenset({"piano", "organ", "nylon guitar", "harp"})
+"""Families and instruments that accompany."""
+
+
+class Chamber(Song):
+    """Four bars to a sketch of its own."""
+
+    def render(self, folder: Path, seed: int) -> list[Row]:
+        """Play the parts, each into a FLAC file; one that comes out too empty is left out."""
+        sketch = patterns.sketch(self.generator(seed), bpm=BPM)
+        rows, frames = [], round(sketch.seconds * SAMPLE_RATE)
+        for number, part in enumerate(self.parts):
+            rng = self.generator(seed, number)
+            notes = patterns.pitched(part.role, sketch, rng, part.voice.low, part.voice.high)
+            sound = self.play(part, notes, frames, rng)
+            if is_played(sound, LEAST_ACTIVE):
+                rows.append(self.keep(folder, number, sound, sketch.bpm, float(sketch.beats)))
+        return rows
+
+    def dry(self, part: Part, notes: Sequence[Note], frames: int, rng: Generator) -> np.ndarray:
+        """A line is shaped by its player, an accompaniment is not."""
+        sound = super().dry(part, notes, frames, rng)
+        return express(sound, notes, rng) if part.role == LINE else sound
+
+
+def plan(voices: Sequence[Voice], songs: int, seed: int, room: float = 0.0) -> list[Song]:
+    """`songs` songs; those of the valid split are played by voices that training leaves to it. `room` as in `arrange`.
+
+    Held-out instruments and sources play in none. Without two instruments that can play a line there are no songs.
+    """
+    free = [v for v in voices if not is_held_out(v.instrument, v.source) and v.kind in ("soundfont", "sampled")]
+    planned: list[Song] = []
+    for split in ("train", "valid"):
+        mine = [voice for voice in free if is_valid(voice) == (split == "valid")]
+        able = [voice for voice in mine if set(voice.roles) & LINE_ROLES and not voice.instrument.startswith("synth")]
+        lines = _by_instrument(voice for voice in able if voice.family in LINES)
+        company = _by_instrument(v for v in mine if {v.family, v.instrument} & COMPANY)
+        if len(lines) < 2:
+            continue
+        rng = np.random.default_rng((seed, 5, len(planned)))
+        for number in range(round(songs * (VALID if split == "valid" else 1 - VALID))):
+            name = f"{PREFIX}{split}-{number:04d}"
+            count = int(rng.choice((2, 3, 4, 5), p=(0.2, 0.3, 0.35, 0.15)))
+            chosen = rng.choice(sorted(lines), min(count, len(lines)), replace=False)
+            parts = [Part(_draw(lines[instrument], rng), LINE) for instrument in chosen]
+            others = sorted(set(company) - set(chosen))
+            if others and rng.random() < ACCOMPANIED:
+                voice = _draw(company[str(rng.choice(others))], rng)
+                parts[-1] = Part(voice, str(rng.choice([role for role in voice.roles if role != "melody"])))
+            planned.append(Chamber(name, split, tuple(parts), room_of(name, seed, ROOMS * room)))
+    return planned
+
+
+def _by_instrument(voices: Iterable[Voice]) -> dict[str, list[Voice]]:
+    found: dict[str, list[Voice]] = defaultdict(list)
+    for voice in voices:
+        found[voice.plain_name].append(voice)
+    return found
+
+
+def _draw(voices: Sequence[Voice], rng: Generator) -> Voice:
+    """One of these, recorded notes as likely as all soundfonts together."""
+    sampled = [voice for voice in voices if voice.kind == "sampled"]
+    some = sampled if sampled and rng.random() < SAMPLED else voices
+    return some[int(rng.integers(len(some)))]

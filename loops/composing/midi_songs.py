@@ -1,0 +1,228 @@
+"""MIDI files as songs: every track played by another suitable voice, the whole cut into pieces that stay aligned."""
+
+from __future__ import annotations
+
+import zlib
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.random import Generator
+
+from fewshot_sep.errors import BadAudio, EngineMissing
+from fewshot_sep.loops.composing.arrange import is_valid
+from fewshot_sep.loops.composing.ensemble import PIECE_SECONDS, Part, Song, is_faint, room_of, store
+from fewshot_sep.loops.composing.patterns import Note
+from fewshot_sep.loops.instruments.collections import slug, source_of
+from fewshot_sep.loops.instruments.general_midi import DRUM_PARTS, PERCUSSION, PROGRAMS
+from fewshot_sep.loops.instruments.voices import Voice, level
+from fewshot_sep.loops.library import SAMPLE_RATE, Row, is_held_out
+
+PIECES = 2
+"""Pieces taken of each file, one after the other from where most is played: each can be the other's query."""
+FEWEST = 8
+"""A track with fewer notes than this in those pieces is left out."""
+VALID_SONGS, SAME_FAMILY = 0.06, 0.7
+
+_DRUMMER = 9
+_KIT_KEYS = frozenset(key for keys in DRUM_PARTS.values() for key in keys) | {49, 52, 55, 57}
+
+
+class Track(NamedTuple):
+    """What one instrument plays: a General MIDI program, or the name of a drum kit ("drums") or percussion."""
+
+    program: int
+    percussion: str
+    notes: tuple[Note, ...]
+
+
+@lru_cache(maxsize=8)
+def read(path: str) -> tuple[tuple[Track, ...], float]:
+    """The tracks of a MIDI file and its first tempo in beats per minute. Pitch bends and pedals are not followed.
+
+    Raises `BadAudio` if the file is no MIDI file, `EngineMissing` without the package mido.
+    """
+    try:
+        import mido
+    except ImportError as error:
+        raise EngineMissing("MIDI files need the package mido; install it with `pip install mido`") from error
+    programs: dict[int, int] = {}
+    open_notes: dict[tuple[int, int], tuple[float, int, int]] = {}
+    notes: dict[tuple[int, int], list[Note]] = defaultdict(list)
+    now, tempo = 0.0, 0.0
+
+    def close(channel: int, key: int) -> None:
+        start, velocity, program = open_notes.pop((channel, key), (0.0, 0, 0))
+        if velocity:
+            notes[channel, program].append(Note(start, max(0.04, now - start), float(key), velocity / 127))
+
+    try:
+        for message in mido.MidiFile(path, clip=True):
+            now += message.time
+            if message.type == "set_tempo" and not tempo:
+                tempo = 60e6 / message.tempo
+            elif message.type == "program_change":
+                programs[message.channel] = message.program
+            elif message.type in ("note_on", "note_off"):
+                close(message.channel, message.note)
+                if message.type == "note_on" and message.velocity:
+                    at = (now, message.velocity, programs.get(message.channel, 0))
+                    open_notes[message.channel, message.note] = at
+        for channel, key in list(open_notes):
+            close(channel, key)
+    except Exception as error:  # mido lets whatever a damaged file causes through
+        raise BadAudio(f"{path}: cannot be read as a MIDI file ({error or type(error).__name__})") from error
+    tracks = [Track(program, "", tuple(sorted(n))) for (channel, program), n in notes.items() if channel != _DRUMMER]
+    struck = sorted(note for (channel, _), some in notes.items() if channel == _DRUMMER for note in some)
+    for name, keys in {"drums": _KIT_KEYS, **PERCUSSION}.items():
+        own = tuple(note for note in struck if note.pitch in keys)
+        if own and (name == "drums" or max(keys) < 110):
+            tracks.append(Track(0, name, own))
+    return tuple(tracks), round(tempo or 120.0, 1)
+
+
+def busiest(tracks: Sequence[Track], seconds: float) -> float:
+    """Where the `seconds` begin in which most is played, at the start of a note.
+
+    >>> busiest([Track(0, "", (Note(0, 1, 60, 1), Note(9, 1, 60, 1), Note(9.5, 1, 60, 1)))], 4.0)
+    9.0
+    """
+    starts = np.sort([note.start for track in tracks for note in track.notes])
+    if not len(starts):
+        return 0.0
+    counts = np.searchsorted(starts, starts + seconds) - np.arange(len(starts))
+    return float(starts[np.argmax(counts)])
+
+
+def excerpt(track: Track, start: float, seconds: float) -> list[Note]:
+    """The notes that begin between `start` and `seconds` later, counted from `start`."""
+    return [n._replace(start=n.start - start) for n in track.notes if start <= n.start < start + seconds]
+
+
+def fitted(notes: Sequence[Note], low: float, high: float) -> list[Note]:
+    """All notes moved by the same octaves towards a voice's range, and by more where one is still outside.
+
+    >>> [note.pitch for note in fitted([Note(0, 1, 40, 1), Note(1, 1, 60, 1)], 52, 80)]
+    [52, 72]
+    """
+    if not notes:
+        return []
+    middle = float(np.median([note.pitch for note in notes]))
+    shift = 0 if low <= middle <= high else 12 * round(((low + high) / 2 - middle) / 12)
+    lowest = min(note.pitch for note in notes)
+    if shift == 0 and lowest < low and max(note.pitch for note in notes) + 12 <= high:
+        shift = 12
+    moved = []
+    for note in notes:
+        pitch = note.pitch + shift
+        while pitch < low and pitch + 12 <= high:
+            pitch += 12
+        while pitch > high and pitch - 12 >= low:
+            pitch -= 12
+        moved.append(note._replace(pitch=pitch))
+    return moved
+
+
+@dataclass(frozen=True)
+class Scored(Song):
+    """A MIDI file; the role of a part is the number of its track. Pieces of the same moment share `song`."""
+
+    path: str = ""
+    licence: str = ""
+
+    def render(self, folder: Path, seed: int) -> list[Row]:
+        tracks, bpm = read(self.path)
+        seconds, rows = PIECES * PIECE_SECONDS, []
+        start = busiest(tracks, seconds)
+        size = round(PIECE_SECONDS * SAMPLE_RATE)
+        for number, part in enumerate(self.parts):
+            rng = self.generator(seed, number)
+            notes = excerpt(tracks[int(part.role)], start, seconds)
+            if not part.voice.keys and part.voice.instrument != "drums":
+                notes = fitted(notes, part.voice.low, part.voice.high)
+            sound = self.play(part, humanised(notes, rng), PIECES * size, rng)
+            sound = level(sound) if np.isfinite(sound).all() and sound.any() else sound
+            for index in range(PIECES):
+                piece = sound[index * size : (index + 1) * size]
+                if is_faint(piece):
+                    continue
+                song = f"{self.name}-{index}"
+                path = f"{slug(part.voice.instrument)}/{song}-{number}.flac"
+                row = self.row(part, path, bpm, PIECE_SECONDS * bpm / 60, song)
+                licence = f"{row.licence}; score {self.licence}"
+                rows.append(store(folder, replace(row, licence=licence), level(piece)))
+        return rows
+
+
+def humanised(notes: Sequence[Note], rng: Generator) -> list[Note]:
+    """Loose timing and velocity, as sequenced files have none: 1 to 8 ms and 6 %."""
+    loose = rng.uniform(0.001, 0.008)
+    return sorted(
+        note._replace(
+            start=max(0.0, note.start + rng.normal(0, loose)),
+            velocity=float(np.clip(note.velocity * (1 + rng.normal(0, 0.06)), 0.05, 1.0)),
+        )
+        for note in notes
+    )
+
+
+def midi_files(folder: Path) -> list[Path]:
+    """MIDI files in `folder`, at any depth. Raises `BadAudio` if there are none."""
+    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in (".mid", ".midi"))
+    if not found:
+        raise BadAudio(f"{folder}: has no .mid files; give a folder that has, or leave it out")
+    return found
+
+
+def plan(voices: Sequence[Voice], paths: Iterable[Path], seed: int, room: float) -> list[Song]:
+    """A song for each file, `room` of them in a room; files in which fewer than two tracks can be played are left out.
+
+    Valid songs have other voices than train songs; held-out instruments and sources play in none, nor do singers and
+    recorded strums, which cannot follow any score.
+    """
+    able = [voice for voice in voices if voice.kind != "sung" and voice.roles != ("strum",)]
+    free = [voice for voice in able if not is_held_out(voice.instrument, voice.source)]
+    pools = {"train": [v for v in free if not is_valid(v)], "valid": [v for v in free if is_valid(v)]}
+    songs: list[Song] = []
+    for path in paths:
+        source = source_of(path)
+        name = f"midi-{source.short}-{slug(path.stem)}"
+        rng = np.random.default_rng((seed, 3, zlib.crc32(name.encode())))
+        split = "valid" if rng.random() < VALID_SONGS else "train"
+        tracks, _ = read(str(path))
+        start, taken, parts = busiest(tracks, PIECES * PIECE_SECONDS), set[str](), []
+        for number, track in enumerate(tracks):
+            if len(excerpt(track, start, PIECES * PIECE_SECONDS)) < FEWEST:
+                continue
+            voice = _suitable(pools[split], track, taken, rng)
+            if voice is not None:
+                taken.add(voice.instrument)
+                parts.append(Part(voice, str(number)))
+        if len(parts) >= 2:
+            songs.append(Scored(name, split, tuple(parts), room_of(name, seed, room), str(path), source.licence))
+    return songs
+
+
+def _suitable(voices: Sequence[Voice], track: Track, taken: set[str], rng: Generator) -> Voice | None:
+    """A voice for a track: the same percussion, or mostly of the program's family, else of any; basses for basses."""
+    if track.percussion:
+        fit = [voice for voice in voices if voice.instrument == track.percussion]
+    else:
+        program = PROGRAMS.get((0, track.program))
+        low = program is not None and program.family == "bass"
+        pitched = [voice for voice in voices if not voice.keys and voice.family not in ("drums", "percussion")]
+        fit = [voice for voice in pitched if ("bass" in voice.roles if low else set(voice.roles) != {"bass"})]
+        family = [voice for voice in fit if program is not None and voice.family == program.family]
+        fit = family if family and rng.random() < SAME_FAMILY else fit
+    groups: dict[str, list[Voice]] = defaultdict(list)
+    for voice in fit:
+        if voice.instrument not in taken:
+            groups[voice.instrument].append(voice)
+    if not groups:
+        return None
+    group = list(groups.values())[int(rng.integers(len(groups)))]
+    return group[int(rng.integers(len(group)))]

@@ -1,0 +1,159 @@
+"""A singer made from recorded speech: its syllables are given the pitches and lengths of a melody.
+
+Speech is easy to come by under free licences, songs' vocals are not. Each clip is taken apart by the WORLD vocoder
+(Morise, Yokomori, Ozawa 2016) into pitch, spectral envelope and aperiodicity; the envelope of a syllable is stretched
+to a note, its pitch replaced by the note's, with glides and vibrato.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.random import Generator
+
+from fewshot_sep.errors import EngineMissing
+from fewshot_sep.loops.composing.patterns import Note
+from fewshot_sep.loops.instruments.voices import Voice, read_mono
+from fewshot_sep.loops.library import SAMPLE_RATE
+
+FRAME = 0.005  # seconds between WORLD's frames
+_BINS = 1025
+_QUIET = 1e-12
+_ONSET, _LONGEST, _SHORTEST = round(0.12 / FRAME), round(0.6 / FRAME), round(0.06 / FRAME)
+
+
+def _world() -> Any:
+    try:
+        import pyworld
+    except ImportError as error:
+        raise EngineMissing(
+            "singing from speech needs the package pyworld; install it with `pip install pyworld-prebuilt`"
+        ) from error
+    return pyworld
+
+
+class Syllable(NamedTuple):
+    """A voiced stretch of speech and the consonant before it.
+
+    Shape:
+        envelope (power), aperiodicity: `(frames, 1025)` float32; the first `onset` frames are the consonant.
+    """
+
+    envelope: np.ndarray
+    aperiodicity: np.ndarray
+    onset: int
+    pitch: float
+
+
+@lru_cache(maxsize=64)
+def syllables(path: str) -> tuple[Syllable, ...]:
+    """The syllables of a clip, of its first 6 s; none where nothing is voiced. Loudness of each brought to the same."""
+    world, sound = _world(), read_mono(path)[: 6 * SAMPLE_RATE].astype(np.float64)
+    peak = float(np.abs(sound).max(initial=0.0))
+    if len(sound) < SAMPLE_RATE // 10 or peak < 1e-4:
+        return ()
+    sound = sound / peak + np.random.default_rng(len(sound)).normal(0, 1e-5, len(sound))
+    pitch, times = world.dio(sound, SAMPLE_RATE, f0_floor=70.0, f0_ceil=600.0, frame_period=1000 * FRAME)
+    pitch = world.stonemask(sound, pitch, times, SAMPLE_RATE)
+    envelope = world.cheaptrick(sound, pitch, times, SAMPLE_RATE, fft_size=2 * (_BINS - 1))
+    aperiodicity = world.d4c(sound, pitch, times, SAMPLE_RATE, fft_size=2 * (_BINS - 1))
+    power = envelope.sum(1)
+    voiced = np.concatenate([[False], pitch > 0, [False]])
+    starts, ends = np.flatnonzero(voiced[1:] & ~voiced[:-1]), np.flatnonzero(voiced[:-1] & ~voiced[1:])
+    found, previous = [], 0
+    for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
+        end = min(end, start + _LONGEST)
+        if end - start < _SHORTEST or power[start:end].max() < 1e-3 * power.max():
+            continue
+        first = max(previous, start - _ONSET)
+        loud = np.flatnonzero(power[first:start] > 3e-4 * power.max())
+        first = first + int(loud[0]) if len(loud) else start
+        scale = 1 / np.quantile(power[start:end], 0.9)
+        middle = float(np.median(pitch[start:end]))
+        parts = (envelope[first:end] * scale).astype(np.float32), aperiodicity[first:end].astype(np.float32)
+        found.append(Syllable(*parts, start - first, 69 + 12 * float(np.log2(middle / 440))))
+        previous = end
+    return tuple(found)
+
+
+@dataclass(frozen=True)
+class SungVoice(Voice):
+    """A speaker who sings: `files` are clips of speech. Notes are moved by octaves to where the speaker's voice is."""
+
+    files: tuple[str, ...]
+
+    @property
+    def kind(self) -> str:
+        return "sung"
+
+    def play(self, notes: Sequence[Note], frames: int, rng: Generator) -> np.ndarray:
+        chosen = rng.permutation(len(self.files))[:16]
+        words = [syllable for index in chosen for syllable in syllables(self.files[index])]
+        if not words or not notes:
+            return np.zeros(frames, np.float32)
+        middle = np.median([note.pitch for note in notes])
+        home = float(np.median([word.pitch for word in words])) + rng.uniform(1, 8)
+        octaves = 12 * round((home - middle) / 12)
+        count = int(np.ceil(frames / SAMPLE_RATE / FRAME)) + 1
+        envelope, aperiodicity = np.full((count, _BINS), _QUIET), np.ones((count, _BINS))
+        pitch = np.zeros(count)
+        warp = rng.uniform(0.9, 1.12)  # length of the vocal tract, so that one speaker is several singers
+        habit = _Habit(rng.uniform(0.02, 0.07), rng.uniform(0, 0.5), rng.uniform(4.8, 6.2), rng.uniform(0.1, 0.5))
+        before, at = 0.0, int(rng.integers(len(words)))
+        ordered = sorted(notes, key=lambda note: note.start)
+        ends = [note.start for note in ordered[1:]] + [frames / SAMPLE_RATE]
+        for note, end in zip(ordered, ends, strict=True):
+            first = round(note.start / FRAME)
+            length = min(round(min(note.duration, end - note.start) / FRAME), count - first)
+            if length < 4:
+                continue
+            word = words[at % len(words)]
+            at += 1 if rng.random() < 0.9 else int(rng.integers(len(words)))
+            place = _stretch(word, length)
+            fade = np.minimum(1, np.minimum(np.arange(length) + 1, length - np.arange(length)) / 4) ** 2
+            gain = float(note.velocity) ** 2 * fade[:, None]
+            envelope[first : first + length] = _interpolate(word.envelope, place, warp) * gain + _QUIET
+            aperiodicity[first : first + length] = _interpolate(word.aperiodicity, place, warp)
+            tone = note.pitch + octaves
+            curve = habit.curve(tone, before or tone, length, rng)
+            voiced = place >= word.onset
+            pitch[first : first + length] = np.where(voiced, 440 * 2 ** ((curve - 69) / 12), 0.0)
+            before = tone
+        sound = _world().synthesize(pitch, envelope, aperiodicity, SAMPLE_RATE, 1000 * FRAME)
+        return np.pad(sound, (0, max(0, frames - len(sound))))[:frames].astype(np.float32)
+
+
+class _Habit(NamedTuple):
+    """How a singer shapes a tone: seconds to glide into it; vibrato in semitones, Hz and seconds until it sets in."""
+
+    glide: float
+    depth: float
+    rate: float
+    delay: float
+
+    def curve(self, tone: float, before: float, length: int, rng: Generator) -> np.ndarray:
+        """Pitch in semitones over `length` frames, coming from `before`."""
+        time = np.arange(length) * FRAME
+        vibrato = self.depth * (1 - np.exp(-time / self.delay)) * np.sin(2 * np.pi * (self.rate * time + rng.random()))
+        knots = np.arange(0, time[-1] + 0.2, 0.1)
+        drift = np.interp(time, knots, rng.normal(0, 0.12, len(knots)))
+        return tone + (before - tone) * np.exp(-time / self.glide) + vibrato + drift
+
+
+def _stretch(word: Syllable, length: int) -> np.ndarray:
+    """Which frame of the syllable sounds when: the consonant at its own speed, the vowel over the rest of the note."""
+    onset = min(word.onset, length // 3)
+    vowel = np.linspace(word.onset, len(word.envelope) - 1, length - onset)
+    return np.concatenate([np.arange(word.onset - onset, word.onset), vowel])
+
+
+def _interpolate(values: np.ndarray, place: np.ndarray, warp: float) -> np.ndarray:
+    """`values` at fractional frames, its frequency axis stretched by `warp`: `(len(place), 1025)`."""
+    low = np.clip(place.astype(int), 0, len(values) - 1)
+    high, share = np.minimum(low + 1, len(values) - 1), (place - low)[:, None]
+    bins = np.minimum(np.arange(_BINS) / warp, _BINS - 1).astype(int)
+    return ((1 - share) * values[low] + share * values[high])[:, bins].astype(np.float64)

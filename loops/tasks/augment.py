@@ -1,0 +1,107 @@
+"""What happens to sound on its way into a task: each augmentation a function of tensors or of a random generator."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fewshot_sep.loops.instruments.reverb import DECAY, response
+
+
+def equalisers(count: int, samples: int, sample_rate: int, seed: int, depth_db: float = 3.0) -> Tensor:
+    """Smooth random gain curves over frequency, to multiply a spectrum of `samples` samples with.
+
+    Gains are drawn (standard deviation `depth_db`) every octave from 40 Hz, linear in dB over log frequency between.
+
+    Returns:
+        `(count, samples // 2 + 1)` float32.
+
+    >>> gains = equalisers(3, 1000, 44100, seed=0)
+    >>> gains.shape, bool((gains > 0).all())
+    (torch.Size([3, 501]), True)
+    """
+    octaves = np.arange(11)
+    gains_db = np.random.default_rng(seed).normal(0, depth_db, (count, len(octaves)))
+    position = np.log2(np.maximum(np.fft.rfftfreq(samples, 1 / sample_rate), 40) / 40)
+    curves = [10 ** (np.interp(position, octaves, gains) / 20) for gains in gains_db]
+    return torch.from_numpy(np.array(curves, dtype=np.float32).reshape(count, samples // 2 + 1))
+
+
+def rooms(count: int, samples: int, sample_rate: int, seed: int) -> Tensor:
+    """Spectra of synthetic room responses (see `fewshot_sep.loops.instruments.reverb`) that decay by 60 dB within 0.1 to 1 s.
+
+    Returns:
+        `(count, samples // 2 + 1)` complex64.
+
+    >>> responses = torch.fft.irfft(rooms(2, 8000, 8000, seed=0), 8000)
+    >>> responses.shape, responses[:, 0].allclose(torch.ones(2)), bool(responses[:, 1:].abs().max() < 0.5)
+    (torch.Size([2, 8000]), True, True)
+    """
+    random = np.random.default_rng(seed)
+    spectra = []
+    for _ in range(count):
+        decay = random.uniform(*DECAY)
+        spectra.append(np.fft.rfft(response(random, decay, samples, sample_rate), samples))
+    return torch.from_numpy(np.array(spectra, dtype=np.complex64).reshape(count, samples // 2 + 1))
+
+
+def faster(sound: Tensor, ratio: float, samples: int) -> Tensor:
+    """`sound`, `ratio` times as fast and as high, by linear interpolation; `(n,)` -> `(samples,)`, from its beginning.
+
+    >>> faster(torch.arange(6.0), 2.0, 2), faster(torch.arange(6.0), 1.0, 3)
+    (tensor([0., 2.]), tensor([0., 1., 2.]))
+    """
+    if ratio == 1:
+        return sound[:samples]
+    place = torch.arange(samples, dtype=torch.float64) * ratio  # on the CPU: not every device has doubles
+    low = place.long().clamp(max=len(sound) - 2)
+    share = (place - low).to(sound.device, sound.dtype).clamp(0, 1)
+    low = low.to(sound.device)
+    return torch.lerp(sound[low], sound[low + 1], share)
+
+
+def low_passed(waves: Tensor, hertz: float, sample_rate: int, fft_size: int) -> Tensor:
+    """`(..., samples)` with nothing left above `hertz`, as a codec or a low sample rate leaves it.
+
+    >>> wave = torch.tensor([1.0, -1.0, 1.0, -1.0]) + 2  # at half the sample rate, and a constant
+    >>> low_passed(wave, 300, 1000, 4)
+    tensor([2., 2., 2., 2.])
+    """
+    spectrum = torch.fft.rfft(waves, fft_size)
+    spectrum[..., int(hertz / (sample_rate / 2) * spectrum.shape[-1]) :] = 0
+    return torch.fft.irfft(spectrum, fft_size)[..., : waves.shape[-1]]
+
+
+def levels(random: np.random.Generator, count: int, gain_db: float) -> np.ndarray:
+    """Gains around 0.1 with a standard deviation of `gain_db`, half of them with the other polarity: `(count,)`.
+
+    >>> levels(np.random.default_rng(1), 3, gain_db=0)
+    array([ 0.1,  0.1, -0.1])
+    """
+    return 0.1 * 10 ** (random.normal(0, gain_db, count) / 20) * random.choice([-1.0, 1.0], count)
+
+
+def pan(random: np.random.Generator, count: int, channels: int) -> np.ndarray:
+    """Constant-power gains `(count, channels)`; a third of the sources stay in the middle.
+
+    >>> gains = pan(np.random.default_rng(0), 3, 2)
+    >>> gains.round(2).tolist(), (gains**2).sum(1).round(6).tolist()
+    ([[1.07, 0.92], [1.0, 1.0], [1.0, 1.0]], [2.0, 2.0, 2.0])
+    """
+    if channels == 1:
+        return np.ones((count, 1))
+    angle = np.where(random.random(count) < 0.33, 0.5, random.beta(2, 2, count)) * np.pi / 2
+    return np.sqrt(2) * np.stack([np.cos(angle), np.sin(angle)], 1)
+
+
+def widened(stereo: Tensor, delay: int) -> Tensor:
+    """`(2, samples)` with the right channel `delay` samples late: a width that panning alone cannot give.
+
+    >>> widened(torch.tensor([[1.0, 2.0, 3.0], [1.0, 2.0, 3.0]]), 1)
+    tensor([[1., 2., 3.],
+            [0., 1., 2.]])
+    """
+    late = torch.zeros_like(stereo[1])
+    late[delay:] = stereo[1, : max(0, len(late) - delay)]
+    return torch.stack([stereo[0], late])

@@ -1,0 +1,130 @@
+"""From a library to weights: bank, tasks, training, model card."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from fewshot_sep import presets, weights
+from fewshot_sep.loops import library as libraries
+from fewshot_sep.loops.tasks.mixing import PLAIN, Bank, MixingOptions, TaskMixer
+from fewshot_sep.systems import System, build
+from fewshot_sep.training import TrainingOptions
+from fewshot_sep.training import train as fit
+
+WARM_UP = 500
+"""Steps in which the learning rate rises, or a tenth of them all if that is less."""
+TARGET_FIRST = 250
+"""Steps of a training from nothing in which targets are their own queries; see `fewshot_sep.experiments.flagship.ablation`."""
+VALIDATION_BATCHES = 8
+VALIDATION_SEED = 20_260_000  # a stream of its own: no training seed draws the validation tasks
+
+
+def train(
+    folder: Path,
+    run: Path,
+    *,
+    preset: str,
+    batch: int,
+    emphasis: tuple[tuple[str, float], ...] = (),
+    live: float = 0.0,
+    start: Path | None = None,
+    options: dict[str, Any],
+) -> Path:
+    """Train `preset` on the library in `folder`; resumes what is in `run`.
+
+    start: weights to begin with; tensors that this network has not, or in another shape, are left out.
+
+    Returns:
+        The path of the weights; their card lies beside them.
+
+    Raises:
+        BadLibrary: too little to draw tasks from.
+    """
+    settings = presets.get(preset)
+    masks = settings.kind == "mask"
+    training = TrainingOptions(
+        **{"warm_up": min(WARM_UP, options["steps"] // 10), **options},
+        target_first=TARGET_FIRST if masks and not start else 0,
+        optimizer="muon" if masks else "adamw",
+    )
+    library = libraries.read(folder)
+    device = computing_device(training.device)
+    bank = Bank(library, "train", settings.sample_rate, device)
+    held_back = (
+        Bank(library, "valid", settings.sample_rate, device) if any(r.split == "valid" for r in library) else bank
+    )
+    mixing = PLAIN if settings.kind == "image" else MixingOptions(emphasis=emphasis, live=live)
+    system = build(settings)
+    if start:
+        weights.load_what_fits(system, start)
+    seconds = train_on(bank, held_back, system, mixing, batch, training, run)
+    path = run / "weights.safetensors"
+    weights.save(system, path, _facts(library, settings.name, batch, mixing, training, seconds, start))
+    return path
+
+
+def computing_device(name: str) -> str:
+    """`auto` resolved: a GPU where there is one."""
+    return ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
+
+
+def train_on(
+    bank: Bank,
+    held_back: Bank,
+    system: System,
+    mixing: MixingOptions,
+    batch: int,
+    training: TrainingOptions,
+    run: Path,
+) -> float:
+    """Train a system on tasks from `bank`, validated on a few from `held_back`; resumes what is in `run`.
+
+    Returns:
+        Seconds spent in all sessions of the run.
+    """
+    preset = system.preset
+
+    def mixer(bank: Bank, seed: int, first: int) -> TaskMixer:
+        return TaskMixer(bank, batch, preset.segment, preset.channels, mixing, seed, first)
+
+    checks = mixer(held_back, VALIDATION_SEED, 0)
+    validation = [checks.draw(index) for index in range(VALIDATION_BATCHES)]
+    return fit(system, lambda first: iter(mixer(bank, training.seed, first)), validation, training, run)
+
+
+def _facts(
+    library: libraries.Library,
+    preset: str,
+    batch: int,
+    mixing: MixingOptions,
+    training: TrainingOptions,
+    seconds: float,
+    start: Path | None,
+) -> dict[str, Any]:
+    """What the model card says of the training; figures of the evaluation are added by who measures them."""
+    rows = [row for row in library if row.split == "train"]
+    emphasis = " ".join(f"--emphasise '{name}={factor:g}'" for name, factor in mixing.emphasis)
+    return {
+        "command": f"fewshot-sep train LIBRARY -o RUN --preset {preset} --steps {training.steps} --batch {batch} "
+        f"--learning-rate {training.learning_rate:g} --seed {training.seed} "
+        f"{f'--processes {training.processes} ' if training.processes > 1 else ''}"
+        f"{f'--live {mixing.live:g} ' if mixing.live else ''}{'--start WEIGHTS ' if start else ''}{emphasis}".strip(),
+        **({"start": f"{start.name}, SHA-256 {weights.sha256(start)}"} if start else {}),
+        "steps": training.steps,
+        "examples": training.steps * batch * training.processes,
+        "hours": round(seconds / 3600, 2),
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
+        "seed": training.seed,
+        "optimizer": training.optimizer,
+        "data": {
+            "files": len(rows),
+            "instruments": len({row.instrument for row in rows}),
+            "files_by_collection": dict(Counter(row.source.split("/")[0] for row in rows).most_common()),
+            "files_by_licence": dict(Counter(row.licence for row in rows).most_common()),
+            "held_out": sorted(libraries.HELD_OUT),
+        },
+    }

@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fewshot_sep.errors import FewshotSepError
+from fewshot_sep.experiments import seeds
+from fewshot_sep.experiments.evaluation import methods
+from fewshot_sep.experiments.evaluation.methods import Case, choose, load
+
+CASE = Case(
+    np.random.default_rng(0).uniform(-0.5, 0.5, (2, 4000)).astype(np.float32),
+    [(np.full((1, 800), 0.25, np.float32), 8000), (np.full((2, 1600), 0.5, np.float32), 16000)],
+    8000,
+    "flute",
+    None,
+    [],
+)
+
+
+def test_labels_and_weights() -> None:
+    found = choose(["clip", "new=clip", "nmf"], ["old.safetensors", "new=new.safetensors"])
+    assert [(c.label, c.spec, c.weights) for c in found] == [
+        ("clip", "clip", Path("old.safetensors")),
+        ("new", "clip", Path("new.safetensors")),
+        ("nmf", "nmf", None),
+    ]
+    assert choose(["cmd:x --a=b {mix}"], [])[0].spec == "cmd:x --a=b {mix}"
+    assert choose(["theirs=cmd:x --a=b"], [])[0][:2] == ("theirs", "cmd:x --a=b")
+
+
+@pytest.mark.parametrize(
+    ("asked", "weights", "named"),
+    [(["magic"], [], "magic"), (["clip", "clip"], [], "clip, clip"), (["clip"], ["nmf=f.safetensors"], "nmf")],
+)
+def test_what_cannot_be_meant_is_refused(asked: list[str], weights: list[str], named: str) -> None:
+    with pytest.raises(FewshotSepError, match=named):
+        choose(asked, weights)
+
+
+def test_illes2020_says_where_its_weights_come_from() -> None:
+    with pytest.raises(FewshotSepError, match="--preset illes2020"):
+        load(choose(["illes2020"], [])[0])
+
+
+@pytest.mark.parametrize("name", seeds.NAMES)
+def test_seed_systems_say_where_their_weights_come_from(name: str, tmp_path: Path) -> None:
+    with pytest.raises(FewshotSepError, match=f"--system {name}"):
+        load(choose([name], [])[0])
+    with pytest.raises(FewshotSepError, match="weights"):
+        load(choose([name], [f"{name}={tmp_path / name / 'weights.safetensors'}"])[0])
+
+
+def test_anyones_function(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "someones.py").write_text("def half(case):\n    return case.mixture / 2\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert np.array_equal(load(choose(["someones:half"], [])[0])(CASE), CASE.mixture / 2)
+    for wrong in ("someones:third", "noones:half"):
+        with pytest.raises(FewshotSepError, match="cannot be imported"):
+            load(choose([wrong], [])[0])
+
+
+def test_anyones_command_gets_mixture_and_joined_queries() -> None:
+    code = (
+        "import sys, soundfile as sf; m, r = sf.read(sys.argv[1], always_2d=True); q, s = sf.read(sys.argv[2]); "
+        "sf.write(sys.argv[3], m * 0 + len(q) / s + q[1200].mean(), r, subtype='FLOAT')"
+    )
+    found = load(choose([f'cmd:"{sys.executable}" -c "{code}" {{mix}} {{query}} {{out}}'], [])[0])(CASE)
+    assert found.shape == CASE.mixture.shape
+    assert found == pytest.approx(0.2 + 0.5, abs=0.02)  # 0.2 s of clips in all
+
+
+@pytest.mark.parametrize("command", ["echo no such luck >&2; exit 3", "true"])
+def test_a_command_that_fails_says_so(command: str) -> None:
+    with pytest.raises(FewshotSepError, match=r"no such luck|it says nothing"):
+        load(choose([f"cmd:{command}"], [])[0])(CASE)
+
+
+def test_kinds_that_tell_something_about_a_method() -> None:
+    kinds = {
+        name: {k for k in ("same", "absent", "wrong") if choose([name], [])[0].applies(k)} for name in methods.BASELINES
+    }
+    assert kinds["irm"] == {"same"}
+    assert kinds["silence"] == {"same", "absent"}
+    assert kinds["nmf"] == {"same", "absent", "wrong"}
+    assert choose(["clip"], [])[0].applies("clips")
+    assert not choose(["demucs"], [])[0].applies("clips"), "told by name, whatever the clips are"

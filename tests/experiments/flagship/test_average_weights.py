@@ -1,0 +1,62 @@
+"""Averages of weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from fewshot_sep import weights
+from fewshot_sep.errors import WeightsError
+from fewshot_sep.experiments.flagship import average_weights
+from fewshot_sep.systems import build
+
+
+def saved(path: Path, seed: int, preset: str = "tiny") -> Path:
+    torch.manual_seed(seed)
+    weights.save(build(preset), path, {"steps": seed, "evaluation": {"same": 1}})
+    return path
+
+
+def test_every_tensor_lies_between_and_the_card_says_so(tmp_path: Path) -> None:
+    before, after = saved(tmp_path / "before.safetensors", 1), saved(tmp_path / "after.safetensors", 2)
+    average_weights.mix(before, after, 0.25, tmp_path / "mixed.safetensors")
+    a, b, mixed = (weights.load(path).state_dict() for path in (before, after, tmp_path / "mixed.safetensors"))
+    assert any((a[name] != b[name]).any() for name in a)
+    for name, tensor in mixed.items():
+        torch.testing.assert_close(tensor, (0.75 * a[name] + 0.25 * b[name]).to(tensor.dtype), atol=1e-3, rtol=1e-2)
+    card = weights.card(tmp_path / "mixed.safetensors")
+    assert card["steps"] == 2 and "evaluation" not in card
+    assert card["average"] == {
+        "share of this training's weights": 0.25,
+        "before": weights.sha256(before),
+        "after": weights.sha256(after),
+    }
+
+
+def test_what_only_one_has_is_taken_from_it() -> None:
+    before, after = build("tiny"), build("tiny")
+    kept = {"network." + name: value.clone() for name, value in after.network.state_dict().items()}
+    average_weights.average(before, after, 0.0, set(kept))
+    assert all((after.state_dict()[name] == value).all() for name, value in kept.items())
+    other = before.query_encoder.state_dict().items()
+    assert all((after.query_encoder.state_dict()[name] == value).all() for name, value in other)
+
+
+def test_weights_of_a_network_with_fewer_inputs_count_as_paying_no_heed_to_the_others(tmp_path: Path) -> None:
+    before, after = saved(tmp_path / "a.safetensors", 1), saved(tmp_path / "b.safetensors", 2, "tiny-informed")
+    average_weights.mix(before, after, 0.25, tmp_path / "mixed.safetensors")
+    a, b, mixed = (
+        weights.load(path).state_dict()["network.stem.weight"]
+        for path in (before, after, tmp_path / "mixed.safetensors")
+    )
+    shared = a.shape[1]
+    torch.testing.assert_close(mixed[:, :shared], 0.75 * a + 0.25 * b[:, :shared], atol=1e-3, rtol=1e-2)
+    torch.testing.assert_close(mixed[:, shared:], 0.25 * b[:, shared:], atol=1e-3, rtol=1e-2)
+
+
+def test_other_presets_are_refused(tmp_path: Path) -> None:
+    before, after = saved(tmp_path / "a.safetensors", 1, "tiny-image"), saved(tmp_path / "b.safetensors", 2)
+    with pytest.raises(WeightsError, match="nothing in it fits preset 'tiny'"):
+        average_weights.mix(before, after, 0.5, tmp_path / "mixed.safetensors")

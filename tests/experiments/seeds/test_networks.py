@@ -1,0 +1,247 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from fewshot_sep import systems as packaged
+from fewshot_sep.experiments.seeds import systems
+from fewshot_sep.experiments.seeds.demucs import Demucs
+from fewshot_sep.experiments.seeds.exp_wave_u_net import WaveUNet
+from fewshot_sep.experiments.seeds.label_twin import LabelTwin
+from fewshot_sep.experiments.seeds.labels import Labels
+from fewshot_sep.experiments.seeds.mrcae import MultiResolutionAutoencoder, Parallel, ParallelTransposed
+from fewshot_sep.experiments.seeds.waveform import Network, WaveformSystem
+from fewshot_sep.experiments.seeds.wavenet import WaveNet
+
+LABELS = Labels(tuple(f"label {number}" for number in range(40)))
+WAVEFORM = [name for name in systems.RECIPES if name != "label-twin"]
+SMALL = {
+    "exp-wave-u-net": lambda: WaveUNet(3, False, width=2, levels=3),
+    "cexp-wave-u-net": lambda: WaveUNet(3, True, width=2, levels=3),
+    "wavenet": lambda: WaveNet(3, channels=4, stacks=2, depth=4),
+    "demucs": lambda: Demucs(3, width=4, levels=2),
+    "mrcae": lambda: MultiResolutionAutoencoder(3, outer=12, inner=12),
+}
+
+
+def small(name: str) -> Network:
+    torch.manual_seed(0)
+    return SMALL[name]()
+
+
+def one_hot(label: int, batch: int = 1, labels: int = 3) -> Tensor:
+    return nn.functional.one_hot(torch.full((batch,), label), labels).float()
+
+
+# --- all of them
+
+
+@pytest.mark.parametrize("name", WAVEFORM)
+def test_tiny_but_not_a_toy(name: str) -> None:
+    parameters = sum(p.numel() for p in systems.build(name, LABELS).parameters())
+    assert 300_000 < parameters < 1_500_000
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_lengths_are_what_goes_in_and_comes_out(name: str) -> None:
+    network = small(name)
+    for samples in (1, 2, 77, 1000, 1001, 4096):
+        lengths = network.lengths(samples)
+        out = network(torch.randn(2, 1, lengths.input), one_hot(1, batch=2))
+        assert out.shape[-1] == lengths.output >= samples
+        assert network.lengths(lengths.output) == lengths, "the shortest"
+
+
+@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("samples", [1, 999, 5000])
+def test_system_keeps_any_length_and_level(name: str, samples: int) -> None:
+    asks = systems.build(name, LABELS).asks
+    system = WaveformSystem(name, small(name), asks, squared=True).eval()
+    mixture = torch.randn(2, 1, samples)
+    out = system(mixture, one_hot(2, batch=2))
+    assert out.shape == mixture.shape
+    assert torch.allclose(system(100 * mixture, one_hot(2, batch=2)), 100 * out, rtol=1e-2, atol=1e-3)
+
+
+@pytest.mark.parametrize("squared", [True, False])
+@pytest.mark.parametrize("name", SMALL)
+def test_loss_is_the_distance_to_the_middle_of_the_target(name: str, squared: bool) -> None:
+    system = WaveformSystem(name, small(name), systems.build(name, LABELS).asks, squared).eval()
+    lengths = system.network.lengths(3000)
+    mixture = torch.randn(2, 1, lengths.input)
+    level = mixture.square().mean(dim=(1, 2), keepdim=True).sqrt() / system.network.level
+    out = system.network(mixture / level, one_hot(0, batch=2))
+    context = (lengths.input - lengths.output) // 2
+    target = nn.functional.pad((out + 0.3) * level, (context, context), value=99)
+    loss, parts = system.loss(mixture, one_hot(0, batch=2), target)
+    assert loss.item() == pytest.approx(0.09 if squared else 0.3, rel=1e-3)
+    assert "si_sdri_db" in parts
+
+
+@pytest.mark.parametrize(("name", "shift"), [("exp-wave-u-net", 2**3), ("cexp-wave-u-net", 2**3), ("wavenet", 1)])
+def test_nothing_is_invented_at_the_ends(name: str, shift: int) -> None:
+    """A part of the wave alone gives the same part of the output; zeros for padding would show at its ends."""
+    network = small(name)
+    whole, part = network.lengths(900), network.lengths(500)
+    wave = torch.randn(1, 1, whole.input)
+    start = 5 * shift
+    inside = network(wave, one_hot(0))[..., start : start + part.output]
+    assert torch.allclose(network(wave[..., start : start + part.input], one_hot(0)), inside, atol=1e-5)
+
+
+# --- Wave-U-Nets
+
+
+def test_only_the_conditioned_wave_u_net_hears_the_labels() -> None:
+    lengths = small("exp-wave-u-net").lengths(500)
+    wave = torch.randn(1, 1, lengths.input)
+    several = torch.tensor([[1.0, 0.0, 1.0]])
+    for name, differs in (("exp-wave-u-net", False), ("cexp-wave-u-net", True)):
+        network = small(name)
+        outputs = [network(wave, labels) for labels in (one_hot(0), one_hot(1), several, torch.zeros(1, 3))]
+        assert all(out.shape == (1, 3, lengths.output) and out.abs().max() <= 1 for out in outputs)
+        assert all(torch.equal(outputs[0], out) != differs for out in outputs[1:])
+
+
+def test_labels_multiply_the_bottleneck() -> None:
+    """Without a label nothing of the bottleneck is left: its weights do not matter."""
+    network = small("cexp-wave-u-net")
+    wave = torch.randn(1, 1, network.lengths(500).input)
+    asked, silent = (network(wave, labels) for labels in (one_hot(1), torch.zeros(1, 3)))
+    with torch.no_grad():
+        network.get_submodule("bottleneck").weight.mul_(2)  # type: ignore[operator, union-attr]
+    assert torch.equal(network(wave, torch.zeros(1, 3)), silent)
+    assert not torch.allclose(network(wave, one_hot(1)), asked)
+
+
+def test_absent_instruments_are_learnt_as_silence() -> None:
+    """Two tones; the one that sounds decides which output does."""
+    torch.manual_seed(0)
+    system = WaveformSystem("exp-wave-u-net", WaveUNet(2, False, width=6, levels=2), "all", squared=True)
+    time = torch.arange(system.network.lengths(300).input) / 16000
+    tones = [0.14 * torch.sin(2 * torch.pi * hertz * time) for hertz in (300, 2500)]
+    target = torch.stack([torch.stack([tones[0], 0 * time]), torch.stack([0 * time, tones[1]])])
+    mixture = target.sum(1, keepdim=True)
+    optimiser = torch.optim.Adam(system.parameters(), 1e-2)
+    for _ in range(60):
+        optimiser.zero_grad()
+        system.loss(mixture, torch.ones(2, 2), target)[0].backward()
+        optimiser.step()
+    energy = system.network(mixture, torch.ones(2, 2)).square().mean(-1)
+    absent, present = energy.flip(1).diagonal(), energy.diagonal()
+    assert (absent < 0.1 * present).all()
+
+
+# --- WaveNet
+
+
+def test_wavenet_sees_its_receptive_field_and_no_more_on_both_sides() -> None:
+    network = small("wavenet").double()
+    field = network.receptive_field
+    assert field == 1 + 2 * (2 * (1 + 2 + 4 + 8) + 3)
+    wave, label = torch.randn(1, 1, field + 10, dtype=torch.float64), one_hot(0).double()
+    before = network(wave, label)
+    assert before.shape == (1, 1, 11)
+    for place, changes in ((4, False), (5, True), (5 + field // 2 + 1, True), (4 + field, True), (5 + field, False)):
+        other = wave.clone()
+        other[..., place] += 10
+        assert (network(other, label)[0, 0, 5] != before[0, 0, 5]) == changes
+
+
+def test_default_wavenet_is_as_deep_as_that_of_rethage() -> None:
+    network = WaveNet(3)
+    assert len(network.blocks) == 30
+    assert network.receptive_field == 6139 + 6  # 6139 in Rethage et al., who count the dilated layers alone
+
+
+def test_wavenet_hears_the_label() -> None:
+    network = small("wavenet")
+    wave = torch.randn(1, 1, network.lengths(20).input)
+    assert not torch.allclose(network(wave, one_hot(0)), network(wave, one_hot(1)))
+
+
+# --- Demucs
+
+
+def test_demucs_hears_the_future_and_the_label() -> None:
+    network = small("demucs")
+    wave = torch.randn(1, 1, network.lengths(600).input)
+    other = wave.clone()
+    other[..., -20:] += 10
+    one, two = network(wave, one_hot(0)), network(other, one_hot(0))
+    assert not torch.equal(one[..., :100], two[..., :100]), "further than its convolutions reach"
+    assert not torch.allclose(one, network(wave, one_hot(1)))
+
+
+def test_demucs_learns_to_pick_the_tone_that_its_label_names() -> None:
+    torch.manual_seed(0)
+    system = WaveformSystem("demucs", Demucs(2, width=16, levels=2), "one", squared=False)
+    time = torch.arange(system.network.lengths(300).input) / 16000
+    label = one_hot(0, labels=2).repeat(8, 1)
+    label[::2] = one_hot(1, labels=2)
+
+    def loss() -> tuple[Tensor, dict[str, Tensor]]:
+        hertz = torch.tensor([300.0, 2500.0]) * (1 + 0.3 * torch.rand(8, 2))
+        tones = torch.sin(2 * torch.pi * hertz[..., None] * time)
+        return system.loss(tones.sum(1, keepdim=True), label, (tones * label[..., None]).sum(1, keepdim=True))
+
+    optimiser = torch.optim.Adam(system.parameters(), 5e-3)
+    for _ in range(90):
+        optimiser.zero_grad()
+        loss()[0].backward()
+        optimiser.step()
+    system.eval()
+    assert loss()[1]["si_sdri_db"] > 6
+
+
+# --- multi-resolution auto-encoder
+
+
+@pytest.mark.parametrize("length", [4, 16, 63])
+def test_decoder_layer_is_the_mirror_of_the_encoder_layer(length: int) -> None:
+    """With the same weights one is the other's adjoint: `<Ax, y> = <x, A'y>`."""
+    down, up = Parallel(1, 5, (length,), 4).double(), ParallelTransposed(5, 1, (length,), 4).double()
+    with torch.no_grad():
+        for layer in (down, up):
+            layer.filters[0].bias.zero_()  # type: ignore[operator, union-attr]
+        up.filters[0].weight.copy_(down.filters[0].weight)  # type: ignore[operator, union-attr, arg-type]
+    x, y = torch.randn(1, 1, 80, dtype=torch.float64), torch.randn(1, 5, 20, dtype=torch.float64)
+    assert torch.isclose((down(x) * y).sum(), (x * up(y)).sum())
+
+
+def test_every_layer_holds_several_resolutions_and_no_label_leaves_a_constant() -> None:
+    network = small("mrcae")
+    layers = [module for module in network.modules() if isinstance(module, Parallel | ParallelTransposed)]
+    assert len(layers) == 4
+    assert all(len({one.kernel_size for one in layer.filters}) >= 3 for layer in layers)  # type: ignore[union-attr]
+    wave = torch.randn(2, 1, 320)
+    out = network(wave, torch.zeros(2, 3))
+    assert torch.equal(out[0], out[1]), "nothing of the mixture is left"
+    assert not torch.allclose(network(wave, one_hot(0, batch=2)), network(wave, one_hot(1, batch=2)))
+
+
+# --- label twin
+
+
+def test_label_twin_is_the_default_without_its_query_encoder() -> None:
+    twin, model = LabelTwin(5, "tiny"), packaged.build("tiny")
+    assert {n: p.shape for n, p in twin.network.named_parameters()} == {
+        n: p.shape for n, p in model.network.named_parameters()
+    }
+    assert [n for n, _ in twin.named_parameters() if not n.startswith("network.")] == ["query_encoder.weight"]
+
+
+def test_label_twin_hears_the_label_and_learns_it() -> None:
+    torch.manual_seed(0)
+    twin = LabelTwin(5, "tiny")
+    mixture = torch.randn(2, 2, 62 * 512)
+    label = one_hot(1, batch=2, labels=5)
+    loss, _ = twin.loss(mixture, label, 0.5 * mixture)
+    loss.backward()
+    gradient = twin.query_encoder.weight.grad
+    assert gradient[1].any() and not gradient[[0, 2, 3, 4]].any()
+    twin.eval()
+    one, two = (twin(mixture, twin.condition(one_hot(n, batch=2, labels=5))) for n in (1, 2))
+    assert one.shape == mixture.shape
+    assert not torch.allclose(one, two)

@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+from itertools import islice
+
+import numpy as np
+import pytest
+import torch
+
+from fewshot_sep.experiments.seeds.labels import of_library
+from fewshot_sep.experiments.seeds.tasks import Asks, LabelStream
+from fewshot_sep.loops.library import Library
+from fewshot_sep.loops.tasks.mixing import Bank, MixingOptions, TaskMixer
+
+RATE = 16000
+HERTZ = {"guitar": {300, 600}, "piano": {900}, "flute": {1200}, "pipe": {1200}, None: {1500}}
+BARE = MixingOptions(take=0, rest=0, equalise=0, room=0, band_limit=0, shift_semitones=0, absent=0.3)
+
+
+def stream(tones: Library, asks: Asks, options: MixingOptions = BARE, first: int = 0) -> LabelStream:
+    bank = Bank(tones, "train", RATE)
+    return LabelStream(TaskMixer(bank, 6, RATE // 10, 1, options, seed=2, first=first), of_library(tones), asks)
+
+
+def heard(wave: torch.Tensor) -> set[int]:
+    """Frequencies in a tenth of a second, whose bins are 10 Hz."""
+    magnitude = np.abs(np.fft.rfft(wave.numpy()))
+    return {10 * int(place) for place in np.flatnonzero(magnitude > 1e-2 * magnitude.max())} if wave.any() else set()
+
+
+def test_the_target_is_all_that_bears_the_label(tones: Library) -> None:
+    tasks, seen = stream(tones, "one"), set()
+    for batch in islice(tasks, 20):
+        assert batch.mixture.shape == batch.target.shape == (6, 1, RATE // 10)
+        assert batch.queries.sum(1).eq(1).all()
+        for mixture, query, target in zip(*batch, strict=True):
+            label = tasks.labels.names[int(query.argmax())]
+            assert heard(target[0]) == heard(mixture[0]) & HERTZ[label]
+            seen.add((label, len(heard(target[0]))))
+    # One guitar, two of them as one target, and nothing for what is not there; invented sounds are never asked for.
+    assert {("guitar", 1), ("guitar", 2), ("piano", 1), ("piano", 0), ("pipe", 1)} <= seen
+
+
+def test_all_labels_have_their_output_and_what_is_absent_is_silent(tones: Library) -> None:
+    tasks = stream(tones, "all")
+    for batch in islice(tasks, 10):
+        assert batch.target.shape == (6, len(tasks.labels.names), RATE // 10)
+        for mixture, query, target in zip(*batch, strict=True):
+            for label, asked, output in zip(tasks.labels.names, query, target, strict=True):
+                assert heard(output) == heard(mixture[0]) & HERTZ[label]
+                assert bool(asked) == output.any()
+            if not heard(mixture[0]) & HERTZ[None]:
+                assert torch.allclose(target.sum(0), mixture[0], atol=1e-5)
+
+
+def test_either_asks_for_all_and_for_one_in_turn(tones: Library) -> None:
+    everything, one, either = (list(islice(stream(tones, asks), 5)) for asks in ("all", "one", "either"))
+    for whole, single, both in zip(everything, one, either, strict=True):
+        assert torch.equal(both.queries[::2], whole.queries[::2])
+        assert torch.equal(both.target[::2], whole.target[::2])
+        assert torch.equal(both.queries[1::2], single.queries[1::2])
+        assert torch.equal(both.target[1::2].sum(1, keepdim=True), single.target[1::2])
+        assert not both.target[1::2][both.queries[1::2] == 0].any()
+
+
+def test_a_batch_depends_on_its_number_alone(tones: Library) -> None:
+    third = list(islice(stream(tones, "one"), 4))[3]
+    later = next(iter(stream(tones, "one", first=3)))
+    assert all(torch.equal(a, b) for a, b in zip(third, later, strict=True))
+
+
+@pytest.mark.parametrize("asks", ["one", "all"])
+def test_mixtures_of_nothing_but_unnamed_sounds_ask_for_what_is_absent(tones: Library, asks: Asks) -> None:
+    tasks = stream(tones, asks)
+    tasks._label = dict.fromkeys(tasks._label)
+    batch = tasks.draw(0)
+    assert not batch.target.any()
+    assert batch.queries.sum(1).eq(1 if asks == "one" else 0).all()

@@ -1,0 +1,227 @@
+"""Reading exactly, writing safely, resampling, and what is let in."""
+
+from __future__ import annotations
+
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from fewshot_sep import audio
+from fewshot_sep.audio import decoders
+from fewshot_sep.errors import BadAudio, OutputError
+
+FORMATS = {
+    "wav": {"subtype": "PCM_16"},
+    "flac": {"subtype": "PCM_24"},
+    "aiff": {"subtype": "PCM_24"},
+    "caf": {"subtype": "FLOAT"},
+    "ogg": {"subtype": "VORBIS"},
+    "opus": {"format": "OGG", "subtype": "OPUS"},
+    "mp3": {"subtype": "MPEG_LAYER_III"},
+}
+
+
+def music(frames: int, channels: int = 2, rate: int = 48000) -> np.ndarray:
+    """Bursts of tone and noise, (channels, frames): hard for a lossy coder, so that a wrong seek shows."""
+    rng = np.random.default_rng(frames)
+    time = np.arange(frames) / rate
+    burst = (np.sin(2 * np.pi * 3 * time) > 0) * (0.3 * np.sin(2 * np.pi * 440 * time))
+    return (burst + 0.05 * rng.standard_normal((channels, frames))).astype(np.float32)
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+@pytest.mark.parametrize("channels", [1, 2])
+def test_any_part_equals_that_part_of_the_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str, channels: int
+) -> None:
+    path = tmp_path / f"song.{suffix}"
+    soundfile.write(path, music(200_000, channels).T, 48000, **FORMATS[suffix])
+    whole = soundfile.read(path, dtype="float32", always_2d=True)[0].T
+    monkeypatch.setattr(audio, "_KEPT_S", 0.5)  # so that going back starts over
+    rng = np.random.default_rng(0)
+    with audio.open_audio(path) as file:
+        assert (file.channels, file.sample_rate, file.frames) == (channels, 48000, whole.shape[1])
+        assert file.warnings == []
+        assert file.peak == np.abs(whole).max()
+        spans = [(0, file.frames), (file.frames - 1, file.frames), (0, 1), (7, 7)]
+        spans += [tuple(sorted(rng.integers(0, file.frames + 1, 2).tolist())) for _ in range(20)]
+        for start, stop in spans:
+            np.testing.assert_array_equal(file.read(start, stop), whole[:, start:stop])
+
+
+def test_m4a_is_read_through_ffmpeg(tmp_path: Path) -> None:
+    program = decoders.ffmpeg_program()
+    if program is None:
+        pytest.skip("needs ffmpeg (extra m4a)")
+    import subprocess
+
+    sound = music(100_000, rate=44100)
+    audio.write(tmp_path / "song.wav", sound, 44100)
+    path = tmp_path / "-so:ng.m4a"
+    subprocess.run(
+        [program, "-v", "error", "-i", tmp_path / "song.wav", "-c:a", "aac", "-b:a", "256k", f"file:{path}"], check=True
+    )
+    with audio.open_audio(path) as file:
+        assert (file.sample_rate, file.channels, file.frames, file.warnings) == (44100, 2, 100_000, [])
+        whole = file.read(0, file.frames)
+        assert np.corrcoef(whole[0], sound[0])[0, 1] > 0.9
+        np.testing.assert_array_equal(file.read(70_001, 80_000), whole[:, 70_001:80_000])
+        np.testing.assert_array_equal(file.read(3, 9), whole[:, 3:9])
+
+
+def test_reads_clip_like_slices(tmp_path: Path) -> None:
+    audio.write(tmp_path / "a.wav", np.ones(10), 8000)
+    for source in (audio.open_audio(tmp_path / "a.wav"), audio.ArraySource(np.ones(10), 8000)):
+        assert source.read(8, 100).shape == (1, 2)
+        assert source.read(10, 12).shape == (1, 0)
+        with pytest.raises(ValueError, match="cannot read"):
+            source.read(-1, 5)
+
+
+@pytest.mark.parametrize("suffix", ["wav", "mp3"])
+def test_memory_is_bounded_for_long_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str) -> None:
+    minutes, rate = 10, 8000
+    path = tmp_path / f"long.{suffix}"
+    with soundfile.SoundFile(path, "w", rate, 1, subtype=FORMATS[suffix]["subtype"]) as file:
+        for _ in range(minutes):
+            file.write(music(60 * rate, 1, rate).T)
+    monkeypatch.setattr(audio, "_KEPT_S", 5.0)
+    tracemalloc.start()
+    try:
+        with audio.open_audio(path) as opened:
+            length = opened.frames
+            for start in range(0, length, rate):
+                opened.read(max(0, start - rate), start + rate)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert length == minutes * 60 * rate
+    assert peak < 2e6  # the file as float32 is 19 MB
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    frames=st.integers(1, 3000),
+    channels=st.integers(1, 2),
+    rate=st.sampled_from([8000, 11025, 22050, 44100, 48000, 96000, 192000]),
+    suffix=st.sampled_from(["wav", "flac"]),
+)
+def test_what_is_written_is_read(tmp_path: Path, frames: int, channels: int, rate: int, suffix: str) -> None:
+    samples = np.random.default_rng(frames).uniform(-0.99, 0.99, (channels, frames)).astype(np.float32)
+    audio.write(tmp_path / f"a.{suffix}", samples, rate)
+    back, back_rate = audio.read(tmp_path / f"a.{suffix}")
+    assert back_rate == rate and back.dtype == np.float32 and back.shape == samples.shape
+    np.testing.assert_allclose(back, samples, atol=0 if suffix == "wav" else 2**-23, rtol=0)
+
+
+def test_float_wav_keeps_what_is_beyond_full_scale(tmp_path: Path) -> None:
+    samples = np.array([[1.5, -3.0, 1e-30]], np.float32)
+    audio.write(tmp_path / "a.wav", samples, 44100)
+    np.testing.assert_array_equal(audio.read(tmp_path / "a.wav")[0], samples)
+
+
+def test_blocks_add_up_and_bytes_are_the_same(tmp_path: Path) -> None:
+    samples = music(10_000)
+    audio.write(tmp_path / "whole.wav", samples, 48000)
+    with audio.AudioWriter(tmp_path / "blocks.wav", 48000, 2, frames=10_000) as writer:
+        for start in range(0, 10_000, 777):
+            writer.write(samples[:, start : start + 777])
+    content = (tmp_path / "whole.wav").read_bytes()
+    assert content == (tmp_path / "blocks.wav").read_bytes()
+    peak_chunk = content.index(b"PEAK")
+    assert content[peak_chunk + 12 : peak_chunk + 16] == bytes(4)  # no clock time, so the same tomorrow
+
+
+def test_a_wav_too_long_for_riff_becomes_rf64(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(audio, "_RIFF_MAX_BYTES", 1000)
+    samples = music(500)
+    audio.write(tmp_path / "long.wav", samples, 48000)
+    assert soundfile.info(tmp_path / "long.wav").format == "RF64"
+    np.testing.assert_array_equal(audio.read(tmp_path / "long.wav")[0], samples)
+    audio.write(tmp_path / "short.wav", samples[:, :100], 48000)
+    assert soundfile.info(tmp_path / "short.wav").format == "WAV"
+    with (
+        pytest.raises(OutputError, match="4 GB"),
+        audio.AudioWriter(tmp_path / "unannounced.wav", 48000, 2) as writer,
+    ):
+        writer.write(samples)
+    assert not (tmp_path / "unannounced.wav").exists()
+
+
+def test_results_have_the_permissions_of_any_new_file(tmp_path: Path) -> None:
+    (tmp_path / "plain").touch()
+    audio.write(tmp_path / "a.wav", np.zeros(5), 8000)
+    assert (tmp_path / "a.wav").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+def test_folders_are_made(tmp_path: Path) -> None:
+    audio.write(tmp_path / "new" / "folder" / "a.wav", np.zeros(5), 8000)
+    assert audio.read(tmp_path / "new" / "folder" / "a.wav")[0].shape == (1, 5)
+
+
+@pytest.mark.parametrize(("from_rate", "to_rate"), [(8000, 44100), (48000, 44100), (44100, 192000), (192000, 44100)])
+def test_resampling_a_tone_gives_that_tone(from_rate: int, to_rate: int) -> None:
+    def tone(rate: int) -> np.ndarray:
+        return np.sin(2 * np.pi * 997 * np.arange(rate) / rate)[None].astype(np.float32)
+
+    middle = slice(to_rate // 10, -to_rate // 10)
+    resampled = audio.resample(tone(from_rate), from_rate, to_rate)
+    assert resampled.shape == (1, to_rate)
+    np.testing.assert_allclose(resampled[:, middle], tone(to_rate)[:, middle], atol=1e-4)
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    frames=st.integers(1, 5000),
+    channels=st.integers(1, 2),
+    rate=st.sampled_from([8000, 11025, 16000, 22050, 32000, 44100, 48000, 88200, 96000, 192000]),
+)
+def test_there_and_back_keeps_the_count(frames: int, channels: int, rate: int) -> None:
+    samples = np.random.default_rng(0).uniform(-0.5, 0.5, (channels, frames)).astype(np.float32)
+    there = audio.resample(samples, rate, 44100)
+    assert there.shape == (channels, max(1, round(frames * 44100 / rate)))
+    back = audio.resample(there, 44100, rate, frames=frames)
+    assert back.shape == samples.shape and back.dtype == np.float32
+
+
+def test_same_rate_is_a_copy() -> None:
+    samples = music(100)
+    same = audio.resample(samples, 44100, 44100)
+    np.testing.assert_array_equal(same, samples)
+    same[:] = 0
+    assert samples.any()
+
+
+def test_validate_gives_channels_by_samples_float32() -> None:
+    assert audio.validate(np.zeros(5), "x").shape == (1, 5)
+    assert audio.validate([[0.0, 1.0], [0.5, 0.0]], "x").dtype == np.float32
+    assert audio.validate(np.zeros((2, 1)), "x").shape == (2, 1)
+
+
+@pytest.mark.parametrize(
+    ("array", "says"),
+    [
+        (np.zeros((2, 0)), "no samples"),
+        (np.zeros(0), "no samples"),
+        (np.zeros((3, 100)), "3 channels"),
+        (np.zeros((100, 2)), "transposed"),
+        (np.zeros((1, 2, 3)), r"shape \(1, 2, 3\)"),
+        (np.float32(1), r"shape \(\)"),
+        (np.zeros(4, np.int16), "int16"),
+        (np.zeros(4, complex), "complex"),
+        (np.array([0, 1e300]), "1 sample is NaN or Inf, the first at sample 1 of channel 0"),
+        (
+            np.array([[0, 0, 0, np.nan], [0, 0, np.inf, 0]]),
+            "2 samples are NaN or Inf, the first at sample 2 of channel 1",
+        ),
+    ],
+)
+def test_validate_refuses(array: np.ndarray, says: str) -> None:
+    with pytest.raises(BadAudio, match=says) as refusal:
+        audio.validate(array, "mixture")
+    assert str(refusal.value).startswith("mixture: ") and "\n" not in str(refusal.value)

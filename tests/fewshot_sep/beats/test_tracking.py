@@ -1,0 +1,194 @@
+"""Beats of a made-up band at a known tempo; decoder and networks against madmom's own."""
+
+from __future__ import annotations
+
+import importlib.metadata
+
+import numpy as np
+import pytest
+
+from fewshot_sep import beats
+from fewshot_sep.audio import ArraySource
+from fewshot_sep.beats import madmom_rnn
+from fewshot_sep.beats.bar_pointer import decode
+from fewshot_sep.errors import EngineMissing
+
+RATE = 44100
+TRACKERS = beats.available_trackers()
+needs_madmom = pytest.mark.skipif("madmom" not in TRACKERS, reason="madmom is not installed")
+
+
+def band(bars: int, bpm: float = 120.0, meter: int = 4, rate: int = RATE) -> np.ndarray:
+    """Kick and bass on the first beat, snare on the others, hi-hat on the eighths. Shape: (1, samples)."""
+    noise = np.random.default_rng(0)
+    beat = 60 / bpm
+    song = np.zeros(round(bars * meter * beat * rate))
+
+    def add(at: float, sound: np.ndarray) -> None:
+        start = round(at * rate)
+        song[start : start + len(sound)] += sound[: len(song) - start]
+
+    short, long = np.arange(round(0.15 * rate)) / rate, np.arange(round(0.9 * beat * rate)) / rate
+    for k in range(bars * meter):
+        add(k * beat, 0.1 * noise.standard_normal(len(short)) * np.exp(-short * 90))
+        add((k + 0.5) * beat, 0.05 * noise.standard_normal(len(short)) * np.exp(-short * 90))
+        if k % meter == 0:
+            add(k * beat, 0.8 * np.sin(2 * np.pi * (50 * short + 4 * np.exp(-short * 30))) * np.exp(-short * 15))
+            add(k * beat, 0.4 * np.sin(2 * np.pi * 82 * long) * np.exp(-long * 3))
+        else:
+            add(k * beat, (0.3 if k % meter == 2 else 0.1) * noise.standard_normal(len(short)) * np.exp(-short * 30))
+    return (0.5 * song[None]).astype(np.float32)
+
+
+def off_the_grid(times: np.ndarray, period: float) -> np.ndarray:
+    return np.abs(times - period * np.round(times / period))
+
+
+@pytest.mark.parametrize("tracker", TRACKERS)
+def test_beats_and_downbeats_are_where_they_were_played(tracker: str) -> None:
+    found = beats.track(band(8), RATE, tracker)
+    assert found.tracker == tracker
+    assert found.meter == 4
+    assert len(found.times) >= 28
+    assert off_the_grid(found.times, 0.5).max() < 0.05
+    downbeats = found.times[found.positions == 1]
+    assert len(downbeats) >= 7
+    assert off_the_grid(downbeats, 2.0).max() < 0.05
+    assert 0.2 < found.confidence <= 1
+
+
+@pytest.mark.parametrize("cut", [1, 2, 3])
+@pytest.mark.parametrize("tracker", TRACKERS)
+def test_a_cut_start_leaves_the_bar_lines_where_they_are(tracker: str, cut: int) -> None:
+    found = beats.track(band(8)[:, cut * RATE // 2 :], RATE, tracker)
+    downbeats = found.times[found.positions == 1] + cut * 0.5
+    assert len(downbeats) >= 6
+    assert off_the_grid(downbeats, 2.0).max() < 0.05
+
+
+@pytest.mark.parametrize("rate", [22050, 96000])
+def test_the_sample_rate_does_not_move_the_beats(rate: int) -> None:
+    found = beats.track(np.repeat(band(4, rate=rate), 2, axis=0), rate, "librosa")
+    assert len(found.times) >= 14
+    assert off_the_grid(found.times, 0.5).max() < 0.05
+
+
+def test_blocks_join_without_a_trace(monkeypatch: pytest.MonkeyPatch) -> None:
+    song = band(10)
+    shares: list[float] = []
+    whole = beats.track(song, RATE)
+    monkeypatch.setattr(beats, "BLOCK_SECONDS", 7)
+    parts = beats.track(ArraySource(song, RATE), progress=shares.append)
+    np.testing.assert_array_equal(parts.positions, whole.positions)
+    np.testing.assert_allclose(parts.times, whole.times, atol=0.011)
+    assert shares == sorted(shares) and shares[-1] == 1 and len(shares) == 3
+
+
+@pytest.mark.parametrize("tracker", TRACKERS)
+@pytest.mark.parametrize("samples", [1, 500, RATE])
+def test_silence_has_no_beats(tracker: str, samples: int) -> None:
+    found = beats.track(np.zeros((1, samples), np.float32), RATE, tracker)
+    assert len(found.times) == len(found.positions) == len(found.strengths) == 0
+    assert found.confidence == 0
+
+
+@pytest.mark.parametrize("tracker", TRACKERS)
+def test_noise_is_not_believed(tracker: str) -> None:
+    noise = 0.1 * np.random.default_rng(1).standard_normal((1, 10 * RATE))
+    assert beats.track(noise.astype(np.float32), RATE, tracker).confidence < 0.15
+
+
+def test_three_beats_to_the_bar_are_told_from_four() -> None:
+    for meter in (3, 4):
+        activations = np.full((3000, 2), 0.01)
+        activations[40::50, 0] = 0.8
+        activations[40 :: 50 * meter] = 0.05, 0.8
+        times, positions, found = decode(activations)
+        assert found == meter
+        np.testing.assert_allclose(times, np.arange(0.4, 30, 0.5))
+        np.testing.assert_array_equal(positions, np.arange(60) % meter + 1)
+
+
+def test_the_decoder_follows_a_tempo_change() -> None:
+    times = np.cumsum(np.concatenate([np.full(40, 0.5), np.linspace(0.5, 0.6, 20), np.full(40, 0.6)]))
+    activations = np.full((round(100 * times[-1]) + 30, 2), 0.01)
+    activations[np.round(100 * times).astype(int), 0] = 0.8
+    activations[np.round(100 * times[::4]).astype(int), 1] = 0.85
+    activations[np.round(100 * times[::4]).astype(int), 0] = 0.05
+    found, positions, _ = decode(activations, (4,))
+    np.testing.assert_allclose(found, times, atol=0.006)
+    np.testing.assert_array_equal(positions, np.arange(100) % 4 + 1)
+
+
+@pytest.mark.parametrize("left", [1, 2, 3])
+def test_the_decoder_finds_a_short_bar_between_sections(left: int) -> None:
+    positions = np.concatenate([np.arange(40) % 4, np.arange(left), np.arange(40) % 4])
+    times = 0.3 + 0.5 * np.arange(len(positions))
+    activations = np.full((round(100 * times[-1]) + 30, 2), 0.01)
+    at = np.round(100 * times).astype(int)
+    activations[at, 0] = np.where(positions == 0, 0.15, 0.55)
+    activations[at, 1] = np.where(positions == 0, 0.4, 0.05)
+    found, places, meter = decode(activations)
+    assert meter == 4
+    np.testing.assert_allclose(found, times, atol=0.006)
+    np.testing.assert_array_equal(places, positions + 1)
+
+
+@needs_madmom
+def test_the_decoder_finds_what_madmom_finds() -> None:
+    downbeats = madmom_rnn.load()
+    activations = madmom_rnn.activations(band(6, bpm=97)[0])
+    noisy = np.clip(activations + 0.1 * np.random.default_rng(2).random(activations.shape), 0, 0.49)
+    for given in (activations, noisy):
+        expected = downbeats.DBNDownBeatTrackingProcessor(beats_per_bar=[3, 4], fps=100)(given)
+        times, positions, _ = decode(given, short_bar=np.inf)
+        np.testing.assert_allclose(times, expected[:, 0])
+        np.testing.assert_array_equal(positions, expected[:, 1])
+
+
+@needs_madmom
+def test_the_stacked_networks_compute_what_madmom_computes() -> None:
+    downbeats = madmom_rnn.load()
+    from madmom.audio.signal import Signal
+
+    samples = band(1)[0]
+    expected = downbeats.RNNDownBeatProcessor()(Signal(samples, sample_rate=RATE))
+    np.testing.assert_allclose(madmom_rnn.activations(samples), expected, atol=1e-4)
+
+
+@needs_madmom
+def test_loading_madmom_leaves_importlib_as_it_was() -> None:
+    before = importlib.metadata.distribution
+    madmom_rnn.load()
+    assert importlib.metadata.distribution is before
+
+
+def test_trackers_that_cannot_run_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(EngineMissing, match=r"'sundial'.*madmom, librosa"):
+        beats.resolve("sundial")
+
+    def absent() -> None:
+        raise ImportError
+
+    monkeypatch.setattr(madmom_rnn, "load", absent)
+    assert beats.resolve("auto") == "librosa"
+    with pytest.raises(EngineMissing, match="madmom"):
+        beats.resolve("madmom")
+
+
+def test_a_new_tracker_is_one_function(monkeypatch: pytest.MonkeyPatch) -> None:
+    def metronome(samples: np.ndarray) -> np.ndarray:
+        activations = np.full((-(-len(samples) // 441), 2), 0.01, np.float32)
+        activations[::50, 0] = 0.8
+        activations[::200, 1] = 0.85
+        activations[::200, 0] = 0.05
+        return activations
+
+    monkeypatch.setitem(beats.TRACKERS, "librosa", metronome)
+    found = beats.track(np.zeros((1, 10 * RATE), np.float32), RATE, "librosa")
+    np.testing.assert_allclose(found.times, np.arange(0, 10, 0.5), atol=1e-9)
+
+
+def test_samples_need_a_rate() -> None:
+    with pytest.raises(ValueError, match="sample_rate"):
+        beats.track(np.zeros((1, 100), np.float32))

@@ -1,0 +1,243 @@
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from typer import Typer
+from typer.testing import CliRunner
+
+from fewshot_sep.errors import BadAudio, BadLibrary
+from fewshot_sep.loops import library
+from fewshot_sep.loops.composing import make_library
+from fewshot_sep.loops.composing.arrange import FourBars, invented_voices, plan, plan_all
+from fewshot_sep.loops.composing.ensemble import Part, Song, cut
+from fewshot_sep.loops.instruments import collections
+from fewshot_sep.loops.instruments.material import Material
+from fewshot_sep.loops.instruments.voices import InventedVoice, Voice, activity
+from fewshot_sep.loops.library import SAMPLE_RATE, Library
+
+
+def fingerprints(made: Library) -> dict[str, str]:
+    return {row.path: hashlib.sha256(made.file(row).read_bytes()).hexdigest() for row in made}
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Library:
+    return make_library.make(tmp_path_factory.mktemp("small") / "library", songs=2, seed=3, workers=2)
+
+
+def test_rows_of_a_song_are_equally_long_and_level(small: Library) -> None:
+    assert len({row.song for row in small}) == 2
+    for song in {row.song for row in small}:
+        rows = [row for row in small if row.song == song]
+        assert len(rows) >= 2
+        assert len({row.instrument for row in rows}) == len(rows)
+        sounds = []
+        for row in rows:
+            sound, rate = soundfile.read(small.file(row), dtype="float32")
+            info = soundfile.info(small.file(row))
+            assert (rate, info.channels, info.format, info.subtype) == (SAMPLE_RATE, 1, "FLAC", "PCM_16")
+            sounds.append(sound)
+            active, rms = activity(sound)
+            assert active >= 0.5 and np.abs(sound).max() <= 0.96 and rms < 0.105
+        assert {len(sound) for sound in sounds} == {round(rows[0].beats * 60 / rows[0].bpm * SAMPLE_RATE)}
+
+
+def test_what_is_returned_is_on_disk(small: Library) -> None:
+    again = library.read(small.folder)
+    assert again.rows == small.rows
+    files = {path.relative_to(small.folder).as_posix() for path in small.folder.rglob("*.flac")}
+    assert files == {row.path for row in small}
+    assert not list(small.folder.rglob("*.part"))
+
+
+def test_same_seed_same_library_whatever_the_workers(small: Library, tmp_path: Path) -> None:
+    again = make_library.make(tmp_path / "again", songs=2, seed=3, workers=1)
+    assert fingerprints(again) == fingerprints(small)
+
+
+def test_goes_on_where_it_stopped(small: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(share: float) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        make_library.make(tmp_path / "part", songs=2, seed=3, workers=1, progress=stop)
+    kept = library.read(tmp_path / "part")
+    assert 0 < len(kept) < len(small)
+    before = {row.path: kept.file(row).stat().st_mtime_ns for row in kept}
+    done = make_library.make(tmp_path / "part", songs=2, seed=3, workers=1)
+    assert fingerprints(done) == fingerprints(small)
+    assert {path: (done.folder / path).stat().st_mtime_ns for path in before} == before
+
+
+def test_another_plan_does_not_mix_into_a_library(small: Library) -> None:
+    before = fingerprints(small)
+    with pytest.raises(BadLibrary, match="other material or settings"):
+        make_library.make(small.folder, songs=3, seed=3, workers=1)
+    assert fingerprints(small) == before
+
+
+def test_a_library_of_another_origin_is_left_alone(tmp_path: Path) -> None:
+    library.write(tmp_path, [])
+    with pytest.raises(BadLibrary, match="another folder"):
+        make_library.make(tmp_path, songs=1, workers=1)
+
+
+def test_missing_material_is_named(tmp_path: Path) -> None:
+    with pytest.raises(BadAudio, match="nowhere"):
+        make_library.make(tmp_path / "out", Material(notes=(tmp_path / "nowhere",)), songs=1)
+    assert not (tmp_path / "out").exists()
+
+
+def test_stems_stay_aligned_and_silence_is_left_out(tmp_path: Path) -> None:
+    folder = tmp_path / "my song"
+    folder.mkdir()
+    t = np.arange(24 * SAMPLE_RATE) / SAMPLE_RATE
+    for name, hz, start in (("vox_lead", 300, 0), ("bass", 60, 8)):
+        sound = 0.2 * np.sin(2 * np.pi * hz * t) * (t >= start)
+        soundfile.write(folder / f"{name}.wav", sound.astype(np.float32), SAMPLE_RATE)
+    rows = [row for take in collections.stem_takes(folder) for row in cut(take, tmp_path / "out")]
+    songs = {
+        name: sorted(row.song for row in rows if row.instrument.startswith(name)) for name in ("vocals", "synth bass")
+    }
+    assert len(songs["vocals"]) == 3 and songs["synth bass"] == songs["vocals"][1:]
+    assert all(soundfile.info(tmp_path / "out" / row.path).frames == 8 * SAMPLE_RATE for row in rows)
+
+
+def voices_named(*names: str, sources: int) -> list[Voice]:
+    roles = ("melody",)
+    return [
+        InventedVoice(name, f"font{source}", "reed", "CC0", roles, 50, 70, (), seed)
+        for seed, name in enumerate(names)
+        for source in range(sources)
+    ]
+
+
+def test_every_voice_of_a_plan_can_be_queried_from_another_row() -> None:
+    songs = plan(invented_voices(80), 80, np.random.default_rng(0), "song", "train")
+    plays = Counter((part.voice.instrument, part.voice.source) for song in songs for part in song.parts)
+    often = [count for count in plays.values() if count >= 2]
+    assert len(often) >= 0.97 * len(plays)
+    assert np.mean(list(plays.values())) >= 3
+
+
+def test_no_instrument_twice_in_a_song() -> None:
+    voices = [*invented_voices(20), *voices_named("oboe", "flute", sources=4)]
+    for song in plan(voices, 30, np.random.default_rng(1), "song", "train"):
+        names = [part.voice.instrument for part in song.parts]
+        assert len(names) == len(set(names))
+
+
+def test_held_out_instruments_are_in_unseen_rows_only() -> None:
+    voices = [*invented_voices(60), *voices_named("tuba", "banjo", "oboe", sources=3)]
+    songs = plan_all(voices, 60, 0)
+    held = {song.name.split("-")[0] for song in songs for p in song.parts if p.voice.instrument in library.HELD_OUT}
+    assert held == {"unseen"}
+    assert Counter(song.split for song in songs)["train"] >= 50
+
+
+def test_valid_songs_use_voices_that_train_songs_do_not() -> None:
+    songs = plan_all(invented_voices(200), 100, 0)
+    voices = {
+        split: {p.voice for song in songs if song.split == split for p in song.parts} for split in ("train", "valid")
+    }
+    assert voices["train"] and voices["valid"]
+    assert not voices["train"] & voices["valid"]
+
+
+def test_command_makes_a_library_and_says_so(tmp_path: Path) -> None:
+    from fewshot_sep.loops.cli import make_library
+
+    app = Typer()
+    app.command()(make_library)
+    options = ["--songs", "1", "--workers", "1", "--invented", "1"]
+    result = CliRunner().invoke(app, [str(tmp_path / "new"), *options])
+    assert result.exit_code == 0, result.output
+    output = " ".join(result.output.split())
+    assert f"{len(library.read(tmp_path / 'new'))} files" in output
+    assert "material: invented instruments" in output
+
+
+def test_command_finds_the_soundfont_of_pretty_midi_and_says_so(tmp_path: Path) -> None:
+    pytest.importorskip("tinysoundfont")
+    pytest.importorskip("pretty_midi")
+    from fewshot_sep.loops.cli import make_library
+
+    app = Typer()
+    app.command()(make_library)
+    result = CliRunner().invoke(app, [str(tmp_path / "new"), "--songs", "2", "--workers", "1", "--invented", "0"])
+    assert result.exit_code == 0, result.output
+    assert "material: soundfonts TimGM6mb.sf2" in result.output
+    assert {row.licence for row in library.read(tmp_path / "new")} == {"GPL-2"}
+
+
+def test_nothing_to_render_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadAudio, match="--invented"):
+        make_library.make(tmp_path / "out", songs=1, invented=0.0)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.6, 1.0])
+def test_the_share_of_invented_instruments_is_a_setting(share: float) -> None:
+    own = [replace(voice, instrument=f"horn {n}", source="x") for n, voice in enumerate(invented_voices(60))]
+    named: list[Voice] = [Named(**vars(voice)) for voice in own]
+    songs = plan([*invented_voices(60), *named], 80, np.random.default_rng(0), "s", "train", share)
+    drawn = [part.voice.kind for song in songs for part in song.parts]
+    assert np.mean([kind == "invented" for kind in drawn]) == pytest.approx(share, abs=0.08)
+
+
+class Named(InventedVoice):
+    """Counts as recorded notes."""
+
+    @property
+    def kind(self) -> str:
+        return "kit" if self.keys else "sampled"
+
+
+class Loud(InventedVoice):
+    """Plays single samples of full scale and far over it."""
+
+    def play(self, notes: object, frames: int, rng: np.random.Generator) -> np.ndarray:
+        sound = rng.normal(0, 0.01, frames).astype(np.float32)
+        sound[rng.integers(0, frames, 400)] = 30.0
+        return sound
+
+
+@pytest.mark.parametrize("room", [0.0, 0.6])
+def test_nothing_is_clipped_and_the_loudness_is_recorded(tmp_path: Path, room: float) -> None:
+    loud = Loud("horn", "x", "brass", "CC0", ("melody",), 40, 70, (), 0)
+    quiet = invented_voices(1)[0]
+    song: Song = FourBars("song", "train", (Part(loud, "melody"), Part(quiet, "melody")), room)
+    rows = song.render(tmp_path, 0)
+    assert [row.room for row in rows] == [room, room]
+    for row in rows:
+        sound = soundfile.read(tmp_path / row.path, dtype="float32")[0]
+        assert np.abs(sound).max() <= 0.96
+        assert row.loudness == pytest.approx(20 * np.log10(activity(sound)[1]), abs=0.1)
+    assert rows[0].loudness < -20.5 < rows[1].loudness
+
+
+def test_rooms_are_a_share_of_the_songs_and_change_nothing_else() -> None:
+    voices = invented_voices(60)
+    dry, some = (plan_all(voices, 60, 0, room=share) for share in (0.0, 0.4))
+    assert {song.room for song in dry} == {0.0}
+    assert 0.2 < np.mean([song.room > 0 for song in some]) < 0.6
+    assert [replace(song, room=0.0) for song in some] == dry
+
+
+def test_held_out_sources_play_songs_of_their_own_that_are_unseen(tmp_path: Path) -> None:
+    strange = [replace(voice, source="freepats", instrument=f"horn {n}") for n, voice in enumerate(invented_voices(9))]
+    songs = plan_all([*invented_voices(200), *strange], 100, 0)
+    sources = {song.name.split("-")[0]: {part.voice.source == "freepats" for part in song.parts} for song in songs}
+    assert sources["stranger"] == {True} and sources["song"] == {False} == sources["valid"]
+    rows = next(song for song in songs if song.name.startswith("stranger")).render(tmp_path, 0)
+    assert {row.split for row in rows} == {"unseen"}
+
+
+def test_a_folder_that_only_bears_a_known_name_is_another_source() -> None:
+    assert collections.source_of(Path("/usr/share/scratch/Media/Sounds")).short == "scratch"
+    assert collections.source_of(Path("/scratch/alice/mine.sf2")) == ("mine", "unknown", False)

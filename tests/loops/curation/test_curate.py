@@ -1,0 +1,359 @@
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from tests.loops.test_chunks import acid
+from typer import Typer
+from typer.testing import CliRunner
+
+from fewshot_sep.errors import BadAudio, BadLibrary
+from fewshot_sep.loops import library
+from fewshot_sep.loops.cli import curate as command
+from fewshot_sep.loops.curation import analysis
+from fewshot_sep.loops.curation import curate as module
+from fewshot_sep.loops.curation.analysis import Heard, fingerprint, listen
+from fewshot_sep.loops.curation.conform import plan, tempo_of
+from fewshot_sep.loops.curation.curate import Curated, Settings, curate
+from fewshot_sep.loops.curation.decide import Decision, Evidence, decide, same_sound
+from fewshot_sep.loops.library import Row
+
+ILLES = Settings(preset="illes2020", stretcher="signalsmith", tracker="librosa")
+
+
+def clicks(bpm: float, beats: int, rate: int, seed: int = 0) -> np.ndarray:
+    """Decaying bursts of noise on eighths, the first of each beat louder; (samples,)."""
+    random, out = np.random.default_rng(seed), np.zeros(round(beats * 60 / bpm * rate))
+    for eighth in range(2 * beats):
+        start = round(eighth * 30 / bpm * rate)
+        length = min(rate // 10, len(out) - start)
+        tone = np.sin(np.arange(length) * 2 * np.pi * random.uniform(200, 1500) / rate) + random.normal(0, 0.3, length)
+        out[start : start + length] += tone * np.exp(-np.arange(length) * 40 / rate) * (0.5 if eighth % 2 == 0 else 0.2)
+    return out
+
+
+def put(path: Path, sound: np.ndarray, rate: int = 44100, subtype: str | None = None) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, sound, rate, subtype=subtype)
+
+
+def by_path(made: Curated) -> dict[str, Decision]:
+    return {decision.path: decision for decision in made.decisions}
+
+
+def fingerprints(folder: Path) -> dict[str, str]:
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No beat tracking: it is what takes time."""
+    monkeypatch.setattr(analysis, "_track", lambda mono, rate, tracker: (0.0, 0.0, 0.0))
+
+
+def mess(source: Path) -> None:
+    put(source / "Pack A/Drums/DS_120bpm_Beat.wav", clicks(120, 8, 44100, 1))
+    put(source / "Pack A/Drums/copy.flac", 0.3 * clicks(120, 8, 44100, 1))
+    put(source / "Pack A/Gtr_97.wav", np.stack([clicks(97, 16, 32000, 2)] * 2, 1), 32000, "FLOAT")
+    put(source / "Pack B/Guira half bar 147bpm.wav", clicks(147, 2, 48000, 3), 48000, "PCM_24")
+    put(source / "Pack B/Bandoneon_110.aiff", clicks(110, 4, 22050, 4), 22050)
+    put(source / "Pack B/riff_7.wav", clicks(100, 8, 44100, 5))
+    put(source / "Pack B/bass 130bpm silent.wav", np.zeros(88200))
+    put(source / "Pack B/bass 125bpm hot.wav", np.clip(30 * clicks(125, 4, 44100, 6), -1, 1))
+    put(source / "Pack B/snare.wav", clicks(60, 1, 44100, 7)[: 44100 // 4])
+    (source / "Pack B/broken kick 120bpm.wav").write_bytes(b"RIFF nothing that can be read")
+    (source / "Pack B/empty.wav").write_bytes(b"")
+    put(source / "Pack B/cut conga 100bpm.wav", clicks(100, 8, 44100, 8))
+    whole = (source / "Pack B/cut conga 100bpm.wav").read_bytes()
+    (source / "Pack B/cut conga 100bpm.wav").write_bytes(whole[: len(whole) // 2])
+    (source / "Pack B/._Gtr 90bpm.wav").write_bytes(b"\0\5\x16\7")
+    (source / "notes.txt").write_text("120 bpm")
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_messy_folder(tmp_path: Path) -> None:
+    source = tmp_path / "src"
+    mess(source)
+    before = fingerprints(source)
+    settings = Settings("illes2020", "signalsmith", "librosa", "CC0", (("guira", 3.0),))
+    made = curate(source, tmp_path / "lib", settings, workers=1)
+    assert fingerprints(source) == before
+
+    decided = by_path(made)
+    kept = {path: (d.instrument, d.bpm, d.beats) for path, d in decided.items() if d.status == "kept"}
+    assert kept == {
+        "Pack A/Drums/DS_120bpm_Beat.wav": ("drums", 120, 8),
+        "Pack A/Gtr_97.wav": ("guitar", 97, 16),
+        "Pack B/Guira half bar 147bpm.wav": ("guira", 147, 2),
+        "Pack B/Bandoneon_110.aiff": ("accordion", 110, 4),
+    }
+    reasons = {
+        Path(p).name: d.reason.split(":")[0].split(" of")[0] for p, d in decided.items() if d.status == "rejected"
+    }
+    assert reasons == {
+        "copy.flac": "duplicate",
+        "bass 130bpm silent.wav": "silence",
+        "bass 125bpm hot.wav": "clipping",
+        "snare.wav": "one-shot",
+        "broken kick 120bpm.wav": "unreadable",
+        "empty.wav": "unreadable",
+        "cut conga 100bpm.wav": "cut short",
+    }
+    assert [p for p, d in decided.items() if d.status == "undecided"] == ["Pack B/riff_7.wav"]
+    with (tmp_path / "lib/undecided.csv").open(newline="") as file:
+        assert [row["path"] for row in csv.DictReader(file)] == ["Pack B/riff_7.wav"]
+
+    again = library.read(tmp_path / "lib")
+    assert len(again) == 2 + 8 + 1 + 1  # 97 BPM is counted double, as 194 is nearer to 147
+    for row in again:
+        sound, rate = soundfile.read(again.file(row))
+        assert (rate, sound.shape) == (11025, (18000,))
+        assert (row.bpm, row.beats, row.licence, row.song) == (147.0, 4.0, "CC0", "")
+        assert row.split == ("unseen" if row.instrument == "accordion" else "train")
+    assert {row.source for row in again} == {"pack-a", "pack-b"}
+
+
+@pytest.mark.usefixtures("quick")
+def test_pieces_hold_their_beats_level_and_gain(tmp_path: Path) -> None:
+    put(tmp_path / "src/Guira half bar 147bpm.wav", 0.2 * clicks(147, 2, 44100, 1))
+    put(tmp_path / "src/Kick 140bpm.wav", clicks(140, 8, 48000, 2), 48000)
+    made = curate(tmp_path / "src", tmp_path / "lib", Settings("illes2020", gains=(("guira", 3.0),)), workers=1)
+    guira, kick = (
+        [soundfile.read(made.library.file(row))[0] for row in made.library if row.instrument == name]
+        for name in ("guira", "kick")
+    )
+    # The half bar sounds twice, three times as loud; at 147 BPM already, so nothing is stretched.
+    assert np.allclose(guira[0][500:8500], guira[0][9500:17500], atol=0.02)
+    original = 0.2 * clicks(147, 2, 44100, 1)
+    assert np.sqrt(np.mean(guira[0] ** 2)) == pytest.approx(3 * np.sqrt(np.mean(original**2)), rel=0.1)
+    assert (
+        "played 2 times" in made.notes["Guira half bar 147bpm.wav"] and "gain x3" in made.notes[made.decisions[0].path]
+    )
+    assert json.loads((tmp_path / "lib/curation.json").read_text())["settings"]["gains"] == {"guira": 3.0}
+    # Each beat of the kick begins at a multiple of 4,500 samples.
+    assert len(kick) == 2
+    for piece in kick:
+        power = np.array([np.sum(piece[max(0, k * 2250 - 100) : k * 2250 + 700] ** 2) for k in range(8)])
+        assert power.sum() > 0.8 * np.sum(piece**2)
+        assert (power[::2] > power[1::2]).all()
+
+
+def test_beyond_full_scale_is_kept_as_float(tmp_path: Path, quick: None) -> None:
+    put(tmp_path / "src/Guira 147bpm.wav", clicks(147, 4, 44100, 1))
+    loud = Settings("illes2020", gains=(("guira", 10.0),))
+    made = curate(tmp_path / "src", tmp_path / "lib", loud, workers=1)
+    (row,) = made.library
+    assert np.abs(soundfile.read(made.library.file(row))[0]).max() > 1.5
+
+
+@pytest.mark.usefixtures("quick")
+def test_same_again_does_nothing_and_changes_redo_only_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, folder = tmp_path / "src", tmp_path / "lib"
+    mess(source)
+    curate(source, folder, ILLES, workers=1)
+    before = fingerprints(folder)
+    times = {path: path.stat().st_mtime_ns for path in folder.rglob("*.flac")}
+    heard: list[Path] = []
+    monkeypatch.setattr(module, "listen", lambda path, tracker: heard.append(path) or listen(path, tracker))
+    curate(source, folder, ILLES, workers=1)
+    assert fingerprints(folder) == before and not heard
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*.flac")} == times
+
+    put(source / "Pack A/Gtr_97.wav", clicks(97, 4, 44100, 9))
+    (source / "Pack B/Bandoneon_110.aiff").unlink()
+    made = curate(source, folder, ILLES, workers=1)
+    assert [path.name for path in heard] == ["Gtr_97.wav"]
+    assert {row.instrument: row.split for row in made.library} == {
+        "drums": "train",
+        "guitar": "train",
+        "guira": "train",
+    }
+    on_disk = {path.relative_to(folder).as_posix() for path in folder.rglob("*.flac")}
+    assert on_disk == {row.path for row in made.library}
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("stage", ["listening", "normalising"])
+def test_an_interrupted_run_is_gone_on_with(tmp_path: Path, stage: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = tmp_path / "src"
+    mess(source)
+    curate(source, tmp_path / "whole", ILLES, workers=1)
+
+    def stop(what: str, share: float) -> None:
+        if what == stage and share > 0.3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        curate(source, tmp_path / "lib", ILLES, workers=1, progress=stop)
+    assert not list((tmp_path / "lib").rglob("*.part"))
+    heard: list[Path] = []
+    monkeypatch.setattr(module, "listen", lambda path, tracker: heard.append(path) or listen(path, tracker))
+    made = curate(source, tmp_path / "lib", ILLES, workers=1)
+    assert len(heard) < len(made.decisions)
+    assert fingerprints(tmp_path / "lib") == fingerprints(tmp_path / "whole")
+
+
+def test_two_processes_give_the_same(tmp_path: Path) -> None:
+    for number in range(2):
+        put(tmp_path / f"src/Kick {number} 147bpm.wav", clicks(147, 4, 11025, number), 11025)
+    one = curate(tmp_path / "src", tmp_path / "one", ILLES, workers=1)
+    two = curate(tmp_path / "src", tmp_path / "two", ILLES, workers=2)
+    assert fingerprints(tmp_path / "one") == fingerprints(tmp_path / "two")
+    assert one.decisions == two.decisions and all(abs(d.bpm - 147) < 6 for d in one.decisions)
+
+
+@pytest.mark.usefixtures("quick")
+def test_what_the_user_writes_wins_and_lasts(tmp_path: Path) -> None:
+    source, folder = tmp_path / "src", tmp_path / "lib"
+    mess(source)
+    curate(source, folder, ILLES, workers=1)
+    table = tmp_path / "mine.csv"
+    shutil.copy(folder / "decisions.csv", table)
+    with table.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    for row in rows:
+        if row["path"].endswith("riff_7.wav"):
+            row |= {"instrument": "Theremin", "bpm": "100,5"}
+        if row["path"].endswith("Gtr_97.wav"):
+            row["instrument"] = "requinto"
+        if row["path"].endswith("Beat.wav"):
+            row["status"] = "rejected"
+    with table.open("w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0].keys())
+        writer.writeheader()
+        writer.writerows(rows)
+    made = curate(source, folder, ILLES, decisions=table, workers=1)
+    decided = by_path(made)
+    riff = decided["Pack B/riff_7.wav"]
+    assert (riff.status, riff.instrument, riff.family, riff.bpm, riff.beats) == ("kept", "theremin", "other", 100.5, 8)
+    assert (riff.instrument_by, riff.tempo_by, riff.confidence) == ("user", "user", 1.0)
+    gtr = decided["Pack A/Gtr_97.wav"]
+    assert (gtr.instrument, gtr.instrument_by, gtr.tempo_by) == ("requinto", "user", "name")
+    beat = decided["Pack A/Drums/DS_120bpm_Beat.wav"]
+    assert (beat.status, beat.reason) == ("rejected", "by the user")
+    assert {row.instrument for row in made.library} >= {"theremin", "requinto"}
+    assert not (folder / "guitar").exists()
+    assert curate(source, folder, ILLES, workers=1).decisions == made.decisions
+    assert curate(source, folder, ILLES, decisions=folder / "decisions.csv", workers=1).decisions == made.decisions
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("name,bpm\nx,1\n", "has no column path"),
+        ("path,bpm\nnowhere.wav,90\n", "line 2: no loop 'nowhere.wav'"),
+        ("path,bpm\nriff.wav,fast\n", "line 2: bpm 'fast' is not a number"),
+        ("path,bpm\nriff.wav,-3\n", "line 2: bpm -3 is out of range"),
+        ("path,status\nriff.wav,maybe\n", "line 2: status 'maybe' is none of"),
+    ],
+)
+def test_mistakes_in_the_table_are_named(tmp_path: Path, text: str, message: str) -> None:
+    put(tmp_path / "src/riff.wav", clicks(120, 4, 11025), 11025)
+    (tmp_path / "mine.csv").write_text(text)
+    with pytest.raises(BadLibrary, match=message):
+        curate(tmp_path / "src", tmp_path / "lib", ILLES, decisions=tmp_path / "mine.csv", workers=1)
+
+
+def test_refuses_what_it_must_not_touch(tmp_path: Path) -> None:
+    put(tmp_path / "src/a.wav", clicks(120, 4, 11025), 11025)
+    with pytest.raises(BadLibrary, match="must lie outside"):
+        curate(tmp_path / "src", tmp_path / "src/lib", ILLES)
+    with pytest.raises(BadAudio, match="not a folder"):
+        curate(tmp_path / "none", tmp_path / "lib", ILLES)
+    (tmp_path / "bare").mkdir()
+    with pytest.raises(BadAudio, match="holds no sound files"):
+        curate(tmp_path / "bare", tmp_path / "lib", ILLES)
+    library.write(tmp_path / "other", [Row("a", "b", "c", "d", "e", 0, 0, "", "train")])
+    with pytest.raises(BadLibrary, match="did not make"):
+        curate(tmp_path / "src", tmp_path / "other", ILLES)
+
+
+def test_fingerprint_sees_through_rate_format_and_level(tmp_path: Path) -> None:
+    sound = clicks(120, 8, 44100, 1)
+    put(tmp_path / "a.wav", sound)
+    put(tmp_path / "b.ogg", 0.2 * sound)
+    put(tmp_path / "c.wav", clicks(120, 8, 44100, 2))
+    prints = {}
+    for name in ("a.wav", "b.ogg", "c.wav"):
+        samples, rate = soundfile.read(tmp_path / name, dtype="float32")
+        prints[name] = Heard(frames=len(samples), sample_rate=rate, sha256=name, print=fingerprint(samples, rate))
+    slow, rate = soundfile.read(tmp_path / "a.wav", dtype="float32")
+    low = Heard(frames=len(slow) // 2, sample_rate=22050, sha256="d", print=fingerprint(slow[::2], rate // 2))
+    assert same_sound(prints["a.wav"], prints["b.ogg"]) and same_sound(prints["a.wav"], low)
+    assert not same_sound(prints["a.wav"], prints["c.wav"])
+
+
+def heard(seconds: float, bpm: float = 0.0, **rest: float) -> Heard:
+    about = {"peak": 0.9, "rms": 0.1, "onsets": 9, "strength": 0.6, "steadiness": 1.0, **rest}
+    return Heard(sample_rate=1000, channels=1, frames=round(seconds * 1000), bpm=bpm, **about)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "tracked", "bpm", "beats"),
+    [
+        (4.0, 120.3, 120.0, 8),
+        (4.0, 60.5, 60.0, 4),
+        (2.0, 121.0, 120.0, 4),
+        (2.78, 168.0, 172.66, 8),
+        (3.6, 100.0, 100.0, 6),
+        (5.2, 131.0, 131.0, 8),
+    ],
+)
+def test_length_and_tracker_agree_on_a_tempo(seconds: float, tracked: float, bpm: float, beats: float) -> None:
+    found = decide(Evidence("x.wav", heard(seconds, tracked)))
+    assert (found.bpm, found.beats) == (pytest.approx(bpm, abs=0.01), beats)
+
+
+def test_mp3_padding_is_not_counted() -> None:
+    padded = heard(4.1, 120.0, head_s=0.05, tail_s=0.05)
+    found = decide(Evidence("x.mp3", padded))
+    assert (found.bpm, found.beats, found.start) == (120.0, 8, 0.05)
+
+
+def test_a_name_that_contradicts_the_sound_is_left_to_the_user() -> None:
+    from fewshot_sep.loops.curation.filenames import instrument, tempo
+
+    path = "x/drums 101bpm.wav"
+    found = decide(Evidence(path, heard(8.0, 120.0), instrument(path), tempo(path)))
+    assert (found.status, found.bpm) == ("undecided", 120.0) and "its name says 101 BPM" in found.reason
+
+
+@pytest.mark.parametrize(("bpm", "beats"), [(60, 4), (100, 8), (140, 16), (200, 64), (174, 2), (90, 1), (120, 12)])
+def test_nothing_is_stretched_by_more_than_an_octave_needs(bpm: float, beats: float) -> None:
+    from fewshot_sep import presets
+
+    for name in ("steered", "illes2020"):
+        target = tempo_of(presets.get(name))
+        how = plan(bpm, beats, target)
+        assert how is not None and 2**-0.51 < bpm * how.octave / target < 2**0.51
+        assert how.pieces * 4 == pytest.approx((beats - how.dropped) * how.octave * how.repeats)
+
+
+@pytest.mark.usefixtures("quick")
+def test_command_and_report(tmp_path: Path) -> None:
+    put(tmp_path / "src/Gtr_97.wav", clicks(97, 8, 22050, 2), 22050)
+    put(tmp_path / "src/riff.wav", clicks(97, 8, 11025, 3), 11025)
+    put(tmp_path / "src/Bass 90bpm.wav", np.zeros(11025), 11025)
+    put(tmp_path / "src/kick.wav", clicks(126, 4, 11025, 11), 11025)
+    data = (tmp_path / "src/kick.wav").read_bytes() + acid(126, 4)
+    (tmp_path / "src/kick.wav").write_bytes(data)
+    app = Typer()
+    app.command()(command)
+    arguments = [str(tmp_path / "src"), str(tmp_path / "lib"), "--preset", "illes2020", "--workers", "1"]
+    result = CliRunner().invoke(app, [*arguments, "--gain", "guitar=0.333", "--tracker", "librosa"])
+    assert result.exit_code == 0, result.output
+    assert "2 kept, 1 rejected, 1 undecided; 5 pieces" in result.output
+    report = (tmp_path / "lib/report.md").read_text()
+    assert "| guitar | guitar | 1 | 4 | 0.1 | train | 0.333 |" in report and "chunk 1" in report
+    for picture in [part.split(")")[0] for part in report.split("](report/")[1:]]:
+        assert (tmp_path / "lib/report" / picture).stat().st_size > 1000

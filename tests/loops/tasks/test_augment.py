@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fewshot_sep.loops.tasks.augment import equalisers, faster, levels, low_passed, pan, rooms, widened
+
+RATE = 8000
+
+
+@pytest.mark.parametrize("samples", [20_000, 20_001])
+def test_equalisers_are_smooth_and_moderate(samples: int) -> None:
+    gains = equalisers(200, samples, 44_100, seed=0).numpy()
+    assert gains.shape == (200, samples // 2 + 1)
+    assert gains.min() > 0
+    gains_db = 20 * np.log10(gains)
+    hertz = np.fft.rfftfreq(samples, 1 / 44_100)
+    nodes = np.stack([gains_db[:, np.abs(hertz - 40 * 2**octave).argmin()] for octave in range(10)], 1)
+    assert nodes.std() == pytest.approx(3, abs=0.3)
+    assert abs(nodes.mean()) < 0.3
+    assert np.abs(gains_db[:, hertz <= 40] - gains_db[:, :1]).max() < 1e-4
+    # From bin to bin a gain moves at most as fast as over its steepest octave.
+    slopes = np.diff(gains_db, axis=1)[:, hertz[:-1] > 40] / np.diff(np.log2(hertz[hertz > 40]))
+    assert np.abs(slopes).max() < 1.5 * np.abs(np.diff(nodes, axis=1)).max()
+
+
+def test_equalisers_differ_and_repeat() -> None:
+    one = equalisers(3, 1000, 44_100, seed=1)
+    assert torch.equal(one, equalisers(3, 1000, 44_100, seed=1))
+    assert not torch.equal(one[0], one[1])
+    assert not torch.equal(one, equalisers(3, 1000, 44_100, seed=2))
+    assert equalisers(0, 1000, 44_100, seed=1).shape == (0, 501)
+
+
+@pytest.mark.parametrize("samples", [16_000, 15_999])
+def test_rooms_are_direct_sound_and_a_dying_tail(samples: int) -> None:
+    spectra = rooms(50, samples, RATE, seed=0)
+    assert spectra.shape == (50, samples // 2 + 1)
+    assert spectra.dtype == torch.complex64
+    responses = np.fft.irfft(spectra.numpy(), samples)
+    np.testing.assert_allclose(responses[:, 0], 1, atol=1e-4)
+    assert np.abs(responses[:, 1:15]).max() < 1e-4, "nothing comes back within 2 ms"
+    tails = responses[:, 1:]
+    level_db = 10 * np.log10((tails**2).sum(1))
+    assert -20.1 < level_db.min() < -15
+    assert -10 < level_db.max() < -5.9
+    for tail in tails:
+        end = np.flatnonzero(np.abs(tail) > 1e-6)[-1] + 1
+        assert end <= RATE
+        quarters = [np.mean(part**2) for part in np.array_split(tail[170:end], 4)]
+        assert quarters == sorted(quarters, reverse=True)
+        assert quarters[3] < 1e-3 * quarters[0]
+
+
+def test_rooms_fit_a_short_segment() -> None:
+    responses = np.fft.irfft(rooms(5, 400, RATE, seed=0).numpy(), 400)
+    assert np.isfinite(responses).all()
+    np.testing.assert_allclose(responses[:, 0], 1, atol=1e-4)
+    assert rooms(0, 400, RATE, seed=0).shape == (0, 201)
+
+
+def test_pan_has_constant_power() -> None:
+    random = np.random.default_rng(0)
+    gains = pan(random, 1000, 2)
+    np.testing.assert_allclose((gains**2).sum(1), 2)
+    assert gains.min() >= 0
+    middle = np.isclose(gains[:, 0], gains[:, 1])
+    np.testing.assert_allclose(gains[middle], 1)
+    assert 0.28 < middle.mean() < 0.4
+    assert (gains[:, 0] > 1.2).sum() > 50
+    assert (gains[:, 1] > 1.2).sum() > 50
+    assert (pan(random, 5, 1) == 1).all()
+
+
+@settings(deadline=None)
+@given(st.floats(0.7, 1.5), st.integers(50, 400), st.floats(0.001, 0.05))
+def test_faster_reads_a_line_at_its_own_speed(ratio: float, samples: int, slope: float) -> None:
+    line = slope * torch.arange(int(samples * ratio) + 2, dtype=torch.float32)
+    heard = faster(line, ratio, samples)
+    np.testing.assert_allclose(heard.numpy(), slope * ratio * np.arange(samples), atol=1e-4)
+
+
+@pytest.mark.parametrize("semitones", [-3, 3])
+def test_faster_shifts_the_pitch(semitones: int) -> None:
+    ratio, time = 2 ** (semitones / 12), torch.arange(2 * RATE) / RATE
+    heard = faster(torch.sin(2 * np.pi * 500 * time), ratio, RATE)
+    assert np.abs(np.fft.rfft(heard.numpy())).argmax() == pytest.approx(500 * ratio, abs=1)
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.floats(500, 3500))
+def test_low_passed_cuts_above_and_leaves_below(hertz: float) -> None:
+    noise = torch.randn(2, RATE, generator=torch.Generator().manual_seed(0))
+    before, after = (np.abs(np.fft.rfft(wave.numpy())) for wave in (noise, low_passed(noise, hertz, RATE, RATE)))
+    edge = int(hertz)
+    np.testing.assert_allclose(after[:, : edge - 2], before[:, : edge - 2], atol=1e-2)
+    assert after[:, edge + 2 :].max() < 1e-2
+
+
+@settings(deadline=None)
+@given(st.integers(0, 1000), st.floats(0, 10))
+def test_levels_scatter_around_a_tenth_in_both_polarities(seed: int, gain_db: float) -> None:
+    gains = levels(np.random.default_rng(seed), 2000, gain_db)
+    decibels = 20 * np.log10(np.abs(gains) / 0.1)
+    assert abs(decibels.mean()) < 0.2 * gain_db + 1e-9
+    assert decibels.std() == pytest.approx(gain_db, rel=0.12, abs=1e-9)
+    assert 0.4 < (gains > 0).mean() < 0.6
+
+
+@settings(deadline=None)
+@given(st.integers(0, 120))
+def test_widened_delays_the_right_channel_alone(delay: int) -> None:
+    stereo = torch.randn(2, 100)
+    wide = widened(stereo, delay)
+    assert wide[0].equal(stereo[0])
+    assert not wide[1, : min(delay, 100)].any()
+    assert wide[1, delay:].equal(stereo[1, : max(0, 100 - delay)])
