@@ -19,7 +19,7 @@ COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 ITERATIONS = 5
 RMS = 0.2
 """Of a step's elements, re the learning rate: about that of AdamW."""
-LEAST_ROWS, LEAST_COLUMNS = 8, 16
+MIN_ROWS, MIN_COLUMNS = 8, 16
 
 
 class Muon(torch.optim.AdamW):
@@ -83,7 +83,7 @@ class Muon(torch.optim.AdamW):
 
 def _is_large(parameter: Tensor) -> bool:
     rows, columns = parameter.flatten(1).shape
-    return rows >= LEAST_ROWS and columns >= LEAST_COLUMNS
+    return rows >= MIN_ROWS and columns >= MIN_COLUMNS
 
 
 def orthogonalised(matrix: Tensor) -> Tensor:

@@ -28,31 +28,31 @@ def frames_as_templates(magnitude: Tensor, count: int) -> Tensor:
 def templates(magnitude: Tensor, count: int) -> Tensor:
     """What `count` spectra, each summing to 1, explain a sound best."""
     begun = frames_as_templates(magnitude, count)
-    return explain(magnitude, begun[..., :0], begun)[0]
+    return fit_activations(magnitude, begun[..., :0], begun)[0]
 
 
 @torch.no_grad()
-def explain(magnitude: Tensor, fixed: Tensor, free: Tensor) -> tuple[Tensor, Tensor]:
-    """Gains over time by which templates sum to a sound; the free ones adapt to what the fixed ones leave.
+def fit_activations(magnitude: Tensor, fixed: Tensor, free: Tensor) -> tuple[Tensor, Tensor]:
+    """Activations over time by which templates sum to a sound; the free ones adapt to what the fixed ones leave.
 
     Semi-supervised as in Smaragdis, Raj & Shashanka 2007, "Supervised and semi-supervised separation of sounds from
     single-channel mixtures".
 
     Returns:
-        The free templates, adapted, and the gains of all, fixed ones first: `(batch, templates, frames)`.
+        The free templates, adapted, and the activations of all, fixed ones first: `(batch, templates, frames)`.
     """
     with torch.autocast(magnitude.device.type, enabled=False):
         magnitude, fixed, free = magnitude.float() + EPS, fixed.float(), free.float()
         first = fixed.shape[-1]
         both = torch.cat([fixed, free], dim=-1)
-        gains = magnitude.sum(1, keepdim=True).expand(-1, both.shape[-1], -1) / both.shape[-1]
+        activations = magnitude.sum(1, keepdim=True).expand(-1, both.shape[-1], -1) / both.shape[-1]
         for _ in range(ITERATIONS):
             # Templates sum to 1: the update's denominator.
-            gains = gains * (both.mT @ (magnitude / (both @ gains + EPS)))
-            active = gains[:, first:]
-            free = _normalised(both[..., first:] * ((magnitude / (both @ gains + EPS)) @ active.mT))
+            activations = activations * (both.mT @ (magnitude / (both @ activations + EPS)))
+            active = activations[:, first:]
+            free = _normalised(both[..., first:] * ((magnitude / (both @ activations + EPS)) @ active.mT))
             both = torch.cat([fixed, free], dim=-1)
-        return free, gains
+        return free, activations
 
 
 def _normalised(spectra: Tensor) -> Tensor:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from fewshot_sep.errors import FewshotSepError
+
+Kind = Literal["mask", "informed", "image"]
 
 
 @dataclass(frozen=True)
@@ -12,22 +15,22 @@ class Preset:
     """All that defines a system besides its weights.
 
     Attributes:
-        kind: `mask` (bounded mask, queries encoded to steer the U-Net) or `image` (the thesis: one
-            spectrogram to another).
+        kind: which system: `mask` (bounded mask, queries encoded to steer the U-Net), `informed` (a mask, from a network
+            that also sees what templates of the query explain) or `image` (the thesis: one spectrogram to another).
         sample_rate: in Hz; other rates are resampled on the way in and out.
         channels: 1 or 2; mono sound is doubled for a stereo system and folded back.
         n_fft, hop: of the STFT, in samples.
         segment: samples the network was trained to see at once.
         bands: rows of the network's image.
         widths: channels of each level of the U-Net (`image`: only the first is used, each level doubles it).
-        features: size of the query embedding (`mask` only).
+        features: size of the query embedding (not `image`).
         beat: seconds that a beat lasts in the common tempo to which songs are brought.
         context: seconds of sound on each side of a bar, in the common tempo, that the network hears too.
-        templates: spectra that are kept of the queries beside their embedding; 0: none (`mask` only).
+        templates: spectra that are kept of the queries beside their embedding (`informed` only).
     """
 
     name: str
-    kind: str
+    kind: Kind
     sample_rate: int
     channels: int
     n_fft: int
@@ -40,6 +43,11 @@ class Preset:
     context: float = 0.45  # with a bar of 2 s it fits the segment of 2.95 s
     templates: int = 0
 
+    @property
+    def predicts_mask(self) -> bool:
+        """Whether the target is a share of the mixture in every cell of its spectrogram."""
+        return self.kind in ("mask", "informed")
+
 
 _THESIS_BEAT = 18000 / 11025 / 4
 
@@ -49,7 +57,7 @@ PRESETS = {
         # 44.1 kHz stereo up to Nyquist; 4096/1024 costs half of 2048/512 and its ideal ratio mask is 0.4 dB better.
         Preset("steered", "mask", 44100, 2, 4096, 1024, 127 * 1024, 256, (32, 64, 128, 256), 256),
         # The same network, which also sees what of the mixture the spectra of the query explain.
-        Preset("informed", "mask", 44100, 2, 4096, 1024, 127 * 1024, 256, (32, 64, 128, 256), 256, templates=16),
+        Preset("informed", "informed", 44100, 2, 4096, 1024, 127 * 1024, 256, (32, 64, 128, 256), 256, templates=16),
         # `steered` at half the width, in half the time: what `experiments/flagship` takes apart.
         Preset("slim", "mask", 44100, 2, 4096, 1024, 127 * 1024, 256, (16, 32, 64, 128), 256),
         # The 2020 bachata thesis: 4 beats at 147 BPM. 510/71 with 105 zeros appended make 18,000 samples 256 x 256.
@@ -57,7 +65,7 @@ PRESETS = {
         Preset("illes2020", "image", 11025, 1, 510, 71, 18000, 256, (64,), 0, _THESIS_BEAT, _THESIS_BEAT),
         # For tests: the same code as those above at a size that trains in seconds.
         Preset("tiny", "mask", 44100, 2, 2048, 512, 62 * 512, 64, (8, 16), 16),
-        Preset("tiny-informed", "mask", 44100, 2, 2048, 512, 62 * 512, 64, (8, 16), 16, templates=4),
+        Preset("tiny-informed", "informed", 44100, 2, 2048, 512, 62 * 512, 64, (8, 16), 16, templates=4),
         Preset("tiny-image", "image", 11025, 1, 510, 71, 18000, 256, (2,), 0, _THESIS_BEAT, _THESIS_BEAT),
     )
 }

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from fewshot_sep._torchaudio import transforms
 
 EPS = 1e-8
-HELD_BACK = 0.7  # the best of a few on the development set; all of it takes too much where both are unsure
+SUPPRESSION = 0.7  # the best of a few on the development set; all of it takes too much where both are unsure
 
 
 class Stft(nn.Module):
@@ -56,16 +56,16 @@ def apply_mask(spectrum: Tensor, mask: Tensor) -> Tensor:
     return spectrum * mask
 
 
-def hold_back(stft: Stft, mixture: Tensor, target: Tensor, others: Sequence[Tensor]) -> Tensor:
-    """The target with less of what others claim too: its magnitudes times `1 - HELD_BACK * n` in each bin.
+def suppress_interference(stft: Stft, mixture: Tensor, target: Tensor, interference: Sequence[Tensor]) -> Tensor:
+    """The target with less of what others claim too: its magnitudes times `1 - SUPPRESSION * n` in each bin.
 
     `n` is the greatest share of the mixture's magnitude that one of the others has, at most 1.
 
     Shape: waveforms `(..., samples)`, all alike.
     """
     whole = stft(mixture).abs() + EPS
-    claimed = torch.stack([stft(other).abs() / whole for other in others]).amax(0).clamp(max=1)
-    return stft.inverse(apply_mask(stft(target), 1 - HELD_BACK * claimed), target.shape[-1])
+    claimed = torch.stack([stft(other).abs() / whole for other in interference]).amax(0).clamp(max=1)
+    return stft.inverse(apply_mask(stft(target), 1 - SUPPRESSION * claimed), target.shape[-1])
 
 
 def log_compress(magnitude: Tensor) -> Tensor:

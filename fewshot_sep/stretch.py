@@ -15,7 +15,7 @@ Array = NDArray[np.float32]
 Engine = Callable[[Array, int, int], Array]
 
 SHORTEST = 8192  # engines work on windows: shorter input is padded to this
-GREATEST_RATIO = 8.0
+MAX_RATIO = 8.0
 
 
 def stretch(samples: Array, frames: int, sample_rate: int, engine: str = "auto") -> Array:
@@ -32,8 +32,8 @@ def stretch(samples: Array, frames: int, sample_rate: int, engine: str = "auto")
     if not frames or not samples.any():
         return np.zeros((channels, frames), dtype=np.float32)
     ratio = frames / length
-    if not 1 / GREATEST_RATIO <= ratio <= GREATEST_RATIO:
-        raise ValueError(f"cannot stretch {length} samples to {frames}: more than {GREATEST_RATIO:g} times")
+    if not 1 / MAX_RATIO <= ratio <= MAX_RATIO:
+        raise ValueError(f"cannot stretch {length} samples to {frames}: more than {MAX_RATIO:g} times")
     peak = 2 * np.abs(samples).max()  # engines have floors and ceilings of level: stay clear of both
     padded = _fit(samples / peak, max(length, SHORTEST))
     wanted = frames if length >= SHORTEST else round(SHORTEST * ratio)

@@ -20,6 +20,7 @@ from torch.utils.data import DataLoader
 from fewshot_sep import plots
 from fewshot_sep.errors import FewshotSepError
 from fewshot_sep.muon import Muon
+from fewshot_sep.objectives import Objective
 from fewshot_sep.systems import Trainable
 
 FAR = 10_000_000
@@ -96,10 +97,10 @@ class _Stream:
 
 
 class Training(L.LightningModule):
-    """Minimises `system.loss` over an endless stream of batches.
+    """Minimises an objective over an endless stream of batches.
 
     Args:
-        system: what to train; its `loss` decides how.
+        system: what to train. objective: what to minimise; its own parameters, if any, are trained too.
         batches: called with the number of the first batch wanted, returns the stream from there.
         validation: a few fixed batches.
     """
@@ -107,12 +108,13 @@ class Training(L.LightningModule):
     def __init__(
         self,
         system: Trainable,
+        objective: Objective[Any],
         batches: Callable[[int], Iterator[Batch]],
         validation: Sequence[Batch],
         options: TrainingOptions,
     ) -> None:
         super().__init__()
-        self.system, self.options = system, options
+        self.system, self.objective, self.options = system, objective, options
         self._batches, self._validation = batches, validation
         self._step_ended, self._waited, self._worked = 0.0, 0.0, 0.0
         self._began, self._seconds_before = time.perf_counter(), 0.0
@@ -162,13 +164,13 @@ class Training(L.LightningModule):
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
         queries = targets_as_queries(batch) if self.global_step < self.options.target_first else batch.queries
-        loss, parts = self.system.loss(batch.mixture, queries, batch.target)
+        loss, parts = self.objective(self.system, batch.mixture, queries, batch.target)
         self.log("train/loss", loss.detach(), prog_bar=True)
         self.log_dict({f"train/{name}": value.detach() for name, value in parts.items()})
         return loss
 
     def validation_step(self, batch: Batch, index: int) -> None:
-        loss, parts = self.system.loss(batch.mixture, batch.queries, batch.target)
+        loss, parts = self.objective(self.system, batch.mixture, batch.queries, batch.target)
         values = {"valid/loss": loss, **{f"valid/{name}": value for name, value in parts.items()}}
         self.log_dict(values, prog_bar=True, batch_size=len(batch.mixture), sync_dist=True)
 
@@ -227,13 +229,14 @@ def _precision(device: str) -> str:
 
 def train(
     system: Trainable,
+    objective: Objective[Any],
     batches: Callable[[int], Iterator[Batch]],
     validation: Sequence[Batch],
     options: TrainingOptions,
     run: Path,
     callbacks: Sequence[Callback] = (),
 ) -> float:
-    """Train `system` in folder `run`; where the folder holds a checkpoint, go on from it.
+    """Train `system` by `objective` in folder `run`; where the folder holds a checkpoint, go on from it.
 
     Writes `checkpoints/last.ckpt`, `log/version_*` (`metrics.csv` and TensorBoard events) and `curve.png`. Afterwards,
     and in validation, the weights are the exponential moving average. `callbacks` are Lightning's.
@@ -248,7 +251,7 @@ def train(
     if several and options.device != "cpu":
         raise FewshotSepError(f"several processes train on the CPU only, not on device '{options.device}'")
     L.seed_everything(options.seed, verbose=False)
-    module = Training(system, batches, validation, options)
+    module = Training(system, objective, batches, validation, options)
     if options.compile:
         system.network.compile()
     logger = CSVLogger(run, name="log")  # a version for each session; Lightning would overwrite one shared file

@@ -13,16 +13,18 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 
-class Conditioning(NamedTuple):
-    """What the network keeps of a query.
+class QueryConditioning(NamedTuple):
+    """What is kept of a query.
 
     Shape:
         embedding: `(batch, features)`, steers every block.
         profile: `(batch, 2, bands)`, mean and peak level of each band, laid over the mixture as extra input channels.
+        templates: `(batch, bands, templates)`, spectra that each sum to 1; none where the preset keeps none.
     """
 
     embedding: Tensor
     profile: Tensor
+    templates: Tensor
 
 
 class Film(nn.Module):
@@ -119,22 +121,28 @@ class QueryUNet(nn.Module):
     The body works on patches of 2 bands by 2 frames; a light layer at full resolution sharpens the mask.
 
     Args:
-        planes: how many further images of the mixture's size go in beside it.
+        extra_channels: how many further images of the mixture's size go in beside it.
 
     Shape:
         mixture: `(batch, channels, bands, frames)` log magnitudes, any number of frames.
-        further: `(batch, planes, bands, frames)`.
+        extra: `(batch, extra_channels, bands, frames)`.
         mask: the mixture's shape, in [0, 1] after a sigmoid; `forward` returns the logits.
     """
 
     def __init__(
-        self, channels: int, bands: int, widths: tuple[int, ...], features: int, fine: int = 16, planes: int = 0
+        self,
+        channels: int,
+        bands: int,
+        widths: tuple[int, ...],
+        features: int,
+        fine: int = 16,
+        extra_channels: int = 0,
     ) -> None:
         super().__init__()
         if bands % 2 ** len(widths):
             raise ValueError(f"{bands} bands cannot be halved {len(widths)} times")
         self.levels = len(widths)
-        inputs = channels + 2 + planes
+        inputs = channels + 2 + extra_channels
         self.fine = nn.Sequential(nn.Conv2d(inputs, fine, 3, padding=1, bias=False), nn.BatchNorm2d(fine), nn.ReLU())
         self.stem = nn.Conv2d(inputs, widths[0], 4, stride=2, padding=1)
         rows = [bands // 2 ** (level + 1) for level in range(self.levels)]
@@ -150,10 +158,10 @@ class QueryUNet(nn.Module):
             nn.Conv2d(fine, channels, 1),
         )
 
-    def forward(self, mixture: Tensor, conditioning: Conditioning, *further: Tensor) -> Tensor:
+    def forward(self, mixture: Tensor, conditioning: QueryConditioning, extra: Tensor) -> Tensor:
         frames = mixture.shape[-1]
         profile = conditioning.profile[..., None].expand(-1, -1, -1, frames)
-        x = torch.cat([mixture, profile.to(mixture), *further], dim=1)
+        x = torch.cat([mixture, profile.to(mixture), extra], dim=1)
         x = F.pad(x, (0, -frames % 2**self.levels, 0, 0), mode="replicate")
         fine, h = self.fine(x), self.stem(x)
         skips = []

@@ -14,8 +14,10 @@ from fewshot_sep.errors import WeightsError
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from fewshot_sep.systems import System
+    from fewshot_sep.systems import AnySystem
 
+RENAMED = {"crowd_detector.": "multi_source_detector."}
+"""Beginnings of tensors' names in older files, and what they are called now."""
 FOLDER = Path(__file__).parent / "pretrained"
 
 
@@ -75,7 +77,7 @@ def verify(path: Path) -> str:
     return found
 
 
-def save(system: System, path: Path, facts: dict[str, Any]) -> None:
+def save(system: AnySystem, path: Path, facts: dict[str, Any]) -> None:
     """Write weights as float16 and the card: `facts` plus preset, parameter count and SHA-256."""
     import torch
     from safetensors.torch import save_file
@@ -106,7 +108,7 @@ def save(system: System, path: Path, facts: dict[str, Any]) -> None:
         new_card.unlink(missing_ok=True)
 
 
-def load_what_fits(system: System, path: Path) -> list[str]:
+def load_what_fits(system: AnySystem, path: Path) -> list[str]:
     """Put into `system` those tensors of the weights at `path` that it has, in the same shape.
 
     A convolution that takes more planes in this system than in that one begins by paying no heed to the further ones.
@@ -137,7 +139,7 @@ def _widened(tensor: Tensor, wanted: Tensor | None) -> Tensor:
     return F.pad(tensor, (0, 0, 0, 0, 0, more)) if more > 0 else tensor
 
 
-def load(path: Path) -> System:
+def load(path: Path) -> AnySystem:
     """The system whose weights lie at `path`, ready for use.
 
     Raises:
@@ -156,7 +158,7 @@ def load(path: Path) -> System:
     return system.eval()
 
 
-def restore(system: System, path: Path) -> None:
+def restore(system: AnySystem, path: Path) -> None:
     """Give `system` the weights of a file that was verified, all of them and no others.
 
     Raises:
@@ -176,7 +178,7 @@ def restore(system: System, path: Path) -> None:
     _put(system, tensors)
 
 
-def _wanted(system: System) -> dict[str, Tensor]:
+def _wanted(system: AnySystem) -> dict[str, Tensor]:
     """What is kept of a system; its STFT's window follows from the preset."""
     return {name: value for name, value in system.state_dict().items() if not name.startswith("stft.")}
 
@@ -189,9 +191,15 @@ def _tensors(path: Path) -> dict[str, Tensor]:
         tensors: dict[str, Tensor] = load_file(path)
     except SafetensorError as error:
         raise WeightsError(f"{path}: not a safetensors file ({error})") from error
-    return tensors
+    return {_current_name(name): tensor for name, tensor in tensors.items()}
 
 
-def _put(system: System, tensors: dict[str, Tensor]) -> None:
+def _current_name(name: str) -> str:
+    for old, new in RENAMED.items():
+        name = name.replace(old, new) if name.startswith(old) else name
+    return name
+
+
+def _put(system: AnySystem, tensors: dict[str, Tensor]) -> None:
     there = system.state_dict()
     system.load_state_dict({**there, **{name: value.to(there[name].dtype) for name, value in tensors.items()}})

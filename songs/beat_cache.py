@@ -13,20 +13,20 @@ from fewshot_sep.beats import Beats
 _VERSION = 1  # of the decoder: raise it when the same activations give other beats
 
 
-def mark(song: Path, tracker: str, meters: tuple[int, ...]) -> dict[str, Any]:
+def fingerprint(song: Path, tracker: str, meters: tuple[int, ...]) -> dict[str, Any]:
     """What beats depend on: the file as it is now, and how it is tracked."""
-    facts = song.stat()
+    monitor = song.stat()
     return {
         "version": _VERSION,
-        "bytes": facts.st_size,
-        "changed": facts.st_mtime_ns,
+        "bytes": monitor.st_size,
+        "changed": monitor.st_mtime_ns,
         "tracker": tracker,
         "meters": list(meters),
     }
 
 
-def recall(path: Path, wanted: dict[str, Any]) -> Beats | None:
-    """The beats in `path`, if they were kept under the mark `wanted`; None where they were not, or are damaged."""
+def load(path: Path, wanted: dict[str, Any]) -> Beats | None:
+    """The beats in `path`, if they were kept under the fingerprint `wanted`; None where they were not, or are damaged."""
     try:
         stored = json.loads(path.read_text(encoding="utf-8"))
         if stored["of"] != wanted:
@@ -42,8 +42,8 @@ def recall(path: Path, wanted: dict[str, Any]) -> Beats | None:
         return None
 
 
-def text(beats: Beats, of: dict[str, Any]) -> dict[str, Any]:
-    """What `recall` reads, for JSON; also of use to others: beats in seconds, places in the bar from 1."""
+def to_json(beats: Beats, of: dict[str, Any]) -> dict[str, Any]:
+    """What `load` reads, for JSON; also of use to others: beats in seconds, places in the bar from 1."""
     return {
         "of": of,
         "tracker": beats.tracker,

@@ -21,18 +21,18 @@ Array = NDArray[np.float32]
 class Partial:
     """The target's samples as they come, beside `path` under a hidden name; a context manager.
 
-    keep: on an exception (Ctrl-C included) what is there stays, and the next `Partial` with an equal `mark` begins with
-    it; else it is removed. It is always removed after success. mark: what the samples depend on, as JSON.
+    keep: on an exception (Ctrl-C included) what is there stays, and the next `Partial` with an equal `fingerprint` begins with
+    it; else it is removed. It is always removed after success. fingerprint: what the samples depend on, as JSON.
 
     Raises:
         OutputError: the disk is full, the folder cannot be written, another run keeps its part here just now.
     """
 
-    def __init__(self, path: Path, channels: int, mark: dict[str, Any], *, keep: bool = False) -> None:
-        self.channels, self.mark, self.keep = channels, mark, keep
+    def __init__(self, path: Path, channels: int, fingerprint: dict[str, Any], *, keep: bool = False) -> None:
+        self.channels, self.fingerprint, self.keep = channels, fingerprint, keep
         own = "" if keep else f".{secrets.token_hex(8)}"  # runs that keep nothing do not meet
         self._samples = path.with_name(f".{path.name}{own}.part")
-        self._mark = self._samples.with_suffix(".json")
+        self._fingerprint = self._samples.with_suffix(".json")
         self._bytes_per_frame = 4 * channels
         self._path = path
 
@@ -40,11 +40,11 @@ class Partial:
         with self._explained():
             self._file = self._samples.open("r+b" if self._samples.is_file() else "w+b")
             self._lock()
-            known = self._mark.is_file() and self._mark.read_text(encoding="utf-8") == self._text()
+            known = self._fingerprint.is_file() and self._fingerprint.read_text(encoding="utf-8") == self._text()
             self.frames = self._samples.stat().st_size // self._bytes_per_frame if known else 0
             self._file.truncate(self.frames * self._bytes_per_frame)
             if self.keep:
-                self._mark.write_text(self._text(), encoding="utf-8")
+                self._fingerprint.write_text(self._text(), encoding="utf-8")
         return self
 
     def _lock(self) -> None:
@@ -59,7 +59,7 @@ class Partial:
             raise OutputError(f"{self._path}: another run is at work on it") from error
 
     def _text(self) -> str:
-        return json.dumps(self.mark, sort_keys=True)
+        return json.dumps(self.fingerprint, sort_keys=True)
 
     def write(self, block: Array) -> None:
         """Append samples `(channels, n)`."""
@@ -82,7 +82,7 @@ class Partial:
         self._file.close()
         if error is None or not self.keep:
             self._samples.unlink(missing_ok=True)
-            self._mark.unlink(missing_ok=True)
+            self._fingerprint.unlink(missing_ok=True)
 
     @contextlib.contextmanager
     def _explained(self) -> Iterator[None]:

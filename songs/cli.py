@@ -78,9 +78,11 @@ def separate(
             "--not", metavar="CLIP", help="A clip of something else in the song, to be held back. Repeatable."
         ),
     ] = None,
-    contrast: Annotated[
+    residual_pass: Annotated[
         bool,
-        typer.Option("--contrast/--no-contrast", help="Listen to the song first, and hold back what else plays in it."),
+        typer.Option(
+            "--residual_pass/--no-residual_pass", help="Listen to the song first, and hold back what else plays in it."
+        ),
     ] = True,
     name: Annotated[
         str | None, typer.Option("--name", help="Name of the target's file; else that of the first query.")
@@ -153,7 +155,7 @@ def separate(
     files, others = ([file for path in paths or [] for file in clip_files(path)] for paths in (query, unlike))
     clips, unlike_clips = ([audio.read(file, strict=strict) for file in some] for some in (files, others))
     queries = Queries(files, clips, spans, others, unlike_clips)
-    options = Options(grid.value, subtype, clip.value, plot, strict, resume, contrast)
+    options = Options(grid.value, subtype, clip.value, plot, strict, resume, residual_pass)
     separator = SongSeparator(
         load_separator(weights, device),
         tracker=tracker,

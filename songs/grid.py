@@ -14,11 +14,11 @@ from fewshot_sep.beats import Beats
 Kind = Literal["downbeat", "beat", "none"]
 GRIDS = ("auto", "downbeat", "beat", "none")
 
-FEWEST_BEATS = 8
-LEAST_CONFIDENCE = 0.2  # measured: noise 0.08 or less, chamber music 0.1 to 0.25, bands from 0.3
-MOST_IRREGULAR = 0.25
+MIN_BEATS = 8
+MIN_CONFIDENCE = 0.2  # measured: noise 0.08 or less, chamber music 0.1 to 0.25, bands from 0.3
+MAX_IRREGULAR = 0.25
 UNSURE = 0.1  # a bar of less confidence lies in silence or free time: its length says nothing of the tempo
-SHORTEST_BEATS = 0.5  # less than this at an end of the song is taken into the neighbouring bar
+MIN_EDGE_BEATS = 0.5  # less than this at an end of the song is taken into the neighbouring bar
 
 
 class Slice(NamedTuple):
@@ -53,7 +53,7 @@ class BarGrid:
         return len(self.slices)
 
     @property
-    def joins(self) -> list[int]:
+    def boundaries(self) -> list[int]:
         """Samples at which one slice ends and the next begins."""
         return [piece.start for piece in self.slices[1:]]
 
@@ -77,12 +77,12 @@ class BarGrid:
 
 def credible(beats: Beats) -> str:
     """Empty where `beats` can carry a grid, else the reason why not."""
-    if len(beats.times) < FEWEST_BEATS:
+    if len(beats.times) < MIN_BEATS:
         return f"only {len(beats.times)} beats were found"
-    if beats.confidence < LEAST_CONFIDENCE:
-        return f"the beats are unsure (confidence {beats.confidence:.2f}, at least {LEAST_CONFIDENCE:g} is needed)"
+    if beats.confidence < MIN_CONFIDENCE:
+        return f"the beats are unsure (confidence {beats.confidence:.2f}, at least {MIN_CONFIDENCE:g} is needed)"
     irregular = irregularity(beats)
-    if irregular > MOST_IRREGULAR:
+    if irregular > MAX_IRREGULAR:
         return f"the beats are irregular ({irregular:.0%} differ by over a fifth from their neighbours)"
     return ""
 
@@ -141,9 +141,9 @@ def bar_grid(beats: Beats, frames: int, sample_rate: int, kind: str = "auto") ->
 
 
 def _absorb(slices: list[Slice]) -> list[Slice]:
-    if len(slices) > 1 and slices[0].beats < SHORTEST_BEATS:
+    if len(slices) > 1 and slices[0].beats < MIN_EDGE_BEATS:
         slices[:2] = [_union(*slices[:2])]
-    if len(slices) > 1 and slices[-1].beats < SHORTEST_BEATS:
+    if len(slices) > 1 and slices[-1].beats < MIN_EDGE_BEATS:
         slices[-2:] = [_union(*slices[-2:])]
     return slices
 

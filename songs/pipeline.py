@@ -1,4 +1,4 @@
-"""A whole song: bars, a common tempo for the network, the mask back in the song's own tempo, and the joins.
+"""A whole song: bars, a common tempo for the network, the mask back in the song's own tempo, and the boundaries.
 
 In `tempo` mode "hop" the network hears each bar at 120 BPM because the hop of its STFT is chosen for the bar: no sound
 is stretched. "mask" stretches the bar for the network and takes what it finds back as a mask on the song's own
@@ -7,7 +7,7 @@ spectrogram; "audio" stretches the found sound back itself (the thesis); "none" 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,9 +16,11 @@ from numpy.typing import NDArray
 
 from fewshot_sep import audio, beats, stretch
 from fewshot_sep.beats import Beats
-from fewshot_sep.overlap_add import Piece, first_needed, join
+from fewshot_sep.overlap_add import Chunk, crossfade, first_needed
+from fewshot_sep.separator import Conditioning, Query, Separator
+from fewshot_sep.songs import report
 from fewshot_sep.songs.grid import UNSURE, BarGrid, Slice, bar_grid, no_grid
-from fewshot_sep.songs.report import Facts
+from fewshot_sep.songs.monitor import Monitor
 
 Array = NDArray[np.float32]
 Progress = Callable[[float], None]
@@ -27,8 +29,8 @@ STRETCHING = ("mask", "audio")
 TEMPOS = ("hop", *STRETCHING, "none")
 FADE_SECONDS = 0.1  # at most; never more than the context
 METERS = (3, 4)
-LEAST_METER, GREATEST_METER = 2, 8
-LEAST_RATIO, GREATEST_RATIO = 0.7, 1.42
+MIN_METER, MAX_METER = 2, 8
+MIN_RATIO, MAX_RATIO = 0.7, 1.42
 NEAR_ENOUGH = 0.01  # a tempo this close to the common one is left alone
 TRACKING_SHARE = 0.1  # of the progress bar
 MASK_FLOOR = 1e-8  # power of a cell that holds nothing, in the spectrum of sound whose peak is 1
@@ -55,7 +57,7 @@ class SongSeparator:
 
     def __init__(
         self,
-        separator: Any,
+        separator: Separator,
         *,
         tracker: str = "auto",
         engine: str = "auto",
@@ -65,8 +67,8 @@ class SongSeparator:
     ) -> None:
         if tempo not in TEMPOS:
             raise ValueError(f"tempo {tempo!r}: choose {', '.join(TEMPOS)}")
-        if not meters or not all(LEAST_METER <= meter <= GREATEST_METER for meter in meters):
-            raise ValueError(f"meters {meters}: give numbers of beats from {LEAST_METER} to {GREATEST_METER}")
+        if not meters or not all(MIN_METER <= meter <= MAX_METER for meter in meters):
+            raise ValueError(f"meters {meters}: give numbers of beats from {MIN_METER} to {MAX_METER}")
         self.separator = separator
         self.tracker = beats.resolve(tracker)
         self.tempo = tempo
@@ -78,27 +80,27 @@ class SongSeparator:
     def separate(
         self,
         song: Array,
-        queries: Any,
+        queries: Sequence[Query],
         sample_rate: int,
         grid: str = "auto",
         progress: Progress | None = None,
         known: Beats | None = None,
-        unlike: Any = (),
-        contrast: bool = True,
+        unlike: Sequence[Query] = (),
+        residual_pass: bool = True,
     ) -> SongResult:
         """Separate a song held in memory. Shape: (channels, samples); queries: arrays or (array, rate) pairs.
 
-        known: beats found earlier, so that they need not be tracked. unlike: clips of what the target is not; contrast:
+        known: beats found earlier, so that they need not be tracked. unlike: clips of what the target is not; residual_pass:
         what else plays in the song is held back too; see `Separator.condition`. Raises BadAudio and BadQuery.
         """
         source = audio.ArraySource(audio.validate(song, "the song"), sample_rate)
-        facts = Facts(source.frames, sample_rate)
-        with facts.stage("total"), facts.stage("listening"):
-            conditioning = self.separator.condition(queries, sample_rate, unlike, source if contrast else None)
-        parts = list(self.stream(source, conditioning, grid, progress, facts, known=known))
+        monitor = Monitor(source.frames, sample_rate)
+        with monitor.stage("total"), monitor.stage("conditioning"):
+            conditioning = self.separator.condition(queries, sample_rate, unlike, source if residual_pass else None)
+        parts = list(self.stream(source, conditioning, grid, progress, monitor, known=known))
         target, residual = (np.concatenate(blocks, axis=1) for blocks in zip(*parts, strict=True))
-        settings = self.settings(grid) | {"contrast": contrast}
-        return SongResult(target, residual, sample_rate, facts.report(settings, self.separator.describe()))
+        settings = self.settings(grid) | {"residual_pass": residual_pass}
+        return SongResult(target, residual, sample_rate, report.of(monitor, settings, self.separator.describe()))
 
     def settings(self, grid: str) -> dict[str, Any]:
         """What was chosen, for the report."""
@@ -113,10 +115,10 @@ class SongSeparator:
     def stream(
         self,
         source: audio.Source,
-        conditioning: Any,
+        conditioning: Conditioning,
         grid: str = "auto",
         progress: Progress | None = None,
-        facts: Facts | None = None,
+        monitor: Monitor | None = None,
         *,
         known: Beats | None = None,
         start: int = 0,
@@ -126,22 +128,22 @@ class SongSeparator:
         known: beats found earlier, so that they need not be tracked. start: only what is from this sample on; the same
         samples as without it.
         """
-        facts = facts or Facts(source.frames, source.sample_rate)
-        with facts.stage("total"):
-            with facts.stage("tracking"):
-                bars = self.grid(source, grid, part(progress, 0, TRACKING_SHARE), known, facts)
-            facts.heed(bars)
+        monitor = monitor or Monitor(source.frames, source.sample_rate)
+        with monitor.stage("total"):
+            with monitor.stage("tracking"):
+                bars = self.grid(source, grid, part(progress, 0, TRACKING_SHARE), known, monitor)
+            monitor.set_grid(bars)
             later = part(progress, 0 if grid == "none" else TRACKING_SHARE, 1)
             if bars.kind == "none":
-                targets = facts.timed("network", self.separator.stream(source, conditioning, later, start=start))
+                targets = monitor.timed("network", self.separator.stream(source, conditioning, later, start=start))
             else:
                 fade = round(min(FADE_SECONDS, self.context) * source.sample_rate)
-                targets = join(self._pieces(source, conditioning, bars, facts, later, start), fade, start)
+                targets = crossfade(self._chunks(source, conditioning, bars, monitor, later, start), fade, start)
             position = start
             for target in targets:
                 mixture = source.read(position, position + target.shape[1])
                 position += target.shape[1]
-                facts.hear(target, mixture)
+                monitor.add_block(target, mixture)
                 yield target, mixture - target
             if progress:
                 progress(1.0)
@@ -152,33 +154,33 @@ class SongSeparator:
         kind: str = "auto",
         progress: Progress | None = None,
         known: Beats | None = None,
-        facts: Facts | None = None,
+        monitor: Monitor | None = None,
     ) -> BarGrid:
         """The bar grid of a song; see `fewshot_sep.songs.grid.bar_grid`."""
         if kind == "none":
             return no_grid(source.frames, source.sample_rate)
         found = known or beats.track(source, tracker=self.tracker, meters=self.meters, progress=progress)
-        if facts:
-            facts.beats = found
+        if monitor:
+            monitor.beats = found
         return bar_grid(found, source.frames, source.sample_rate, kind)
 
-    def _pieces(
+    def _chunks(
         self,
         source: audio.Source,
-        conditioning: Any,
+        conditioning: Conditioning,
         bars: BarGrid,
-        facts: Facts,
+        monitor: Monitor,
         progress: Progress | None,
         start: int,
-    ) -> Iterator[Piece]:
+    ) -> Iterator[Chunk]:
         octave = 2.0 ** round(np.log2(bars.seconds_per_beat / self.beat))
         for bar in bars.slices[first_needed([piece.stop for piece in bars], start) :]:
             ratio = self._ratio(bar, bars, octave)
             context = round(self.context / ratio * source.sample_rate)
             offset = max(bar.start - context, 0)
             mixture = source.read(offset, min(bar.stop + context, source.frames))
-            target = self._target(mixture, conditioning, source.sample_rate, ratio, facts)
-            yield Piece(bar.start, bar.stop, offset, target)
+            target = self._target(mixture, conditioning, source.sample_rate, ratio, monitor)
+            yield Chunk(bar.start, bar.stop, offset, target)
             if progress:
                 progress(bar.stop / source.frames)
 
@@ -188,30 +190,32 @@ class SongSeparator:
         seconds_per_beat = (bar.stop - bar.start) / bars.sample_rate / bar.beats if sure else bars.seconds_per_beat
         wanted = self.beat * octave / seconds_per_beat
         near = self.tempo == "none" or abs(wanted - 1) < NEAR_ENOUGH
-        return 1.0 if near else float(np.clip(wanted, LEAST_RATIO, GREATEST_RATIO))
+        return 1.0 if near else float(np.clip(wanted, MIN_RATIO, MAX_RATIO))
 
-    def _target(self, mixture: Array, conditioning: Any, sample_rate: int, ratio: float, facts: Facts) -> Array:
+    def _target(
+        self, mixture: Array, conditioning: Conditioning, sample_rate: int, ratio: float, monitor: Monitor
+    ) -> Array:
         if not mixture.any():
             return np.zeros_like(mixture)
         if ratio == 1 or self.tempo == "hop":
-            with facts.stage("network"):
-                return np.asarray(self.separator.estimate(mixture, conditioning, sample_rate, pace=ratio))
-        with facts.stage("stretching"):
-            paced = stretch.stretch(mixture, max(round(mixture.shape[1] * ratio), 1), sample_rate, self.engine)
-        with facts.stage("network"):
-            found = self.separator.estimate(paced, conditioning, sample_rate)
+            with monitor.stage("network"):
+                return np.asarray(self.separator.estimate(mixture, conditioning, sample_rate, time_scale=ratio))
+        with monitor.stage("stretching"):
+            stretched = stretch.stretch(mixture, max(round(mixture.shape[1] * ratio), 1), sample_rate, self.engine)
+        with monitor.stage("network"):
+            found = self.separator.estimate(stretched, conditioning, sample_rate)
         if self.tempo == "audio":
-            with facts.stage("stretching"):
+            with monitor.stage("stretching"):
                 return stretch.stretch(found, mixture.shape[1], sample_rate, self.engine)
-        with facts.stage("masking"):
-            return carry_mask(mixture, paced, found, sample_rate)
+        with monitor.stage("masking"):
+            return carry_mask(mixture, stretched, found, sample_rate)
 
 
-def carry_mask(mixture: Array, paced: Array, found: Array, sample_rate: int) -> Array:
-    """What `found` is of `paced`, taken of `mixture`: a ratio mask, its frames spread to the mixture's length.
+def carry_mask(mixture: Array, stretched: Array, found: Array, sample_rate: int) -> Array:
+    """What `found` is of `stretched`, taken of `mixture`: a ratio mask, its frames spread to the mixture's length.
 
-    Shape: mixture (channels, n); paced and found (channels, m), the same passage at another tempo -> (channels, n).
-    The mask is Re(found / paced) in each cell of the spectrogram, kept within 0 and 1; the phase stays the mixture's.
+    Shape: mixture (channels, n); stretched and found (channels, m), the same passage at another tempo -> (channels, n).
+    The mask is Re(found / stretched) in each cell of the spectrogram, kept within 0 and 1; the phase stays the mixture's.
     """
     import torch
 
@@ -223,12 +227,12 @@ def carry_mask(mixture: Array, paced: Array, found: Array, sample_rate: int) -> 
     def spectrum(samples: Array) -> torch.Tensor:
         return stft(torch.from_numpy(np.ascontiguousarray(samples)))
 
-    peak = np.abs(paced).max(initial=0) or 1.0
-    heard, out, native = spectrum(paced / peak), spectrum(found / peak), spectrum(mixture)
-    power = heard.real.square() + heard.imag.square()
-    mask = ((out.real * heard.real + out.imag * heard.imag) / (power + MASK_FLOOR)).clamp(0, 1)
+    peak = np.abs(stretched).max(initial=0) or 1.0
+    scaled, out, native = spectrum(stretched / peak), spectrum(found / peak), spectrum(mixture)
+    power = scaled.real.square() + scaled.imag.square()
+    mask = ((out.real * scaled.real + out.imag * scaled.imag) / (power + MASK_FLOOR)).clamp(0, 1)
     last = mask.shape[-1] - 1
-    moments = (torch.arange(native.shape[-1]) * (paced.shape[1] / mixture.shape[1])).clamp(max=last)
+    moments = (torch.arange(native.shape[-1]) * (stretched.shape[1] / mixture.shape[1])).clamp(max=last)
     before = moments.floor().long()
     after = (before + 1).clamp(max=last)
     share = moments - before

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fewshot_sep import audio
+from fewshot_sep import audio, levels
 from fewshot_sep.errors import BadQuery
 from fewshot_sep.songs.jobs import sound_files
 
@@ -19,9 +19,9 @@ Clip = tuple[Array, int]
 
 SHORT_SECONDS = 1.5
 QUIET_DBFS = -45.0
-SOUNDING_DB = -40.0  # of a moment, re the clip's loudest
-MOMENT_SECONDS = 0.05
-CROWDED = 0.0  # log odds
+RANGE_DB = 40.0  # below the clip's loudest frame it does not sound
+FRAME_SECONDS = 0.05
+POLYPHONIC_LOGIT = 0.0
 
 
 def parse_span(text: str) -> Span:
@@ -53,28 +53,27 @@ def read_span(source: audio.AudioFile, span: Span) -> Clip:
     return source.read(start, stop), source.sample_rate
 
 
-def examine(samples: Array, sample_rate: int, crowdedness: float | None = None) -> dict[str, Any]:
+def examine(samples: Array, sample_rate: int, polyphony_logit: float | None = None) -> dict[str, Any]:
     """What can be told of a query clip `(channels, samples)`: its figures, and what its user should know.
 
     Args:
-        crowdedness: log odds that more than one instrument plays, where a model can tell.
+        polyphony_logit: log odds that more than one instrument plays, where a model can tell.
 
     Returns:
-        `sound (s)`: how long it sounds, silence left out; `level (dBFS)` of what sounds; `crowdedness`, where it is
+        `sound (s)`: how long it sounds, silence left out; `level (dBFS)` of what sounds; `polyphony_logit`, where it is
         known; `remarks`, one line each.
     """
-    moment = max(round(MOMENT_SECONDS * sample_rate), 1)
-    mono = np.pad(samples.mean(0, dtype=np.float64), (0, -samples.shape[1] % moment)).reshape(-1, moment)
-    levels = 10 * np.log10(np.square(mono).mean(1) + 1e-12)
-    sounding = levels > max(levels.max() + SOUNDING_DB, -90.0)
-    seconds = float(min(sounding.sum() * moment, samples.shape[1]) / sample_rate)
-    level = float(10 * np.log10(np.square(mono[sounding]).mean() + 1e-12)) if sounding.any() else -120.0
+    frame = max(round(FRAME_SECONDS * sample_rate), 1)
+    power = levels.frame_power(samples, frame)
+    sounding = levels.active(power, RANGE_DB)
+    seconds = float(min(sounding.sum() * frame, samples.shape[1]) / sample_rate)
+    level = float(10 * np.log10(power[sounding].mean())) if sounding.any() else -120.0
     remarks = []
     if seconds < SHORT_SECONDS:
         remarks.append(f"only {seconds:.1f} s of it sound; 2 to 10 s are better")
     if level < QUIET_DBFS:
         remarks.append(f"it is quiet ({level:.0f} dBFS): noise may be taken for the instrument")
-    if crowdedness is not None and crowdedness > CROWDED:
+    if polyphony_logit is not None and polyphony_logit > POLYPHONIC_LOGIT:
         remarks.append("more than one instrument seems to play in it: what is found may be any of them")
-    known = {} if crowdedness is None else {"crowdedness": round(crowdedness, 2)}
+    known = {} if polyphony_logit is None else {"polyphony_logit": round(polyphony_logit, 2)}
     return {"sound (s)": round(seconds, 2), "level (dBFS)": round(level, 1), **known, "remarks": remarks}

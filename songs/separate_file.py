@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fewshot_sep import audio
+from fewshot_sep import audio, files
 from fewshot_sep.errors import OutputError
-from fewshot_sep.songs import beat_cache, report
+from fewshot_sep.songs import beat_cache, figure, report
 from fewshot_sep.songs.checkpoint import Partial
 from fewshot_sep.songs.jobs import Job, Outputs
+from fewshot_sep.songs.monitor import EXCERPT_SECONDS, Monitor
 from fewshot_sep.songs.pipeline import Progress, SongSeparator, part
 from fewshot_sep.songs.queries import Clip, Span, examine, read_span
-from fewshot_sep.songs.report import Facts
 
 if TYPE_CHECKING:
     from fewshot_sep import Separator
@@ -42,7 +42,7 @@ class Options(NamedTuple):
     plot: bool = False
     strict: bool = False
     resume: bool = False
-    contrast: bool = True
+    residual_pass: bool = True
 
 
 class Queries(NamedTuple):
@@ -69,77 +69,84 @@ def separate_file(
     outputs = job.outputs
     with audio.open_audio(job.song, strict=options.strict) as source:
         clips = [*queries.clips, *(read_span(source, span) for span in queries.spans)]
-        facts = Facts(source.frames, source.sample_rate)
-        within = source if options.contrast else None
-        with facts.stage("total"), facts.stage("listening"):
+        monitor = Monitor(source.frames, source.sample_rate)
+        within = source if options.residual_pass else None
+        with monitor.stage("total"), monitor.stage("conditioning"):
             conditioning = separator.separator.condition(clips, source.sample_rate, queries.unlike, within)
-        facts.warnings += source.warnings
-        quality = _examine(separator.separator, queries, clips, facts)
-        settings = separator.settings(options.grid) | {"strict": options.strict, "contrast": options.contrast}
+        monitor.warnings += source.warnings
+        quality = _examine(separator.separator, queries, clips, monitor)
+        settings = separator.settings(options.grid) | {"strict": options.strict, "residual_pass": options.residual_pass}
         model = separator.separator.describe()
-        origin = beat_cache.mark(job.song, separator.tracker, separator.meters)
-        asked = {"files": [str(file) for file in queries.files], "passages": [list(span) for span in queries.spans]}
-        heard = [[_digest(*clip) for clip in some] for some in (clips, queries.unlike)]
-        mark = {"song": origin, "settings": settings, "model": model, "queries": heard, "frames": source.frames}
+        origin = beat_cache.fingerprint(job.song, separator.tracker, separator.meters)
+        given = {"files": [str(file) for file in queries.files], "passages": [list(span) for span in queries.spans]}
+        digests = [[_digest(*clip) for clip in some] for some in (clips, queries.unlike)]
+        fingerprint = {
+            "song": origin,
+            "settings": settings,
+            "model": model,
+            "queries": digests,
+            "frames": source.frames,
+        }
         with _new_folder(outputs.target.parent):
-            with Partial(outputs.target, source.channels, mark, keep=options.resume) as found:
-                known = beat_cache.recall(outputs.beats, origin)
-                _replay(found, source, facts)
+            with Partial(outputs.target, source.channels, fingerprint, keep=options.resume) as found:
+                known = beat_cache.load(outputs.beats, origin)
+                _replay(found, source, monitor)
                 blocks = separator.stream(
                     source,
                     conditioning,
                     options.grid,
                     part(progress, 0, 1 - WRITING_SHARE),
-                    facts,
+                    monitor,
                     known=known,
                     start=found.frames,
                 )
                 for target, _ in blocks:
                     found.write(target)
-                _write(found, source, facts, outputs, options, part(progress, 1 - WRITING_SHARE, 1))
-            facts_of_song = facts.report(
+                _write(found, source, monitor, outputs, options, part(progress, 1 - WRITING_SHARE, 1))
+            content = report.of(
+                monitor,
                 settings,
                 model,
                 song=str(job.song),
                 channels=source.channels,
-                queries=asked["files"],
-                **{"query passages (s)": asked["passages"]} if queries.spans else {},
+                queries=given["files"],
+                **{"query passages (s)": given["passages"]} if queries.spans else {},
                 **{"not": [str(file) for file in queries.unlike_files]} if queries.unlike else {},
                 **{"query quality": quality},
             )
-            report.write(facts_of_song, outputs.report)
-            if facts.beats is not None and facts.beats is not known:
-                report.write(beat_cache.text(facts.beats, origin), outputs.beats)
+            files.write_json(outputs.report, content)
+            if monitor.beats is not None and monitor.beats is not known:
+                files.write_json(outputs.beats, beat_cache.to_json(monitor.beats, origin))
             written = [outputs.target, outputs.residual, outputs.report]
             if options.plot:
-                written.append(_draw(facts, source, outputs))
-    return written, facts_of_song["warnings"]
+                written.append(_draw(monitor, source, outputs))
+    return written, content["warnings"]
 
 
 def _digest(samples: NDArray[np.float32], sample_rate: int) -> str:
     return hashlib.sha256(samples.tobytes() + str(sample_rate).encode()).hexdigest()
 
 
-def _examine(separator: Separator, queries: Queries, clips: Sequence[Clip], facts: Facts) -> list[dict[str, Any]]:
+def _examine(separator: Separator, queries: Queries, clips: Sequence[Clip], monitor: Monitor) -> list[dict[str, Any]]:
     names = [str(file) for file in queries.files] + [f"passage {a:g}-{b:g} s" for a, b in queries.spans]
     found = []
     for name, (samples, rate) in zip(names, clips, strict=True):
-        quality = examine(samples, rate, separator.crowdedness(samples, rate))
+        quality = examine(samples, rate, separator.polyphony_logit(samples, rate))
         found.append({"query": name, **quality})
-        facts.warnings += [f"{name}: {remark}" for remark in quality["remarks"]]
+        monitor.warnings += [f"{name}: {remark}" for remark in quality["remarks"]]
     return found
 
 
-def _replay(found: Partial, source: audio.AudioFile, facts: Facts) -> None:
-    """Tell the facts of what an earlier run has found."""
+def _replay(found: Partial, source: audio.AudioFile, monitor: Monitor) -> None:
+    """Tell the monitor of what an earlier run has found."""
     for start, stop in _blocks(found.frames, source.sample_rate):
-        facts.hear(found.read(start, stop), source.read(start, stop))
+        monitor.add_block(found.read(start, stop), source.read(start, stop))
 
 
 def _write(
     found: Partial,
     source: audio.AudioFile,
-    facts: Facts,
+    monitor: Monitor,
     outputs: Outputs,
     options: Options,
     progress: Progress | None,
@@ -148,13 +155,13 @@ def _write(
     form = (source.sample_rate, source.channels, source.frames, options.subtype, source.tags)
     with audio.AudioWriter(outputs.residual, *form) as rest, audio.AudioWriter(outputs.target, *form) as target:
         gain = 1.0
-        if target.bounded and facts.peak > 1:
-            over = 20 * np.log10(facts.peak)
+        if target.bounded and monitor.peak > 1:
+            over = 20 * np.log10(monitor.peak)
             if options.clip == "rescale":
-                gain = 1 / facts.peak
-                facts.warnings.append(f"target and residual were made {over:.1f} dB softer, so as not to clip")
+                gain = 1 / monitor.peak
+                monitor.warnings.append(f"target and residual were made {over:.1f} dB softer, so as not to clip")
             else:
-                facts.warnings.append(f"samples up to {over:.1f} dB beyond full scale were clipped")
+                monitor.warnings.append(f"samples up to {over:.1f} dB beyond full scale were clipped")
         for start, stop in _blocks(source.frames, source.sample_rate):
             block = found.read(start, stop)
             target.write(block * gain)
@@ -169,14 +176,14 @@ def _blocks(frames: int, sample_rate: int) -> Iterator[tuple[int, int]]:
         yield start, min(start + length, frames)
 
 
-def _draw(facts: Facts, source: audio.AudioFile, outputs: Outputs) -> Path:
+def _draw(monitor: Monitor, source: audio.AudioFile, outputs: Outputs) -> Path:
     """Spectrograms of the passage where most was found: of the song, the target and what is left."""
-    length = round(report.EXCERPT_SECONDS * source.sample_rate)
-    start = max(min(facts.loudest() - length // 2, source.frames - length), 0)
+    length = round(EXCERPT_SECONDS * source.sample_rate)
+    start = max(min(monitor.loudest() - length // 2, source.frames - length), 0)
     with audio.open_audio(outputs.target) as found, audio.open_audio(outputs.residual) as rest:
         files = {"mixture": source, "target": found, "residual": rest}
         excerpts = {title: file.read(start, start + length) for title, file in files.items()}
-    report.draw(facts, excerpts, start / source.sample_rate, outputs.picture)
+    figure.draw(monitor, excerpts, start / source.sample_rate, outputs.picture)
     return outputs.picture
 
 

@@ -13,7 +13,7 @@ from fewshot_sep import metrics
 from fewshot_sep.experiments.bachata.examples import Array, Example, clip, predict, separate, tensor
 from fewshot_sep.experiments.bachata.phase import refine
 from fewshot_sep.experiments.bachata.run import INSTRUMENTS
-from fewshot_sep.loops.tasks.mixing import Bank
+from fewshot_sep.loops.tasks.mixing import AudioPool
 from fewshot_sep.systems import ImageSystem
 
 PHASE_ITERATIONS = 30
@@ -51,13 +51,13 @@ def gain_table(examples: Sequence[Example], way: Way) -> dict[str, float]:
     return dict(zip(INSTRUMENTS, map(float, found), strict=True))
 
 
-def by_section(system: ImageSystem, examples: Sequence[Example], bank: Bank) -> dict[str, float]:
+def by_section(system: ImageSystem, examples: Sequence[Example], pool: AudioPool) -> dict[str, float]:
     """Median improvement in SI-SDR in dB, by the section of the stem asked for."""
     found: dict[str, list[float]] = defaultdict(list)
     for example in examples:
         improved = gains(example, separate(system, example.mixture, example.queries))
         for row, value in zip(example.rows, improved, strict=True):
-            found[bank.rows[row].section].append(value)
+            found[pool.rows[row].section].append(value)
     return {section: float(np.median(values)) for section, values in sorted(found.items())}
 
 
@@ -89,7 +89,7 @@ def phases(system: ImageSystem, examples: Sequence[Example]) -> dict[str, dict[s
     return {kind: {name: float(np.median(values)) for name, values in by_way.items()} for kind, by_way in found.items()}
 
 
-def choice_of_query(system: ImageSystem, examples: Sequence[Example], bank: Bank, count: int) -> dict[str, Any]:
+def choice_of_query(system: ImageSystem, examples: Sequence[Example], pool: AudioPool, count: int) -> dict[str, Any]:
     """How much it matters which clip is the query: `count` of them for every stem.
 
     Returns:
@@ -106,10 +106,10 @@ def choice_of_query(system: ImageSystem, examples: Sequence[Example], bank: Bank
         random = np.random.default_rng(number)
         for place, instrument in enumerate(INSTRUMENTS):
             row, stem = example.rows[place], example.stems[place]
-            others = [other for other in bank.by_instrument[instrument] if other != row]
+            others = [other for other in pool.by_instrument[instrument] if other != row]
             asked = random.choice(others, min(count, len(others)), replace=False).tolist()
             misled = [other for k, other in enumerate(example.asked) if k != place]
-            queries = np.stack([clip(bank, query, samples) for query in (*asked, *misled)])
+            queries = np.stack([clip(pool, query, samples) for query in (*asked, *misled)])
             found = separate(system, example.mixture, queries)
             before = metrics.si_sdr(stem, example.mixture)
             improved = np.array([metrics.si_sdr(stem, estimate) - before for estimate in found])
@@ -118,7 +118,7 @@ def choice_of_query(system: ImageSystem, examples: Sequence[Example], bank: Bank
             ranges[instrument].append(float(np.ptp(right)))
             means["right"].append(float(right.mean()))
             means["wrong"].append(float(improved[len(asked) :].mean()))
-            own, theirs = bank.rows[row], [bank.rows[query] for query in asked]
+            own, theirs = pool.rows[row], [pool.rows[query] for query in asked]
             for key, alike in (
                 ("voice", np.array([own.source == other.source for other in theirs])),
                 ("section", np.array([own.section == other.section for other in theirs])),

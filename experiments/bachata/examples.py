@@ -11,7 +11,7 @@ from torch import Tensor
 
 from fewshot_sep.experiments.bachata.run import INSTRUMENTS
 from fewshot_sep.loops.tasks.augment import levels
-from fewshot_sep.loops.tasks.mixing import PLAIN, Bank
+from fewshot_sep.loops.tasks.mixing import PLAIN, AudioPool
 from fewshot_sep.systems import ImageSystem
 
 Array = NDArray[np.float32]
@@ -23,7 +23,7 @@ TEST_SEED = 7_000_000  # training never draws with it
 class Example(NamedTuple):
     """One mixture of all instruments.
 
-    rows: of the bank, one for each instrument. asked: likewise, the queries'.
+    rows: of the pool, one for each instrument. asked: likewise, the queries'.
     Shape: stems and queries `(instruments, samples)`; the mixture, which is the stems' sum, has a peak of 0.5.
     """
 
@@ -37,27 +37,27 @@ class Example(NamedTuple):
         return self.stems.sum(0)
 
 
-def draw(bank: Bank, count: int, samples: int) -> list[Example]:
-    """`count` examples, the same for the same bank; every query is another clip than the stem it asks for."""
+def draw(pool: AudioPool, count: int, samples: int) -> list[Example]:
+    """`count` examples, the same for the same pool; every query is another clip than the stem it asks for."""
     drawn = []
     for index in range(count):
         random = np.random.default_rng((TEST_SEED, index))
-        rows = [int(random.choice(bank.by_instrument[name])) for name in INSTRUMENTS]
+        rows = [int(random.choice(pool.by_instrument[name])) for name in INSTRUMENTS]
         asked = [
-            int(random.choice([other for other in bank.by_instrument[name] if other != row]))
+            int(random.choice([other for other in pool.by_instrument[name] if other != row]))
             for name, row in zip(INSTRUMENTS, rows, strict=True)
         ]
-        gains = levels(random, len(rows), PLAIN.gain_db) / [bank.loudness[row] for row in rows]
-        stems = np.stack([clip(bank, row, samples) * gain for row, gain in zip(rows, gains, strict=True)])
+        gains = levels(random, len(rows), PLAIN.gain_db) / [pool.loudness[row] for row in rows]
+        stems = np.stack([clip(pool, row, samples) * gain for row, gain in zip(rows, gains, strict=True)])
         stems = (stems * PEAK / np.abs(stems.sum(0)).max()).astype(np.float32)
-        queries = np.stack([clip(bank, row, samples) for row in asked])
+        queries = np.stack([clip(pool, row, samples) for row in asked])
         drawn.append(Example(tuple(rows), tuple(asked), stems, queries))
     return drawn
 
 
-def clip(bank: Bank, row: int, samples: int) -> Array:
+def clip(pool: AudioPool, row: int, samples: int) -> Array:
     """A row's sound, as it lies in the library."""
-    return bank.piece(row, 0, 1.0, samples).cpu().numpy()
+    return pool.piece(row, 0, 1.0, samples).cpu().numpy()
 
 
 def tensor(system: ImageSystem, samples: Array) -> Tensor:

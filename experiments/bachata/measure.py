@@ -14,7 +14,7 @@ from fewshot_sep.experiments.bachata.models import ThesisSystem
 from fewshot_sep.experiments.bachata.run import SECTIONS, VARIANTS, Settings
 from fewshot_sep.loops.instruments.material import Material
 from fewshot_sep.loops.library import Library
-from fewshot_sep.loops.tasks.mixing import Bank
+from fewshot_sep.loops.tasks.mixing import AudioPool
 from fewshot_sep.loops.tasks.train import computing_device
 from fewshot_sep.separator import Separator
 
@@ -25,8 +25,8 @@ def everything(
     """All figures of the report, by part."""
     device = computing_device(device)
     system = model(folder, "thesis", settings, device)
-    bank = Bank(shelf, "valid", system.preset.sample_rate)
-    examples = draw(bank, settings.mixtures, system.preset.segment)
+    pool = AudioPool(shelf, "valid", system.preset.sample_rate)
+    examples = draw(pool, settings.mixtures, system.preset.segment)
     few = examples[: max(4, len(examples) // 4)]
     shipped = Separator.from_pretrained(device=device)
 
@@ -48,13 +48,13 @@ def everything(
             if not variant.short
         },
         "sections": lambda: {
-            name: clip_tests.by_section(of(name), examples, bank)
+            name: clip_tests.by_section(of(name), examples, pool)
             for name in ("any-instrument", *(f"only-{section}" for section in SECTIONS))
         },
         "phases": lambda: clip_tests.phases(system, few),
-        "queries": lambda: clip_tests.choice_of_query(system, few, bank, settings.queries),
-        "whole_songs": lambda: song_tests.measure(played(), system, shipped, bank),
-        "band": lambda: song_tests.bandwidth(played(), shipped, bank),
+        "queries": lambda: clip_tests.choice_of_query(system, few, pool, settings.queries),
+        "whole_songs": lambda: song_tests.measure(played(), system, shipped, pool),
+        "band": lambda: song_tests.bandwidth(played(), shipped, pool),
     }
     return {name: _part(folder / "measured" / f"{name}.json", name, work, say) for name, work in parts.items()}
 

@@ -25,8 +25,8 @@ class ThesisSystem(ImageSystem):
         self.network = ConcatUNet(width, variant.residual, variant.clip).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.judge = Discriminator() if variant.adversarial else None
 
-    def image(self, wave: Tensor, pace: float = 1.0) -> tuple[Tensor, Tensor, Tensor]:
-        image, spectrum, peak = super().image(wave, pace)
+    def image(self, wave: Tensor, time_scale: float = 1.0) -> tuple[Tensor, Tensor, Tensor]:
+        image, spectrum, peak = super().image(wave, time_scale)
         return (image, spectrum, peak) if self.variant.normalise else (image * peak, spectrum, torch.ones_like(peak))
 
     def loss(self, mixture: Tensor, queries: Tensor, target: Tensor) -> tuple[Tensor, dict[str, Tensor]]:

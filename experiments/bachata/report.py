@@ -19,7 +19,7 @@ from fewshot_sep.experiments.bachata.tunes import Tune, render
 from fewshot_sep.experiments.kit import curves
 from fewshot_sep.loops.instruments.material import Material
 from fewshot_sep.loops.library import SAMPLE_RATE, Library
-from fewshot_sep.loops.tasks.mixing import Bank
+from fewshot_sep.loops.tasks.mixing import AudioPool
 from fewshot_sep.loops.tasks.train import computing_device
 from fewshot_sep.separator import Separator
 
@@ -33,15 +33,17 @@ def write(
     """The report on a finished run; returns the path of report.md."""
     target = folder / "report"
     target.mkdir(exist_ok=True)
-    facts = {name: json.loads((folder / name / "run.json").read_text(encoding="utf-8")) for name in VARIANTS}
+    monitor = {name: json.loads((folder / name / "run.json").read_text(encoding="utf-8")) for name in VARIANTS}
     losses = {
-        name: curves.losses(sorted((folder / name).glob("log/*/metrics.csv")), facts[name]["iterations"], "train/error")
+        name: curves.losses(
+            sorted((folder / name).glob("log/*/metrics.csv")), monitor[name]["iterations"], "train/error"
+        )
         for name in VARIANTS
     }
     system = model(folder, "thesis", settings, computing_device(device))
-    bank = Bank(shelf, "valid", system.preset.sample_rate)
-    examples = draw(bank, CLIPS, system.preset.segment)
-    short = facts["any-instrument"]["iterations"]
+    pool = AudioPool(shelf, "valid", system.preset.sample_rate)
+    examples = draw(pool, CLIPS, system.preset.segment)
+    short = monitor["any-instrument"]["iterations"]
     figures.spectrograms(system, examples[0], target / "figure6.png")
     figures.clipping(losses, settings.iterations, target / "figure8.png")
     sizes = [size for size in GROUPS if size <= settings.epochs]
@@ -49,14 +51,14 @@ def write(
     figures.instruments(losses, short, target / "figure10.png")
     figures.by_instrument(measured["test"], target / "test.png")
     figures.intros(measured["whole_songs"]["songs"], target / "intros.png")
-    _page(target / "page.html", system, examples, render(material, 1, settings.bars, settings.seed), bank)
+    _page(target / "page.html", system, examples, render(material, 1, settings.bars, settings.seed), pool)
     metrics = {
         "settings": settings._asdict(),
         "material": material.summary(),
         "clips": {split: len(shelf.split(split)) for split in ("train", "valid")},
         "voices_never_heard": _new_voices(shelf),
         "collections_heard_by_the_shipped_model": _heard_before(shelf),
-        "trainings": facts,
+        "trainings": monitor,
         "loss": losses,
         **measured,
     }
@@ -78,7 +80,7 @@ def _heard_before(shelf: Library) -> list[str]:
     return sorted({row.source.split("/")[0] for row in shelf} & set(heard))
 
 
-def _page(path: Path, system: ThesisSystem, examples: list[Example], tunes: list[Tune], bank: Bank) -> None:
+def _page(path: Path, system: ThesisSystem, examples: list[Example], tunes: list[Tune], pool: AudioPool) -> None:
     rate = system.preset.sample_rate
     found = [separate(system, example.mixture, example.queries) for example in examples]
     shipped = Separator.from_pretrained(device=str(next(system.parameters()).device))
@@ -86,7 +88,7 @@ def _page(path: Path, system: ThesisSystem, examples: list[Example], tunes: list
     for tune in tunes:
         if tune.intro not in INTROS_HEARD:
             continue
-        heard = take_apart(tune, system, shipped, queries(bank, 0), (WAYS[0], WAYS[4]))
+        heard = take_apart(tune, system, shipped, queries(pool, 0), (WAYS[0], WAYS[4]))
         mixture: np.ndarray = audio.resample(tune.mixture, SAMPLE_RATE, rate)[0]
         for way, taken in heard.items():
             stems = {name: stem[0] for name, stem in taken.stems.items()}

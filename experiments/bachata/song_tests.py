@@ -15,7 +15,7 @@ from fewshot_sep.experiments.bachata.examples import clip
 from fewshot_sep.experiments.bachata.run import INSTRUMENTS
 from fewshot_sep.experiments.bachata.tunes import Tune
 from fewshot_sep.loops.library import SAMPLE_RATE
-from fewshot_sep.loops.tasks.mixing import Bank
+from fewshot_sep.loops.tasks.mixing import AudioPool
 from fewshot_sep.separator import Separator
 from fewshot_sep.songs import SongSeparator
 from fewshot_sep.songs.grid import bar_grid
@@ -46,11 +46,11 @@ class Found(NamedTuple):
     edges: Times
 
 
-def queries(bank: Bank, seed: int) -> dict[str, Array]:
-    """A held-back clip of each instrument, `(samples,)` at the bank's rate."""
+def queries(pool: AudioPool, seed: int) -> dict[str, Array]:
+    """A held-back clip of each instrument, `(samples,)` at the pool's rate."""
     random = np.random.default_rng(seed)
-    rows = {name: int(random.choice(bank.by_instrument[name])) for name in INSTRUMENTS}
-    return {name: clip(bank, row, bank.lengths[row]) for name, row in rows.items()}
+    rows = {name: int(random.choice(pool.by_instrument[name])) for name in INSTRUMENTS}
+    return {name: clip(pool, row, pool.lengths[row]) for name, row in rows.items()}
 
 
 def take_apart(
@@ -77,7 +77,7 @@ def take_apart(
             )
             for name, query in asked.items()
         }
-        found[way] = Found(stems, np.array(grid.joins) / SAMPLE_RATE)
+        found[way] = Found(stems, np.array(grid.boundaries) / SAMPLE_RATE)
     return found
 
 
@@ -132,7 +132,7 @@ def louder_start(stem: Array, estimate: Array, rate: int, all_beats: Times, edge
     return outstanding(estimate) - outstanding(stem)
 
 
-def measure(tunes: Sequence[Tune], system: ImageSystem, shipped: Separator, bank: Bank) -> dict[str, Any]:
+def measure(tunes: Sequence[Tune], system: ImageSystem, shipped: Separator, pool: AudioPool) -> dict[str, Any]:
     """Table 2, the intro-issue and the louder starting beat.
 
     Returns:
@@ -146,7 +146,7 @@ def measure(tunes: Sequence[Tune], system: ImageSystem, shipped: Separator, bank
     shifts: dict[int, list[float]] = defaultdict(list)
     stretched: dict[str, list[float]] = defaultdict(list)
     for number, tune in enumerate(tunes):
-        asked = queries(bank, number // 4)
+        asked = queries(pool, number // 4)
         for way, found in take_apart(tune, system, shipped, asked).items():
             inside = tune.beats[tune.intro + 4 : -4]
             louder = {
@@ -186,7 +186,7 @@ def measure(tunes: Sequence[Tune], system: ImageSystem, shipped: Separator, bank
     }
 
 
-def bandwidth(tunes: Sequence[Tune], shipped: Separator, bank: Bank) -> dict[str, dict[str, float]]:
+def bandwidth(tunes: Sequence[Tune], shipped: Separator, pool: AudioPool) -> dict[str, dict[str, float]]:
     """At 44.1 kHz: what 11,025 Hz can give at best, and the shipped model asked by clips of 11,025 Hz.
 
     Returns:
@@ -197,11 +197,11 @@ def bandwidth(tunes: Sequence[Tune], shipped: Separator, bank: Bank) -> dict[str
     for number, tune in enumerate(tunes):
         if tune.intro:
             continue
-        asked = queries(bank, number // 4)
+        asked = queries(pool, number // 4)
         for name, stem in tune.stems.items():
             narrow = audio.resample(audio.resample(stem, SAMPLE_RATE, 11025), 11025, SAMPLE_RATE, frames=stem.shape[1])
             found[name]["ceiling"].append(metrics.sdr(stem, narrow))
-            target = shipped.separate(tune.mixture, [(asked[name], bank.sample_rate)], SAMPLE_RATE).target
+            target = shipped.separate(tune.mixture, [(asked[name], pool.sample_rate)], SAMPLE_RATE).target
             gain = metrics.si_sdr(stem, target) - metrics.si_sdr(stem, tune.mixture)
             found[name]["shipped"].append(gain)
     return {name: {key: float(np.mean(v)) for key, v in entry.items()} for name, entry in found.items()}

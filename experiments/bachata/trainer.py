@@ -17,7 +17,7 @@ from fewshot_sep.experiments.bachata.clips import PRESET, only
 from fewshot_sep.experiments.bachata.models import ThesisSystem
 from fewshot_sep.experiments.bachata.run import INSTRUMENTS, Settings, Variant
 from fewshot_sep.loops.library import Library
-from fewshot_sep.loops.tasks.mixing import PLAIN, Bank, TaskMixer
+from fewshot_sep.loops.tasks.mixing import PLAIN, AudioPool, TaskMixer
 from fewshot_sep.loops.tasks.train import computing_device
 from fewshot_sep.loops.workers import spread
 
@@ -69,7 +69,7 @@ def train(variant: Variant, settings: Settings, shelf: Library, run: Path, devic
     steps = epochs * iterations
     torch.manual_seed(settings.seed)
     system = ThesisSystem(variant, settings.width)
-    bank = Bank(heard(variant, shelf), "train", system.preset.sample_rate, computing_device(device))
+    pool = AudioPool(heard(variant, shelf), "train", system.preset.sample_rate, computing_device(device))
     options = training.TrainingOptions(
         steps,
         warm_up=min(100, steps // 10),
@@ -79,9 +79,9 @@ def train(variant: Variant, settings: Settings, shelf: Library, run: Path, devic
         seed=settings.seed,
         device=device,
     )
-    check = mixer(variant, settings.batch, bank, settings.seed + 1).draw(0)
+    check = mixer(variant, settings.batch, pool, settings.seed + 1).draw(0)
     seconds = training.train(
-        system, lambda first: iter(mixer(variant, settings.batch, bank, settings.seed, first)), [check], options, run
+        system, lambda first: iter(mixer(variant, settings.batch, pool, settings.seed, first)), [check], options, run
     )
     save_file({name: value.contiguous() for name, value in system.state_dict().items()}, run / WEIGHTS)
     known = {
@@ -99,11 +99,11 @@ def heard(variant: Variant, shelf: Library) -> Library:
     return only(shelf, lambda row: row.instrument != variant.without and variant.section in ("", row.section))
 
 
-def mixer(variant: Variant, batch: int, bank: Bank, seed: int, first: int = 0) -> TaskMixer:
+def mixer(variant: Variant, batch: int, pool: AudioPool, seed: int, first: int = 0) -> TaskMixer:
     """The tasks of a variant: one clip of every instrument, as in the thesis, one of them asked for."""
     emphasis = ((variant.only, ALWAYS),) if variant.only else ()
     mixing = replace(PLAIN, sources=(len(INSTRUMENTS), len(INSTRUMENTS)), emphasis=emphasis)
-    return TaskMixer(bank, batch, PRESET.segment, 1, mixing, seed, first)
+    return TaskMixer(pool, batch, PRESET.segment, 1, mixing, seed, first)
 
 
 def load(run: Path, variant: Variant, width: int) -> ThesisSystem:

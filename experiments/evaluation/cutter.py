@@ -33,7 +33,7 @@ FRAMES_PER_S = 10
 SOUNDING_DB = -40.0  # of a frame, re the stem's loud ones
 SILENT = 1e-3
 IN_WINDOW, IN_QUERY = 0.25, 0.5  # least share of sounding frames
-LEAST_LEVEL_DB = -35.0  # of a target re its mixture
+MIN_LEVEL_DB = -35.0  # of a target re its mixture
 SHORTEST_QUERY_S = 1
 PEAK = 0.99
 
@@ -135,7 +135,7 @@ def _cut_song(song: Song, out: Path, settings: Settings) -> Cut:
         name = f"{song.name}.{number}"
         made.mixtures.append(_write(out, f"{name}.mix", mixture * gain, rate))
         made.windows.append({stem: _write(out, f"{name}.{stem.name}", s * gain, rate) for stem, s in spread.items()})
-        loud = [stem for stem, sound in spread.items() if metrics.level_db(sound, mixture) > LEAST_LEVEL_DB]
+        loud = [stem for stem, sound in spread.items() if metrics.level_db(sound, mixture) > MIN_LEVEL_DB]
         made.askable.append([stem for stem in loud if stem.instrument])
     return made
 

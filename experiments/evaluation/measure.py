@@ -32,7 +32,7 @@ from fewshot_sep.loops.library import is_held_out
 ROWS = "rows.jsonl"
 COLLAPSED_DB = -40.0
 SILENT_DB = -60.0  # a reference below this, re its mixture, holds nothing to be found
-MOST_DB = 100.0  # BSS Eval's ratios are infinite where nothing is wrong
+MAX_DB = 100.0  # BSS Eval's ratios are infinite where nothing is wrong
 WITH_BSS_EVAL = ("same", "cross", "sources")
 
 Row = dict[str, Any]
@@ -63,7 +63,7 @@ def score(item: Item, case: Case, estimate: Array, asked: Array | None = None) -
         # Both places hold the estimate and only the first is read: the rest is there to tell interference by.
         found = metrics.bss_eval([reference, rest], [estimate, estimate])
         for name, values in zip(found._fields, found, strict=True):
-            row[f"bss_{name}"] = float(np.clip(values[0], -MOST_DB, MOST_DB))
+            row[f"bss_{name}"] = float(np.clip(values[0], -MAX_DB, MAX_DB))
     if asked is not None:
         followed = metrics.si_sdr(asked, estimate)
         row |= {"asked_si_sdri": followed - metrics.si_sdr(asked, case.mixture), "followed": followed > si_sdr}

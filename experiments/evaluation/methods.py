@@ -50,7 +50,9 @@ ORACLES = frozenset({"irm", "mixphase"})
 
 
 def _target_of(separator: Separator | SongSeparator, contrast: bool = True) -> Method:
-    return lambda case: separator.separate(case.mixture, case.queries, case.sample_rate, contrast=contrast).target
+    return lambda case: (
+        separator.separate(case.mixture, case.queries, case.sample_rate, residual_pass=residual_pass).target
+    )
 
 
 def _clip(weights: Path | None, device: str, contrast: bool = True) -> Method:
@@ -91,12 +93,12 @@ def _variant(weights: Path | None, device: str) -> Method:
 
     training = "python -m fewshot_sep.experiments.flagship.ablation LIBRARY -o RUNS"
     given = _given(weights, "variant", training, "RUNS/NAME/weights.safetensors")
-    return _target_of(Separator(variants.load(given), device), contrast=False)
+    return _target_of(Separator(variants.load(given), device), residual_pass=False)
 
 
 SYSTEMS: dict[str, Callable[[Path | None, str], Method]] = {
     "clip": _clip,
-    "once": functools.partial(_clip, contrast=False),
+    "once": functools.partial(_clip, residual_pass=False),
     "song": _song,
     "illes2020": _illes2020,
     "variant": _variant,

@@ -17,7 +17,7 @@ from fewshot_sep.experiments.flagship.variants import FILE, VARIANTS
 from fewshot_sep.experiments.kit.resume import same_as_before
 from fewshot_sep.loops import library as libraries
 from fewshot_sep.loops.library import Library
-from fewshot_sep.loops.tasks.mixing import Bank
+from fewshot_sep.loops.tasks.mixing import AudioPool
 from fewshot_sep.loops.tasks.train import computing_device, train_on
 from fewshot_sep.training import TrainingOptions
 
@@ -64,18 +64,20 @@ def train(
     if not todo:
         return
     place = computing_device(device)
-    bank, held_back = (Bank(library, split, presets.get(preset).sample_rate, place) for split in ("train", "valid"))
+    pool, held_back = (
+        AudioPool(library, split, presets.get(preset).sample_rate, place) for split in ("train", "valid")
+    )
     warm_up, check = max(1, min(500, steps // 10)), max(1, steps // 4)
     options = TrainingOptions(steps, warm_up=warm_up, check_every=check, seed=seed, device=device)
     for name in todo:
-        _train(name, preset, bank, held_back, batch, options, output / name)
+        _train(name, preset, pool, held_back, batch, options, output / name)
 
 
 def _train(
-    name: str, preset: str, bank: Bank, held_back: Bank, batch: int, options: TrainingOptions, run: Path
+    name: str, preset: str, pool: AudioPool, held_back: AudioPool, batch: int, options: TrainingOptions, run: Path
 ) -> None:
     variant = VARIANTS[name]
-    heard = bank.only(variant.keep) if variant.keep else bank
+    heard = pool.only(variant.keep) if variant.keep else pool
     torch.manual_seed(options.seed)
     system = variant.build(preset)
     options = options._replace(target_first=variant.target_first, optimizer=variant.optimizer)
@@ -86,7 +88,7 @@ def _train(
         "steps": options.steps,
         "examples": options.steps * batch,
         "minutes": round(seconds / 60, 1),
-        "device": torch.cuda.get_device_name() if bank.device.type == "cuda" else "cpu",
+        "device": torch.cuda.get_device_name() if pool.device.type == "cuda" else "cpu",
         "seed": options.seed,
         "data": {"files": len(heard.rows), "instruments": len(heard.instruments)},
     }

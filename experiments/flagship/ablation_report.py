@@ -59,7 +59,7 @@ def _gains(library: Library, trained: Mapping[str, Path]) -> dict[str, generaliz
         known = json.loads(note.read_text(encoding="utf-8")) if note.is_file() else {}
         if known.pop("weights", "") != digest:
             system = load(path)
-            sound = sound or generalization.bank(library, system.preset.sample_rate)
+            sound = sound or generalization.pool(library, system.preset.sample_rate)
             known = generalization.gains(generalization.network(system), sound, TASKS)._asdict()
             note.write_text(json.dumps({"weights": digest, **known}) + "\n", encoding="utf-8")
         found[name] = generalization.Gains(**known)

@@ -25,12 +25,22 @@ from fewshot_sep.experiments.kit.document import Table, markdown
 from fewshot_sep.loops import library as libraries
 from fewshot_sep.loops.composing import chamber
 from fewshot_sep.loops.library import Library, Row, is_held_out
-from fewshot_sep.loops.tasks.mixing import Apart, Bank, MixingOptions, TaskMixer
+from fewshot_sep.loops.tasks.mixing import AudioPool, MixingOptions, TaskMixer, TasksWithSources
 from fewshot_sep.presets import Preset
 from fewshot_sep.systems import System
 from fewshot_sep.training import targets_as_queries
 
-MIXING = MixingOptions(sources=(2, 4), absent=0, cross=0.6, take=0, rest=0, kin=0, equalise=0, room=0, band_limit=0)
+MIXING = MixingOptions(
+    sources=(2, 4),
+    absent=0,
+    cross=0.6,
+    same_recording=0,
+    all_but_one=0,
+    same_family_query=0,
+    equalise=0,
+    room=0,
+    band_limit=0,
+)
 BATCH, SEED = 8, 77
 SPLIT = "gap"
 
@@ -38,7 +48,7 @@ SPLIT = "gap"
 class Asked(NamedTuple):
     """Whom the tasks are given to: what it answers `(batch, channels, samples)`, and the preset that shapes them."""
 
-    answer: Callable[[Apart], Array]
+    answer: Callable[[TasksWithSources], Array]
     preset: Preset
 
 
@@ -46,7 +56,7 @@ def network(system: System) -> Asked:
     """A trained system."""
 
     @torch.inference_mode()
-    def answer(apart: Apart) -> Array:
+    def answer(apart: TasksWithSources) -> Array:
         return system(apart.tasks.mixture, system.condition(apart.tasks.queries)).float().numpy()
 
     return Asked(answer, system.preset)
@@ -56,13 +66,13 @@ def control(name: str) -> Asked:
     """A baseline of the benchmark, on tasks as the shipped preset gets them."""
     preset, method = presets.get(presets.DEFAULT), METHODS[name]
 
-    def answer(apart: Apart) -> Array:
+    def answer(apart: TasksWithSources) -> Array:
         return np.stack([method(_case(apart, task, preset.sample_rate)) for task in range(BATCH)])
 
     return Asked(answer, preset)
 
 
-def _case(apart: Apart, task: int, rate: int) -> Case:
+def _case(apart: TasksWithSources, task: int, rate: int) -> Case:
     mixture, queries, target = (part[task].numpy() for part in apart.tasks)
     others = apart.sources[task, 1:].numpy()  # the first is the target: `MIXING` asks for none absent, and for no rest
     return Case(mixture, [(clip[None], rate) for clip in queries], rate, apart.asked[task], target, list(others))
@@ -75,18 +85,18 @@ class Gains(NamedTuple):
     held_out: list[float]
 
 
-def bank(library: Library, sample_rate: int) -> Bank:
+def pool(library: Library, sample_rate: int) -> AudioPool:
     """The library's validation split and its held-out instruments, none of which training heard.
 
     Raises:
         BadLibrary: too few of them.
     """
     rows = [row for row in library if row.split == "valid" or is_held_out(row.instrument)]
-    return Bank(Library(library.folder, tuple(replace(row, split=SPLIT) for row in rows)), SPLIT, sample_rate)
+    return AudioPool(Library(library.folder, tuple(replace(row, split=SPLIT) for row in rows)), SPLIT, sample_rate)
 
 
-def chamber_music(sound: Bank) -> Bank | None:
-    """The chamber music of a bank; None where it has none."""
+def chamber_music(sound: AudioPool) -> AudioPool | None:
+    """The chamber music of a pool; None where it has none."""
 
     def bound(row: Row) -> bool:
         return row.song.startswith(chamber.PREFIX)
@@ -94,7 +104,7 @@ def chamber_music(sound: Bank) -> Bank | None:
     return sound.only(bound) if any(map(bound, sound.rows)) else None
 
 
-def gains(asked: Asked, sound: Bank, each: int) -> Gains:
+def gains(asked: Asked, sound: AudioPool, each: int) -> Gains:
     """Draw tasks until there are `each` of either sort."""
     held = [name for name in sound.instruments if is_held_out(name)]
     factor = len(sound.instruments) / max(1, len(held))  # so that about as many tasks ask for either sort
@@ -109,13 +119,15 @@ def gains(asked: Asked, sound: Bank, each: int) -> Gains:
     return found
 
 
-def coherent_gains(asked: Asked, sound: Bank, each: int, itself: bool = False) -> list[float]:
+def coherent_gains(asked: Asked, sound: AudioPool, each: int, itself: bool = False) -> list[float]:
     """SI-SDRi in dB of `each` tasks whose sources play together; `itself`: every target is its own query."""
     answers = _answers(asked, sound, replace(MIXING, coherent=1.0), itself)
     return [gain for _, (_, gain) in zip(range(each), answers, strict=False)]
 
 
-def _answers(asked: Asked, sound: Bank, mixing: MixingOptions, itself: bool = False) -> Iterator[tuple[str, float]]:
+def _answers(
+    asked: Asked, sound: AudioPool, mixing: MixingOptions, itself: bool = False
+) -> Iterator[tuple[str, float]]:
     """The instrument asked for and the SI-SDRi of task after task, without end."""
     mixer = TaskMixer(sound, BATCH, asked.preset.segment, asked.preset.channels, mixing, SEED)
     for index in count():
@@ -137,7 +149,7 @@ def main() -> None:
     given = parser.parse_args()
     if not given.weights and not given.control:
         parser.error("give WEIGHTS, or --control METHOD")
-    banks, lines = cache(partial(bank, libraries.read(given.library))), []
+    banks, lines = cache(partial(pool, libraries.read(given.library))), []
     all_asked = [(path.name, network(weights.load(path).eval())) for path in given.weights]
     all_asked += [(name, control(name)) for name in given.control]
     for name, asked in all_asked:

@@ -14,15 +14,15 @@ from torch import Tensor, nn
 
 from fewshot_sep.errors import EngineMissing
 from fewshot_sep.systems import MaskSystem
-from fewshot_sep.unet import Conditioning
+from fewshot_sep.unet import QueryConditioning
 
-INPUTS = ("image", "embedding", "profile", "planes")
+INPUTS = ("image", "embedding", "profile", "extra_channels")
 
 
 def exported(system: MaskSystem) -> bytes:
     """The network of a system as an ONNX model: `INPUTS` -> logits; one mixture, any number of frames.
 
-    A system without further planes has no input of that name.
+    A system without further extra_channels has no input of that name.
 
     Raises:
         EngineMissing: no ONNX exporter.
@@ -31,8 +31,8 @@ def exported(system: MaskSystem) -> bytes:
     _need("onnx", "onnxscript")
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # or it tells that torchvision is not installed
     image, profile = torch.zeros(1, preset.channels, preset.bands, 64), torch.zeros(1, 2, preset.bands)
-    planes = [torch.zeros(1, system.planes, preset.bands, 64)] if system.planes else []
-    given = [image, torch.zeros(1, preset.features), profile, *planes]
+    extra_channels = [torch.zeros(1, system.extra_channels, preset.bands, 64)] if system.extra_channels else []
+    given = [image, torch.zeros(1, preset.features), profile, *extra_channels]
     any_frames = {3: torch.export.Dim.DYNAMIC}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -66,17 +66,17 @@ class _Plain(nn.Module):
         self.network = network
 
     def forward(self, image: Tensor, embedding: Tensor, profile: Tensor) -> Tensor:
-        return self.network(image, Conditioning(embedding, profile))
+        return self.network(image, QueryConditioning(embedding, profile))
 
 
 class _PlainWithPlanes(_Plain):
-    def forward(self, image: Tensor, embedding: Tensor, profile: Tensor, planes: Tensor) -> Tensor:  # type: ignore[override]
-        return self.network(image, Conditioning(embedding, profile), planes)
+    def forward(self, image: Tensor, embedding: Tensor, profile: Tensor, extra_channels: Tensor) -> Tensor:  # type: ignore[override]
+        return self.network(image, QueryConditioning(embedding, profile), extra_channels)
 
 
 def plain(system: MaskSystem) -> nn.Module:
     """The system's network with `INPUTS` one by one, as exporters and tracers ask for; those it has."""
-    return (_PlainWithPlanes if system.planes else _Plain)(system.network).eval()
+    return (_PlainWithPlanes if system.extra_channels else _Plain)(system.network).eval()
 
 
 class OnnxNetwork(nn.Module):
@@ -100,6 +100,8 @@ class OnnxNetwork(nn.Module):
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self.session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
-    def forward(self, image: Tensor, conditioning: Conditioning, *planes: Tensor) -> Tensor:
-        arrays = {name: tensor.numpy() for name, tensor in zip(INPUTS, (image, *conditioning, *planes), strict=False)}
+    def forward(self, image: Tensor, conditioning: QueryConditioning, *extra_channels: Tensor) -> Tensor:
+        arrays = {
+            name: tensor.numpy() for name, tensor in zip(INPUTS, (image, *conditioning, *extra_channels), strict=False)
+        }
         return torch.from_numpy(self.session.run(None, arrays)[0])

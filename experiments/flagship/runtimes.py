@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from fewshot_sep.experiments.flagship import onnx_network
 from fewshot_sep.systems import MaskSystem
-from fewshot_sep.unet import Conditioning
+from fewshot_sep.unet import QueryConditioning
 
 
 class _Call(nn.Module):
@@ -34,15 +34,15 @@ def folded(system: MaskSystem) -> nn.Module:
     from torch.fx.experimental.optimization import fuse
 
     traced = fuse(onnx_network.plain(system))
-    return _Call(lambda image, conditioning, *planes: traced(image, *conditioning, *planes))
+    return _Call(lambda image, conditioning, *extra_channels: traced(image, *conditioning, *extra_channels))
 
 
 def bfloat16(system: MaskSystem) -> nn.Module:
     """Convolutions and matrix products in bfloat16."""
 
-    def run(image: Tensor, conditioning: Conditioning, *planes: Tensor) -> Tensor:
+    def run(image: Tensor, conditioning: QueryConditioning, *extra_channels: Tensor) -> Tensor:
         with torch.autocast("cpu", torch.bfloat16):
-            return system.network(image, conditioning, *planes)
+            return system.network(image, conditioning, *extra_channels)
 
     return _Call(run)
 

@@ -21,7 +21,7 @@ from fewshot_sep.loops.tasks.mixing import MixingOptions
 from fewshot_sep.presets import Preset
 from fewshot_sep.systems import MaskSystem, Truth
 from fewshot_sep.training import Optimizer
-from fewshot_sep.unet import ConcatUNet, Conditioning, FrequencyLinear, QueryUNet, SteeredBlock
+from fewshot_sep.unet import ConcatUNet, FrequencyLinear, QueryConditioning, QueryUNet, SteeredBlock
 
 EPS = 1e-8
 CONCAT_WIDTH = 16  # as many parameters as the preset `slim` has, and about its time
@@ -164,7 +164,7 @@ class TwoChannels(nn.Module):
         super().__init__()
         self.unet = ConcatUNet(CONCAT_WIDTH, clip=False)
 
-    def forward(self, mixture: Tensor, conditioning: Conditioning) -> Tensor:
+    def forward(self, mixture: Tensor, conditioning: QueryConditioning) -> Tensor:
         frames = mixture.shape[-1]
         query = conditioning.embedding
         query = query.repeat(1, 1, 1, -(-frames // query.shape[-1]))[..., :frames]
@@ -178,14 +178,14 @@ class Concat(Plain):
     def __init__(self, preset: Preset) -> None:
         super().__init__(preset)
         self.network = TwoChannels()
-        del self.query_encoder, self.crowd_detector
+        del self.query_encoder, self.multi_source_detector
 
-    def condition(self, queries: Tensor) -> Conditioning:
+    def condition(self, queries: Tensor) -> QueryConditioning:
         """The query's image takes the embedding's place; there is no profile."""
         images = self.query_images(queries).unflatten(0, queries.shape[:2]).mean(1)
-        return Conditioning(images, torch.zeros(len(queries), 2, self.preset.bands, device=queries.device))
+        return QueryConditioning(images, torch.zeros(len(queries), 2, self.preset.bands, device=queries.device))
 
-    def crowdedness(self, conditioning: Conditioning) -> None:  # type: ignore[override]
+    def polyphony_logit(self, conditioning: QueryConditioning) -> None:  # type: ignore[override]
         return None
 
     def crowd_loss(self, queries: Tensor, true: Truth) -> Tensor:
@@ -197,7 +197,7 @@ def recorded(row: Row) -> bool:
     return not row.beats
 
 
-RECIPE = MixingOptions(cross=0.6, take=0, rest=0)
+RECIPE = MixingOptions(cross=0.6, same_recording=0, all_but_one=0)
 WIDE_SHIFT = replace(RECIPE, shift_semitones=2 * RECIPE.shift_semitones)
 
 

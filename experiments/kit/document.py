@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import base64
-import html
+import html as html_escapes
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from fewshot_sep import files
 
 STYLE = """
 body { font: 15px/1.45 system-ui, sans-serif; max-width: 75rem; margin: 2rem auto; padding: 0 1rem; color: #222 }
@@ -61,6 +63,15 @@ def section(title: str, content: Sequence[Block]) -> list[Block]:
     return [Heading(title), *content] if content else []
 
 
+def write(folder: Path, title: str, blocks: Sequence[Block], metrics: Mapping[str, Any], *, html: bool = False) -> Path:
+    """Write report.md and metrics.json into `folder`, with `html` also page.html; returns the report's path."""
+    files.write_json(folder / "metrics.json", metrics)
+    if html:
+        files.write_text(folder / "page.html", page(title, [Heading(title, 1), *blocks], folder))
+    files.write_text(folder / "report.md", markdown([Heading(title, 1), *blocks]))
+    return folder / "report.md"
+
+
 def markdown(blocks: Iterable[Block]) -> str:
     """
     >>> print(markdown([Heading("A"), Table(["x", "y"], [["1", "2"]])]))
@@ -94,7 +105,7 @@ def page(title: str, blocks: Iterable[Block], folder: Path) -> str:
     """The same as one HTML page: pictures, which lie in `folder`, and sounds are in it as data."""
     body = "\n".join(_html(block, folder) for block in blocks)
     return (
-        f'<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n<title>{html.escape(title)}</title>\n'
+        f'<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n<title>{html_escapes.escape(title)}</title>\n'
         f"<style>{STYLE}</style>\n{body}\n</html>\n"
     )
 
@@ -112,17 +123,17 @@ def _html(block: Block, folder: Path) -> str:
             lines = "".join("<tr>" + "".join(f"<td>{_inline(cell)}</td>" for cell in row) + "</tr>\n" for row in rows)
             return f"<table><tr>{top}</tr>\n{lines}</table>"
         case Picture(name, text):
-            return f'<p><img alt="{html.escape(text)}" src="{_data((folder / name).read_bytes(), "image/png")}"></p>'
+            return f'<p><img alt="{html_escapes.escape(text)}" src="{_data((folder / name).read_bytes(), "image/png")}"></p>'
         case Sounds(text, clips):
             players = "".join(
-                f'<label>{html.escape(what)}<audio controls src="{_data(clip, "audio/mpeg")}"></audio></label>'
+                f'<label>{html_escapes.escape(what)}<audio controls src="{_data(clip, "audio/mpeg")}"></audio></label>'
                 for what, clip in clips.items()
             )
             return f'<h3>{_inline(text)}</h3><div class="sounds">{players}</div>'
 
 
 def _inline(text: str) -> str:
-    return re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(text, quote=False))
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", html_escapes.escape(text, quote=False))
 
 
 def _data(content: bytes, kind: str) -> str:

@@ -9,7 +9,7 @@ from fewshot_sep import losses
 from fewshot_sep.experiments.kit.adversarial import Discriminator
 from fewshot_sep.experiments.mnist.tasks import SIZE
 from fewshot_sep.systems import Trainable
-from fewshot_sep.unet import ConcatUNet, Conditioning, QueryEncoder, QueryUNet
+from fewshot_sep.unet import ConcatUNet, QueryConditioning, QueryEncoder, QueryUNet
 
 MODELS = ("concat", "residual", "film")
 ADVERSARIAL_WEIGHT = 0.01
@@ -45,7 +45,7 @@ class DigitSystem(Trainable):
         clips = queries.flatten(0, 1)[:, None]
         embedding = self.query_encoder(clips).view(*queries.shape[:2], -1).mean(1)
         profile = torch.stack([queries.mean((1, 3)), queries.amax(3).mean(1)], dim=1)
-        return mixture * torch.sigmoid(self.network(mixture, Conditioning(embedding, profile)))
+        return mixture * torch.sigmoid(self.network(mixture, QueryConditioning(embedding, profile)))
 
     def loss(self, mixture: Tensor, queries: Tensor, target: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         output = self(mixture, queries).float()

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from fewshot_sep import presets
 from fewshot_sep.experiments.seeds.tasks import Asks
 from fewshot_sep.systems import MaskSystem, Truth
-from fewshot_sep.unet import Conditioning
+from fewshot_sep.unet import QueryConditioning
 
 
 class LabelTwin(MaskSystem):
@@ -25,11 +25,11 @@ class LabelTwin(MaskSystem):
     def __init__(self, labels: int, preset: str = "steered") -> None:
         super().__init__(presets.get(preset))
         self.query_encoder = nn.Embedding(labels, self.preset.features)  # type: ignore[assignment]
-        del self.crowd_detector  # there is no query to listen to
+        del self.multi_source_detector  # there is no query to listen to
 
-    def condition(self, queries: Tensor) -> Conditioning:
+    def condition(self, queries: Tensor) -> QueryConditioning:
         embedding = self.query_encoder(queries.argmax(1))
-        return Conditioning(embedding, torch.zeros(len(queries), 2, self.preset.bands, device=queries.device))
+        return QueryConditioning(embedding, torch.zeros(len(queries), 2, self.preset.bands, device=queries.device))
 
     def crowd_loss(self, queries: Tensor, true: Truth) -> Tensor:
         return true.whole.new_zeros(())

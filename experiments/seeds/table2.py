@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from fewshot_sep.experiments.seeds.labels import Labels
-    from fewshot_sep.loops.tasks.mixing import Bank
+    from fewshot_sep.loops.tasks.mixing import AudioPool
 
     Array = NDArray[np.float32]
     Method = Callable[["Part"], Array]
@@ -57,7 +57,12 @@ Table = dict[str, dict[int, Cell]]
 
 
 def ensembles(
-    bank: Bank, labels: Labels, counts: Iterable[int] = COUNTS, each: int = 10, seconds: float = SECONDS, seed: int = 0
+    pool: AudioPool,
+    labels: Labels,
+    counts: Iterable[int] = COUNTS,
+    each: int = 10,
+    seconds: float = SECONDS,
+    seed: int = 0,
 ) -> list[list[Part]]:
     """For each count up to `each` ensembles of so many parts; songs take turns, each with parts that are drawn anew.
 
@@ -67,7 +72,7 @@ def ensembles(
     import numpy as np
 
     random = np.random.default_rng(seed)
-    songs = [parts for song in bank.songs if (parts := _parts_by_label(bank, labels, song, seconds))]
+    songs = [parts for song in pool.songs if (parts := _parts_by_label(pool, labels, song, seconds))]
     found = []
     for count in counts:
         able = [songs[place] for place in random.permutation(len(songs)) if len(songs[place]) >= count]
@@ -75,45 +80,45 @@ def ensembles(
             by_label = able[number % len(able)]
             chosen = random.choice(sorted(by_label), count, replace=False)
             rows = [int(random.choice(by_label[label])) for label in chosen]
-            found.append(_ensemble(bank, rows, seconds, random))
+            found.append(_ensemble(pool, rows, seconds, random))
     return found
 
 
-def _parts_by_label(bank: Bank, labels: Labels, song: str, seconds: float) -> dict[str, list[int]]:
+def _parts_by_label(pool: AudioPool, labels: Labels, song: str, seconds: float) -> dict[str, list[int]]:
     """Rows of a song that can be parts, by label."""
     found: dict[str, list[int]] = {}
-    for row in bank.by_song[song]:
-        label = labels.find(bank.rows[row].instrument, bank.rows[row].family)
-        audible = _excerpt(bank, row, seconds).square().mean().sqrt() > AUDIBLE * bank.loudness[row]
-        if label and audible and _other_songs(bank, row):
+    for row in pool.by_song[song]:
+        label = labels.find(pool.rows[row].instrument, pool.rows[row].family)
+        audible = _excerpt(pool, row, seconds).square().mean().sqrt() > AUDIBLE * pool.loudness[row]
+        if label and audible and _other_songs(pool, row):
             found.setdefault(label, []).append(row)
     return found
 
 
-def _excerpt(bank: Bank, row: int, seconds: float) -> Tensor:
-    return bank.piece(row, 0, 1.0, min(bank.lengths[row], int(seconds * bank.sample_rate)))
+def _excerpt(pool: AudioPool, row: int, seconds: float) -> Tensor:
+    return pool.piece(row, 0, 1.0, min(pool.lengths[row], int(seconds * pool.sample_rate)))
 
 
-def _other_songs(bank: Bank, row: int) -> list[int]:
+def _other_songs(pool: AudioPool, row: int) -> list[int]:
     """Rows with the same instrument from elsewhere."""
-    facts = bank.rows[row]
-    return [other for other in bank.by_instrument.get(facts.instrument, []) if bank.rows[other].song != facts.song]
+    facts = pool.rows[row]
+    return [other for other in pool.by_instrument.get(facts.instrument, []) if pool.rows[other].song != facts.song]
 
 
-def _ensemble(bank: Bank, rows: Sequence[int], seconds: float, random: np.random.Generator) -> list[Part]:
+def _ensemble(pool: AudioPool, rows: Sequence[int], seconds: float, random: np.random.Generator) -> list[Part]:
     import torch
 
-    sounds = [_excerpt(bank, row, seconds) for row in rows]
+    sounds = [_excerpt(pool, row, seconds) for row in rows]
     samples = min(len(sound) for sound in sounds)
     references = torch.stack([sound[:samples] for sound in sounds])
     references = LEVEL * references / references.square().mean(1, keepdim=True).sqrt()
     mixture = references.sum(0, keepdim=True).cpu().numpy()
     parts = []
     for row, reference in zip(rows, references, strict=True):
-        clip = _excerpt(bank, int(random.choice(_other_songs(bank, row))), seconds)[None].cpu().numpy()
-        instrument = bank.rows[row].instrument
+        clip = _excerpt(pool, int(random.choice(_other_songs(pool, row))), seconds)[None].cpu().numpy()
+        instrument = pool.rows[row].instrument
         parts.append(
-            Part(mixture, bank.sample_rate, [(clip, bank.sample_rate)], instrument, reference[None].cpu().numpy())
+            Part(mixture, pool.sample_rate, [(clip, pool.sample_rate)], instrument, reference[None].cpu().numpy())
         )
     return parts
 
@@ -181,7 +186,7 @@ def main() -> None:
     from fewshot_sep.experiments.seeds.labels import of_library
     from fewshot_sep.experiments.seeds.separate import load
     from fewshot_sep.loops import library as libraries
-    from fewshot_sep.loops.tasks.mixing import Bank
+    from fewshot_sep.loops.tasks.mixing import AudioPool
     from fewshot_sep.separator import Separator
 
     methods: dict[str, Method] = {"mixture": lambda part: part.mixture}
@@ -192,8 +197,8 @@ def main() -> None:
         )
     methods |= {name: load(name, arguments.runs) for name in arguments.system or NAMES}
     library = libraries.read(arguments.library)
-    bank = Bank(library, arguments.split, SAMPLE_RATE)
-    table = measure(methods, ensembles(bank, of_library(library), each=arguments.each, seed=arguments.seed))
+    pool = AudioPool(library, arguments.split, SAMPLE_RATE)
+    table = measure(methods, ensembles(pool, of_library(library), each=arguments.each, seed=arguments.seed))
     arguments.output.mkdir(parents=True, exist_ok=True)
     figures = {
         name: {

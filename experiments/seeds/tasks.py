@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from fewshot_sep.experiments.seeds.labels import Labels
-from fewshot_sep.loops.tasks.mixing import Apart, TaskMixer
+from fewshot_sep.loops.tasks.mixing import TaskMixer, TasksWithSources
 
 Asks = Literal["one", "all", "either"]
 """Ask for one label and want its sound; for all that sound and want each; or, in turn, for all and for one alone."""
@@ -39,7 +39,7 @@ class LabelStream:
 
     def __init__(self, mixer: TaskMixer, labels: Labels, asks: Asks) -> None:
         self.mixer, self.labels, self.asks = mixer, labels, asks
-        families = {row.instrument: row.family for row in mixer.bank.rows}
+        families = {row.instrument: row.family for row in mixer.pool.rows}
         self._label = {name: labels.number(name, family) for name, family in families.items()}
 
     def __iter__(self) -> Iterator[LabelTasks]:
@@ -66,7 +66,7 @@ class LabelStream:
                     target[task, 0 if outputs == 1 else found] += sources[task, place]
         return LabelTasks(mixture, queries, target[:, 0] if outputs == 1 else target[:, :, 0])
 
-    def _asked(self, apart: Apart, sounding: list[list[int | None]], index: int) -> list[int]:
+    def _asked(self, apart: TasksWithSources, sounding: list[list[int | None]], index: int) -> list[int]:
         """One label for each task."""
         asked = []
         for task, (name, others) in enumerate(zip(apart.asked, sounding, strict=True)):

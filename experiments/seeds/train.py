@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from fewshot_sep.experiments.seeds.labels import Labels
     from fewshot_sep.experiments.seeds.tasks import LabelStream
     from fewshot_sep.loops.library import Library
-    from fewshot_sep.loops.tasks.mixing import Bank
+    from fewshot_sep.loops.tasks.mixing import AudioPool
 
 PILOT = 12
 """Steps whose time tells how many fit into the budget; the first four do not count."""
@@ -73,7 +73,7 @@ def train(
     from fewshot_sep.experiments.seeds import systems
     from fewshot_sep.experiments.seeds.labels import of_library
     from fewshot_sep.loops import library as libraries
-    from fewshot_sep.loops.tasks.mixing import Bank
+    from fewshot_sep.loops.tasks.mixing import AudioPool
     from fewshot_sep.loops.tasks.train import computing_device
 
     for name in names:
@@ -85,12 +85,12 @@ def train(
     place = computing_device(device)
     rates = {name: systems.build(name, labels).preset.sample_rate for name in names}
     paths = []
-    for rate in dict.fromkeys(rates.values()):  # one bank at a time: it holds the whole library
-        bank = Bank(library, "train", rate, place)
-        held = Bank(library, "valid", rate, place) if _can_draw(library, "valid") else bank
+    for rate in dict.fromkeys(rates.values()):  # one pool at a time: it holds the whole library
+        pool = AudioPool(library, "train", rate, place)
+        held = AudioPool(library, "valid", rate, place) if _can_draw(library, "valid") else pool
         for name in (name for name in names if rates[name] == rate):
             options = {"seed": seed, "device": device}
-            paths.append(_train(name, library, labels, bank, held, output / name, minutes, steps, options))
+            paths.append(_train(name, library, labels, pool, held, output / name, minutes, steps, options))
     return paths
 
 
@@ -103,8 +103,8 @@ def _train(
     name: str,
     library: Library,
     labels: Labels,
-    bank: Bank,
-    held: Bank,
+    pool: AudioPool,
+    held: AudioPool,
     run: Path,
     minutes: float,
     steps: int | None,
@@ -124,16 +124,18 @@ def _train(
     system, batch = systems.build(name, labels), systems.RECIPES[name].batch
     samples = systems.example_samples(name, system)
 
-    mixing = MixingOptions(take=0, rest=0)  # who asks by name has no other passage, and the rest has no name
+    mixing = MixingOptions(
+        same_recording=0, all_but_one=0
+    )  # who asks by name has no other passage, and the rest has no name
 
-    def stream(bank: Bank, seed: int, first: int) -> LabelStream:
-        mixer = TaskMixer(bank, batch, samples, system.preset.channels, mixing, seed, first)
+    def stream(pool: AudioPool, seed: int, first: int) -> LabelStream:
+        mixer = TaskMixer(pool, batch, samples, system.preset.channels, mixing, seed, first)
         return LabelStream(mixer, labels, system.asks)
 
     settings = _settings(run, labels, options["seed"])
     if steps is None:
         steps = settings.get("steps") or max(
-            1, round(60 * minutes / _seconds_per_step(name, labels, stream(bank, 1, 0), options))
+            1, round(60 * minutes / _seconds_per_step(name, labels, stream(pool, 1, 0), options))
         )
     run.mkdir(parents=True, exist_ok=True)
     note = {"system": name, "labels": labels.names, "seed": options["seed"], "steps": steps}
@@ -143,7 +145,7 @@ def _train(
     validation = [checks.draw(index) for index in range(VALIDATION_BATCHES)]
     every = max(1, steps // 10)
     training = TrainingOptions(steps, warm_up=min(500, steps // 10), check_every=every, log_every=10, **options)
-    seconds = fit(system, lambda first: iter(stream(bank, training.seed, first)), validation, training, run)
+    seconds = fit(system, lambda first: iter(stream(pool, training.seed, first)), validation, training, run)
     rows = [row for row in library if row.split == "train"]
     facts = {
         "system": name,
@@ -152,7 +154,7 @@ def _train(
         "examples": steps * batch,
         "example_seconds": round(samples / system.preset.sample_rate, 3),
         "minutes": round(seconds / 60, 1),
-        "device": torch.cuda.get_device_name() if bank.device.type == "cuda" else "cpu",
+        "device": torch.cuda.get_device_name() if pool.device.type == "cuda" else "cpu",
         "seed": training.seed,
         "data": {"files": len(rows), "instruments": len({row.instrument for row in rows})},
     }

@@ -21,7 +21,7 @@ import torch
 from fewshot_sep import presets
 from fewshot_sep.loops import library
 from fewshot_sep.loops.composing import make_library
-from fewshot_sep.loops.tasks.mixing import Bank, MixingOptions, TaskMixer, Tasks
+from fewshot_sep.loops.tasks.mixing import AudioPool, MixingOptions, TaskMixer, Tasks
 from fewshot_sep.presets import Preset
 from fewshot_sep.systems import build
 from fewshot_sep.training import TrainingOptions, train
@@ -52,8 +52,8 @@ def main() -> None:
             if arguments.library
             else make_library.make(Path(folder) / "library", songs=12)
         )
-        bank = Bank(shelf, "train", settings.sample_rate)
-        mixer = TaskMixer(bank, BATCH, settings.segment, settings.channels, MixingOptions())
+        pool = AudioPool(shelf, "train", settings.sample_rate)
+        mixer = TaskMixer(pool, BATCH, settings.segment, settings.channels, MixingOptions())
         threads = torch.get_num_threads()
         torch.set_num_threads(1)
         mixed = BATCH * rate(mixer.draw, 20)

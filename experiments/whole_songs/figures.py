@@ -11,9 +11,9 @@ from fewshot_sep.plots import new_figure
 
 
 def draw(metrics: dict[str, Any], folder: Path) -> None:
-    """`seams.png` and `queries.png`, of what was measured."""
+    """`boundaries.png` and `queries.png`, of what was measured."""
     if "profiles" in metrics:
-        _seams(metrics["profiles"], folder / "seams.png")
+        _seams(metrics["profiles"], folder / "boundaries.png")
     if "queries" in metrics:
         _queries(metrics["queries"], folder / "queries.png")
 

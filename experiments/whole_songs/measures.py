@@ -1,4 +1,4 @@
-"""What is measured on songs: gain, beats, shifts, seams, and how much the choice of query matters."""
+"""What is measured on songs: gain, beats, shifts, boundaries, and how much the choice of query matters."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from fewshot_sep.experiments.whole_songs.material import Array, Case, Chart, ste
 from fewshot_sep.experiments.whole_songs.methods import OURS, WAYS
 from fewshot_sep.metrics import si_sdr
 from fewshot_sep.songs import SongSeparator
+from fewshot_sep.songs.monitor import Monitor
 from fewshot_sep.songs.pipeline import METERS
-from fewshot_sep.songs.queries import CROWDED, Clip
-from fewshot_sep.songs.report import Facts
+from fewshot_sep.songs.queries import POLYPHONIC_LOGIT, Clip
 
 EXCERPT = (30.0, 90.0)
 NEAR_JOIN_SECONDS = 0.05
@@ -42,13 +42,13 @@ def spectral_gain(case: Case, target: Array) -> float:
     return float(10 * torch.log10(before / after))
 
 
-def separate(separator: SongSeparator, case: Case, grid: str, known: Beats | None) -> tuple[Array, Facts]:
-    """The target, and the facts of the way there."""
+def separate(separator: SongSeparator, case: Case, grid: str, known: Beats | None) -> tuple[Array, Monitor]:
+    """The target, and the monitor of the way there."""
     source = audio.ArraySource(case.mixture, case.rate)
     conditioning = separator.separator.condition(case.queries, case.rate)
-    facts = Facts(source.frames, case.rate)
-    blocks = [target for target, _ in separator.stream(source, conditioning, grid, facts=facts, known=known)]
-    return np.concatenate(blocks, axis=1), facts
+    monitor = Monitor(source.frames, case.rate)
+    blocks = [target for target, _ in separator.stream(source, conditioning, grid, monitor=monitor, known=known)]
+    return np.concatenate(blocks, axis=1), monitor
 
 
 def track(case: Case, cache: dict[bytes, tuple[Beats, float]]) -> tuple[Beats, float]:
@@ -70,10 +70,10 @@ def compare(model: Any, cases: Iterable[Case], tell: Any = print) -> list[dict[s
         found, tracking = track(case, cache)
         duration = case.mixture.shape[1] / case.rate
         for name, way in WAYS.items():
-            target, facts = separate(way.separator(model), case, way.grid, found)
-            seconds = {stage: spent / duration for stage, spent in facts.seconds.items() if stage != "total"}
+            target, monitor = separate(way.separator(model), case, way.grid, found)
+            seconds = {stage: spent / duration for stage, spent in monitor.seconds.items() if stage != "total"}
             seconds["tracking"] = tracking / duration if way.grid != "none" else 0.0
-            kind = facts.grid.kind if facts.grid else "none"
+            kind = monitor.grid.kind if monitor.grid else "none"
             gains = {"gain": gain(case, target), "spectral gain": spectral_gain(case, target)}
             rows.append({"song": case.song, "way": name, "grid": kind, **gains, "seconds": seconds})
         tell(f"{case.song}: " + ", ".join(f"{row['way']} {row['gain']:.2f}" for row in rows[-len(WAYS) :]))
@@ -126,7 +126,7 @@ def shifts(model: Any, case: Case, period: float, way: str) -> dict[str, float]:
 
 
 class Everything:
-    """A model that finds everything: what its output lacks is the fault of the joins."""
+    """A model that finds everything: what its output lacks is the fault of the boundaries."""
 
     sample_rate = 44100
     preset = presets.get(presets.DEFAULT)
@@ -134,17 +134,17 @@ class Everything:
     def condition(self, queries: Any, sample_rate: int, unlike: Any = (), within: Any = None) -> None:
         return None
 
-    def estimate(self, mixture: Array, conditioning: Any, sample_rate: int, pace: float = 1.0) -> Array:
+    def estimate(self, mixture: Array, conditioning: Any, sample_rate: int, time_scale: float = 1.0) -> Array:
         return mixture.copy()
 
 
 def join_snr(case: Case, way: str, found: Beats) -> float:
-    """SNR (dB) within 50 ms of the joins, with an identity mask."""
+    """SNR (dB) within 50 ms of the boundaries, with an identity mask."""
     settings = WAYS[way]
-    target, facts = separate(settings.separator(Everything()), case, settings.grid, found)
+    target, monitor = separate(settings.separator(Everything()), case, settings.grid, found)
     near = np.zeros(target.shape[1], dtype=bool)
     reach = round(NEAR_JOIN_SECONDS * case.rate)
-    for join in facts.grid.joins if facts.grid else []:
+    for join in monitor.grid.boundaries if monitor.grid else []:
         near[max(join - reach, 0) : join + reach] = True
     error = np.square(target[:, near] - case.mixture[:, near]).sum() + 1e-20
     return float(10 * np.log10(np.square(case.mixture[:, near]).sum() / error))
@@ -227,7 +227,10 @@ def held_back(model: Any, cases: list[Case]) -> list[dict[str, Any]]:
         if others:
             loudest = max(others, key=lambda other: float(np.square(other.reference).mean()))
             without, held = (
-                gain(case, model.separate(case.mixture, case.queries, case.rate, unlike=unlike, contrast=False).target)
+                gain(
+                    case,
+                    model.separate(case.mixture, case.queries, case.rate, unlike=unlike, residual_pass=False).target,
+                )
                 for unlike in ((), loudest.queries)
             )
             rows.append({"song": case.song, "without": without, "with": held})
@@ -240,12 +243,12 @@ def crowds(model: Any, alone: list[Clip], together: list[Clip]) -> dict[str, flo
     Returns:
         `area` under the ROC curve; shares of `false alarms` among the clips and of `hits` among the mixtures.
     """
-    odds = [np.array([model.crowdedness(*clip) for clip in clips]) for clips in (alone, together)]
+    odds = [np.array([model.polyphony_logit(*clip) for clip in clips]) for clips in (alone, together)]
     above = (odds[1][:, None] > odds[0]) + 0.5 * (odds[1][:, None] == odds[0])
     return {
         "clips": len(alone),
         "mixtures": len(together),
         "area": float(above.mean()),
-        "false alarms": float(np.mean(odds[0] > CROWDED)),
-        "hits": float(np.mean(odds[1] > CROWDED)),
+        "false alarms": float(np.mean(odds[0] > POLYPHONIC_LOGIT)),
+        "hits": float(np.mean(odds[1] > POLYPHONIC_LOGIT)),
     }

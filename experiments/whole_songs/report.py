@@ -9,7 +9,7 @@ import numpy as np
 
 from fewshot_sep.experiments.whole_songs.measures import first_beat
 from fewshot_sep.experiments.whole_songs.methods import OURS, WAYS
-from fewshot_sep.songs.queries import CROWDED
+from fewshot_sep.songs.queries import POLYPHONIC_LOGIT
 
 
 def markdown(metrics: dict[str, Any]) -> str:
@@ -133,7 +133,7 @@ def _seams(metrics: dict[str, Any]) -> list[str]:
         meter = int(profile["meter"])
         true = first_beat(np.array(profile["truth"]), meter)
         levels = {name: first_beat(np.array(profile[name]), meter) for name in names}
-        snr = metrics["joins"][song]
+        snr = metrics["boundaries"][song]
         rows.append(
             [
                 song,
@@ -156,12 +156,12 @@ def _seams(metrics: dict[str, Any]) -> list[str]:
     return [
         "## Seams",
         "",
-        "*Join SNR* (dB): within 50 ms of the joins, when the model lets everything through. *First beat*: how much",
+        "*Join SNR* (dB): within 50 ms of the boundaries, when the model lets everything through. *First beat*: how much",
         "louder, re the mixture, the target is on first beats than on the others (dB). The music itself has accents",
         "(*true*) and the model its own; what slicing adds is the difference from the same model without slices.",
         "",
         *_table(head, rows),
-        "![level through the bar](seams.png)",
+        "![level through the bar](boundaries.png)",
         "",
     ]
 
@@ -246,7 +246,7 @@ def _crowds(metrics: dict[str, Any]) -> list[str]:
     return [
         "## More than one instrument in a query",
         "",
-        f"`separate` warns where the log odds exceed {CROWDED:g}: at {found['false alarms']:.0%} of the items' "
+        f"`separate` warns where the log odds exceed {POLYPHONIC_LOGIT:g}: at {found['false alarms']:.0%} of the items' "
         f"{found['clips']} queries (one instrument each), and at {found['hits']:.0%} of {found['mixtures']} passages "
         f"of 4 s from their mixtures. Area under the ROC curve: {found['area']:.2f}.",
         "",

@@ -1,4 +1,4 @@
-"""What the way of a song does to the sound: bars, tempo, joins, length, queries, measured on songs with known stems.
+"""What the way of a song does to the sound: bars, tempo, boundaries, length, queries, measured on songs with known stems.
 
 `python -m fewshot_sep.experiments.whole_songs.run SONGS [--items ITEMS]`: SONGS is a folder of Frets on Fire songs (each a folder with
 guitar.ogg, song.ogg and notes.mid), ITEMS a folder with items.json. What is measured is kept in metrics.json at once;
@@ -47,7 +47,7 @@ def main() -> None:
         metrics.need("items", lambda: measures.compare(model, material.items(arguments.items), tell=lambda _: None))
     metrics.need("beats", lambda: _beats(folders))
     metrics.need("shifts", lambda: _shifts(model, folders))
-    metrics.need("joins", lambda: _joins(songs()))
+    metrics.need("boundaries", lambda: _joins(songs()))
     metrics.need("profiles", lambda: _profiles(model, songs()))
     metrics.need("queries", lambda: {case.song: measures.queries(model, case) for case in songs()})
     if arguments.items:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from fewshot_sep.beats.bar_pointer import FRAMES_PER_SECOND
 
 SAMPLE_RATE = 44100
-FAINTEST = 0.01  # a tracker is never quite sure that there is no beat: the decoder takes 0 as proof
+ACTIVATION_FLOOR = 0.01  # a tracker is never quite sure that there is no beat: the decoder takes 0 as proof
 
 
 def activations(samples: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -33,7 +33,7 @@ def activations(samples: NDArray[np.float32]) -> NDArray[np.float32]:
     for shift, fall in ((-2, 0.4), (0, 0.4), (-1, 1.0)):  # the flux rises one frame after the sound
         at = np.clip(beats + shift, 0, len(result) - 1)
         result[at] = fall * np.stack([height * (1 - share), height * share], axis=1)
-    return np.maximum(result, FAINTEST)
+    return np.maximum(result, ACTIVATION_FLOOR)
 
 
 def _pulse(flux: NDArray[np.float32]) -> float:

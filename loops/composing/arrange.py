@@ -21,7 +21,7 @@ from fewshot_sep.loops.library import SAMPLE_RATE, Row, is_held_out
 PLAYS = {"invented": 3, "sampled": 3, "sung": 4, "amp": 3, "kit": 3, "soundfont": 2}
 """A voice that is used at all is used at least this often, so that a query can come from another of its rows."""
 
-LEAST_ACTIVE, VALID_VOICES = 0.5, 0.06
+MIN_ACTIVE, VALID_VOICES = 0.5, 0.06
 VALID_SONGS, UNSEEN_SONGS, STRANGER_SONGS = 0.04, 0.05, 0.03
 
 SHARES: dict[str, dict[str, float]] = {
@@ -47,7 +47,7 @@ class FourBars(Song):
             for attempt in range(4):
                 rng = self.generator(seed, number, attempt)
                 sound = self.play(part, score(part.role, part.voice, sketch, drums, rng), frames, rng)
-                if is_played(sound, LEAST_ACTIVE):
+                if is_played(sound, MIN_ACTIVE):
                     break
                 drums = patterns.groove(sketch, shared) if part.role == "part" else drums
             else:

@@ -27,7 +27,7 @@ SAMPLED, ACCOMPANIED = 0.5, 0.3
 """Chance that recorded notes play where there are some, and that one part is an accompaniment."""
 PREFIX = "chamber-"
 """How the names of all chamber songs begin."""
-BPM, LEAST_ACTIVE, LINE = (50.0, 120.0), 0.3, "line"
+BPM, MIN_ACTIVE, LINE = (50.0, 120.0), 0.3, "line"
 
 LINES = frozenset({"strings", "brass", "reed", "pipe"})
 """Families that play lines."""
@@ -47,7 +47,7 @@ class Chamber(Song):
             rng = self.generator(seed, number)
             notes = patterns.pitched(part.role, sketch, rng, part.voice.low, part.voice.high)
             sound = self.play(part, notes, frames, rng)
-            if is_played(sound, LEAST_ACTIVE):
+            if is_played(sound, MIN_ACTIVE):
                 rows.append(self.keep(folder, number, sound, sketch.bpm, float(sketch.beats)))
         return rows
 

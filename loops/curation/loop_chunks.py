@@ -11,7 +11,7 @@ import struct
 from dataclasses import dataclass
 from pathlib import Path
 
-_MOST_BYTES = 4096  # of one chunk: these two are 24 and at least 36 bytes long
+_MAX_BYTES = 4096  # of one chunk: these two are 24 and at least 36 bytes long
 _ONE_SHOT = 1
 
 
@@ -48,7 +48,7 @@ def _chunks(path: Path) -> dict[bytes, bytes]:
             name, length = header[:4], struct.unpack("<I", header[4:])[0]
             start = file.tell()
             if name in (b"acid", b"smpl"):
-                found.setdefault(name, file.read(min(length, _MOST_BYTES)))
+                found.setdefault(name, file.read(min(length, _MAX_BYTES)))
             file.seek(start + length + length % 2)
     return found
 

@@ -85,19 +85,19 @@ def soundfont_voices(path: Path, amps: int = 5) -> list[Voice]:
     short, licence, synthetic = source_of(path)
     voices: list[Voice] = []
 
-    def has(bank: int, program: int) -> bool:
-        return bool(synth.sfpreset_name(number, bank, program))
+    def has(pool: int, program: int) -> bool:
+        return bool(synth.sfpreset_name(number, pool, program))
 
     if sum(has(0, program) for program in range(128)) <= 2:  # a drum kit alone, on the first program
         kits = [(0, 0)]
     else:
         kits = [(128, program) for program in range(64) if has(128, program) and program not in (55, 56, 57, 58, 59)]
-        for (bank, program), sound in PROGRAMS.items():
-            if not has(bank, program) or (synthetic and is_held_out(sound.instrument)):
+        for (pool, program), sound in PROGRAMS.items():
+            if not has(pool, program) or (synthetic and is_held_out(sound.instrument)):
                 continue
             named = defines_timbre(sound) and not synthetic
             name = sound.instrument if named else f"{sound.instrument} ({short})"
-            source = short if (bank, program) not in ((0, 1), (8, 40)) else f"{short}/{bank}-{program}"
+            source = short if (pool, program) not in ((0, 1), (8, 40)) else f"{short}/{pool}-{program}"
             voices.append(
                 SoundfontVoice(
                     name,
@@ -109,12 +109,12 @@ def soundfont_voices(path: Path, amps: int = 5) -> list[Voice]:
                     sound.high,
                     (),
                     str(path),
-                    bank,
+                    pool,
                     program,
                 )
             )
-            for amp in range(amps if (bank, program) in _AMPLIFIED else 0):
-                seed = hash_text(f"{short}/{bank}/{program}/{amp}")
+            for amp in range(amps if (pool, program) in _AMPLIFIED else 0):
+                seed = hash_text(f"{short}/{pool}/{program}/{amp}")
                 bass = sound.family == "bass"
                 voices.append(
                     SoundfontVoice(
@@ -127,16 +127,16 @@ def soundfont_voices(path: Path, amps: int = 5) -> list[Voice]:
                         79 if not bass else sound.high,
                         (),
                         str(path),
-                        bank,
+                        pool,
                         program,
                         seed,
                     )
                 )
-    for bank, program in kits:
+    for pool, program in kits:
         source = f"{short}/kit{program}" if len(kits) > 1 else short
         parts: dict[str, tuple[int, ...]] = {"drums": (), **DRUM_PARTS}
         if program == kits[0][1]:
-            parts |= {name: keys for name, keys in PERCUSSION.items() if max(keys) < 110 and (bank == 128)}
+            parts |= {name: keys for name, keys in PERCUSSION.items() if max(keys) < 110 and (pool == 128)}
         for name, keys in parts.items():
             voices.append(
                 SoundfontVoice(

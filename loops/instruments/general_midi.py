@@ -124,7 +124,7 @@ _TABLE: tuple[tuple[int, str, str, int, int, tuple[str, ...]], ...] = (
 )
 
 PROGRAMS: dict[tuple[int, int], Program] = {(0, number): Program(*rest) for number, *rest in _TABLE}  # type: ignore[arg-type]
-"""(bank, program) to what it plays. Banks 8 and 16 are the variations common to most General MIDI soundfonts."""
+"""(pool, program) to what it plays. Banks 8 and 16 are the variations common to most General MIDI soundfonts."""
 PROGRAMS |= {
     (8, 14): Program("church bell", "chromatic percussion", 48, 72, _HITS),
     (8, 24): Program("ukulele", "guitar", 55, 84, _STRUM),

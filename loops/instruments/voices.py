@@ -73,7 +73,7 @@ class SoundfontVoice(Voice):
     """A preset of a soundfont, through an amplifier if `amp` is not None (the seed of its settings)."""
 
     path: str
-    bank: int
+    pool: int
     program: int
     amp: int | None = None
 
@@ -85,9 +85,9 @@ class SoundfontVoice(Voice):
         synth, soundfont = load_soundfont(self.path)
         synth.sounds_off(0)
         synth.generate(SAMPLE_RATE // 5)
-        synth.program_select(0, soundfont, self.bank, self.program, self.bank == 128)
+        synth.program_select(0, soundfont, self.pool, self.program, self.pool == 128)
         synth.pitchbend(0, 8192)
-        out = _sequence(synth, notes, frames, bends=self.bank != 128)
+        out = _sequence(synth, notes, frames, bends=self.pool != 128)
         return out if self.amp is None else amplify(out, self.amp)
 
 

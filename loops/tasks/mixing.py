@@ -1,7 +1,7 @@
 """Draws training tasks from a library, batched on the training device: mixture, queries, target.
 
 A task is a few sources summed, one of them the target, and clips of the target's instrument playing something else. All
-sound lies in one flat tensor (the bank); a batch is gathered from it, so that a step waits for no file.
+sound lies in one flat tensor (the pool); a batch is gathered from it, so that a step waits for no file.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Tasks(NamedTuple):
     target: Tensor
 
 
-class Apart(NamedTuple):
+class TasksWithSources(NamedTuple):
     """Tasks and what their mixtures are made of, by name.
 
     Shape:
@@ -100,7 +100,17 @@ class MixingOptions:
 
 
 PLAIN = MixingOptions(
-    coherent=0, absent=0, cross=0.5, take=0, rest=0, kin=0, hard=0, shift_semitones=0, equalise=0, room=0, band_limit=0
+    coherent=0,
+    absent=0,
+    cross=0.5,
+    same_recording=0,
+    all_but_one=0,
+    same_family_query=0,
+    same_family_interferer=0,
+    shift_semitones=0,
+    equalise=0,
+    room=0,
+    band_limit=0,
 )
 """The thesis's mixing: random loops, summed; the query is another loop of the target's instrument."""
 
@@ -119,7 +129,7 @@ def _taken(names: Iterable[str]) -> set[str]:
     return taken | (_KIT_PARTS if "drums" in taken else {"drums"} if _KIT_PARTS & taken else set())
 
 
-class Bank:
+class AudioPool:
     """A library's sound as one flat 16-bit tensor, with what is needed to draw from it.
 
     Args:
@@ -173,8 +183,8 @@ class Bank:
         if len(self.instruments) < 2:
             raise BadLibrary(f"{self.name} needs two instruments with two loops each to draw tasks")
 
-    def only(self, keep: Callable[[Row], bool]) -> Bank:
-        """A bank of the rows that `keep` accepts; the sound is shared, not copied.
+    def only(self, keep: Callable[[Row], bool]) -> AudioPool:
+        """A pool of the rows that `keep` accepts; the sound is shared, not copied.
 
         Raises:
             BadLibrary: as above.
@@ -248,7 +258,7 @@ class TaskMixer:
     """An endless stream of batches; batch number `i` depends on seed and `i` alone, so that training can resume.
 
     Args:
-        bank: the sound.
+        pool: the sound.
         batch: tasks per batch.
         samples: length of mixture and queries.
         channels: 1 or 2; with 2 the sources are panned.
@@ -259,7 +269,7 @@ class TaskMixer:
 
     def __init__(
         self,
-        bank: Bank,
+        pool: AudioPool,
         batch: int,
         samples: int,
         channels: int,
@@ -267,26 +277,26 @@ class TaskMixer:
         seed: int = 0,
         first: int = 0,
     ) -> None:
-        self.bank, self.batch, self.samples, self.channels = bank, batch, samples, channels
+        self.pool, self.batch, self.samples, self.channels = pool, batch, samples, channels
         self.options, self.seed, self.first = options, seed, first
         self._weigh()
         self.fft_size = next_fast_len(samples, real=True)
-        self.equalisers = equalisers(64 if options.equalise else 0, self.fft_size, bank.sample_rate, seed).to(
-            bank.device
+        self.equalisers = equalisers(64 if options.equalise else 0, self.fft_size, pool.sample_rate, seed).to(
+            pool.device
         )
-        self.rooms = rooms(48 if options.room else 0, self.fft_size, bank.sample_rate, seed).to(bank.device)
+        self.rooms = rooms(48 if options.room else 0, self.fft_size, pool.sample_rate, seed).to(pool.device)
 
     def _weigh(self) -> None:
         """Probabilities of instruments and songs; a song counts as its most emphasised part."""
-        bank = self.bank
-        rows = [bank.by_instrument[name] for name in bank.instruments]
+        pool = self.pool
+        rows = [pool.by_instrument[name] for name in pool.instruments]
         weights = np.array([np.sqrt(len(indices)) * self._factor(indices[0]) for indices in rows])
-        self.instrument_share = dict(zip(bank.instruments, weights / weights.sum(), strict=True))
-        weights = np.array([max(self._factor(row) for row in bank.by_song[song]) for song in bank.songs])
+        self.instrument_share = dict(zip(pool.instruments, weights / weights.sum(), strict=True))
+        weights = np.array([max(self._factor(row) for row in pool.by_song[song]) for song in pool.songs])
         self.song_share = weights / weights.sum() if len(weights) else weights
 
     def _factor(self, row: int) -> float:
-        factors, facts = dict(self.options.emphasis), self.bank.rows[row]
+        factors, facts = dict(self.options.emphasis), self.pool.rows[row]
         return factors.get(facts.instrument, factors.get(facts.family, 1.0))
 
     def __iter__(self) -> Iterator[Tasks]:
@@ -299,12 +309,12 @@ class TaskMixer:
         """Batch number `index`."""
         return self._draw_batch(index, apart=False)[0]
 
-    def draw_apart(self, index: int) -> Apart:
+    def draw_apart(self, index: int) -> TasksWithSources:
         """Batch number `index` with its sources, whose names are the library's: not for the option `live`."""
         tasks, sources, draws = self._draw_batch(index, apart=True)
-        name = [row.instrument for row in self.bank.rows]
+        name = [row.instrument for row in self.pool.rows]
         asked = [name[draw.sources[draw.wanted[0]] if draw.wanted else draw.queries[0]] for draw in draws]
-        return Apart(tasks, sources, [[name[row] for row in draw.sources] for draw in draws], asked)
+        return TasksWithSources(tasks, sources, [[name[row] for row in draw.sources] for draw in draws], asked)
 
     def _draw_batch(self, index: int, apart: bool) -> tuple[Tasks, Tensor, list[_Draw]]:
         """Tasks, their sources (none unless `apart`) and how they were drawn."""
@@ -313,8 +323,8 @@ class TaskMixer:
         most = max(len(draw.sources) for draw in draws)
 
         # Sources of all tasks in one flat batch; `owner` says whose they are.
-        owner = torch.tensor([t for t, draw in enumerate(draws) for _ in draw.sources], device=self.bank.device)
-        place = torch.tensor([k for draw in draws for k in range(len(draw.sources))], device=self.bank.device)
+        owner = torch.tensor([t for t, draw in enumerate(draws) for _ in draw.sources], device=self.pool.device)
+        place = torch.tensor([k for draw in draws for k in range(len(draw.sources))], device=self.pool.device)
         rows, starts, ratios = [], [], []
         for draw in draws:
             shift = self._shift(random)
@@ -332,9 +342,9 @@ class TaskMixer:
         states = self._states(random, len(sound))
         stereo = self._place(self._augment(sound, states), self.channels, random)
 
-        parts = torch.zeros(self.batch, most, *stereo.shape[1:], device=self.bank.device)
+        parts = torch.zeros(self.batch, most, *stereo.shape[1:], device=self.pool.device)
         parts[owner, place] = stereo
-        wanted = torch.tensor([[k in draw.wanted for k in range(most)] for draw in draws], device=self.bank.device)
+        wanted = torch.tensor([[k in draw.wanted for k in range(most)] for draw in draws], device=self.pool.device)
         target = (parts * wanted.float()[:, :, None, None]).sum(1)
         waves = torch.stack([parts.sum(1), target, *(parts.unbind(1) if apart else ())])
 
@@ -342,8 +352,8 @@ class TaskMixer:
             state if clip.of is None else states[clip.of]
             for clip, state in zip(clips, self._states(random, len(heard)), strict=True)
         ]
-        number = torch.tensor([clip.number for clip in clips], device=self.bank.device)
-        asked = torch.zeros(self.batch * self.options.clips, self.samples, device=self.bank.device)
+        number = torch.tensor([clip.number for clip in clips], device=self.pool.device)
+        asked = torch.zeros(self.batch * self.options.clips, self.samples, device=self.pool.device)
         asked.index_add_(0, number, self._augment(heard, asked_states))
         asked = asked.view(self.batch, self.options.clips, -1)
 
@@ -391,25 +401,25 @@ class TaskMixer:
         return self._read(rows, begins, speeds, np.array(amounts))
 
     def _draw_rows(self, random: np.random.Generator) -> _Draw:
-        bank, options = self.bank, self.options
-        coherent = bool(bank.songs) and random.random() < options.coherent
+        pool, options = self.pool, self.options
+        coherent = bool(pool.songs) and random.random() < options.coherent
         count = int(random.integers(options.sources[0], options.sources[1] + 1))
         sources = self._coherent_sources(random, count) if coherent else self._random_sources(random, count)
         if sources is None:
             coherent, sources = False, self._random_sources(random, count)
-        target = bank.rows[sources[0]]
-        taken = _taken(bank.rows[row].instrument for row in sources)
-        silent = [name for name in bank.instruments if name not in taken]
+        target = pool.rows[sources[0]]
+        taken = _taken(pool.rows[row].instrument for row in sources)
+        silent = [name for name in pool.instruments if name not in taken]
         absent = bool(silent) and random.random() < options.absent
-        kind = random.random() if (options.take or options.rest) and not absent else 1.0
-        if kind < options.take + options.rest:
-            return _Draw(sources, range(1) if kind < options.take else range(1, len(sources)), [], coherent)
+        kind = random.random() if (options.same_recording or options.all_but_one) and not absent else 1.0
+        if kind < options.same_recording + options.all_but_one:
+            return _Draw(sources, range(1) if kind < options.same_recording else range(1, len(sources)), [], coherent)
         if absent:
-            near = [name for name in bank.by_family[target.family] if name in silent] if random.random() < 0.25 else []
-            pool = bank.by_instrument[str(random.choice(near or silent))]
+            near = [name for name in pool.by_family[target.family] if name in silent] if random.random() < 0.25 else []
+            pool = pool.by_instrument[str(random.choice(near or silent))]
             queries = [int(random.choice(pool)) for _ in range(options.clips)]
         else:
-            relatives = self._relatives(sources) if random.random() < options.kin else []
+            relatives = self._relatives(sources) if random.random() < options.same_family_query else []
             queries = [
                 int(random.choice(relatives)) if relatives else self._query(random, sources[0])
                 for _ in range(options.clips)
@@ -418,16 +428,16 @@ class TaskMixer:
 
     def _coherent_sources(self, random: np.random.Generator, count: int) -> list[int] | None:
         """Rows of one song, different instruments; the first can be asked for."""
-        song = str(random.choice(self.bank.songs, p=self.song_share))
-        rows = list(random.permutation(self.bank.by_song[song]))
-        possible = [row for row in rows if self.bank.rows[row].instrument in self.bank.by_instrument]
+        song = str(random.choice(self.pool.songs, p=self.song_share))
+        rows = list(random.permutation(self.pool.by_song[song]))
+        possible = [row for row in rows if self.pool.rows[row].instrument in self.pool.by_instrument]
         if not possible:
             return None
         factors = np.array([self._factor(row) for row in possible])
         first = random.choice(possible, p=factors / factors.sum())
-        chosen, names = [int(first)], {self.bank.rows[first].instrument}
+        chosen, names = [int(first)], {self.pool.rows[first].instrument}
         for row in rows:
-            name = self.bank.rows[row].instrument
+            name = self.pool.rows[row].instrument
             if len(chosen) < count and name not in _taken(names):
                 chosen.append(int(row))
                 names.add(name)
@@ -435,35 +445,35 @@ class TaskMixer:
 
     def _random_sources(self, random: np.random.Generator, count: int) -> list[int]:
         """Rows of different instruments, the target first; with share `hard` the second is of the target's family."""
-        bank = self.bank
+        pool = self.pool
         names: list[str] = []
         while len(names) < count:
             taken = _taken(names)
-            free = [name for name in bank.instruments if name not in taken]
+            free = [name for name in pool.instruments if name not in taken]
             if not free:
                 break
             share = np.array([self.instrument_share[name] for name in free])
             name = str(random.choice(free, p=share / share.sum()))
-            if len(names) == 1 and random.random() < self.options.hard:
-                family = bank.by_family[bank.rows[bank.by_instrument[names[0]][0]].family]
+            if len(names) == 1 and random.random() < self.options.same_family_interferer:
+                family = pool.by_family[pool.rows[pool.by_instrument[names[0]][0]].family]
                 name = str(random.choice([relative for relative in family if relative in free] or [name]))
             names.append(name)
-        return [int(random.choice(bank.by_instrument[name])) for name in names]
+        return [int(random.choice(pool.by_instrument[name])) for name in names]
 
     def _relatives(self, sources: Sequence[int]) -> list[int]:
         """Rows of one family with the target, not its instrument; none if a relative is in the mixture."""
-        first, *others = (self.bank.rows[row] for row in sources)
+        first, *others = (self.pool.rows[row] for row in sources)
         if first.family not in RELATED or any(other.family == first.family for other in others):
             return []
-        names = [name for name in self.bank.by_family[first.family] if name != first.instrument]
-        return [row for name in names for row in self.bank.by_instrument[name]]
+        names = [name for name in self.pool.by_family[first.family] if name != first.instrument]
+        return [row for name in names for row in self.pool.by_instrument[name]]
 
     def _query(self, random: np.random.Generator, target: int) -> int:
         """Another row of the target's instrument, from the same source or, with share `cross`, from another one."""
-        row = self.bank.rows[target]
-        same = [r for r in self.bank.by_source[row.instrument, row.source] if r != target]
-        every = self.bank.by_instrument[row.instrument]
-        other = [r for r in every if self.bank.rows[r].source != row.source]
+        row = self.pool.rows[target]
+        same = [r for r in self.pool.by_source[row.instrument, row.source] if r != target]
+        every = self.pool.by_instrument[row.instrument]
+        other = [r for r in every if self.pool.rows[r].source != row.source]
         pools = [other, same] if random.random() < self.options.cross else [same, other]
         return int(random.choice(next(pool for pool in pools if pool)))
 
@@ -473,26 +483,26 @@ class TaskMixer:
 
     def _start(self, random: np.random.Generator, row: int) -> int:
         """An active place, a little before it at times."""
-        start = int(random.choice(self.bank.active[row])) - int(random.uniform(0, 0.3) * self.samples)
-        return max(0, min(start, max(0, self.bank.lengths[row] - self.samples)))
+        start = int(random.choice(self.pool.active[row])) - int(random.uniform(0, 0.3) * self.samples)
+        return max(0, min(start, max(0, self.pool.lengths[row] - self.samples)))
 
     def _elsewhere(self, random: np.random.Generator, row: int, start: int) -> int:
         """An active place that is a segment away from this one; where there is none, the one farthest away."""
-        last = max(0, self.bank.lengths[row] - self.samples)
-        places = self.bank.active[row].clip(max=last)
+        last = max(0, self.pool.lengths[row] - self.samples)
+        places = self.pool.active[row].clip(max=last)
         away = np.abs(places - start)
         apart = places[away >= min(self.samples, away.max())]
         return int(random.choice(apart))
 
     def _gains(self, random: np.random.Generator, rows: Sequence[int]) -> np.ndarray:
         """Random levels around 0.1 RMS and random polarity."""
-        return levels(random, len(rows), self.options.gain_db) / [self.bank.loudness[row] for row in rows]
+        return levels(random, len(rows), self.options.gain_db) / [self.pool.loudness[row] for row in rows]
 
     def _read(self, rows: Sequence[int], starts: Sequence[int], ratios: Sequence[float], gains: np.ndarray) -> Tensor:
         """The rows' sound: `(n, samples)`."""
         read = zip(rows, starts, ratios, gains, strict=True)
         return torch.stack(
-            [self.bank.piece(row, start, ratio, self.samples) * float(gain) for row, start, ratio, gain in read]
+            [self.pool.piece(row, start, ratio, self.samples) * float(gain) for row, start, ratio, gain in read]
         )
 
     def _invent(
@@ -513,9 +523,9 @@ class TaskMixer:
         chosen = [task for task in chosen if draws[task].queries]
         if not chosen:
             return
-        rate = self.bank.sample_rate
+        rate = self.pool.sample_rate
         where = {clip.number: place for place, clip in enumerate(clips)}
-        patches = live.invent(random, len(chosen), self.bank.device)
+        patches = live.invent(random, len(chosen), self.pool.device)
         firsts = np.cumsum([0, *(len(draw.sources) for draw in draws)])
         for clip in range(-1, self.options.clips):  # the target, then the queries
             played = live.play(patches, live.scores(random, patches, self.samples / rate), self.samples, rate, random)
@@ -556,7 +566,7 @@ class TaskMixer:
         placed = sound[:, None] * gains[:, :, None]
         if channels == 2:
             for index in np.flatnonzero(random.random(len(sound)) < 0.25):
-                placed[index] = widened(placed[index], int(random.integers(1, self.bank.sample_rate // 50)))
+                placed[index] = widened(placed[index], int(random.integers(1, self.pool.sample_rate // 50)))
         return placed
 
     def _limits(self, random: np.random.Generator) -> np.ndarray:
@@ -571,5 +581,5 @@ class TaskMixer:
         chosen = np.flatnonzero(np.isfinite(limits))
         waves = waves.clone() if len(chosen) else waves
         for place in chosen:
-            waves[:, place] = low_passed(waves[:, place], float(limits[place]), self.bank.sample_rate, self.fft_size)
+            waves[:, place] = low_passed(waves[:, place], float(limits[place]), self.pool.sample_rate, self.fft_size)
         return waves

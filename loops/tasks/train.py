@@ -1,4 +1,4 @@
-"""From a library to weights: bank, tasks, training, model card."""
+"""From a library to weights: pool, tasks, training, model card."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import torch
 
 from fewshot_sep import presets, weights
 from fewshot_sep.loops import library as libraries
-from fewshot_sep.loops.tasks.mixing import PLAIN, Bank, MixingOptions, TaskMixer
-from fewshot_sep.systems import System, build
+from fewshot_sep.loops.tasks.mixing import PLAIN, AudioPool, MixingOptions, TaskMixer
+from fewshot_sep.objectives import Objective, for_system
+from fewshot_sep.systems import AnySystem, build
 from fewshot_sep.training import TrainingOptions
 from fewshot_sep.training import train as fit
 
@@ -45,7 +46,7 @@ def train(
         BadLibrary: too little to draw tasks from.
     """
     settings = presets.get(preset)
-    masks = settings.kind == "mask"
+    masks = settings.predicts_mask
     training = TrainingOptions(
         **{"warm_up": min(WARM_UP, options["steps"] // 10), **options},
         target_first=TARGET_FIRST if masks and not start else 0,
@@ -53,15 +54,15 @@ def train(
     )
     library = libraries.read(folder)
     device = computing_device(training.device)
-    bank = Bank(library, "train", settings.sample_rate, device)
+    pool = AudioPool(library, "train", settings.sample_rate, device)
     held_back = (
-        Bank(library, "valid", settings.sample_rate, device) if any(r.split == "valid" for r in library) else bank
+        AudioPool(library, "valid", settings.sample_rate, device) if any(r.split == "valid" for r in library) else pool
     )
-    mixing = PLAIN if settings.kind == "image" else MixingOptions(emphasis=emphasis, live=live)
+    mixing = MixingOptions(emphasis=emphasis, live=live) if masks else PLAIN
     system = build(settings)
     if start:
         weights.load_what_fits(system, start)
-    seconds = train_on(bank, held_back, system, mixing, batch, training, run)
+    seconds = train_on(pool, held_back, system, for_system(system), mixing, batch, training, run)
     path = run / "weights.safetensors"
     weights.save(system, path, _facts(library, settings.name, batch, mixing, training, seconds, start))
     return path
@@ -73,27 +74,28 @@ def computing_device(name: str) -> str:
 
 
 def train_on(
-    bank: Bank,
-    held_back: Bank,
-    system: System,
+    pool: AudioPool,
+    held_back: AudioPool,
+    system: AnySystem,
+    objective: Objective[Any],
     mixing: MixingOptions,
     batch: int,
     training: TrainingOptions,
     run: Path,
 ) -> float:
-    """Train a system on tasks from `bank`, validated on a few from `held_back`; resumes what is in `run`.
+    """Train a system on tasks from `pool`, validated on a few from `held_back`; resumes what is in `run`.
 
     Returns:
         Seconds spent in all sessions of the run.
     """
     preset = system.preset
 
-    def mixer(bank: Bank, seed: int, first: int) -> TaskMixer:
-        return TaskMixer(bank, batch, preset.segment, preset.channels, mixing, seed, first)
+    def mixer(pool: AudioPool, seed: int, first: int) -> TaskMixer:
+        return TaskMixer(pool, batch, preset.segment, preset.channels, mixing, seed, first)
 
     checks = mixer(held_back, VALIDATION_SEED, 0)
     validation = [checks.draw(index) for index in range(VALIDATION_BATCHES)]
-    return fit(system, lambda first: iter(mixer(bank, training.seed, first)), validation, training, run)
+    return fit(system, objective, lambda first: iter(mixer(pool, training.seed, first)), validation, training, run)
 
 
 def _facts(

@@ -29,7 +29,7 @@ def test_templates_explain_the_sound_they_were_learnt_from() -> None:
     magnitude = spectra(4, 12, 20) @ rises(0.3, 0.5, 0.9) + 1e-3
     learnt = nmf.templates(magnitude, 3)
     torch.testing.assert_close(learnt.sum(1), torch.ones(1, 3))
-    free, gains = nmf.explain(magnitude, learnt, learnt[..., :0])
+    free, gains = nmf.fit_activations(magnitude, learnt, learnt[..., :0])
     assert free.shape == (1, 24, 0)
     flat = magnitude.mean(-1, keepdim=True).expand_as(magnitude)
     assert divergence(learnt @ gains, magnitude) < 0.1 * divergence(flat, magnitude)
@@ -39,7 +39,7 @@ def test_free_templates_take_what_the_fixed_ones_cannot_explain() -> None:
     known, unknown = spectra(5), spectra(16)
     parts = known @ rises(0.4), unknown @ rises(0.7)
     magnitude = parts[0] + parts[1]
-    free, gains = nmf.explain(magnitude, known, nmf.frames_as_templates(magnitude, 1))
+    free, gains = nmf.fit_activations(magnitude, known, nmf.frames_as_templates(magnitude, 1))
     found = known @ gains[:, :1], free @ gains[:, 1:]
     for own, other, true in zip(found, reversed(found), parts, strict=True):
         assert (own - true).norm() < 0.3 * true.norm()
@@ -49,7 +49,7 @@ def test_free_templates_take_what_the_fixed_ones_cannot_explain() -> None:
 def test_one_update_is_that_of_lee_and_seung(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(nmf, "ITERATIONS", 1)
     magnitude, fixed, free = rises(0.3, 0.5, 0.9, 1.3), spectra(1, bands=4), spectra(3, 2, bands=4)
-    found, gains = (t[0].double().numpy() for t in nmf.explain(magnitude, fixed, free))
+    found, gains = (t[0].double().numpy() for t in nmf.fit_activations(magnitude, fixed, free))
     v, w = magnitude[0].double().numpy(), torch.cat([fixed, free], -1)[0].double().numpy()
     h = np.tile(v.sum(0) / 3, (3, 1))
     h = h * (w.T @ (v / (w @ h))) / w.sum(0)[:, None]
@@ -62,14 +62,14 @@ def test_one_update_is_that_of_lee_and_seung(monkeypatch: pytest.MonkeyPatch) ->
 def test_examples_of_a_batch_do_not_mix_and_gains_follow_the_level(gain: float) -> None:
     batch = torch.cat([spectra(4, 9) @ rises(0.3, 0.5), spectra(7, 20) @ rises(0.2, 1.1)])
     known, begun = nmf.templates(batch, 2), nmf.frames_as_templates(batch, 3)
-    free, gains = nmf.explain(batch, known, begun)
-    alone = nmf.explain(gain * batch[1:], known[1:], begun[1:])
+    free, gains = nmf.fit_activations(batch, known, begun)
+    alone = nmf.fit_activations(gain * batch[1:], known[1:], begun[1:])
     torch.testing.assert_close(alone[0], free[1:], rtol=1e-3, atol=1e-5)
     torch.testing.assert_close(alone[1], gain * gains[1:], rtol=1e-3, atol=1e-4 * gain)
 
 
 def test_silence_stays_silent_and_finite() -> None:
     silent = torch.zeros(1, 24, 10)
-    free, gains = nmf.explain(silent, nmf.templates(silent, 2), nmf.frames_as_templates(silent, 2))
+    free, gains = nmf.fit_activations(silent, nmf.templates(silent, 2), nmf.frames_as_templates(silent, 2))
     assert free.isfinite().all()
     assert 0 <= gains.min() <= gains.max() < 1e-6

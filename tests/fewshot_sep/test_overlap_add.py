@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fewshot_sep.overlap_add import Piece, join
+from fewshot_sep.overlap_add import Chunk, join
 
 
-def cut(samples: np.ndarray, edges: list[int], context: int) -> list[Piece]:
+def cut(samples: np.ndarray, edges: list[int], context: int) -> list[Chunk]:
     return [
-        Piece(start, stop, max(start - context, 0), samples[:, max(start - context, 0) : stop + context])
+        Chunk(start, stop, max(start - context, 0), samples[:, max(start - context, 0) : stop + context])
         for start, stop in pairwise(edges)
     ]
 
@@ -39,7 +39,7 @@ def test_identity_slices_join_to_their_input(
 
 def test_fades_sum_to_one_and_stay_within_reach() -> None:
     low, high = np.zeros((1, 500), np.float32), np.ones((1, 500), np.float32)
-    pieces = [Piece(0, 250, 0, low[:, :350]), Piece(250, 500, 150, high[:, 150:])]
+    pieces = [Chunk(0, 250, 0, low[:, :350]), Chunk(250, 500, 150, high[:, 150:])]
     joined = np.concatenate(list(join(pieces, 40)), axis=1)[0]
     assert (joined[:210] == 0).all() and (joined[290:] == 1).all()
     rise = joined[210:290]
@@ -64,7 +64,7 @@ def test_blocks_come_while_pieces_go_by() -> None:
 def test_a_gap_is_refused() -> None:
     block = np.zeros((1, 10), np.float32)
     with pytest.raises(ValueError, match=r"sample 10.*at 11"):
-        list(join([Piece(0, 10, 0, block), Piece(11, 21, 11, block)], 2))
+        list(join([Chunk(0, 10, 0, block), Chunk(11, 21, 11, block)], 2))
 
 
 def test_nothing_joins_to_nothing() -> None:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from fewshot_sep import audio, metrics, presets, spectral, systems
 from fewshot_sep.errors import BadAudio, BadQuery, FewshotSepError
-from fewshot_sep.separator import MOST_WINDOWS, Separator, top_gain
+from fewshot_sep.separator import MAX_WINDOWS, Separator, high_band_gain
 
 RATE = 44100
 SEGMENT = 6000
@@ -178,7 +178,7 @@ def test_top_gain_follows_the_moment() -> None:
     mixture = noise(2, 20_000)
     target = mixture.copy()
     target[:, 10_000:] *= 0.25
-    gain = top_gain(mixture, target, RATE, 43_537)
+    gain = high_band_gain(mixture, target, RATE, 43_537)
     assert gain.shape == (2, 43_537)
     np.testing.assert_allclose(gain[:, :19_000], 1, atol=0.01)
     np.testing.assert_allclose(gain[:, 24_000:], 0.25, atol=0.01)
@@ -186,9 +186,9 @@ def test_top_gain_follows_the_moment() -> None:
 
 def test_top_gain_stays_in_bounds() -> None:
     loud, nothing = noise(1, 5000), np.zeros((1, 5000), np.float32)
-    assert top_gain(loud, 10 * loud, RATE, 5000).max() == 1
-    assert top_gain(loud, nothing, RATE, 5000).max() == 0
-    assert np.isfinite(top_gain(nothing, nothing, RATE, 5000)).all()
+    assert high_band_gain(loud, 10 * loud, RATE, 5000).max() == 1
+    assert high_band_gain(loud, nothing, RATE, 5000).max() == 0
+    assert np.isfinite(high_band_gain(nothing, nothing, RATE, 5000)).all()
 
 
 # --- streams
@@ -306,10 +306,10 @@ def test_a_short_query_is_repeated_and_a_long_one_windowed() -> None:
     assert short.shape == (1, 1, SEGMENT)
     np.testing.assert_array_equal(short[0, 0], np.concatenate([QUERY[:5000], QUERY[:1000]]))
     assert long.shape[0] == 1
-    assert 22 < long.shape[1] <= MOST_WINDOWS
+    assert 22 < long.shape[1] <= MAX_WINDOWS
     assert long.shape[2] == SEGMENT
     separator.condition([np.tile(QUERY, 60)], RATE)
-    assert system.asked[-1].shape == (1, MOST_WINDOWS, SEGMENT)
+    assert system.asked[-1].shape == (1, MAX_WINDOWS, SEGMENT)
 
 
 def test_silent_stretches_of_a_query_are_left_out() -> None:
@@ -376,7 +376,7 @@ class Nearby(systems.MaskSystem):
     def condition(self, queries: Tensor) -> tuple[Tensor]:
         return (torch.fft.rfft(queries[0]).abs().sum(0).argmax()[None],)
 
-    def forward(self, mixture: Tensor, conditioning: tuple[Tensor], pace: float = 1.0) -> Tensor:
+    def forward(self, mixture: Tensor, conditioning: tuple[Tensor], time_scale: float = 1.0) -> Tensor:
         spectrum, place = torch.fft.rfft(mixture), int(conditioning[0]) * mixture.shape[-1] // SEGMENT
         near = (torch.arange(spectrum.shape[-1]) - place).abs() < 40 * mixture.shape[-1] // SEGMENT
         return torch.fft.irfft(spectrum * torch.where(near, 0.95, 0.3), mixture.shape[-1])
@@ -389,7 +389,7 @@ def nearby() -> Separator:
 
 def test_what_else_plays_in_the_mixture_is_held_back(nearby: Separator) -> None:
     low, high = (tone(hertz, RATE, 1.0) for hertz in (500, 5000))
-    once = nearby.separate(low + high, [low], RATE, contrast=False)
+    once = nearby.separate(low + high, [low], RATE, residual_pass=False)
     found = nearby.separate(low + high, [low], RATE)
     leak, less = (metrics.si_sdr(middle(low), middle(result.target)[:1]) for result in (once, found))
     assert leak == pytest.approx(10, abs=1)
@@ -402,7 +402,7 @@ def test_what_else_plays_in_the_mixture_is_held_back(nearby: Separator) -> None:
 def test_what_a_run_misses_of_the_target_is_nothing_else(nearby: Separator) -> None:
     low = tone(500, RATE, 1.0)
     assert rms(low - 0.95 * low) > 0.01
-    once, found = (nearby.separate(low, [low], RATE, contrast=contrast).target for contrast in (False, True))
+    once, found = (nearby.separate(low, [low], RATE, residual_pass=residual_pass).target for contrast in (False, True))
     np.testing.assert_array_equal(found, once)
 
 
@@ -418,7 +418,7 @@ def test_a_mixture_is_listened_to_in_passages(nearby: Separator) -> None:
     for tape in tapes:
         nearby.condition([QUERY], RATE, within=tape)
         assert tape.longest <= SEGMENT
-        assert tape.most_alive <= MOST_WINDOWS
+        assert tape.most_alive <= MAX_WINDOWS
 
 
 def test_other_systems_do_not_listen_to_the_mixture() -> None:

@@ -6,7 +6,7 @@ from torch import nn
 
 from fewshot_sep import systems
 from fewshot_sep.systems import spread
-from fewshot_sep.unet import ConcatUNet, Conditioning, Film, QueryEncoder, QueryUNet, SteeredBlock
+from fewshot_sep.unet import ConcatUNet, Film, QueryConditioning, QueryEncoder, QueryUNet, SteeredBlock
 
 BANDS, FEATURES = 32, 6
 
@@ -20,9 +20,11 @@ def small(channels: int = 1, widths: tuple[int, ...] = (4, 6, 8)) -> QueryUNet:
     return QueryUNet(channels, BANDS, widths, FEATURES, fine=4).eval()
 
 
-def conditioning(batch: int = 1, seed: int = 0) -> Conditioning:
+def conditioning(batch: int = 1, seed: int = 0) -> QueryConditioning:
     random = torch.Generator().manual_seed(seed)
-    return Conditioning(torch.randn(batch, FEATURES, generator=random), torch.randn(batch, 2, BANDS, generator=random))
+    return QueryConditioning(
+        torch.randn(batch, FEATURES, generator=random), torch.randn(batch, 2, BANDS, generator=random)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +102,7 @@ def test_examples_of_a_batch_do_not_touch_each_other() -> None:
     network, mixture, asked = small(), torch.randn(3, 1, BANDS, 8), conditioning(3)
     with torch.inference_mode():
         together = network(mixture, asked)
-        alone = [network(mixture[i : i + 1], Conditioning(*(t[i : i + 1] for t in asked))) for i in range(3)]
+        alone = [network(mixture[i : i + 1], QueryConditioning(*(t[i : i + 1] for t in asked))) for i in range(3)]
     torch.testing.assert_close(together, torch.cat(alone), atol=1e-4, rtol=1e-4)
 
 

@@ -47,7 +47,7 @@ class Half:
         for at in range(start, source.frames, 10000):
             yield source.read(at, at + 10000) / 2
 
-    def crowdedness(self, query: np.ndarray, sample_rate: int) -> float:
+    def polyphony_logit(self, query: np.ndarray, sample_rate: int) -> float:
         return 9.0 if query.shape[1] > 3 * sample_rate else -9.0
 
     def describe(self) -> dict[str, Any]:
@@ -160,16 +160,16 @@ def test_options_reach_the_separator(tmp_path: Path, run: Any, half: Half) -> No
     settings = json.loads((tmp_path / "out" / "song" / "report.json").read_text())["settings"]
     assert settings == {
         "grid": "downbeat", "tracker": "librosa", "stretcher": "signalsmith", "tempo": "audio", "meters": [3, 4],
-        "strict": False, "contrast": True,
+        "strict": False, "residual_pass": True,
     }  # fmt: skip
     assert half.within
 
 
 def test_a_song_is_not_listened_to_first_if_told_so(tmp_path: Path, run: Any, half: Half) -> None:
     song = sound(tmp_path / "song.wav")
-    assert run(song, "--query-at", "0-1", "-o", tmp_path / "out", "--no-contrast") == 0
+    assert run(song, "--query-at", "0-1", "-o", tmp_path / "out", "--no-residual_pass") == 0
     assert not half.within
-    assert json.loads((tmp_path / "out" / "song" / "report.json").read_text())["settings"]["contrast"] is False
+    assert json.loads((tmp_path / "out" / "song" / "report.json").read_text())["settings"]["residual_pass"] is False
 
 
 @pytest.mark.parametrize(
@@ -392,7 +392,7 @@ def test_doubtful_queries_are_said(tmp_path: Path, run: Any, capsys: Any) -> Non
     assert f"warning: {clip}: only 0.5 s of it sound" in capsys.readouterr().err
     (quality,) = json.loads((tmp_path / "out" / "song" / "report.json").read_text())["query quality"]
     assert quality["query"] == str(clip) and quality["sound (s)"] == pytest.approx(0.5, abs=0.05)
-    assert quality["crowdedness"] == -9
+    assert quality["polyphony_logit"] == -9
     long = sound(tmp_path / "band.wav", 4)
     assert run(song, "-q", long, "-o", tmp_path / "band", "--grid", "none") == 0
     assert f"warning: {long}: more than one instrument" in capsys.readouterr().err

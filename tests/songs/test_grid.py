@@ -31,7 +31,7 @@ def test_bars_begin_at_downbeats_with_pickup_and_ending() -> None:
     grid = bar_grid(beats_at(np.arange(0.25, 9.1, 0.5), first=3), 9700, RATE)
     covers(grid, 9700)
     assert grid.kind == "downbeat" and grid.reason == ""
-    assert grid.joins == [1250, 3250, 5250, 7250, 9250]
+    assert grid.boundaries == [1250, 3250, 5250, 7250, 9250]
     assert [round(s.beats, 2) for s in grid] == [2.5, 4, 4, 4, 4, 0.9]
     assert grid.bpm == pytest.approx(120)
 
@@ -39,7 +39,7 @@ def test_bars_begin_at_downbeats_with_pickup_and_ending() -> None:
 def test_an_intro_without_beats_is_cut_at_the_tempo_that_follows() -> None:
     grid = bar_grid(beats_at(np.arange(7.0, 21, 0.5)), 21000, RATE)
     covers(grid, 21000)
-    assert grid.joins[:4] == [1000, 3000, 5000, 7000]
+    assert grid.boundaries[:4] == [1000, 3000, 5000, 7000]
     assert grid.slices[0].beats == pytest.approx(2)
     assert grid.slices[1].confidence == 0 and grid.slices[4].confidence == pytest.approx(0.6)
 
@@ -49,21 +49,21 @@ def test_cutting_beats_from_the_start_moves_no_bar_line(cut: int) -> None:
     times = np.arange(0.0, 20, 0.5)
     whole = bar_grid(beats_at(times), 20000, RATE)
     rest = bar_grid(beats_at(times[cut:] - 0.5 * cut, first=1 + cut), 20000 - 500 * cut, RATE)
-    assert rest.joins == [join - 500 * cut for join in whole.joins]
+    assert rest.boundaries == [join - 500 * cut for join in whole.boundaries]
 
 
 def test_beat_grid_counts_from_the_first_beat_whatever_the_downbeats() -> None:
     grid = bar_grid(beats_at(np.arange(0.5, 10, 0.5), first=2), 10000, RATE, "beat")
     covers(grid, 10000)
     assert grid.kind == "beat"
-    assert grid.joins == [500, 2500, 4500, 6500, 8500]
+    assert grid.boundaries == [500, 2500, 4500, 6500, 8500]
 
 
 def test_a_restart_within_a_bar_gives_a_half_bar() -> None:
     times = np.arange(0.0, 12, 0.5)
     positions = np.concatenate([np.arange(10) % 4 + 1, np.arange(14) % 4 + 1])
     grid = bar_grid(Beats(times, positions, np.full(24, 0.6), 4, "test"), 12000, RATE)
-    assert grid.joins == [2000, 4000, 5000, 7000, 9000, 11000]
+    assert grid.boundaries == [2000, 4000, 5000, 7000, 9000, 11000]
     assert grid.slices[2].beats == pytest.approx(2)
 
 
@@ -71,25 +71,25 @@ def test_a_gap_is_filled_at_the_usual_tempo() -> None:
     times = np.concatenate([np.arange(0, 6, 0.5), np.arange(8, 16, 0.5)])
     positions = np.concatenate([np.arange(12) % 4 + 1, np.arange(16) % 4 + 1])
     grid = bar_grid(Beats(times, positions, np.full(28, 0.6), 4, "test"), 16000, RATE)
-    assert grid.joins == [2000, 4000, 6000, 8000, 10000, 12000, 14000]
+    assert grid.boundaries == [2000, 4000, 6000, 8000, 10000, 12000, 14000]
     assert [round(s.confidence, 2) for s in grid][2:5] == [0.6, 0, 0.6]
 
 
 def test_three_to_the_bar() -> None:
     grid = bar_grid(beats_at(np.arange(0, 12, 0.5), meter=3), 12000, RATE)
-    assert grid.joins == list(range(1500, 12000, 1500))
+    assert grid.boundaries == list(range(1500, 12000, 1500))
     assert {round(s.beats, 6) for s in grid} == {3}
 
 
 def test_slivers_at_the_ends_go_to_their_neighbours() -> None:
     grid = bar_grid(beats_at(np.arange(0.003, 8.1, 0.5)), 8010, RATE)
     covers(grid, 8010)
-    assert grid.joins == [2003, 4003, 6003]
+    assert grid.boundaries == [2003, 4003, 6003]
 
 
 def test_none_is_one_slice() -> None:
     grid = bar_grid(beats_at(np.arange(0, 8, 0.5)), 8000, RATE, "none")
-    assert grid.kind == "none" and grid.joins == [] and grid.bpm == 0
+    assert grid.kind == "none" and grid.boundaries == [] and grid.bpm == 0
     covers(grid, 8000)
 
 

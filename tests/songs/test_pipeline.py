@@ -13,8 +13,8 @@ from fewshot_sep import beats, presets
 from fewshot_sep.audio import ArraySource, Source
 from fewshot_sep.errors import BadAudio, EngineMissing
 from fewshot_sep.songs import SongSeparator
+from fewshot_sep.songs.monitor import Monitor
 from fewshot_sep.songs.pipeline import TEMPOS, carry_mask
-from fewshot_sep.songs.report import Facts
 from fewshot_sep.stretch import stretch
 
 RATE = 22050
@@ -167,12 +167,12 @@ def test_auto_leaves_noise_whole_and_says_why() -> None:
 
 def test_blocks_are_given_while_the_song_goes_by_and_progress_ends_at_one() -> None:
     source = ArraySource(song(20), RATE)
-    facts, shares = Facts(source.frames, RATE), []
-    blocks = list(separator(Whole()).stream(source, None, "downbeat", shares.append, facts))
+    monitor, shares = Monitor(source.frames, RATE), []
+    blocks = list(separator(Whole()).stream(source, None, "downbeat", shares.append, monitor))
     assert max(target.shape[1] for target, _ in blocks) < 4 * RATE
     assert sum(target.shape[1] for target, _ in blocks) == source.frames
     assert shares == sorted(shares) and shares[-1] == 1 and len(shares) > 8
-    assert facts.report({}, {})["seams"]["joins"] == len(facts.grid.joins) > 5  # type: ignore[union-attr]
+    assert monitor.report({}, {})["boundaries"]["boundaries"] == len(monitor.grid.boundaries) > 5  # type: ignore[union-attr]
 
 
 def test_the_song_given_is_not_changed() -> None:

@@ -40,6 +40,6 @@ def test_stereo_and_tiny_clips() -> None:
 @pytest.mark.parametrize(("odds", "remarks"), [(None, 0), (-3.0, 0), (5.0, 1)])
 def test_a_crowded_clip_is_said(odds: float | None, remarks: int) -> None:
     found = examine(tone(3), RATE, odds)
-    assert found.get("crowdedness") == odds
+    assert found.get("polyphony_logit") == odds
     assert len(found["remarks"]) == remarks
     assert all("more than one instrument" in remark for remark in found["remarks"])

@@ -10,8 +10,9 @@ import pytest
 from PIL import Image
 
 from fewshot_sep.errors import OutputError
+from fewshot_sep.songs.figure import draw
 from fewshot_sep.songs.grid import BarGrid, Slice
-from fewshot_sep.songs.report import Facts, draw, write
+from fewshot_sep.songs.monitor import Monitor
 
 RATE = 8000
 GRID = BarGrid(
@@ -19,15 +20,15 @@ GRID = BarGrid(
 )
 
 
-def heard(gain: np.ndarray | float, seconds: int = 8, grid: BarGrid | None = GRID, block: int = 777) -> Facts:
-    facts = Facts(seconds * RATE, RATE)
+def heard(gain: np.ndarray | float, seconds: int = 8, grid: BarGrid | None = GRID, block: int = 777) -> Monitor:
+    monitor = Monitor(seconds * RATE, RATE)
     mixture = np.random.default_rng(0).standard_normal((2, seconds * RATE)).astype(np.float32)
     target = (gain * mixture).astype(np.float32)
     if grid:
-        facts.heed(grid)
+        monitor.set_grid(grid)
     for start in range(0, mixture.shape[1], block):
-        facts.hear(target[:, start : start + block], mixture[:, start : start + block])
-    return facts
+        monitor.add_block(target[:, start : start + block], mixture[:, start : start + block])
+    return monitor
 
 
 def test_level_is_that_of_the_whole_song() -> None:
@@ -42,18 +43,18 @@ def test_level_is_that_of_the_whole_song() -> None:
 def test_a_step_at_a_join_is_seen_there_and_only_there() -> None:
     steps = np.ones(8 * RATE)
     steps[2 * RATE : 4 * RATE] = 10 ** (-6 / 20)
-    seams = heard(steps).seams()
-    assert seams["joins"] == 3
-    assert seams["largest gain jump at joins (dB)"] == pytest.approx(6, abs=0.1)
-    assert seams["largest gain jump elsewhere (dB)"] == pytest.approx(0, abs=0.01)
+    boundaries = heard(steps).boundaries()
+    assert boundaries["boundaries"] == 3
+    assert boundaries["largest gain jump at boundaries (dB)"] == pytest.approx(6, abs=0.1)
+    assert boundaries["largest gain jump elsewhere (dB)"] == pytest.approx(0, abs=0.01)
 
 
 def test_a_step_elsewhere_is_not_blamed_on_a_join() -> None:
     steps = np.ones(8 * RATE)
     steps[round(2.7 * RATE) : round(3.4 * RATE)] = 0.5
-    seams = heard(steps).seams()
-    assert seams["largest gain jump at joins (dB)"] == pytest.approx(0, abs=0.01)
-    assert seams["largest gain jump elsewhere (dB)"] == pytest.approx(6, abs=0.1)
+    boundaries = heard(steps).boundaries()
+    assert boundaries["largest gain jump at boundaries (dB)"] == pytest.approx(0, abs=0.01)
+    assert boundaries["largest gain jump elsewhere (dB)"] == pytest.approx(6, abs=0.1)
 
 
 @pytest.mark.parametrize(("gain", "warned"), [(0.02, True), (0.0, True), (0.05, False), (1.0, False)])
@@ -63,12 +64,12 @@ def test_what_is_not_in_the_song_is_said(gain: float, warned: bool) -> None:
 
 
 def test_report_holds_what_it_promises_and_is_json(tmp_path: Path) -> None:
-    facts = heard(0.5)
-    with facts.stage("network"):
+    monitor = heard(0.5)
+    with monitor.stage("network"):
         pass
-    facts.seconds["total"] = 4.0
-    facts.warnings.append("cut short")
-    report = facts.report({"tempo": "mask"}, {"name": "m", "sha256": "abc"}, song="lieder/ä b.wav")
+    monitor.seconds["total"] = 4.0
+    monitor.warnings.append("cut short")
+    report = monitor.report({"tempo": "mask"}, {"name": "m", "sha256": "abc"}, song="lieder/ä b.wav")
     write(report, tmp_path / "report.json")
     read = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
     assert read == report
@@ -95,10 +96,13 @@ def test_a_report_that_cannot_be_written_leaves_the_old_one(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("seconds", [1, 8])
 def test_the_picture_is_drawn(tmp_path: Path, seconds: int) -> None:
-    facts = heard(0.5, seconds, GRID if seconds == 8 else None)
+    monitor = heard(0.5, seconds, GRID if seconds == 8 else None)
     noise = np.random.default_rng(0).standard_normal((1, 3 * RATE)).astype(np.float32)
     draw(
-        facts, {"mixture": noise, "target": 0.5 * noise, "residual": np.zeros_like(noise)}, 1.0, tmp_path / "report.png"
+        monitor,
+        {"mixture": noise, "target": 0.5 * noise, "residual": np.zeros_like(noise)},
+        1.0,
+        tmp_path / "report.png",
     )
     with Image.open(tmp_path / "report.png") as picture:
         assert picture.width >= 1000 and picture.height >= 1000

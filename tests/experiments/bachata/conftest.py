@@ -13,7 +13,7 @@ from fewshot_sep.loops.composing.patterns import Note
 from fewshot_sep.loops.instruments.material import Material
 from fewshot_sep.loops.instruments.voices import Voice
 from fewshot_sep.loops.library import SAMPLE_RATE, Library
-from fewshot_sep.loops.tasks.mixing import Bank
+from fewshot_sep.loops.tasks.mixing import AudioPool
 
 
 @dataclass(frozen=True)
@@ -69,5 +69,5 @@ def shelf(folder: Path, material: Material) -> Library:
 
 
 @pytest.fixture(scope="session")
-def bank(shelf: Library) -> Bank:
-    return Bank(shelf, "valid", PRESET.sample_rate)
+def pool(shelf: Library) -> AudioPool:
+    return AudioPool(shelf, "valid", PRESET.sample_rate)

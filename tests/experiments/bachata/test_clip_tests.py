@@ -10,7 +10,7 @@ from fewshot_sep.experiments.bachata.examples import Example, draw, separate, te
 from fewshot_sep.experiments.bachata.models import ThesisSystem
 from fewshot_sep.experiments.bachata.phase import refine
 from fewshot_sep.experiments.bachata.run import INSTRUMENTS, Variant
-from fewshot_sep.loops.tasks.mixing import Bank
+from fewshot_sep.loops.tasks.mixing import AudioPool
 
 
 @pytest.fixture(scope="module")
@@ -20,18 +20,18 @@ def system() -> ThesisSystem:
 
 
 @pytest.fixture(scope="module")
-def examples(bank: Bank) -> list[Example]:
-    return draw(bank, 2, 18000)
+def examples(pool: AudioPool) -> list[Example]:
+    return draw(pool, 2, 18000)
 
 
-def test_examples_are_drawn_alike_and_never_ask_by_the_stem_itself(bank: Bank, examples: list[Example]) -> None:
-    again = draw(bank, 2, 18000)
+def test_examples_are_drawn_alike_and_never_ask_by_the_stem_itself(pool: AudioPool, examples: list[Example]) -> None:
+    again = draw(pool, 2, 18000)
     for example, other in zip(examples, again, strict=True):
         assert np.array_equal(example.stems, other.stems) and np.array_equal(example.queries, other.queries)
         assert np.abs(example.mixture).max() == pytest.approx(0.5, rel=1e-5)
         for place, name in enumerate(INSTRUMENTS):
             row, asked = example.rows[place], example.asked[place]
-            assert row != asked and {bank.rows[row].instrument, bank.rows[asked].instrument} == {name}
+            assert row != asked and {pool.rows[row].instrument, pool.rows[asked].instrument} == {name}
 
 
 def test_separating_is_the_systems_own_forward(system: ThesisSystem, examples: list[Example]) -> None:
@@ -97,12 +97,12 @@ def test_phases_fit_better_and_better(system: ThesisSystem, examples: list[Examp
 
 
 def test_the_choice_of_the_query_counts_what_it_changes(
-    system: ThesisSystem, examples: list[Example], bank: Bank, monkeypatch: pytest.MonkeyPatch
+    system: ThesisSystem, examples: list[Example], pool: AudioPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A separator that answers wrong queries, which come last, with noise: all that differs is known."""
     noise = np.random.default_rng(0).standard_normal(18000).astype(np.float32)
     monkeypatch.setattr(clip_tests, "separate", lambda system, mixture, queries: np.stack([mixture for _ in queries]))
-    same = clip_tests.choice_of_query(system, examples, bank, 3)
+    same = clip_tests.choice_of_query(system, examples, pool, 3)
     assert set(same["spread"].values()) == {0.0} and same["right"] == same["wrong"] == 0
     monkeypatch.setattr(
         clip_tests,
@@ -111,13 +111,13 @@ def test_the_choice_of_the_query_counts_what_it_changes(
             [mixture if number < 3 else mixture + noise for number in range(len(queries))]
         ),
     )
-    worse = clip_tests.choice_of_query(system, examples, bank, 3)
+    worse = clip_tests.choice_of_query(system, examples, pool, 3)
     assert worse["right"] == 0 > worse["wrong"] and set(worse["range"].values()) == {0.0}
 
 
-def test_sections_are_those_of_the_stems(system: ThesisSystem, examples: list[Example], bank: Bank) -> None:
-    sections = {bank.rows[row].section for example in examples for row in example.rows}
-    assert set(clip_tests.by_section(system, examples, bank)) == sections
+def test_sections_are_those_of_the_stems(system: ThesisSystem, examples: list[Example], pool: AudioPool) -> None:
+    sections = {pool.rows[row].section for example in examples for row in example.rows}
+    assert set(clip_tests.by_section(system, examples, pool)) == sections
 
 
 def test_phase_ways_order_as_theory_says(

@@ -22,7 +22,7 @@ from fewshot_sep.experiments.bachata.models import ThesisSystem
 from fewshot_sep.experiments.bachata.run import FULL, INSTRUMENTS, SECTIONS, VARIANTS, Settings, Variant, bachata
 from fewshot_sep.experiments.bachata.song_tests import WAYS
 from fewshot_sep.experiments.kit import resume
-from fewshot_sep.loops.tasks.mixing import Bank
+from fewshot_sep.loops.tasks.mixing import AudioPool
 
 
 @pytest.fixture
@@ -107,17 +107,17 @@ def test_the_report_names_its_command(metrics: dict[str, Any]) -> None:
         assert ("This is the full run" in written) == (settings.width == 64)
 
 
-def test_figures_are_drawn(metrics: dict[str, Any], bank: Bank, tmp_path: Path) -> None:
+def test_figures_are_drawn(metrics: dict[str, Any], pool: AudioPool, tmp_path: Path) -> None:
     figures.clipping(metrics["loss"], 6, tmp_path / "8.png")
     figures.instruments(metrics["loss"], 3, tmp_path / "10.png")
     figures.by_instrument(metrics["test"], tmp_path / "test.png")
     figures.intros(metrics["whole_songs"]["songs"], tmp_path / "intros.png")
-    figures.spectrograms(ThesisSystem(Variant(), 1).eval(), draw(bank, 1, 18000)[0], tmp_path / "6.png")
+    figures.spectrograms(ThesisSystem(Variant(), 1).eval(), draw(pool, 1, 18000)[0], tmp_path / "6.png")
     assert all(path.stat().st_size > 3000 for path in tmp_path.glob("*.png")) and len(list(tmp_path.iterdir())) == 5
 
 
-def test_the_page_holds_its_sound(bank: Bank, tmp_path: Path) -> None:
-    examples = draw(bank, 2, 18000)
+def test_the_page_holds_its_sound(pool: AudioPool, tmp_path: Path) -> None:
+    examples = draw(pool, 2, 18000)
     songs = {"song <1>": (examples[0].mixture, dict(zip(INSTRUMENTS, 3 * examples[0].stems, strict=True)))}
     page.write(tmp_path / "page.html", examples, [example.stems for example in examples], songs, 11025, "a & b")
     written = (tmp_path / "page.html").read_text()

@@ -97,7 +97,7 @@ def test_a_louder_start_is_measured_in_db() -> None:
     assert np.isnan(song_tests.louder_start(louder, louder, rate, beats, beats))
 
 
-def test_queries_are_whole_clips(bank) -> None:  # type: ignore[no-untyped-def]
-    asked = song_tests.queries(bank, 0)
+def test_queries_are_whole_clips(pool) -> None:  # type: ignore[no-untyped-def]
+    asked = song_tests.queries(pool, 0)
     assert set(asked) == set(INSTRUMENTS)
     assert {len(query) for query in asked.values()} == {PRESET.segment}

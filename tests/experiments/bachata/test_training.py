@@ -12,7 +12,7 @@ from fewshot_sep.experiments.bachata import trainer
 from fewshot_sep.experiments.bachata.models import ThesisSystem
 from fewshot_sep.experiments.bachata.run import INSTRUMENTS, VARIANTS, Settings, Variant
 from fewshot_sep.loops.library import Library
-from fewshot_sep.loops.tasks.mixing import Bank
+from fewshot_sep.loops.tasks.mixing import AudioPool
 from fewshot_sep.systems import build
 
 
@@ -37,18 +37,18 @@ def test_the_test_has_new_voices_and_where_there_is_but_one_new_songs(shelf: Lib
 @pytest.mark.parametrize("name", ["thesis", "only-bass", "only-verse", "without-guira"])
 def test_tasks_are_what_the_variant_says(shelf: Library, name: str) -> None:
     variant = VARIANTS[name]
-    bank = Bank(trainer.heard(variant, shelf), "train", 11025)
-    mixer = trainer.mixer(variant, 4, bank, 0)
+    pool = AudioPool(trainer.heard(variant, shelf), "train", 11025)
+    mixer = trainer.mixer(variant, 4, pool, 0)
     drawn = [mixer._draw_rows(np.random.default_rng(seed)) for seed in range(60)]
-    asked = {bank.rows[draw.sources[0]].instrument for draw in drawn}
-    heard = {bank.rows[row] for draw in drawn for row in (*draw.sources, *draw.queries)}
+    asked = {pool.rows[draw.sources[0]].instrument for draw in drawn}
+    heard = {pool.rows[row] for draw in drawn for row in (*draw.sources, *draw.queries)}
     expected = {"bass"} if name == "only-bass" else set(INSTRUMENTS) - {variant.without}
     assert asked == expected
     assert {row.section for row in heard} == ({"verse"} if name == "only-verse" else {"verse", "chorus", "mambo"})
     for draw in drawn:
-        playing = [bank.rows[row].instrument for row in draw.sources]
+        playing = [pool.rows[row].instrument for row in draw.sources]
         assert sorted(playing) == sorted(set(INSTRUMENTS) - {variant.without})
-        assert {bank.rows[row].instrument for row in draw.queries} == {playing[0]}
+        assert {pool.rows[row].instrument for row in draw.queries} == {playing[0]}
 
 
 def test_the_thesis_variant_is_the_preset() -> None:

@@ -60,7 +60,7 @@ def test_trains_goes_on_and_reports(tones: Library, item_folder: Path, tmp_path:
 
 
 def test_the_gap_asks_for_either_sort(tones: Library) -> None:
-    sound = generalization.bank(tones, RATE)
+    sound = generalization.pool(tones, RATE)
     assert {row.instrument for row in sound.rows} == set(HERTZ)
     assert sum(row.instrument == "piano" for row in sound.rows) == 2  # those of the training split are not heard
     asked = generalization.network(VARIANTS["recipe"].build("tiny").eval())
@@ -70,7 +70,7 @@ def test_the_gap_asks_for_either_sort(tones: Library) -> None:
 
 
 def test_a_control_is_given_queries_and_true_stems(tones: Library) -> None:
-    sound = generalization.bank(tones, RATE)
+    sound = generalization.pool(tones, RATE)
     found = {name: generalization.gains(generalization.control(name), sound, 3) for name in ("mixture", "irm")}
     assert all(abs(gain) < 1e-3 for gain in (*found["mixture"].seen, *found["mixture"].held_out))
     assert min(*found["irm"].seen, *found["irm"].held_out) > 10
@@ -89,10 +89,10 @@ def test_a_control_is_given_queries_and_true_stems(tones: Library) -> None:
 def test_chamber_music_is_asked_for_with_queries_and_with_the_target_itself(
     tones: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert generalization.chamber_music(generalization.bank(tones, RATE)) is None
+    assert generalization.chamber_music(generalization.pool(tones, RATE)) is None
     named = Library(tones.folder, tuple(replace(row, song=f"chamber-valid-{row.song}") for row in tones))
     bound, system = (
-        generalization.chamber_music(generalization.bank(named, RATE)),
+        generalization.chamber_music(generalization.pool(named, RATE)),
         VARIANTS["recipe"].build("tiny").eval(),
     )
     asked = generalization.network(system)

@@ -14,7 +14,7 @@ from fewshot_sep.errors import BadLibrary, FewshotSepError
 from fewshot_sep.experiments.flagship import pack
 from fewshot_sep.loops import library
 from fewshot_sep.loops.library import Library, Row
-from fewshot_sep.loops.tasks.mixing import Bank
+from fewshot_sep.loops.tasks.mixing import AudioPool
 
 RATE = 22050
 SONGS = "abcdefghijklmnopqrstuvwxyz"
@@ -54,7 +54,7 @@ def test_what_is_unpacked_is_a_library_of_the_same_sound(source: Library, tmp_pa
         (old, _), (new, rate) = audio.read(source.file(before[row.path])), audio.read(there.file(row))
         assert rate == RATE and new.shape == old.shape
         assert np.mean((new - old) ** 2) < 0.01 * np.mean(old**2)
-    assert Bank(there, "train", RATE).instruments == ["flute", "violin"]
+    assert AudioPool(there, "train", RATE).instruments == ["flute", "violin"]
 
 
 def test_songs_go_whole_and_another_seed_takes_others(source: Library, tmp_path: Path) -> None:

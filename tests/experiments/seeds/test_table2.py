@@ -9,14 +9,14 @@ from fewshot_sep.experiments.seeds.about import TABLE_2, Ratios
 from fewshot_sep.experiments.seeds.labels import of_library
 from fewshot_sep.experiments.seeds.table2 import Cell, Part, ensembles, markdown, measure
 from fewshot_sep.loops.library import Library
-from fewshot_sep.loops.tasks.mixing import Bank
+from fewshot_sep.loops.tasks.mixing import AudioPool
 
 RATE = 16000
 
 
 @pytest.fixture(scope="module")
 def items(tones: Library) -> list[list[Part]]:
-    return ensembles(Bank(tones, "train", RATE), of_library(tones), each=3, seconds=0.4)
+    return ensembles(AudioPool(tones, "train", RATE), of_library(tones), each=3, seconds=0.4)
 
 
 def test_ensembles_are_sums_of_differently_labelled_equal_parts(tones: Library, items: list[list[Part]]) -> None:

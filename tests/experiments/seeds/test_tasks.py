@@ -9,16 +9,16 @@ import torch
 from fewshot_sep.experiments.seeds.labels import of_library
 from fewshot_sep.experiments.seeds.tasks import Asks, LabelStream
 from fewshot_sep.loops.library import Library
-from fewshot_sep.loops.tasks.mixing import Bank, MixingOptions, TaskMixer
+from fewshot_sep.loops.tasks.mixing import AudioPool, MixingOptions, TaskMixer
 
 RATE = 16000
 HERTZ = {"guitar": {300, 600}, "piano": {900}, "flute": {1200}, "pipe": {1200}, None: {1500}}
-BARE = MixingOptions(take=0, rest=0, equalise=0, room=0, band_limit=0, shift_semitones=0, absent=0.3)
+BARE = MixingOptions(same_recording=0, all_but_one=0, equalise=0, room=0, band_limit=0, shift_semitones=0, absent=0.3)
 
 
 def stream(tones: Library, asks: Asks, options: MixingOptions = BARE, first: int = 0) -> LabelStream:
-    bank = Bank(tones, "train", RATE)
-    return LabelStream(TaskMixer(bank, 6, RATE // 10, 1, options, seed=2, first=first), of_library(tones), asks)
+    pool = AudioPool(tones, "train", RATE)
+    return LabelStream(TaskMixer(pool, 6, RATE // 10, 1, options, seed=2, first=first), of_library(tones), asks)
 
 
 def heard(wave: torch.Tensor) -> set[int]:

@@ -109,7 +109,7 @@ def test_report_and_figures_of_what_was_measured(tmp_path: Path) -> None:
     metrics = {
         "songs": rows,
         "profiles": {"a": profile},
-        "joins": {"a": dict.fromkeys(WAYS, 50.0)},
+        "boundaries": {"a": dict.fromkeys(WAYS, 50.0)},
         "queries": {"a": queries},
         "not": [{"song": "a", "without": 1.0, "with": 2.0}, {"song": "a", "without": 3.0, "with": 2.5}],
         "crowds": {"clips": 50, "mixtures": 40, "area": 0.9, "false alarms": 0.02, "hits": 0.5},
@@ -123,7 +123,7 @@ def test_report_and_figures_of_what_was_measured(tmp_path: Path) -> None:
         },
     }
     figures.draw(metrics, tmp_path)
-    assert {path.name for path in tmp_path.iterdir()} == {"seams.png", "queries.png"}
+    assert {path.name for path in tmp_path.iterdir()} == {"boundaries.png", "queries.png"}
     text = report.markdown(metrics)
     assert "| a | 0.00 | 1.00 | 2.00 | 3.00 | 4.00 | 5.00 |" in text
     assert "| a | 50.0 | 50.0 | +0.00 | +0.00 | +2.00 | +0.00 | +2.00 | +0.00 |" in text
@@ -134,7 +134,7 @@ def test_report_and_figures_of_what_was_measured(tmp_path: Path) -> None:
 
 def test_crowds_are_counted_as_the_warning_has_it() -> None:
     class Counts:
-        def crowdedness(self, samples: np.ndarray, rate: int) -> float:
+        def polyphony_logit(self, samples: np.ndarray, rate: int) -> float:
             return float(samples.max())
 
     alone, together = ([(np.full((1, 8), odds), RATE) for odds in some] for some in ((-4, -1, 3, -9), (5, 2.5, -2)))
@@ -156,9 +156,9 @@ def test_the_loudest_other_instrument_is_what_it_is_not() -> None:
 
     class Perfect:
         def separate(
-            self, mixture: np.ndarray, queries: list, rate: int, unlike: tuple = (), contrast: bool = True
+            self, mixture: np.ndarray, queries: list, rate: int, unlike: tuple = (), residual_pass: bool = True
         ) -> Separation:
-            assert not contrast
+            assert not residual_pass
             asked.append([next(k for k, c in enumerate(cases) if c.reference is clip) for clip, _ in unlike])
             target = queries[0][0] if unlike else mixture
             return Separation(target, mixture - target, rate)

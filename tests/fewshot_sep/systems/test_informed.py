@@ -53,10 +53,10 @@ def test_planes_tell_which_part_of_a_mixture_sounds_like_the_query() -> None:
     system = informed_system()
     low, high = tone(700, 1, 2, 8000), tone(6000, 1, 2, 8000)
     low_energy, high_energy, both = (system.band_energy(system.stft(x)) for x in (low, high, low + high))
-    _, _, planes = system.inputs(both, system.condition(low[:, :1]))
+    _, _, extra_channels = system.inputs(both, system.condition(low[:, :1]))
     low_band, high_band = (energy.mean((0, 1, 3)).argmax() for energy in (low_energy, high_energy))
-    like, unlike = planes[0].mean(-1)
-    assert planes.shape == (1, InformedSystem.planes, *both.shape[2:])
+    like, unlike = extra_channels[0].mean(-1)
+    assert extra_channels.shape == (1, InformedSystem.extra_channels, *both.shape[2:])
     assert like[low_band] > like[high_band] + 0.5
     assert unlike[high_band] > unlike[low_band]
 

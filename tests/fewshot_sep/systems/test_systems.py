@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from fewshot_sep import losses, presets, systems
 from fewshot_sep.systems import ImageSystem, MaskSystem, Truth
-from fewshot_sep.unet import Conditioning
+from fewshot_sep.unet import QueryConditioning
 
 MASK = replace(presets.get("tiny"), n_fft=1024, hop=256, bands=32, widths=(4, 6), features=5, segment=4096)
 IMAGE = presets.get("tiny-image")
@@ -284,7 +284,7 @@ def crowd_parts(system: MaskSystem, seed: int) -> tuple[Tensor, Truth]:
 
 def test_the_crowd_detector_learns_and_leaves_the_encoder_alone() -> None:
     system = MaskSystem(MASK).train()
-    assert (system.crowdedness(system.condition(noise(2, 1, 4096))) == 0).all()
+    assert (system.polyphony_logit(system.condition(noise(2, 1, 4096))) == 0).all()
     before = {name: value.clone() for name, value in system.query_encoder.state_dict().items()}
     optimizer = torch.optim.Adam(system.parameters(), 0.02)
     for step in range(60):
@@ -296,8 +296,8 @@ def test_the_crowd_detector_learns_and_leaves_the_encoder_alone() -> None:
     assert system.query_encoder.training
     system.eval()
     tones, _ = crowd_parts(system, 1000)
-    alone = system.crowdedness(system.condition(tones))
-    crowded = system.crowdedness(system.condition(tones + noise(4, 1, 4096, seed=7) * 5))
+    alone = system.polyphony_logit(system.condition(tones))
+    crowded = system.polyphony_logit(system.condition(tones + noise(4, 1, 4096, seed=7) * 5))
     assert alone.max() < 0 < crowded.min()
 
 
@@ -306,13 +306,13 @@ def test_only_mixtures_of_comparable_parts_count_as_crowds() -> None:
     tones, true = crowd_parts(system, 0)
     some = system.crowd_loss(tones, true)
     none = system.crowd_loss(tones, true._replace(rest=true.rest * 1e-3))
-    alone = torch.nn.functional.softplus(system.crowdedness(system.condition(tones))).mean()
+    alone = torch.nn.functional.softplus(system.polyphony_logit(system.condition(tones))).mean()
     torch.testing.assert_close(none, alone)
     assert abs(float(some - alone)) > 1e-3
 
 
 def test_the_image_system_cannot_tell_crowds() -> None:
-    assert image_system().crowdedness(()) is None
+    assert image_system().polyphony_logit(()) is None
 
 
 def test_build_knows_every_preset() -> None:
@@ -330,7 +330,7 @@ def test_spread_is_none_of_equal_embeddings_and_high_of_unlike_ones() -> None:
 
 def test_the_profile_is_taken_from_a_share_of_the_examples() -> None:
     torch.manual_seed(0)
-    full = Conditioning(torch.randn(400, 3), torch.randn(400, 2, 5))
+    full = QueryConditioning(torch.randn(400, 3), torch.randn(400, 2, 5))
     thinned = systems.without_profile(full, 0.2)
     gone = ~thinned.profile.flatten(1).any(1)
     assert 50 < gone.sum() < 110

@@ -142,7 +142,7 @@ def test_amplifier_answers_to_the_playing_not_to_the_level(db: float) -> None:
 
 
 def test_general_midi_table_is_whole() -> None:
-    assert {program for bank, program in PROGRAMS if bank == 0} == set(range(128)) - {113, *range(115, 128)}
+    assert {program for pool, program in PROGRAMS if pool == 0} == set(range(128)) - {113, *range(115, 128)}
     assert {key for key, sound in PROGRAMS.items() if is_held_out(sound.instrument)} == {
         (0, program) for program in (12, 21, 23, 58, 70, 104, 105)
     }

@@ -1,0 +1,67 @@
+"""One driver for experiments that train variants of a system: each in a folder of its own, resumed where it stopped."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from lightning.pytorch.callbacks import Callback
+from safetensors.torch import load_file, save_file
+
+from fewshot_sep import files, training
+from fewshot_sep.experiments.kit import resume
+from fewshot_sep.objectives import Objective
+from fewshot_sep.systems import Trainable
+
+WEIGHTS, FACTS = "weights.safetensors", "run.json"
+
+TrainableT = TypeVar("TrainableT", bound=Trainable)
+
+
+def train(
+    run: Path,
+    settings: Mapping[str, Any],
+    build: Callable[[], TrainableT],
+    objective: Objective[TrainableT],
+    batches: Callable[[int], Iterator[training.Batch]],
+    validation: Sequence[training.Batch],
+    options: training.TrainingOptions,
+    *,
+    free: Collection[str] = ("steps", "device"),
+    callbacks: Callable[[TrainableT], Sequence[Callback]] = lambda system: (),
+) -> TrainableT:
+    """Train what `build` makes, seeded by `options.seed`, in folder `run`, or go on there.
+
+    Writes weights.safetensors and run.json (settings, parameters, seconds) beside what `training.train` writes.
+
+    Args:
+        settings: all that the outcome depends on; a run with others is refused, but for those in `free`.
+        callbacks: Lightning's, for the system that was built.
+
+    Raises:
+        FewshotSepError: `run` holds a training with other settings.
+    """
+    resume.same_as_before(run, settings, free)
+    torch.manual_seed(options.seed)
+    system = build()
+    seconds = training.train(system, objective, batches, validation, options, run, callbacks(system))
+    with files.replacing(run / WEIGHTS) as temporary:
+        save_file({name: value.contiguous() for name, value in system.state_dict().items()}, temporary)
+    parameters = sum(parameter.numel() for parameter in system.network.parameters())
+    files.write_json(run / FACTS, {**settings, "parameters": parameters, "seconds": round(seconds)})
+    return system.eval()
+
+
+def facts(run: Path) -> dict[str, Any]:
+    """What `train` noted of a finished run; empty where there is none."""
+    path = run / FACTS
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
+
+
+def load(run: Path, system: TrainableT) -> TrainableT:
+    """`system` with the weights of a finished run, ready for use."""
+    system.load_state_dict(load_file(run / WEIGHTS))
+    return system.eval()

@@ -1,0 +1,18 @@
+"""From waveforms to a network's images and back: what a preset means, for training and for use alike."""
+
+from fewshot_sep.systems.base import AnySystem, System, Trainable
+from fewshot_sep.systems.factory import build
+from fewshot_sep.systems.image import ImageConditioning, ImageSystem
+from fewshot_sep.systems.informed import InformedSystem
+from fewshot_sep.systems.mask import MaskSystem
+
+__all__ = [
+    "AnySystem",
+    "ImageConditioning",
+    "ImageSystem",
+    "InformedSystem",
+    "MaskSystem",
+    "System",
+    "Trainable",
+    "build",
+]

@@ -1,0 +1,72 @@
+"""What every separator of fixed-length segments shares: waveforms in, the target's waveform out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Generic, TypeAlias, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from fewshot_sep import spectral
+from fewshot_sep.presets import Preset
+
+ConditioningT = TypeVar("ConditioningT", bound=tuple[Tensor, ...])
+"""What a system keeps of a query: a named tuple of tensors with a batch dimension; only that system can read it."""
+
+
+class Trainable(nn.Module):
+    """Whatever `fewshot_sep.training` can train: a module around a network."""
+
+    network: nn.Module
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.parameters()).device
+
+
+class System(Trainable, Generic[ConditioningT]):
+    """A separator of fixed-length segments: a network and its way from waveforms and back, no loss.
+
+    Shape:
+        mixture: `(batch, channels, samples)`; queries: `(batch, clips, samples)`, mono.
+    """
+
+    def __init__(self, preset: Preset) -> None:
+        super().__init__()
+        self.preset = preset
+        self.stft = spectral.Stft(preset.n_fft, preset.hop)
+
+    def condition(self, queries: Tensor) -> ConditioningT:
+        """What `forward` needs to know of the queries."""
+        raise NotImplementedError
+
+    def average(self, conditionings: Sequence[ConditioningT]) -> ConditioningT:
+        """What `forward` needs to know of several sounds, given what it needs to know of each."""
+        raise NotImplementedError
+
+    def forward(self, mixture: Tensor, conditioning: ConditioningT, time_scale: float = 1.0) -> Tensor:
+        """The target's waveform, of the mixture's shape.
+
+        Args:
+            time_scale: the network sees the mixture as if it lasted so many times as long, at its own pitch: the hop of
+                the STFT is divided by it, which needs no stretched sound.
+        """
+        raise NotImplementedError
+
+    def polyphony_logit(self, conditioning: ConditioningT) -> Tensor | None:
+        """Log odds `(batch,)` that more than one instrument plays in the queries; None where the system cannot tell."""
+        return None
+
+    def min_samples(self, time_scale: float = 1.0) -> int:
+        """The shortest mixture that `forward` takes."""
+        return self.preset.n_fft
+
+    def stft_at(self, time_scale: float) -> spectral.Stft:
+        """The STFT with its hop divided by `time_scale`."""
+        hop = round(self.preset.hop / time_scale)
+        return self.stft if hop == self.preset.hop else spectral.Stft(self.preset.n_fft, hop).to(self.device)
+
+
+AnySystem: TypeAlias = System[Any]
+"""A system whose kind is known only when its weights are read; what it keeps of queries is then opaque."""

@@ -1,0 +1,22 @@
+"""Presets to systems."""
+
+from __future__ import annotations
+
+from fewshot_sep import presets
+from fewshot_sep.presets import Kind, Preset
+from fewshot_sep.systems.base import AnySystem
+from fewshot_sep.systems.image import ImageSystem
+from fewshot_sep.systems.informed import InformedSystem
+from fewshot_sep.systems.mask import MaskSystem
+
+SYSTEMS: dict[Kind, type[AnySystem]] = {"mask": MaskSystem, "informed": InformedSystem, "image": ImageSystem}
+
+
+def build(preset: Preset | str) -> AnySystem:
+    """An untrained system of a preset, or of the one of that name.
+
+    Raises:
+        FewshotSepError: no preset has that name.
+    """
+    preset = presets.get(preset) if isinstance(preset, str) else preset
+    return SYSTEMS[preset.kind](preset)

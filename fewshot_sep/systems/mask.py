@@ -1,0 +1,110 @@
+"""A system that predicts a mask on the mixture's spectrum, steered by the query."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from fewshot_sep import spectral
+from fewshot_sep.presets import Preset
+from fewshot_sep.systems.base import System
+from fewshot_sep.unet import QueryConditioning, QueryEncoder, QueryUNet
+
+EPS = 1e-8
+
+
+class NetworkInputs(NamedTuple):
+    """Arguments of a `QueryUNet`."""
+
+    image: Tensor
+    conditioning: QueryConditioning
+    extra: Tensor
+
+
+class MaskSystem(System[QueryConditioning]):
+    """Queries steer a U-Net that predicts a mask in [0, 1] per channel, band and frame.
+
+    The mask is spread from bands to bins and laid on the mixture's complex spectrum, whose phase it keeps. Levels are
+    relative to the sound itself, so the result does not depend on the gain of mixture or query.
+    """
+
+    extra_channels = 0
+    """Further images that the network is given beside the mixture's."""
+
+    bands: Tensor
+
+    def __init__(self, preset: Preset) -> None:
+        super().__init__(preset)
+        self.network: nn.Module = QueryUNet(
+            preset.channels, preset.bands, preset.widths, preset.features, extra_channels=self.extra_channels
+        )
+        self.query_encoder: nn.Module = QueryEncoder(preset.bands, preset.features)
+        self.multi_source_detector = nn.Linear(preset.features + 2 * preset.bands, 1)
+        for parameter in self.multi_source_detector.parameters():
+            nn.init.zeros_(parameter)
+        self.register_buffer("bands", spectral.band_weights(preset.n_fft, preset.bands), persistent=False)
+
+    def band_energy(self, spectrum: Tensor) -> Tensor:
+        """Energy in each band: `(..., freq, time)` complex -> `(..., bands, time)`."""
+        return torch.matmul(self.bands, spectrum.real.square() + spectrum.imag.square()).float()
+
+    def image(self, energy: Tensor) -> Tensor:
+        """Log magnitude re the example's mean, about -2 to 2: `(batch, channels, bands, time)`."""
+        magnitude = energy.sqrt()
+        return compressed(magnitude, magnitude.mean(dim=(1, 2, 3), keepdim=True))
+
+    def condition(self, queries: Tensor) -> QueryConditioning:
+        energy = self.band_energy(self.stft(queries))
+        clips = self.encode_query(self.image(energy.flatten(0, 1)[:, None]))
+        embedding, profile = (part.unflatten(0, energy.shape[:2]).mean(1) for part in (clips.embedding, clips.profile))
+        return QueryConditioning(embedding, profile, self.templates(energy.sqrt().transpose(1, 2).flatten(2)))
+
+    def encode_query(self, images: Tensor) -> QueryConditioning:
+        """Embedding and profile of clips `(clips, 1, bands, time)`, each by itself, without templates."""
+        profile = torch.cat([images.mean(3), images.amax(3)], dim=1)
+        return QueryConditioning(self.query_encoder(images), profile, images.new_zeros(len(images), images.shape[2], 0))
+
+    def templates(self, magnitude: Tensor) -> Tensor:
+        """Spectra to keep of sounds `(batch, bands, time)`: `(batch, bands, templates)`, here none."""
+        return magnitude[..., :0]
+
+    def average(self, conditionings: Sequence[QueryConditioning]) -> QueryConditioning:
+        """Means, and as many templates as of one, which explain the templates of all best."""
+        embeddings, profiles, templates = zip(*conditionings, strict=True)
+        return QueryConditioning(
+            torch.stack(embeddings).mean(0), torch.stack(profiles).mean(0), self.templates(torch.cat(templates, dim=-1))
+        )
+
+    def polyphony_logit(self, conditioning: QueryConditioning) -> Tensor | None:
+        """As in `System`; 0 from a system that was not trained."""
+        embedding = F.layer_norm(conditioning.embedding.float(), conditioning.embedding.shape[1:])
+        features = torch.cat([embedding, conditioning.profile.flatten(1).float()], dim=1)
+        return self.multi_source_detector(features)[:, 0]
+
+    def network_inputs(self, energy: Tensor, conditioning: QueryConditioning) -> NetworkInputs:
+        """For a mixture's energies `(batch, channels, bands, time)`."""
+        image = self.image(energy)
+        return NetworkInputs(image, conditioning, image[:, :0])
+
+    def logits(self, energy: Tensor, conditioning: QueryConditioning) -> Tensor:
+        """Of the mask, for a mixture's energies `(batch, channels, bands, time)`."""
+        return self.network(*self.network_inputs(energy, conditioning))
+
+    def masked(self, spectrum: Tensor, logits: Tensor) -> Tensor:
+        """The spectrum times the mask, which is spread from bands to bins."""
+        return spectral.apply_mask(spectrum, torch.matmul(self.bands.T, torch.sigmoid(logits.float())))
+
+    def forward(self, mixture: Tensor, conditioning: QueryConditioning, time_scale: float = 1.0) -> Tensor:
+        stft = self.stft_at(time_scale)
+        spectrum = stft(mixture)
+        logits = self.logits(self.band_energy(spectrum), conditioning)
+        return stft.inverse(self.masked(spectrum, logits), mixture.shape[-1])
+
+
+def compressed(magnitude: Tensor, reference: Tensor) -> Tensor:
+    """Log magnitude re a reference, about -2 to 2."""
+    return (torch.log(magnitude / (reference + EPS) + 1e-3) + 2) / 2.5

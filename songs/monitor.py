@@ -1,0 +1,118 @@
+"""What happens to a song: times, levels and warnings, gathered while its blocks go by."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterable, Iterator
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fewshot_sep import levels
+from fewshot_sep.beats import Beats
+from fewshot_sep.songs.grid import BarGrid
+
+T = TypeVar("T")
+Array = NDArray[np.float32]
+
+LEVEL_SECONDS = 0.05
+FLOOR_DB = -60.0
+EXCERPT_SECONDS = 20.0
+
+
+class Monitor:
+    """Gathers times, levels and warnings of one song while its blocks go by; keeps 40 numbers per second."""
+
+    def __init__(self, frames: int, sample_rate: int) -> None:
+        self.frames, self.sample_rate = frames, sample_rate
+        self.seconds: dict[str, float] = {}
+        self.warnings: list[str] = []
+        self.grid: BarGrid | None = None
+        self.beats: Beats | None = None
+        self.peak = 0.0  # largest magnitude in target or residual
+        self.hop = max(round(LEVEL_SECONDS * sample_rate), 1)
+        self._energy = np.zeros((3, -(-frames // self.hop)))  # mixture, target, residual
+        self._position = 0
+
+    @contextlib.contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Add the time spent inside to a stage."""
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - began
+
+    def timed(self, name: str, items: Iterable[T]) -> Iterator[T]:
+        """The items, the time that each takes to come added to a stage."""
+        iterator = iter(items)
+        while True:
+            with self.stage(name):
+                item = next(iterator, None)
+            if item is None:
+                return
+            yield item
+
+    def set_grid(self, grid: BarGrid) -> None:
+        """Note the grid that was used, and a warning where another had been asked for."""
+        self.grid = grid
+        if grid.reason:
+            self.warnings.append(f"no bar grid was used: {grid.reason}")
+
+    def add_block(self, target: Array, mixture: Array) -> None:
+        """Note the levels of the next block. Shape: both (channels, n)."""
+        if not target.shape[1]:
+            return
+        index = (self._position + np.arange(target.shape[1])) // self.hop
+        self._position += target.shape[1]
+        for row, block in enumerate((mixture, target, mixture - target)):
+            if row:
+                self.peak = max(self.peak, float(np.abs(block).max()))
+            power = np.square(block, dtype=np.float64).sum(axis=0)
+            self._energy[row, index[0] : index[-1] + 1] += np.bincount(index - index[0], power)
+
+    @property
+    def energies(self) -> NDArray[np.float64]:
+        """Of mixture, target and residual, over all that was seen. Shape: (3,)."""
+        return self._energy.sum(axis=1)
+
+    @property
+    def level_db(self) -> float | None:
+        """Level of the target re the mixture; None where one of them is silent."""
+        mixture, target, _ = self.energies
+        return float(10 * np.log10(target / mixture)) if mixture > 0 and target > 0 else None
+
+    def loudest(self) -> int:
+        """Sample around which most of the target was found, in passages of `EXCERPT_SECONDS`."""
+        width = round(EXCERPT_SECONDS / LEVEL_SECONDS)
+        energy = np.convolve(self._energy[1], np.ones(min(width, len(self._energy[1]))), mode="same")
+        return int(energy.argmax()) * self.hop
+
+    def levels_db(self) -> NDArray[np.float64]:
+        """Level of mixture, target and residual over time, re the mixture's loudest moment. Shape: (3, moments)."""
+        loudest = self._energy[0].max(initial=0) or 1.0
+        return 10 * np.log10(np.maximum(self._energy / loudest, 10 ** (FLOOR_DB / 10)))
+
+    def boundaries(self) -> dict[str, Any]:
+        """How much the gain (target re mixture) jumps across boundaries, against everywhere else, in dB."""
+        boundaries = self.grid.boundaries if self.grid else []
+        found: dict[str, Any] = {"count": len(boundaries)}
+        mixture, target, _ = self._energy
+        if not boundaries or len(mixture) < 4 or not mixture.any():
+            return found
+        audible = levels.active(mixture, -FLOOR_DB)
+        gain = 10 * np.log10(np.maximum(target / np.where(audible, mixture, 1.0), 10 ** (FLOOR_DB / 10)))
+        jumps = np.abs(gain[2:] - gain[:-2])  # jumps[k]: across moment k + 1
+        usable = audible[2:] & audible[:-2]
+        at_boundary = np.zeros(len(gain), dtype=bool)
+        at_boundary[np.array(boundaries) // self.hop] = True
+        near = at_boundary.copy()
+        near[1:] |= at_boundary[:-1]
+        near[:-1] |= at_boundary[1:]
+        for name, chosen in (("at boundaries", at_boundary[1:-1] & usable), ("elsewhere", ~near[1:-1] & usable)):
+            if chosen.any():
+                found[f"largest gain jump {name} (dB)"] = round(float(jumps[chosen].max()), 2)
+                found[f"mean gain jump {name} (dB)"] = round(float(jumps[chosen].mean()), 2)
+        return found
