@@ -8,12 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fewshot_sep import audio, beats, presets
+from fewshot_sep import SongSeparator, audio, beats, presets
 from fewshot_sep.beats import Beats
 from fewshot_sep.experiments.whole_songs.material import Array, Case, Chart, steadiest
 from fewshot_sep.experiments.whole_songs.methods import OURS, WAYS
 from fewshot_sep.metrics import si_sdr
-from fewshot_sep.songs import SongSeparator
 from fewshot_sep.songs.monitor import Monitor
 from fewshot_sep.songs.pipeline import METERS
 from fewshot_sep.songs.queries import POLYPHONIC_LOGIT, Clip
@@ -243,7 +242,7 @@ def crowds(model: Any, alone: list[Clip], together: list[Clip]) -> dict[str, flo
     Returns:
         `area` under the ROC curve; shares of `false alarms` among the clips and of `hits` among the mixtures.
     """
-    odds = [np.array([model.polyphony_logit(*clip) for clip in clips]) for clips in (alone, together)]
+    odds = [np.array([model.polyphony_logit(model.encode(*clip)) for clip in clips]) for clips in (alone, together)]
     above = (odds[1][:, None] > odds[0]) + 0.5 * (odds[1][:, None] == odds[0])
     return {
         "clips": len(alone),
