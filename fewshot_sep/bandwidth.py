@@ -23,7 +23,7 @@ def high_band_gain(mixture: Array, target: Array, sample_rate: int, frames: int)
     stft = Stft(N_FFT, N_FFT // 2)
 
     def energy(samples: Array) -> torch.Tensor:
-        spectrum = stft(torch.from_numpy(samples))
+        spectrum: torch.Tensor = stft(torch.from_numpy(samples))
         return spectrum[:, int(OCTAVE_START * N_FFT / 2) :].abs().square().sum(1)
 
     gain = (energy(target) / (energy(mixture) + EPS)).clamp(0, 1).sqrt()

@@ -93,7 +93,8 @@ def orthogonalised(matrix: Tensor) -> Tensor:
     """
     a, b, c = COEFFICIENTS
     x = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
-    x = x / (x.norm() + 1e-7)
+    norm: Tensor = x.norm()
+    x = x / (norm + 1e-7)
     for _ in range(ITERATIONS):
         square = x @ x.T
         x = a * x + (b * square + c * square @ square) @ x

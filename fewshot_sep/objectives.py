@@ -5,7 +5,7 @@ An objective may have parameters of its own (a discriminator); they are trained 
 
 from __future__ import annotations
 
-from typing import Generic, NamedTuple, Protocol, TypeVar
+from typing import Generic, NamedTuple, Protocol, TypeVar, cast
 
 import torch
 import torch.nn.functional as F
@@ -22,7 +22,7 @@ PROFILE_DROPOUT = 0.2
 MIN_TARGET_SHARE = 1e-4  # of a mixture's energy, from which on a target counts as there
 MAX_SOURCE_DISTANCE_DB = 12.0  # between target and residual of a mixture that counts as more than one instrument
 
-TrainableT = TypeVar("TrainableT", bound=Trainable)
+TrainableT = TypeVar("TrainableT", bound=Trainable, contravariant=True)
 
 
 class Loss(NamedTuple):
@@ -34,6 +34,8 @@ class Loss(NamedTuple):
 
 class Objective(nn.Module, Generic[TrainableT]):
     """A training loss over what a system makes of a batch.
+
+    Call it as `objective(system, mixture, queries, target)`.
 
     Shape:
         mixture, target: `(batch, channels, samples)`; queries: `(batch, clips, samples)`.
@@ -144,7 +146,7 @@ class ImageObjective(Objective[ImageSystem]):
 
 def for_system(system: AnySystem) -> Objective[AnySystem]:
     """The objective with which a preset's system is trained."""
-    return MaskObjective() if system.preset.predicts_mask else ImageObjective()
+    return cast("Objective[AnySystem]", MaskObjective() if system.preset.predicts_mask else ImageObjective())
 
 
 def si_sdri_db(system: MaskSystem, logits: Tensor, true: TrueMask) -> Tensor:

@@ -45,10 +45,12 @@ class Stft(nn.Module):
         self.to_wave = transforms.InverseSpectrogram(n_fft=n_fft, hop_length=hop, pad_mode="constant")
 
     def forward(self, wave: Tensor) -> Tensor:
-        return self.to_spectrum(wave)
+        spectrum: Tensor = self.to_spectrum(wave)
+        return spectrum
 
     def inverse(self, spectrum: Tensor, samples: int) -> Tensor:
-        return self.to_wave(spectrum, samples)
+        wave: Tensor = self.to_wave(spectrum, samples)
+        return wave
 
 
 def apply_mask(spectrum: Tensor, mask: Tensor) -> Tensor:

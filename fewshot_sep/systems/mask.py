@@ -60,7 +60,9 @@ class MaskSystem(System[QueryConditioning]):
     def condition(self, queries: Tensor) -> QueryConditioning:
         energy = self.band_energy(self.stft(queries))
         clips = self.encode_query(self.image(energy.flatten(0, 1)[:, None]))
-        embedding, profile = (part.unflatten(0, energy.shape[:2]).mean(1) for part in (clips.embedding, clips.profile))
+        embedding, profile = (
+            part.view(*energy.shape[:2], *part.shape[1:]).mean(1) for part in (clips.embedding, clips.profile)
+        )
         return QueryConditioning(embedding, profile, self.templates(energy.sqrt().transpose(1, 2).flatten(2)))
 
     def encode_query(self, images: Tensor) -> QueryConditioning:
@@ -79,11 +81,12 @@ class MaskSystem(System[QueryConditioning]):
             torch.stack(embeddings).mean(0), torch.stack(profiles).mean(0), self.templates(torch.cat(templates, dim=-1))
         )
 
-    def polyphony_logit(self, conditioning: QueryConditioning) -> Tensor | None:
+    def polyphony_logit(self, conditioning: QueryConditioning) -> Tensor:
         """As in `System`; 0 from a system that was not trained."""
         embedding = F.layer_norm(conditioning.embedding.float(), conditioning.embedding.shape[1:])
         features = torch.cat([embedding, conditioning.profile.flatten(1).float()], dim=1)
-        return self.multi_source_detector(features)[:, 0]
+        logit: Tensor = self.multi_source_detector(features)
+        return logit[:, 0]
 
     def network_inputs(self, energy: Tensor, conditioning: QueryConditioning) -> NetworkInputs:
         """For a mixture's energies `(batch, channels, bands, time)`."""
@@ -92,7 +95,8 @@ class MaskSystem(System[QueryConditioning]):
 
     def logits(self, energy: Tensor, conditioning: QueryConditioning) -> Tensor:
         """Of the mask, for a mixture's energies `(batch, channels, bands, time)`."""
-        return self.network(*self.network_inputs(energy, conditioning))
+        logits: Tensor = self.network(*self.network_inputs(energy, conditioning))
+        return logits
 
     def masked(self, spectrum: Tensor, logits: Tensor) -> Tensor:
         """The spectrum times the mask, which is spread from bands to bins."""
