@@ -15,7 +15,7 @@ class Preset:
     """All that defines a system besides its weights.
 
     Attributes:
-        kind: which system: `mask` (a mask in [0, 1], conditioned on encoded queries), `informed` (the same, whose network
+        kind: which system: `mask` (a mask in [0, 1], conditioned on encoded queries), `informed` (its network
             also gets what templates of the queries explain) or `image` (the thesis: one spectrogram to another).
         sample_rate: in Hz; other rates are resampled on the way in and out.
         channels: 1 or 2; mono sound is doubled for a stereo system and folded back.

@@ -1,7 +1,7 @@
 """`Separator`: mixture and queries in, target and residual out; any length and rate, mono or stereo.
 
-Compose as you need: `condition` (encodes queries), `estimate` (arrays), `stream` (anything that can be read in blocks, in
-bounded memory), `separate` (the whole job on arrays).
+Compose as you need: `condition` (encodes queries), `estimate` (arrays), `stream` (anything that can be read in blocks,
+in bounded memory), `separate` (the whole job on arrays).
 """
 
 from __future__ import annotations

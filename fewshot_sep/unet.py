@@ -43,7 +43,7 @@ class Film(nn.Module):
 
 
 class FrequencyLinear(nn.Module):
-    """A bottleneck of two linear maps along frequency: every band sees every other, as harmonics ask for.
+    """A bottleneck of two linear maps along frequency: every band sees every other, as harmonics require.
 
     The time-distributed fully-connected block of Choi et al. 2020, "Investigating U-Nets with various intermediate
     blocks for spectrogram-based singing voice separation".
@@ -101,7 +101,7 @@ class QueryEncoder(nn.Module):
             layers += [nn.Conv2d(width, width, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
             before = width
         self.layers = nn.Sequential(*layers)
-        # Normalised before each rectifier: without that they fell silent for every query early in training, for good.
+        # Normalised before each rectifier: without that they died early in training.
         self.summary = nn.Sequential(
             nn.Conv1d(2 * before, 64, 1, bias=False), nn.Sequential(nn.BatchNorm1d(64), nn.ReLU()), nn.Flatten()
         )

@@ -50,7 +50,7 @@ class ImageSystem(System[ImageConditioning]):
         return spectrum
 
     def image(self, wave: Tensor, time_scale: float = 1.0) -> NormalisedImage:
-        """What the network sees of a waveform `(..., samples)`."""
+        """The network's input for a waveform `(..., samples)`."""
         spectrum = self.spectrum(wave, time_scale)
         log_magnitude = spectral.log_compress(spectrum.abs())
         peak = log_magnitude.amax(dim=(-2, -1), keepdim=True) + EPS
