@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import threading
 from pathlib import Path
 
@@ -39,7 +38,7 @@ def test_what_cannot_be_written_is_one_error_that_names_it(tmp_path: Path) -> No
             files.write_text(path, "text")
     with pytest.raises(OutputError, match="No space left"), files.replacing(tmp_path / "a") as temporary:
         raise OSError(28, "No space left on device", str(temporary))
-    assert sorted(os.listdir(tmp_path)) == ["file", "folder"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
 
 
 def test_writers_of_one_name_do_not_mix(tmp_path: Path) -> None:
@@ -49,7 +48,7 @@ def test_writers_of_one_name_do_not_mix(tmp_path: Path) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert (tmp_path / "a").read_text() in texts and os.listdir(tmp_path) == ["a"]
+    assert (tmp_path / "a").read_text() in texts and list(tmp_path.iterdir()) == [tmp_path / "a"]
 
 
 @pytest.mark.parametrize("indent", [None, 2])
