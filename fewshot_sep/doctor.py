@@ -1,4 +1,4 @@
-"""The command `fewshot-sep doctor`: what is installed, on what it runs, and whether the weights are whole."""
+"""The command `fewshot-sep doctor`: what is installed, on what device it runs, and whether the weights are intact."""
 
 from __future__ import annotations
 

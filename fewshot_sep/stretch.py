@@ -1,4 +1,4 @@
-"""Time-stretching without change of pitch, from one of several engines behind one face."""
+"""Time-stretching without change of pitch, by one of several engines."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fewshot_sep.errors import EngineMissing
 Array = NDArray[np.float32]
 Engine = Callable[[Array, int, int], Array]
 
-SHORTEST = 8192  # engines work on windows: shorter input is padded to this
+MIN_LENGTH = 8192  # engines work on windows: shorter input is padded to this
 MAX_RATIO = 8.0
 
 
@@ -35,8 +35,8 @@ def stretch(samples: Array, frames: int, sample_rate: int, engine: str = "auto")
     if not 1 / MAX_RATIO <= ratio <= MAX_RATIO:
         raise ValueError(f"cannot stretch {length} samples to {frames}: more than {MAX_RATIO:g} times")
     peak = 2 * np.abs(samples).max()  # engines have floors and ceilings of level: stay clear of both
-    padded = _fit(samples / peak, max(length, SHORTEST))
-    wanted = frames if length >= SHORTEST else round(SHORTEST * ratio)
+    padded = _fit(samples / peak, max(length, MIN_LENGTH))
+    wanted = frames if length >= MIN_LENGTH else round(MIN_LENGTH * ratio)
     return _fit(ENGINES[name](padded, wanted, sample_rate) * peak, frames)
 
 
@@ -99,8 +99,8 @@ def _pylibrb(samples: Array, frames: int, sample_rate: int) -> Array:
     stretcher = RubberBandStretcher(sample_rate, samples.shape[0], options, frames / samples.shape[1], 1.0)
     stretcher.study(samples, final=True)
     parts = []
-    for start in range(0, samples.shape[1], SHORTEST):
-        stretcher.process(samples[:, start : start + SHORTEST], final=start + SHORTEST >= samples.shape[1])
+    for start in range(0, samples.shape[1], MIN_LENGTH):
+        stretcher.process(samples[:, start : start + MIN_LENGTH], final=start + MIN_LENGTH >= samples.shape[1])
         while (ready := stretcher.available() or 0) > 0:
             parts.append(np.asarray(stretcher.retrieve(ready), dtype=np.float32))
     return np.concatenate(parts, axis=1)
