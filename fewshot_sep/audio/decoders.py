@@ -1,4 +1,4 @@
-"""From bytes on disk to blocks of samples, front to back: libsndfile, and FFmpeg (PyAV) for what libsndfile cannot open.
+"""From bytes on disk to blocks of samples, front to back: libsndfile, and FFmpeg (PyAV) for what that cannot open.
 
 Front to back because seeking in mp3 and ogg is not exact: libsndfile gives other samples after a seek than before it,
 and the soundfile package seeks after every read. `fewshot_sep.audio.files` builds exact random access on top.
@@ -14,6 +14,7 @@ from typing import Protocol
 import av
 import numpy as np
 import soundfile
+from av.container import InputContainer
 
 from fewshot_sep.audio import declared_length
 from fewshot_sep.audio.declared_length import Promise
@@ -150,7 +151,8 @@ class FfmpegDecoder:
     def blocks(self) -> Iterator[Samples]:
         self.damaged = False
         converters: dict[tuple[str, str, int], av.AudioResampler] = {}  # a stream may change its format on the way
-        last, kept = np.empty((self.channels, 0), np.float32), None
+        last: Samples = np.empty((self.channels, 0), np.float32)
+        kept: int | None = None
         for packet in self._packets():
             for frame in self._decode(packet):
                 form = (frame.format.name, frame.layout.name, frame.sample_rate)
@@ -159,7 +161,8 @@ class FfmpegDecoder:
                 for converted in converters[form].resample(frame):
                     if last.size:
                         yield last
-                    last, kept = converted.to_ndarray(), _samples(packet, self.sample_rate)
+                    last = np.asarray(converted.to_ndarray(), np.float32)
+                    kept = _samples(packet, self.sample_rate)
         yield last[:, :kept]  # what the last packet holds beyond its duration is the coder's padding
 
     def promise(self) -> Promise:
@@ -172,7 +175,7 @@ class FfmpegDecoder:
         with self.path.open("rb") as file:
             try:
                 options = {"format_whitelist": f"{_STATE_LENGTH},{_GUESS_LENGTH}", "protocol_whitelist": "none"}
-                container = av.open(file, options=options, metadata_errors="replace")
+                container = av.open(file, "r", options=options, metadata_errors="replace")
             except av.FFmpegError as error:
                 raise BadAudio(f"{self.path}: is not audio that can be read") from error
             with container:
@@ -190,7 +193,7 @@ class FfmpegDecoder:
                 except av.FFmpegError:
                     self.damaged = True
 
-    def _note_length(self, container: av.container.InputContainer, stream: av.AudioStream) -> None:
+    def _note_length(self, container: InputContainer, stream: av.AudioStream) -> None:
         if stream.duration is not None and stream.time_base is not None:
             self._seconds = float(stream.duration * stream.time_base)
         elif container.duration is not None:
@@ -206,6 +209,6 @@ class FfmpegDecoder:
 
 
 def _samples(packet: av.Packet[av.AudioStream], sample_rate: int) -> int | None:
-    """The packet's duration in samples; None where its clock is too coarse, or it does not say."""
-    ticks = sample_rate * (packet.time_base or 0)
-    return int(packet.duration * ticks) if packet.duration and ticks and ticks.denominator == 1 else None
+    """The packet's duration in samples; None where it does not say, or its clock is coarser than every other sample."""
+    tick = sample_rate * (packet.time_base or 0)
+    return int(packet.duration * tick) if packet.duration and tick in (1, 2) else None
