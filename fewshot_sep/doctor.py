@@ -71,9 +71,7 @@ def _version(package: str) -> str:
 
 
 def _engines() -> dict[str, str]:
-    import av
-    import soundfile
-
+    from fewshot_sep.audio.decoders import libraries
     from fewshot_sep.beats import available_trackers
     from fewshot_sep.stretch import available_engines
 
@@ -83,8 +81,7 @@ def _engines() -> dict[str, str]:
     return {
         "beat trackers": trackers,
         "time-stretchers": ", ".join(available_engines()) or "none",
-        "sound files": f"libsndfile {soundfile.__libsndfile_version__}",
-        "m4a, webm, wma, ...": f"FFmpeg {av.ffmpeg_version_info} in PyAV {av.__version__}",
+        **libraries(),
         **{f"{program} (program)": shutil.which(program) or "not found" for program in PROGRAMS},
     }
 

@@ -65,6 +65,14 @@ def open_decoder(path: Path, stream: int = 0) -> Decoder:
     return FfmpegDecoder(path) if decoder.stops_early() else decoder
 
 
+def libraries() -> dict[str, str]:
+    """What decodes which files, with versions."""
+    return {
+        "wav, flac, ogg, mp3, ...": f"libsndfile {soundfile.__libsndfile_version__}",
+        "m4a, webm, wma, ...": f"FFmpeg {av.ffmpeg_version_info} in PyAV {av.__version__}",
+    }
+
+
 def system_path(path: Path) -> str | bytes:
     """The path as libsndfile takes it, also where its name is not valid unicode."""
     return os.fsencode(path) if os.name == "posix" else str(path)
