@@ -12,10 +12,10 @@ from fewshot_sep.experiments.bachata.clips import THESIS_NAMES
 from fewshot_sep.experiments.bachata.run import INSTRUMENTS
 from fewshot_sep.loops.composing import bachata
 from fewshot_sep.loops.composing.ensemble import Part, Song
-from fewshot_sep.loops.composing.patterns import Note
 from fewshot_sep.loops.instruments.material import Material
 from fewshot_sep.loops.instruments.voices import level
 from fewshot_sep.loops.library import SAMPLE_RATE
+from fewshot_sep.loops.score import Note
 
 Array = NDArray[np.float32]
 

@@ -17,6 +17,7 @@ from fewshot_sep.loops.instruments.general_midi import COMMON, DRUM_PARTS
 from fewshot_sep.loops.instruments.synth import PERCUSSION_SOUNDS, Patch
 from fewshot_sep.loops.instruments.voices import InventedVoice, Voice
 from fewshot_sep.loops.library import SAMPLE_RATE, Row, is_held_out
+from fewshot_sep.loops.score import Note, Sketch
 
 PLAYS = {"invented": 3, "sampled": 3, "sung": 4, "amp": 3, "kit": 3, "soundfont": 2}
 """A voice that is used at all is used at least this often, so that a query can come from another of its rows."""
@@ -185,9 +186,7 @@ def invented_voices(count: int) -> list[Voice]:
     return voices
 
 
-def score(
-    role: str, voice: Voice, song: patterns.Sketch, drums: Sequence[patterns.Note], rng: Generator
-) -> list[patterns.Note]:
+def score(role: str, voice: Voice, song: Sketch, drums: Sequence[Note], rng: Generator) -> list[Note]:
     """What `voice` plays in `role`; `drums` is the song's drum part, of which a part of a kit takes its own keys."""
     if role == "groove":
         return list(drums)

@@ -17,10 +17,11 @@ from numpy.random import Generator
 from scipy.signal import butter, sosfilt
 
 from fewshot_sep.loops.composing.ensemble import Part, Song, is_faint, room_of, store
-from fewshot_sep.loops.composing.patterns import SCALES, Chord, Event, Note, Sketch, near, perform, voicing
+from fewshot_sep.loops.composing.patterns import Event, near, perform, voicing
 from fewshot_sep.loops.instruments import collections
 from fewshot_sep.loops.instruments.voices import Voice, level
 from fewshot_sep.loops.library import SAMPLE_RATE, Row, is_held_out
+from fewshot_sep.loops.score import SCALES, Chord, Note, Sketch
 
 INSTRUMENTS = ("requinto", "segunda", "bajo", "bongo", "guira")
 STYLES = {"verse": "derecho", "chorus": "majao", "mambo": "mambo"}

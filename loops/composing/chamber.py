@@ -16,10 +16,10 @@ from numpy.random import Generator
 from fewshot_sep.loops.composing import patterns
 from fewshot_sep.loops.composing.arrange import is_valid
 from fewshot_sep.loops.composing.ensemble import Part, Song, is_played, room_of
-from fewshot_sep.loops.composing.patterns import Note
 from fewshot_sep.loops.instruments.expression import express
 from fewshot_sep.loops.instruments.voices import Voice
 from fewshot_sep.loops.library import SAMPLE_RATE, Row, is_held_out
+from fewshot_sep.loops.score import Note
 
 SHARE, VALID, ROOMS = 0.6, 0.05, 1.75
 """Chamber songs for each other song; the share of the valid split; how much more often than others in a room."""

@@ -13,10 +13,10 @@ import soundfile
 from numpy.random import Generator
 
 from fewshot_sep.errors import OutputError
-from fewshot_sep.loops.composing.patterns import Note
 from fewshot_sep.loops.instruments import collections, reverb
 from fewshot_sep.loops.instruments.voices import Voice, activity, level, read_mono
 from fewshot_sep.loops.library import SAMPLE_RATE, Row, split_of
+from fewshot_sep.loops.score import Note
 
 PIECE_SECONDS, PIECE_ACTIVE, PIECE_DB = 8.0, 0.25, -50.0
 

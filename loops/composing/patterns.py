@@ -1,23 +1,13 @@
-"""Short scores: a song's sketch (key, chords, tempo) and the parts that instruments play on it."""
+"""Draws short scores: a song's sketch (key, chords, tempo) and the parts that instruments play on it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 from numpy.random import Generator
 
-BEATS_PER_BAR = 4
-
-SCALES = {
-    "major": (0, 2, 4, 5, 7, 9, 11),
-    "minor": (0, 2, 3, 5, 7, 8, 10),
-    "dorian": (0, 2, 3, 5, 7, 9, 10),
-    "mixolydian": (0, 2, 4, 5, 7, 9, 10),
-    "harmonic minor": (0, 2, 3, 5, 7, 8, 11),
-}
+from fewshot_sep.loops.score import BEATS_PER_BAR, SCALES, Chord, Note, Sketch
 
 PROGRESSIONS = {
     "major": ("0453", "0345", "0534", "0354", "1400", "0343", "5304", "0042"),
@@ -26,56 +16,6 @@ PROGRESSIONS = {
     "mixolydian": ("0636", "0630", "0363", "0600"),
     "harmonic minor": ("0340", "0544", "0341", "0514"),
 }
-
-
-class Note(NamedTuple):
-    """One note: start and duration in seconds, MIDI pitch (a key for drums), velocity in (0, 1], bend in semitones.
-
-    A bend of -2 starts two semitones low and slides up to the pitch.
-    """
-
-    start: float
-    duration: float
-    pitch: float
-    velocity: float
-    bend: float = 0.0
-
-
-class Chord(NamedTuple):
-    """A chord from beat `start` on, `beats` long: pitch classes, the root first."""
-
-    start: float
-    beats: float
-    tones: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class Sketch:
-    """What the parts of a song share. `swing` is where a beat's second eighth falls: 0.5 straight, 0.67 shuffle."""
-
-    tonic: int
-    mode: str
-    chords: tuple[Chord, ...]
-    bpm: float
-    swing: float = 0.5
-    bars: int = 4
-
-    @property
-    def beats(self) -> int:
-        return self.bars * BEATS_PER_BAR
-
-    @property
-    def seconds(self) -> float:
-        return self.beats * 60.0 / self.bpm
-
-    @property
-    def scale(self) -> tuple[int, ...]:
-        """Pitch classes of the key, the tonic first."""
-        return tuple((self.tonic + step) % 12 for step in SCALES[self.mode])
-
-    def chord_at(self, beat: float) -> Chord:
-        """The chord that sounds at `beat`."""
-        return max((chord for chord in self.chords if chord.start <= beat + 1e-6), key=lambda chord: chord.start)
 
 
 def sketch(rng: Generator, bars: int = 4, bpm: tuple[float, float] = (70.0, 170.0)) -> Sketch:

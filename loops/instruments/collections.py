@@ -44,7 +44,7 @@ def known_sources() -> dict[str, Source]:
 
     Where a folder's own name would say too little, its parent's stands before it: many machines have a `/scratch`.
     """
-    text = files("loops").joinpath("sources.csv").read_text(encoding="utf-8")
+    text = files("fewshot_sep.loops.instruments").joinpath("sources.csv").read_text(encoding="utf-8")
     return {
         row["name"]: Source(row["short"], row["licence"], row["synthetic"] == "yes")
         for row in csv.DictReader(text.splitlines())

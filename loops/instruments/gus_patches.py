@@ -15,11 +15,11 @@ import soxr
 from numpy.random import Generator
 
 from fewshot_sep.errors import BadAudio
-from fewshot_sep.loops.composing.patterns import Note
 from fewshot_sep.loops.instruments.collections import source_of
 from fewshot_sep.loops.instruments.general_midi import DRUM_PARTS, PERCUSSION, PROGRAMS
 from fewshot_sep.loops.instruments.voices import Voice
 from fewshot_sep.loops.library import SAMPLE_RATE
+from fewshot_sep.loops.score import Note
 
 _HEADER, _SAMPLE = 239, 96
 _FIELDS = struct.Struct("<7sB3IH3IHb6B6B6BB2H36x")

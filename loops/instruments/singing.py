@@ -16,9 +16,9 @@ import numpy as np
 from numpy.random import Generator
 
 from fewshot_sep.errors import EngineMissing
-from fewshot_sep.loops.composing.patterns import Note
 from fewshot_sep.loops.instruments.voices import Voice, read_mono
 from fewshot_sep.loops.library import SAMPLE_RATE
+from fewshot_sep.loops.score import Note
 
 FRAME = 0.005  # seconds between WORLD's frames
 _BINS = 1025

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.random import Generator
 from scipy.signal import butter, sosfilt
 
-from fewshot_sep.loops.composing.patterns import Note
 from fewshot_sep.loops.library import SAMPLE_RATE
+from fewshot_sep.loops.score import Note
 
 _Response = Callable[[np.ndarray, np.ndarray], np.ndarray]
 

@@ -18,9 +18,9 @@ from numpy.random import Generator
 from scipy.signal import butter, resample_poly, sosfilt
 
 from fewshot_sep.errors import BadAudio, EngineMissing
-from fewshot_sep.loops.composing.patterns import Note
 from fewshot_sep.loops.instruments.synth import Patch
 from fewshot_sep.loops.library import SAMPLE_RATE
+from fewshot_sep.loops.score import Note
 
 
 @dataclass(frozen=True)
