@@ -13,7 +13,7 @@ from fewshot_sep.experiments.bachata.run import INSTRUMENTS
 from fewshot_sep.loops.composing import bachata
 from fewshot_sep.loops.composing.ensemble import Part, Song
 from fewshot_sep.loops.instruments.material import Material
-from fewshot_sep.loops.instruments.voices import level
+from fewshot_sep.loops.instruments.loudness import level
 from fewshot_sep.loops.library import SAMPLE_RATE
 from fewshot_sep.loops.score import Note
 

@@ -14,8 +14,7 @@ from numpy.random import Generator
 from fewshot_sep.loops.composing import patterns
 from fewshot_sep.loops.composing.ensemble import Part, Song, is_played, room_of
 from fewshot_sep.loops.instruments.general_midi import COMMON, DRUM_PARTS
-from fewshot_sep.loops.instruments.synth import PERCUSSION_SOUNDS, Patch
-from fewshot_sep.loops.instruments.voices import InventedVoice, Voice
+from fewshot_sep.loops.instruments.voice import Voice
 from fewshot_sep.loops.library import SAMPLE_RATE, Row, is_held_out
 from fewshot_sep.loops.score import Note, Sketch
 
@@ -160,30 +159,6 @@ def _slots(rng: Generator) -> list[str]:
     beat = ["groove"] if drums < 0.5 else ["part"] * int(rng.integers(2, 4)) if drums < 0.64 else []
     slots = ["bass"] * (rng.random() < 0.92) + beat + ["beat"] * (rng.random() < 0.42 or not beat)
     return slots + ["pitched"] * int(rng.choice((2, 3, 4, 5), p=(0.1, 0.35, 0.4, 0.15)))
-
-
-def invented_voices(count: int) -> list[Voice]:
-    """The first `count` invented instruments with the parts and ranges that suit them."""
-    voices: list[Voice] = []
-    for seed in range(count):
-        kind, rng = Patch(seed).kind, np.random.default_rng((17, seed))
-        low = int(rng.integers(36, 62))
-        high = low + int(rng.integers(19, 34))
-        keys: tuple[int, ...] = ()
-        roles: tuple[str, ...] = ("melody", "chords", "arpeggio", "pad", "counter")
-        if kind == "percussion":
-            roles, keys = ("beat",), tuple(range(PERCUSSION_SOUNDS))
-        elif kind == "voice":
-            roles, low = ("vocal", "vocal", "counter"), int(rng.integers(41, 62))
-            high = low + int(rng.integers(14, 22))
-        elif rng.random() < 0.3:
-            roles, low, high = ("bass",), 28, 55
-        elif kind == "pluck":
-            roles = ("strum", "arpeggio", "melody")
-        family = {"voice": "invented voice", "percussion": "invented percussion"}.get(kind, "invented")
-        name = Patch(seed).name
-        voices.append(InventedVoice(name, f"invented/{kind}", family, "CC0", roles, low, high, keys, seed))
-    return voices
 
 
 def score(role: str, voice: Voice, song: Sketch, drums: Sequence[Note], rng: Generator) -> list[Note]:

@@ -18,8 +18,9 @@ from scipy.signal import butter, sosfilt
 
 from fewshot_sep.loops.composing.ensemble import Part, Song, is_faint, room_of, store
 from fewshot_sep.loops.composing.patterns import Event, near, perform, voicing
-from fewshot_sep.loops.instruments import collections
-from fewshot_sep.loops.instruments.voices import Voice, level
+from fewshot_sep.loops.instruments.loudness import level
+from fewshot_sep.loops.instruments.sound_files import slug
+from fewshot_sep.loops.instruments.voice import Sound, Voice
 from fewshot_sep.loops.library import SAMPLE_RATE, Row, is_held_out
 from fewshot_sep.loops.score import SCALES, Chord, Note, Sketch
 
@@ -79,7 +80,7 @@ class GuiraVoice(Voice):
     def kind(self) -> str:
         return self.inner.kind
 
-    def play(self, notes: Sequence[Note], frames: int, rng: Generator) -> np.ndarray:
+    def play(self, notes: Sequence[Note], frames: int, rng: Generator) -> Sound:
         short, scraped = self.inner.keys[0], self.inner.keys[-1]
         strokes: list[Note] = []
         for note in notes:
@@ -319,7 +320,7 @@ class Bachata(Song):
                 rows += self._cut(folder, section, part, sound, bpm)
         return rows
 
-    def _cut(self, folder: Path, section: str, part: Part, sound: np.ndarray, bpm: float) -> list[Row]:
+    def _cut(self, folder: Path, section: str, part: Part, sound: Sound, bpm: float) -> list[Row]:
         """A section into bars or half bars, all as long, without the silent ones."""
         step = 0.5 if section in self.half else 1.0
         size = round(step * 4 * 60 / bpm * SAMPLE_RATE)
@@ -335,7 +336,7 @@ class Bachata(Song):
         return rows
 
 
-def faded(piece: np.ndarray, seconds: float = 0.002) -> np.ndarray:
+def faded(piece: Sound, seconds: float = 0.002) -> Sound:
     """A copy whose first and last moments rise from and fall to silence, so that a cut does not click."""
     piece, count = piece.copy(), round(seconds * SAMPLE_RATE)
     ramp = np.linspace(0, 1, count, dtype=np.float32)
@@ -353,7 +354,7 @@ def cast(voices: Sequence[Voice]) -> dict[str, list[Voice]]:
             chords_only = voice.roles == ("strum",)
             if voice.instrument not in kind.names or chords_only or is_held_out("", voice.source):
                 continue
-            source = f"{voice.source}/{collections.slug(voice.instrument)}"
+            source = f"{voice.source}/{slug(voice.instrument)}"
             if instrument == "guira":
                 edge = 700 + zlib.crc32(source.encode()) % 900
                 about = (instrument, source, kind.family, voice.licence, (instrument,), 0.0, 127.0, (0, 1))

@@ -17,7 +17,7 @@ from fewshot_sep.loops.composing import patterns
 from fewshot_sep.loops.composing.arrange import is_valid
 from fewshot_sep.loops.composing.ensemble import Part, Song, is_played, room_of
 from fewshot_sep.loops.instruments.expression import express
-from fewshot_sep.loops.instruments.voices import Voice
+from fewshot_sep.loops.instruments.voice import Sound, Voice
 from fewshot_sep.loops.library import SAMPLE_RATE, Row, is_held_out
 from fewshot_sep.loops.score import Note
 
@@ -51,7 +51,7 @@ class Chamber(Song):
                 rows.append(self.keep(folder, number, sound, sketch.bpm, float(sketch.beats)))
         return rows
 
-    def dry(self, part: Part, notes: Sequence[Note], frames: int, rng: Generator) -> np.ndarray:
+    def dry(self, part: Part, notes: Sequence[Note], frames: int, rng: Generator) -> Sound:
         """A line is shaped by its player, an accompaniment is not."""
         sound = super().dry(part, notes, frames, rng)
         return express(sound, notes, rng) if part.role == LINE else sound

@@ -11,10 +11,11 @@ from pathlib import Path
 from fewshot_sep.errors import BadAudio, BadLibrary
 from fewshot_sep.loops import library
 from fewshot_sep.loops.composing import bachata, chamber, midi_songs
-from fewshot_sep.loops.composing.arrange import invented_voices, plan_all
+from fewshot_sep.loops.composing.arrange import plan_all
 from fewshot_sep.loops.composing.ensemble import Song, cut
-from fewshot_sep.loops.instruments import collections
 from fewshot_sep.loops.instruments.material import Material
+from fewshot_sep.loops.instruments.recordings import Recording
+from fewshot_sep.loops.instruments.synth import invented_voices
 from fewshot_sep.loops.library import CSV_NAME, Library, Row
 from fewshot_sep.loops.workers import spread
 
@@ -22,7 +23,7 @@ ROOMS = 0.4
 """Share of the songs that are played in a room."""
 
 
-_Job = tuple[Song | collections.Take, Path, int]
+_Job = tuple[Song | Recording, Path, int]
 
 
 def _work(job: _Job) -> tuple[str, list[Row]]:
@@ -59,7 +60,7 @@ def make(
     tasks += chamber.plan(voices, round(songs * chamber.SHARE * (1 - (invented or 0))), seed, rooms)
     for path in material.midi:
         tasks += midi_songs.plan(voices, midi_songs.midi_files(path), seed, rooms)
-    return render(folder, tasks, material.takes(), seed, workers, progress)
+    return render(folder, tasks, material.recordings(), seed, workers, progress)
 
 
 def make_bachata(
@@ -88,7 +89,7 @@ def make_bachata(
 def render(
     folder: str | Path,
     songs: Sequence[Song],
-    takes: Sequence[collections.Take],
+    takes: Sequence[Recording],
     seed: int,
     workers: int | None = None,
     progress: Callable[[float], None] | None = None,
@@ -96,7 +97,7 @@ def render(
     """Render these songs and cut these takes into the library in `folder`, going on where an earlier run stopped."""
     folder = Path(folder)
     rows, done = _resume(folder, songs, takes, seed)
-    todo: list[Song | collections.Take] = [*songs, *takes]
+    todo: list[Song | Recording] = [*songs, *takes]
     jobs: list[_Job] = [(task, folder, seed) for task in todo if _name(task) not in done]
     with contextlib.closing(spread(_work, jobs, workers)) as answers:
         try:
@@ -112,13 +113,11 @@ def render(
     return result
 
 
-def _name(task: Song | collections.Take) -> str:
+def _name(task: Song | Recording) -> str:
     return task.name if isinstance(task, Song) else task.path
 
 
-def _resume(
-    folder: Path, songs: Sequence[Song], takes: Sequence[collections.Take], seed: int
-) -> tuple[list[Row], list[str]]:
+def _resume(folder: Path, songs: Sequence[Song], takes: Sequence[Recording], seed: int) -> tuple[list[Row], list[str]]:
     """Rows and names of what a run with the same plan has already done; an empty folder is given the plan's mark."""
     listing = [song.plan() for song in songs]
     mark = f"{zlib.crc32(repr((seed, listing, [take[1:] for take in takes])).encode()):08x}"

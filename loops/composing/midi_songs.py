@@ -16,9 +16,11 @@ from numpy.random import Generator
 from fewshot_sep.errors import BadAudio, EngineMissing
 from fewshot_sep.loops.composing.arrange import is_valid
 from fewshot_sep.loops.composing.ensemble import PIECE_SECONDS, Part, Song, is_faint, room_of, store
-from fewshot_sep.loops.instruments.collections import slug, source_of
 from fewshot_sep.loops.instruments.general_midi import DRUM_PARTS, PERCUSSION, PROGRAMS
-from fewshot_sep.loops.instruments.voices import Voice, level
+from fewshot_sep.loops.instruments.loudness import level
+from fewshot_sep.loops.instruments.sound_files import slug
+from fewshot_sep.loops.instruments.sources import source_of
+from fewshot_sep.loops.instruments.voice import Voice
 from fewshot_sep.loops.library import SAMPLE_RATE, Row, is_held_out
 from fewshot_sep.loops.score import Note
 
