@@ -17,9 +17,10 @@ SCALES = {
 
 
 class Note(NamedTuple):
-    """One note: start and duration in seconds, MIDI pitch (a key for drums), velocity in (0, 1], bend in semitones.
+    """One note: start and duration, MIDI pitch (a key for drums), velocity in (0, 1], bend in semitones.
 
-    A bend of -2 starts two semitones low and slides up to the pitch.
+    Times are seconds; while a part is written they are beats (see `composing.patterns.perform`). A bend of -2 starts
+    two semitones low and slides up to the pitch.
     """
 
     start: float
@@ -35,6 +36,15 @@ class Chord(NamedTuple):
     start: float
     beats: float
     tones: tuple[int, ...]
+
+
+def chord_tones(tonic: int, mode: str, degree: int, size: int = 3) -> tuple[int, ...]:
+    """Pitch classes of `size` thirds upon a degree of the scale, which counts from 0.
+
+    >>> chord_tones(0, "major", 4, 4)
+    (7, 11, 2, 5)
+    """
+    return tuple((tonic + SCALES[mode][(degree + 2 * third) % 7]) % 12 for third in range(size))
 
 
 @dataclass(frozen=True)

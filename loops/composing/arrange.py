@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections import defaultdict, deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -176,8 +176,15 @@ def score(role: str, voice: Voice, song: Sketch, drums: Sequence[Note], rng: Gen
 def is_valid(voice: Voice) -> bool:
     """True if training leaves this voice to validation; held-out ones belong to neither."""
     share = zlib.crc32(f"{voice.instrument}|{voice.source}".encode()) / 2**32
-    held = is_held_out(voice.instrument, voice.source)
-    return share < VALID_VOICES and voice.kind not in ("sampled", "sung") and not held
+    if is_held_out(voice.instrument, voice.source):
+        return False
+    return share < VALID_VOICES and voice.kind not in ("sampled", "sung")
+
+
+def by_split(voices: Iterable[Voice]) -> dict[str, list[Voice]]:
+    """The voices of the splits train and valid; held-out ones are in neither."""
+    free = [voice for voice in voices if not is_held_out(voice.instrument, voice.source)]
+    return {split: [v for v in free if is_valid(v) == (split == "valid")] for split in ("train", "valid")}
 
 
 def plan_all(
@@ -187,8 +194,7 @@ def plan_all(
     rng = np.random.default_rng((seed, 1))
     strangers = [voice for voice in voices if is_held_out("", voice.source)]
     held = [voice for voice in voices if is_held_out(voice.instrument) and voice not in strangers]
-    valid = [voice for voice in voices if is_valid(voice)]
-    train = [voice for voice in voices if not is_held_out(voice.instrument, voice.source) and not is_valid(voice)]
+    train, valid = by_split(voices).values()
     few, unseen = round(songs * VALID_SONGS), round(songs * UNSEEN_SONGS) if held else 0
     strange = round(songs * STRANGER_SONGS) if strangers else 0
     tasks = plan(train, songs - few - unseen - strange, rng, "song", "train", invented)

@@ -20,10 +20,14 @@ from fewshot_sep.loops.instruments.voice import Sound, Voice
 from fewshot_sep.loops.library import SAMPLE_RATE, Row, split_of
 from fewshot_sep.loops.score import Note
 
-PIECE_SECONDS, PIECE_ACTIVE, PIECE_DB = 8.0, 0.25, -50.0
+PIECE_SECONDS, MIN_PIECE_SECONDS = 8.0, 1.5
+"""Length of pieces; of shorter recordings, halves."""
+MIN_PIECE_ACTIVE, MIN_PIECE_DBFS = 0.25, -50.0
 
 
 class Part(NamedTuple):
+    """A voice and what it plays: melody, bass, beat and the like."""
+
     voice: Voice
     role: str
 
@@ -86,32 +90,31 @@ def store(folder: Path, row: Row, sound: Sound) -> Row:
 
 
 def cut(recording: Recording, folder: Path) -> list[Row]:
-    """Pieces of a recording at fixed positions, so that recordings of one group stay together; not the silent ones."""
-    sound, rows = read_mono(recording.path), []
+    """Pieces of a recording at fixed positions, so that those of one group stay together; not the silent ones."""
+    path, instrument, family, source, licence, group = recording
+    sound, rows = read_mono(path), []
     size = round(min(PIECE_SECONDS, len(sound) / SAMPLE_RATE / 2) * SAMPLE_RATE)
-    if size < 1.5 * SAMPLE_RATE:
+    if size < MIN_PIECE_SECONDS * SAMPLE_RATE:
         return []
     for start in range(0, len(sound) - size + 1, size):
         piece = sound[start : start + size]
         if is_faint(piece):
             continue
-        name = f"{slug(recording.group)}@{start / SAMPLE_RATE:05.1f}s"
-        path = f"{slug(recording.instrument)}/{name}-{slug(Path(recording.path).stem)}.flac"
-        split = split_of(recording.instrument, "train", recording.source)
-        row = Row(
-            path, recording.instrument, recording.family, recording.source, recording.licence, 0.0, 0.0, name, split
-        )
+        song = f"{slug(group)}@{start / SAMPLE_RATE:05.1f}s"
+        file = f"{slug(instrument)}/{song}-{slug(Path(path).stem)}.flac"
+        split = split_of(instrument, "train", source)
+        row = Row(file, instrument, family, source, licence, 0.0, 0.0, song, split)
         rows.append(store(folder, row, level(piece)))
     return rows if len(rows) > 1 else []
 
 
-def is_played(sound: Sound, least_active: float) -> bool:
+def is_played(sound: Sound, min_active: float) -> bool:
     """True if a part, at whatever level, plays for long enough; see `activity`."""
     active, rms = activity(sound)
-    return bool(active >= least_active and rms > 1e-5 and np.isfinite(sound).all())
+    return bool(active >= min_active and rms > 1e-5 and np.isfinite(sound).all())
 
 
 def is_faint(piece: Sound) -> bool:
     """True if too little of a piece sounds for it to be learnt from."""
     active, rms = activity(piece)
-    return active < PIECE_ACTIVE or rms < 10 ** (PIECE_DB / 20) or not np.isfinite(piece).all()
+    return active < MIN_PIECE_ACTIVE or rms < 10 ** (MIN_PIECE_DBFS / 20) or not np.isfinite(piece).all()
