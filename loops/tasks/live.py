@@ -17,7 +17,7 @@ from numpy.random import Generator
 from torch import Tensor
 
 from fewshot_sep.loops.composing import patterns
-from fewshot_sep.loops.composing.patterns import Note
+from fewshot_sep.loops.score import Note
 from fewshot_sep.loops.tasks.augment import equalisers
 
 PARTIALS = 24
