@@ -134,7 +134,8 @@ def play(
             out[owner, start : start + len(wave)] += wave[: samples - start]
     curves = torch.cat([equalisers(1, samples, sample_rate, body, depth_db=8.0) for body in patches.body]).to(device)
     out = torch.fft.irfft(torch.fft.rfft(out) * curves, samples)
-    return out / out.square().mean(1, keepdim=True).sqrt().clamp(min=1e-6)
+    normalised: Tensor = out / out.square().mean(1, keepdim=True).sqrt().clamp(min=1e-6)
+    return normalised
 
 
 def _notes(
@@ -143,29 +144,30 @@ def _notes(
     """A few notes at once, each from its own start: `(notes, longest)`."""
     device, owners = generator.device, [owner for owner, _ in group]
 
-    def tensor(values: Floats) -> Tensor:
-        return torch.as_tensor(values, dtype=torch.float32, device=device)
+    def columns(values: Floats, of: Sequence[int] | slice = owners) -> Tensor:
+        """`(columns, notes, 1)`"""
+        return torch.as_tensor(values[of], dtype=torch.float32, device=device).T.unsqueeze(2)
 
-    length, pitch, velocity = tensor(
-        np.array([(note.duration, note.pitch, note.velocity) for _, note in group])
-    ).T.unsqueeze(2)
-    attack, release = tensor(patches.attack[owners])[:, None], tensor(patches.release[owners])[:, None]
+    score = np.array([(note.duration, note.pitch, note.velocity) for _, note in group])
+    length, pitch, velocity = columns(score, slice(None))
+    attack, release = columns(np.stack([patches.attack, patches.release], 1))
     longest = min(samples, int((float(length.max()) + float(release.max())) * sample_rate) + 1)
     time = torch.arange(longest, device=device)[None] / sample_rate
     hertz = 440 * 2 ** ((pitch - 69) / 12)
-    depth, rate = tensor(patches.vibrato[owners]).split(1, 1)
+    depth, rate = columns(patches.vibrato)
     # The integral of a frequency that sways as a cosine.
     phase = 2 * torch.pi * hertz * (time + depth / (2 * torch.pi * rate) * torch.sin(2 * torch.pi * rate * time))
-    relation, index, fading = tensor(patches.modulation[owners]).split(1, 1)
+    relation, index, fading = columns(patches.modulation)
     modulator = index * torch.exp(-fading * time) * torch.sin(relation * phase)
-    ratio, decay = tensor(patches.ratio[owners]), tensor(patches.decay[owners])
-    weights = tensor(patches.gain[owners]) * (ratio * hertz < 0.45 * sample_rate).float()
-    weights = weights / weights.abs().sum(1, keepdim=True).clamp(min=1e-6)
+    ratio = columns(patches.ratio)
+    weights = columns(patches.gain) * (ratio * hertz < 0.45 * sample_rate).float()
+    weights = weights / weights.abs().sum(0).clamp(min=1e-6)
     wave = torch.zeros_like(phase)
-    for weight, partial, fall in zip(*(values.split(1, 1) for values in (weights, ratio, decay)), strict=True):
+    for weight, partial, fall in zip(weights, ratio, columns(patches.decay), strict=True):
         wave += weight * torch.exp(-fall * time) * torch.sin(partial * phase + modulator)
-    level, dying = tensor(patches.noise[owners]).split(1, 1)
+    level, dying = columns(patches.noise)
     if bool((level > 0).any()):
         wave += 0.3 * level * torch.exp(-dying * time) * torch.randn(wave.shape, device=device, generator=generator)
     envelope = (time / attack).clamp(max=1) * ((length + release - time) / release).clamp(0, 1)
-    return wave * envelope * velocity
+    shaped: Tensor = wave * envelope * velocity
+    return shaped

@@ -114,7 +114,7 @@ class AudioPool:
 def _read_mono(path: Path, sample_rate: int) -> NDArray[np.int16]:
     samples, rate = audio.read(path)
     mono = audio.resample(samples.mean(0, keepdims=True), rate, sample_rate)[0]
-    return (mono.clip(-1, 1) * 32767).astype(np.int16)
+    return np.asarray(mono.clip(-1, 1) * 32767, np.int16)
 
 
 def _active_starts(mono: NDArray[np.int16], sample_rate: int) -> NDArray[np.int64]:
