@@ -64,7 +64,9 @@ def analyse(path: Path, tracker: str = "auto") -> Analysis:
         with audio.open_audio(path) as file:
             rate, cut_short = file.sample_rate, bool(file.warnings)
             if file.frames > MAX_SECONDS * rate:
-                return Analysis(error=f"lasts {file.frames / rate:.0f} s, a loop up to {MAX_SECONDS:.0f}", sha256=digest)
+                return Analysis(
+                    error=f"lasts {file.frames / rate:.0f} s, a loop up to {MAX_SECONDS:.0f}", sha256=digest
+                )
             samples = file.read(0, file.frames)
     except (BadAudio, EngineMissing, OSError) as error:
         return Analysis(error=str(error).replace(f"{path}: ", ""))

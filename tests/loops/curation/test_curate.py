@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from tests.loops.curation.test_loop_chunks import acid
 from typer import Typer
 from typer.testing import CliRunner
 
@@ -23,6 +22,7 @@ from fewshot_sep.loops.curation.conform import plan, tempo_of
 from fewshot_sep.loops.curation.curate import Curated, Settings, curate
 from fewshot_sep.loops.curation.decide import Decision, Evidence, decide, same_sound
 from fewshot_sep.loops.library import Row
+from tests.loops.curation.test_loop_chunks import acid
 
 ILLES = Settings(preset="illes2020", stretcher="signalsmith", tracker="librosa")
 
@@ -286,7 +286,9 @@ def test_fingerprint_sees_through_rate_format_and_level(tmp_path: Path) -> None:
     prints = {}
     for name in ("a.wav", "b.ogg", "c.wav"):
         samples, rate = soundfile.read(tmp_path / name, dtype="float32")
-        prints[name] = Analysis(frames=len(samples), sample_rate=rate, sha256=name, fingerprint=fingerprint(samples, rate))
+        prints[name] = Analysis(
+            frames=len(samples), sample_rate=rate, sha256=name, fingerprint=fingerprint(samples, rate)
+        )
     slow, rate = soundfile.read(tmp_path / "a.wav", dtype="float32")
     low = Analysis(frames=len(slow) // 2, sample_rate=22050, sha256="d", fingerprint=fingerprint(slow[::2], rate // 2))
     assert same_sound(prints["a.wav"], prints["b.ogg"]) and same_sound(prints["a.wav"], low)

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 import torch
-from tests.loops.tasks.tones import INSTRUMENTS, ROWS, make_library
 
 from fewshot_sep import weights
 from fewshot_sep.errors import BadLibrary
 from fewshot_sep.loops import library
 from fewshot_sep.loops.library import Library
 from fewshot_sep.loops.tasks.train import train
+from tests.loops.tasks.tones import INSTRUMENTS, ROWS, make_library
 
 
 @pytest.fixture(scope="module")
