@@ -12,7 +12,7 @@ from fewshot_sep import audio, files, presets
 from fewshot_sep.loops.curation.curate import Curated
 from fewshot_sep.loops.curation.decide import Decision
 from fewshot_sep.loops.curation.edits import DECISIONS, UNDECIDED
-from fewshot_sep.loops.instruments.collections import slug
+from fewshot_sep.loops.instruments.sound_files import slug
 from fewshot_sep.loops.library import Row
 from fewshot_sep.markdown import table
 from fewshot_sep.plots import new_figure, spectrogram

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from fewshot_sep.loops.composing.patterns import Note
+from fewshot_sep.loops.score import Note
 from fewshot_sep.loops.tasks import live
 from fewshot_sep.loops.tasks.augment import levels, pan
 from fewshot_sep.loops.tasks.options import MixingOptions
