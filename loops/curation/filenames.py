@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from collections import defaultdict
 from collections.abc import Sequence
 from functools import cache
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from typing import NamedTuple
 
+from fewshot_sep.loops import tables
 from fewshot_sep.loops.instruments.general_midi import DRUM_PARTS, PERCUSSION, PROGRAMS
 
 MIN_BPM, MAX_BPM = 40.0, 240.0
@@ -49,11 +49,10 @@ def _lexicon() -> _Lexicon:
     meanings |= {name: (name, "drums") for name in DRUM_PARTS}
     meanings |= {program.instrument: (program.instrument, program.family) for program in PROGRAMS.values()}
     kinds = defaultdict[str, set[str]](set)
-    with Path(__file__).with_suffix(".csv").open(newline="", encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            meanings |= dict.fromkeys(row["phrases"].split("|"), (row["instrument"], row["family"]))
-            for kind in row["kind"].split():
-                kinds[kind].add(row["instrument"])
+    for row in tables.beside(__file__, "filenames.csv"):
+        meanings |= dict.fromkeys(row["phrases"].split("|"), (row["instrument"], row["family"]))
+        for kind in row["kind"].split():
+            kinds[kind].add(row["instrument"])
     return _Lexicon(meanings, frozenset(kinds["general"]), frozenset(kinds["vague"]))
 
 
