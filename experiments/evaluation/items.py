@@ -30,8 +30,8 @@ class Item:
         reference: the target alone; None where the song does not have it.
         others: every other stem of the mixture.
         queries: more clips of the same playing, `query` among them, to cut shorter queries from.
-        asked: the instrument that the query plays, where that is another than `target`.
-        asked_reference: the stem of that instrument, where it is in the mixture.
+        queried: the instrument that the query plays, where that is another than `target`.
+        queried_reference: the stem of that instrument, where it is in the mixture.
         seen: whether training knew the instrument; None where the set does not say.
         clips, seconds: how many clips of what length are the query, cut from `queries`; 0 for the query as it is.
     """
@@ -45,8 +45,8 @@ class Item:
     reference: str | None
     others: tuple[str, ...]
     queries: tuple[str, ...] = ()
-    asked: str = ""
-    asked_reference: str | None = None
+    queried: str = ""
+    queried_reference: str | None = None
     seen: bool | None = None
     clips: int = 0
     seconds: float = 0.0
@@ -59,7 +59,7 @@ class Item:
     @property
     def instrument(self) -> str:
         """The instrument that the query plays."""
-        return self.asked or self.target
+        return self.queried or self.target
 
     @property
     def material(self) -> tuple[str, ...]:
@@ -69,7 +69,7 @@ class Item:
     @property
     def files(self) -> tuple[str, ...]:
         """Every file that the item names."""
-        named = (self.mix, self.query, self.reference, self.asked_reference, *self.others, *self.queries)
+        named = (self.mix, self.query, self.reference, self.queried_reference, *self.others, *self.queries)
         return tuple(dict.fromkeys(name for name in named if name))
 
 

@@ -12,6 +12,7 @@ import signal
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -57,7 +58,7 @@ def score(item: Item, case: Case, estimate: Array, queried: Array | None = None)
     }
     if item.kind in WITH_BSS_EVAL:
         residual = case.mixture - reference
-        # Both places hold the estimate and only the first is read: the residual is there to tell interference by.
+        # Both places hold the estimate and only the first is read: the residual is there to measure interference by.
         found = metrics.bss_eval([reference, residual], [estimate, estimate])
         for name, values in zip(found._fields, found, strict=True):
             row[f"bss_{name}"] = float(np.clip(values[0], -MAX_DB, MAX_DB))
@@ -117,12 +118,12 @@ def row_of(choice: Choice, item: Item, answer: Answer, sounds: Sounds) -> Row:
     seen = item.seen if item.seen is not None else not is_held_out(item.target)
     row: Row = {"method": choice.label, "id": item.id, "kind": item.kind, "song": item.song}
     row |= {"target": item.target, "sources": item.sources, "seen": seen}
-    row |= {"query": item.asked} if item.asked else {}
+    row |= {"query": item.queried} if item.queried else {}
     row |= {"clips": item.clips, "clip_s": item.seconds} if item.clips else {}
     if answer.estimate is None:
         return row | {"failed": answer.problem}
     case = sounds.case(item)
-    queried = sounds.read(item.asked_reference)[0] if item.asked_reference else None
+    queried = sounds.read(item.queried_reference)[0] if item.queried_reference else None
     row |= {"seconds": answer.seconds, "cpu_s": answer.cpu_s, "audio_s": case.mixture.shape[1] / case.sample_rate}
     row |= {"peak_mib": answer.peak_mib, **score(item, case, answer.estimate, queried)}
     return {name: _plain(value) for name, value in row.items()}
@@ -145,7 +146,7 @@ def digest(choice: Choice, items: Sequence[Item], folder: Path) -> dict[str, str
     files = {name: weights.sha256(folder / name) for item in items for name in item.files}
     return {
         item.id: hashlib.sha256(
-            "\n".join([method, repr(item), *(files[name] for name in item.files)]).encode()
+            "\n".join([method, repr(astuple(item)), *(files[name] for name in item.files)]).encode()
         ).hexdigest()[:16]
         for item in items
     }

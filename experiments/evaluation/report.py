@@ -15,7 +15,7 @@ from fewshot_sep.experiments.evaluation.runs import Facts, Row, read_facts, read
 from fewshot_sep.experiments.evaluation.tables import FIGURES, LEVELS_DB, PRESENT, Methods, of_kind, share, summarise
 from fewshot_sep.experiments.kit import document
 from fewshot_sep.experiments.kit.document import Block, Heading, Picture, Points, Table, Text, section
-from fewshot_sep.experiments.kit.tables import Comparison, number, paired
+from fewshot_sep.experiments.kit.tables import Comparison, number
 
 SHARES = ("collapsed", "retrieved", "followed")
 COSTS = {"seconds_per_second": "seconds", "cpu_seconds_per_second": "cpu_s"}
@@ -66,7 +66,7 @@ def compare(first: Path, second: Path) -> str:
     if not found:
         raise BadItems(f"{first}, {second}: have no item in common that both measured")
     title = Heading(f"{first.name} against {second.name}, on {ours.items}", 1)
-    text = document.markdown([title, paired(found)])
+    text = document.markdown([title, tables.differences(found)])
     files.write_text(second / f"against-{first.name}.md", text)
     return text
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -44,7 +45,7 @@ def open_run(run: Path, items_name: str, items: Sequence[Item], choices: Sequenc
         BadItems: it is a run over other items.
         OutputError: it cannot be written.
     """
-    digest = hashlib.sha256(repr(list(items)).encode()).hexdigest()[:16]
+    digest = hashlib.sha256(repr([astuple(item) for item in items]).encode()).hexdigest()[:16]
     before = read_facts(run) if (run / FACTS).is_file() else Facts(items_name, digest, {})
     if before.digest != digest:
         raise BadItems(f"{run}: is a run over other items ({before.items}); choose another folder with -o")

@@ -67,14 +67,19 @@ def compared(first: tuple[str, Sequence[Row]], second: tuple[str, Sequence[Row]]
     for kind, name in COMPARED.items():
         found = pair(of_kind(first[1], kind), of_kind(second[1], kind), name)
         if found:
-            yield Comparison(first[0], second[0], KIND_NAMES[kind], FIGURES.get(name, name), found)
+            yield Comparison(first[0], second[0], kind, name, found)
 
 
 def comparisons(methods: Methods) -> list[Comparison]:
     """The first method against each other."""
     first, *others = methods.items()
     found = [comparison for other in others for comparison in compared(first, other)]
-    return sorted(found, key=lambda comparison: [KIND_NAMES[kind] for kind in COMPARED].index(comparison.kind))
+    return sorted(found, key=lambda comparison: list(COMPARED).index(comparison.kind))
+
+
+def differences(found: Iterable[Comparison]) -> Table:
+    """A line for each comparison, kinds and figures by the names that reports have for them."""
+    return paired(c._replace(kind=KIND_NAMES[c.kind], figure=FIGURES.get(c.figure, c.figure)) for c in found)
 
 
 def all_tables(methods: Methods) -> list[Block]:
@@ -83,9 +88,9 @@ def all_tables(methods: Methods) -> list[Block]:
     for kind, title in TITLES.items():
         having = _having(methods, kind)
         blocks += section(title, [_absent(having) if kind == "absent" else _present(having)] if having else [])
-    differences = comparisons(methods)
-    if differences:
-        blocks += [Heading(f"{differences[0].first} against the others, item by item"), paired(differences)]
+    found = comparisons(methods)
+    if found:
+        blocks += [Heading(f"{found[0].first} against the others, item by item"), differences(found)]
     for title, table in (
         ("Number of sources", _by_sources(methods)),
         ("Number and length of queries", by_clips(methods)),

@@ -14,7 +14,7 @@ from fewshot_sep.experiments.kit import cost, excerpt
 
 def test_waiting_takes_time_and_no_work() -> None:
     wall, cpu = cost.clock(lambda: time.sleep(0.2))
-    assert 0.2 <= wall and cpu < 0.1
+    assert wall >= 0.2 and cpu < 0.1
 
 
 def test_work_and_memory_of_a_child_count() -> None:
@@ -31,6 +31,7 @@ def test_an_excerpt_is_repeated_to_its_length() -> None:
     assert np.array_equal(long[:, 30 * rate :], short)
 
 
+@pytest.mark.slow
 def test_the_whole_command_is_timed_stage_by_stage(tmp_path: Path) -> None:
     song = tmp_path / "song.wav"
     audio.write(song, *excerpt.song(5))

@@ -52,7 +52,7 @@ def test_a_model_whose_package_is_missing_is_named(monkeypatch: pytest.MonkeyPat
 
 
 def test_the_report_keeps_every_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    stages = {name: 0.01 for name in (*cost.STAGES, "total", "process")}
+    stages = dict.fromkeys((*cost.STAGES, "total", "process"), 0.01)
     monkeypatch.setattr(cost, "of_command", lambda *given: {**stages, "grid": given[2], "audio_s": 4, "peak_mib": 300})
     run.write(tmp_path, run.Part.SONG, MACHINE | song.measure(None, excerpt.QUERY))
     models = [tiny("tiny", 4), tiny("tiny-image", 4)]
