@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -88,8 +88,8 @@ def derive(items: Sequence[Item], conditions: Iterable[str], sounds: Sounds) -> 
     """The items of the chosen conditions: the native ones as they are, then those derived from the kind `same`."""
     chosen = set(conditions)
     same = [item for item in items if item.kind == "same"]
-    derived = {
-        "itself": lambda item: _oracle(item),
+    derived: dict[str, Callable[[Item], Iterable[Item]]] = {
+        "itself": _oracle,
         "wrong": lambda item: _mismatched(item, "wrong", same),
         "shuffled": lambda item: _mismatched(item, "shuffled", same),
         "clips": lambda item: _clips(item, sounds),
@@ -107,15 +107,20 @@ def _oracle(item: Item) -> Iterable[Item]:
 def _mismatched(item: Item, kind: str, same: Sequence[Item]) -> Iterable[Item]:
     """The item with the query of another instrument: of the same mixture, or of another song."""
     inside = kind == "wrong"
-    others = [other for other in same if other.target != item.target]
-    others = [
-        other for other in others if (other.mix == item.mix and other.reference if inside else other.song != item.song)
-    ]
-    if others:
-        other = others[_random(item, kind).integers(len(others))]
-        name, reference = f"{item.id}/{kind}:{other.target}", other.reference if inside else None
-        query = {"query": other.query, "queries": other.queries, "queried": other.target}
-        yield replace(item, id=name, kind=kind, queried_reference=reference, **query)
+    others = [other for other in same if other.target != item.target and (other.reference or not inside)]
+    others = [other for other in others if (other.mix == item.mix if inside else other.song != item.song)]
+    if not others:
+        return
+    other = others[_random(item, kind).integers(len(others))]
+    yield replace(
+        item,
+        id=f"{item.id}/{kind}:{other.target}",
+        kind=kind,
+        query=other.query,
+        queries=other.queries,
+        queried=other.target,
+        queried_reference=other.reference if inside else None,
+    )
 
 
 def _clips(item: Item, sounds: Sounds) -> Iterable[Item]:
