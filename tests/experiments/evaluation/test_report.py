@@ -8,18 +8,18 @@ import pytest
 
 from fewshot_sep import audio
 from fewshot_sep.experiments.evaluation import examples, report, tables
-from fewshot_sep.experiments.evaluation.runs import Chosen, Facts
+from fewshot_sep.experiments.evaluation.runs import Chosen, Facts, Row
 from fewshot_sep.experiments.kit.document import Table
 from fewshot_sep.experiments.seeds.about import PAPERS
 
 
-def rows(method: str, shift: float = 0) -> list[dict[str, object]]:
+def rows(method: str, shift: float = 0) -> list[Row]:
     """Made-up figures of twelve items of three songs."""
     rng = np.random.default_rng(0)
-    found: list[dict[str, object]] = []
+    found: list[Row] = []
     for number in range(12):
         kind = ("same", "cross", "absent", "sources", "wrong", "clips")[number % 6]
-        row = {"method": method, "id": f"{number}", "kind": kind, "song": f"song {number % 3}", "target": "flute"}
+        row: Row = {"method": method, "id": f"{number}", "kind": kind, "song": f"song {number % 3}", "target": "flute"}
         row |= {"sources": 2 + number % 3, "seen": number > 2, "peak_mib": 300.0}
         row |= {"seconds": 1.0, "cpu_s": 0.5, "audio_s": 10.0}
         row |= {"level": -25.0 - number, "sounds": kind != "absent", "clips": 3, "clip_s": 1.0}
