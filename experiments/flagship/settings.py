@@ -1,5 +1,7 @@
 """What the experiments on the shipped model share: names, and numbers that are chosen."""
 
+from fewshot_sep.loops.tasks.mixing import MixingOptions
+
 BASE = "recipe"
 """The variant of the ablation that all others are compared with."""
 PRESET = "slim"
@@ -7,6 +9,8 @@ PRESET = "slim"
 CONCAT_WIDTH = 16
 """Of the concatenating network: as many parameters as the preset `slim` has, and about its time."""
 
+METHOD = "variant"
+"""As which `fewshot-sep evaluate` knows a trained variant."""
 PRESENT = ("same", "cross")
 """Kinds of items whose target is in the mixture."""
 CONDITIONS = ("same", "cross", "absent")
@@ -16,3 +20,16 @@ BASE_CONDITIONS = ("same", "itself", "wrong", "shuffled", "clips")
 
 LIBRARY_TASKS = 100
 """Tasks on the library of either sort, seen and held-out instruments, for each variant."""
+
+MIXING_OF_CLEAN_TASKS = MixingOptions(
+    sources=(2, 4),
+    absent=0,
+    cross=0.6,
+    same_recording=0,
+    all_but_one=0,
+    same_family_query=0,
+    equalise=0,
+    room=0,
+    band_limit=0,
+)
+"""Of the tasks that compare seen with held-out instruments: a query of the very instrument, and no effects."""

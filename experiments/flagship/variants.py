@@ -48,6 +48,8 @@ def l1(system: MaskSystem, logits: Tensor, true: TrueMask) -> Loss:
 
 RECIPE_LOSS = CrossEntropyAndRatios(si_sdr_weight=0)
 RECIPE = MaskObjective(RECIPE_LOSS, contrastive_weight=0)
+WITH_ALL = MaskObjective()
+"""As training is now: SI-SDR and the contrast of the queries besides."""
 
 
 # --- networks: each function builds a system and changes a part of it
@@ -219,10 +221,10 @@ VARIANTS = {
         "a contrastive loss on the query's embedding besides", objective=MaskObjective(RECIPE_LOSS)
     ),
     "target-first": Variant("the first 250 steps on queries that are the target itself", target_first=250),
-    "together": Variant("SI-SDR, contrast and targets first", objective=MaskObjective(), target_first=250),
+    "together": Variant("SI-SDR, contrast and targets first", objective=WITH_ALL, target_first=250),
     "muon": Variant(
         "these three, and Muon instead of AdamW: as training is now",
-        objective=MaskObjective(),
+        objective=WITH_ALL,
         target_first=250,
         optimizer="muon",
     ),
