@@ -15,7 +15,8 @@ from fewshot_sep.experiments.kit import resume
 from fewshot_sep.experiments.kit import variants as driver
 from fewshot_sep.loops import library as libraries
 from fewshot_sep.loops.library import Library
-from fewshot_sep.loops.tasks.mixing import AudioPool, TaskMixer
+from fewshot_sep.loops.tasks.mixing import TaskMixer
+from fewshot_sep.loops.tasks.pool import AudioPool
 from fewshot_sep.loops.tasks.train import VALIDATION_BATCHES, VALIDATION_SEED, computing_device
 from fewshot_sep.training import TrainingOptions
 

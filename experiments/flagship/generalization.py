@@ -15,13 +15,15 @@ import typer
 
 from fewshot_sep import cli, metrics, presets, weights
 from fewshot_sep.experiments.evaluation.baselines import METHODS
-from fewshot_sep.experiments.evaluation.methods import Array, Case
+from fewshot_sep.experiments.evaluation.case import Array, Case
 from fewshot_sep.experiments.flagship.settings import MIXING_OF_CLEAN_TASKS as MIXING
 from fewshot_sep.experiments.kit.document import Table, markdown
 from fewshot_sep.loops import library as libraries
 from fewshot_sep.loops.composing import chamber
 from fewshot_sep.loops.library import Library, Row, is_held_out
-from fewshot_sep.loops.tasks.mixing import AudioPool, MixingOptions, TaskMixer, TasksWithSources
+from fewshot_sep.loops.tasks.mixing import TaskMixer, TasksWithSources
+from fewshot_sep.loops.tasks.options import MixingOptions
+from fewshot_sep.loops.tasks.pool import AudioPool
 from fewshot_sep.presets import Preset
 from fewshot_sep.systems import AnySystem
 from fewshot_sep.training import targets_as_queries
@@ -107,7 +109,7 @@ def untrained(name: str) -> Method:
 def _case(batch: TasksWithSources, task: int, rate: int) -> Case:
     mixture, queries, target = (part[task].numpy() for part in batch.tasks)
     others = batch.sources[task, 1:].numpy()  # the first is the target: `MIXING` has no absent or joint targets
-    queried = batch.asked[task]
+    queried = batch.queried[task]
     return Case(mixture, [(clip[None], rate) for clip in queries], rate, queried, target, list(others))
 
 
@@ -157,11 +159,11 @@ def _measured(
     """The queried instrument and the SI-SDRi of task after task, without end."""
     mixer = TaskMixer(pool, BATCH, method.preset.segment, method.preset.channels, mixing, SEED)
     for index in count():
-        batch = mixer.draw_apart(index)
+        batch = mixer.draw_with_sources(index)
         if oracle_query:
             batch = batch._replace(tasks=batch.tasks._replace(queries=targets_as_queries(batch.tasks)))
         mixture, _, target = (part.numpy() for part in batch.tasks)
-        for name, x, s, e in zip(batch.asked, mixture, target, method.separate(batch), strict=True):
+        for name, x, s, e in zip(batch.queried, mixture, target, method.separate(batch), strict=True):
             if s.any():
                 yield name, metrics.si_sdr(s, e) - metrics.si_sdr(s, x)
 

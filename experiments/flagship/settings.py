@@ -1,6 +1,6 @@
 """What the experiments on the shipped model share: names, and numbers that are chosen."""
 
-from fewshot_sep.loops.tasks.mixing import MixingOptions
+from fewshot_sep.loops.tasks.options import MixingOptions
 
 BASE = "recipe"
 """The variant of the ablation that all others are compared with."""

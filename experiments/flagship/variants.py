@@ -19,7 +19,7 @@ from fewshot_sep.errors import WeightsError
 from fewshot_sep.experiments.flagship.settings import BASE, CONCAT_WIDTH
 from fewshot_sep.experiments.kit import variants as driver
 from fewshot_sep.loops.library import Row
-from fewshot_sep.loops.tasks.mixing import MixingOptions
+from fewshot_sep.loops.tasks.options import MixingOptions
 from fewshot_sep.objectives import CrossEntropyAndRatios, Loss, MaskObjective, TrueMask
 from fewshot_sep.presets import Preset
 from fewshot_sep.systems import MaskSystem

@@ -12,7 +12,8 @@ from fewshot_sep import cli, weights
 from fewshot_sep.experiments.flagship import generalization
 from fewshot_sep.experiments.flagship.generalization import Method, untrained
 from fewshot_sep.loops.library import Library
-from fewshot_sep.loops.tasks.mixing import AudioPool, TasksWithSources
+from fewshot_sep.loops.tasks.mixing import TasksWithSources
+from fewshot_sep.loops.tasks.pool import AudioPool
 from fewshot_sep.systems import build
 
 RATE = 44100

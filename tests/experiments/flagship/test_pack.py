@@ -14,7 +14,7 @@ from fewshot_sep.errors import BadLibrary, FewshotSepError
 from fewshot_sep.experiments.flagship import pack
 from fewshot_sep.loops import library
 from fewshot_sep.loops.library import Library, Row
-from fewshot_sep.loops.tasks.mixing import AudioPool
+from fewshot_sep.loops.tasks.pool import AudioPool
 
 RATE = 22050
 SONGS = "abcdefghijklmnopqrstuvwxyz"
