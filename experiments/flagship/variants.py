@@ -217,9 +217,7 @@ VARIANTS = {
         objective=MaskObjective(RECIPE_LOSS._replace(noise_weight=4 * RECIPE_LOSS.noise_weight), contrastive_weight=0),
     ),
     "si-sdr": Variant("SI-SDR in the loss besides", objective=MaskObjective(contrastive_weight=0)),
-    "contrastive": Variant(
-        "a contrastive loss on the query's embedding besides", objective=MaskObjective(RECIPE_LOSS)
-    ),
+    "contrastive": Variant("a contrastive loss on the query's embedding besides", objective=MaskObjective(RECIPE_LOSS)),
     "target-first": Variant("the first 250 steps on queries that are the target itself", target_first=250),
     "together": Variant("SI-SDR, contrast and targets first", objective=WITH_ALL, target_first=250),
     "muon": Variant(

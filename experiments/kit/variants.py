@@ -54,7 +54,8 @@ def train(
         save_file({name: value.contiguous() for name, value in system.state_dict().items()}, temporary)
     parameters = sum(parameter.numel() for parameter in system.network.parameters())
     found = {**settings, "parameters": parameters, "seconds": round(seconds)}
-    files.write_json((run / WEIGHTS).with_suffix(".json"), {**found, "sha256": weights.sha256(run / WEIGHTS)})
+    card = {**found, "minutes": round(seconds / 60, 1), "sha256": weights.sha256(run / WEIGHTS)}
+    files.write_json((run / WEIGHTS).with_suffix(".json"), card)
     files.write_json(run / FACTS, found)
     return system.eval()
 

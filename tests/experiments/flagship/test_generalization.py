@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -41,9 +40,13 @@ def test_the_mixture_gains_nothing_and_the_ideal_ratio_mask_much(pool: AudioPool
 
 def test_an_oracle_query_is_the_target(pool: AudioPool) -> None:
     given: list[TasksWithSources] = []
-    silent: Callable[[TasksWithSources], np.ndarray] = lambda batch: given.append(batch) or 0 * batch.tasks.target.numpy()
+
+    def silence(batch: TasksWithSources) -> np.ndarray:
+        given.append(batch)
+        return np.zeros_like(batch.tasks.target.numpy())
+
     for oracle_query in (False, True):
-        generalization.coherent_improvements(Method(silent, untrained("nmf").preset), pool, 2, oracle_query)
+        generalization.coherent_improvements(Method(silence, untrained("nmf").preset), pool, 2, oracle_query)
     usual, oracle = given[0].tasks, given[-1].tasks
     sounding = oracle.target.flatten(1).any(1)
     assert usual.mixture.equal(oracle.mixture) and not usual.queries.equal(oracle.queries)
