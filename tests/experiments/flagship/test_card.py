@@ -19,7 +19,7 @@ def test_the_card_holds_what_the_run_found_and_nothing_else_changes(item_folder:
     weights.save(build("tiny"), path, {"steps": 3, "evaluation": {"older": 1}})
     evaluate(item_folder, run, ["segment", "silence"], [str(path)], "same,absent")
     before = weights.card(path)
-    found = card.add(path, run)
+    found = card.add_evaluation(path, run)
     after = weights.card(path)
     assert after.pop("evaluation") == found and before.pop("evaluation") and after == before
     assert set(found) == {"items", "note", "segment"} and found["segment"]["same"]["items"] == 5
@@ -35,7 +35,7 @@ def test_a_run_with_other_weights_is_refused(item_folder: Path, tmp_path: Path) 
     path = tmp_path / "w.safetensors"
     weights.save(build("tiny"), path, {})
     with pytest.raises(BadItems, match="no readable evaluation"):
-        card.add(path, tmp_path / "run")
+        card.add_evaluation(path, tmp_path / "run")
     evaluate(item_folder, tmp_path / "run", ["silence"], [], "absent")
     with pytest.raises(BadItems, match="no method there had these weights"):
-        card.add(path, tmp_path / "run")
+        card.add_evaluation(path, tmp_path / "run")
