@@ -34,7 +34,7 @@ def train(
     free: Collection[str] = ("steps", "device"),
     callbacks: Callable[[TrainableT], Sequence[Callback]] = lambda system: (),
 ) -> TrainableT:
-    """Train what `build` makes, seeded by `options.seed`, in folder `run`, or go on there.
+    """Train what `build` makes, seeded by `options.seed`, in the folder `run`, or resume there.
 
     Writes weights.safetensors with their card, and run.json (settings, parameters, seconds) beside what
     `training.train` writes.

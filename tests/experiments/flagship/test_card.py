@@ -7,7 +7,7 @@ import torch
 
 from fewshot_sep import weights
 from fewshot_sep.errors import BadItems
-from fewshot_sep.experiments.evaluation import measure
+from fewshot_sep.experiments.evaluation import runs
 from fewshot_sep.experiments.evaluation.evaluate import evaluate
 from fewshot_sep.experiments.flagship import card
 from fewshot_sep.systems import build
@@ -23,7 +23,7 @@ def test_the_card_holds_what_the_run_found_and_nothing_else_changes(item_folder:
     after = weights.card(path)
     assert after.pop("evaluation") == found and before.pop("evaluation") and after == before
     assert set(found) == {"items", "note", "segment"} and found["segment"]["same"]["items"] == 5
-    rows = [row for row in measure.read_rows(run) if row["method"] == "segment"]
+    rows = [row for row in runs.read_rows(run) if row["method"] == "segment"]
     gains = sorted(row["si_sdri"] for row in rows if row["kind"] == "same")
     assert found["segment"]["same"]["si_sdri"] == pytest.approx([gains[2], sum(gains) / 5], abs=0.01)
     levels = [row["level"] for row in rows if row["kind"] == "absent"]
