@@ -14,9 +14,9 @@ def refine(
     """The waveforms of given magnitudes, their phases refined from given ones.
 
     Without a mixture each source by itself: Griffin & Lim 1984, "Signal estimation from modified short-time Fourier
-    transform". With one, what the sources lack of it is shared among them in every iteration: multiple input
-    spectrogram inversion, Gunawan & Sen 2010, "Iterative phase estimation for the synthesis of separated sources from
-    single-channel mixtures".
+    transform". With one, its error is shared among the sources in every iteration: multiple input spectrogram inversion
+    (MISI), Gunawan & Sen 2010, "Iterative phase estimation for the synthesis of separated sources from single-channel
+    mixtures".
 
     Shape: magnitude `(sources, freq, time)`; phase in radians likewise, or without sources; mixture `(samples,)`;
     result `(sources, samples)`.
