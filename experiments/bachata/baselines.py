@@ -29,12 +29,10 @@ def ideal_ratio_mask(system: ImageSystem, example: Example) -> Array:
     """The mixture times each stem's share of the magnitudes, on the thesis's spectrogram."""
     mixture, stems = (system.spectrum(tensor(system, x)) for x in (example.mixture, example.stems))
     share = stems.abs() / (stems.abs().sum(0) + 1e-8)
-    stem_waves: Array = system.stft.inverse(spectral.apply_mask(mixture, share), example.stems.shape[1]).cpu().numpy()
-    return stem_waves
+    return system.stft.inverse(spectral.apply_mask(mixture, share), example.stems.shape[1]).cpu().numpy()
 
 
 def true_magnitude(system: ImageSystem, example: Example) -> Array:
     """The stems' own magnitudes with the mixture's phase: what the thesis's network would give if it made no error."""
     mixture, stems = (system.spectrum(tensor(system, x)) for x in (example.mixture, example.stems))
-    stem_waves: Array = system.stft.inverse(stems.abs() * mixture.sgn(), example.stems.shape[1]).cpu().numpy()
-    return stem_waves
+    return system.stft.inverse(stems.abs() * mixture.sgn(), example.stems.shape[1]).cpu().numpy()

@@ -34,8 +34,7 @@ class Example(NamedTuple):
 
     @property
     def mixture(self) -> Array:
-        mixture: Array = self.stems.sum(0)
-        return mixture
+        return self.stems.sum(0)
 
 
 def draw(pool: AudioPool, count: int, samples: int) -> list[Example]:
@@ -58,8 +57,7 @@ def draw(pool: AudioPool, count: int, samples: int) -> list[Example]:
 
 def clip(pool: AudioPool, row: int, samples: int) -> Array:
     """A row's sound, as it lies in the library."""
-    samples_of_row: Array = pool.piece(row, 0, 1.0, samples).cpu().numpy()
-    return samples_of_row
+    return pool.piece(row, 0, 1.0, samples).cpu().numpy()
 
 
 def tensor(system: ImageSystem, samples: Array) -> Tensor:
@@ -83,5 +81,4 @@ def predict(system: ImageSystem, mixture: Array, queries: Array) -> tuple[Tensor
 def separate(system: ImageSystem, mixture: Array, queries: Array) -> Array:
     """The waveform predicted for each query, with the mixture's phase; shapes as in `predict`."""
     magnitude, spectrum = predict(system, mixture, queries)
-    estimates: Array = system.stft.inverse(magnitude * spectrum.sgn(), len(mixture)).cpu().numpy()
-    return estimates
+    return system.stft.inverse(magnitude * spectrum.sgn(), len(mixture)).cpu().numpy()

@@ -1,18 +1,17 @@
-"""The thesis's figures 6, 8 and 10, and the report's own; figure 9 is `kit.curves.loss_per_epoch`."""
+"""The thesis's figures 6, 8 and 10; figure 9 is `kit.curves.loss_per_epoch`."""
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from fewshot_sep import plots, spectral
 from fewshot_sep.experiments.bachata.examples import Example, predict, tensor
-from fewshot_sep.experiments.bachata.settings import INSTRUMENTS, SONG_METHODS
+from fewshot_sep.experiments.bachata.settings import INSTRUMENTS
 from fewshot_sep.experiments.kit.curves import grouped
 from fewshot_sep.systems import ImageSystem
 
@@ -77,35 +76,4 @@ def instruments(curves: Mapping[str, Sequence[float]], epoch: int, picture: Path
         _curve(panel, curves[name], name.replace("-", " "))
     panel.set(xlabel=f"epoch of {epoch} iterations", ylabel="loss", yscale="log")
     panel.legend(fontsize=8)
-    figure.savefig(picture, dpi=80)
-
-
-def by_instrument(table: Mapping[str, Mapping[str, Mapping[str, float]]], picture: Path) -> None:
-    """Improvement in SI-SDR of every method and bound, by instrument."""
-    figure, axes = plots.new_figure(1, 1, 10, 4)
-    panel, shown = axes[0, 0], {name: entry for name, entry in table.items() if name != "the mixture itself"}
-    width = 0.8 / len(shown)
-    for number, (name, entry) in enumerate(shown.items()):
-        heights = [entry[instrument]["si_sdri"] for instrument in INSTRUMENTS]
-        panel.bar(np.arange(len(INSTRUMENTS)) + (number - (len(shown) - 1) / 2) * width, heights, width, label=name)
-    panel.axhline(0, color="black", linewidth=0.8)
-    panel.set_xticks(range(len(INSTRUMENTS)), INSTRUMENTS)
-    panel.set(ylabel="improvement in SI-SDR (dB)")
-    panel.grid(alpha=0.3, axis="y")
-    figure.legend(fontsize=8, ncols=5, loc="outside upper center")
-    figure.savefig(picture, dpi=80)
-
-
-def intros(songs: Sequence[Mapping[str, Any]], picture: Path) -> None:
-    """Improvement against the beats of the intro, for every method."""
-    values: dict[str, dict[int, list[float]]] = {method: defaultdict(list) for method in SONG_METHODS}
-    for entry in songs:
-        values[entry["method"]][entry["intro"]] += entry["si_sdri"].values()
-    figure, axes = plots.new_figure(1, 1, 8, 4)
-    for method, by_intro in values.items():
-        beats = sorted(by_intro)
-        axes[0, 0].plot(beats, [np.mean(by_intro[beat]) for beat in beats], marker="o", label=method)
-    axes[0, 0].set(xlabel="beats of intro", ylabel="mean improvement in SI-SDR (dB)", xticks=sorted(beats))
-    axes[0, 0].grid(alpha=0.3)
-    figure.legend(fontsize=8, ncols=3, loc="outside upper center")
     figure.savefig(picture, dpi=80)

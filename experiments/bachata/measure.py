@@ -11,7 +11,7 @@ from typing import Any
 from fewshot_sep import files
 from fewshot_sep.experiments.bachata import baselines, measure_clips, measure_songs, trainer, tunes
 from fewshot_sep.experiments.bachata.examples import Array, Example, draw, separate
-from fewshot_sep.experiments.bachata.settings import SECTIONS, VARIANTS, Settings
+from fewshot_sep.experiments.bachata.settings import VARIANTS, Settings
 from fewshot_sep.loops.instruments.material import Material
 from fewshot_sep.loops.library import Library
 from fewshot_sep.loops.tasks.mixing import AudioPool
@@ -40,11 +40,6 @@ def everything(
             for name, variant in VARIANTS.items()
             if not variant.short
         },
-        "sections": lambda: {
-            name: measure_clips.by_section(of(name), examples, pool)
-            for name in ("any-instrument", *(f"only-{section}" for section in SECTIONS))
-        },
-        "phases": lambda: measure_clips.phases(system, few),
         "queries": lambda: measure_clips.choice_of_query(system, few, pool, settings.queries),
         "songs": lambda: measure_songs.measure(songs(), system, shipped, pool),
         "band": lambda: measure_songs.bandwidth(songs(), shipped, pool),

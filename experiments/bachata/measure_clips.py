@@ -1,4 +1,4 @@
-"""Figures on test mixtures of clips: every method and bound, better phases, and the choice of the query."""
+"""Figures on test mixtures of clips: every method and bound, and the choice of the query."""
 
 from __future__ import annotations
 
@@ -6,18 +6,13 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from fewshot_sep import metrics
-from fewshot_sep.experiments.bachata.examples import Array, Example, clip, predict, separate, tensor
-from fewshot_sep.experiments.bachata.phase import refine
+from fewshot_sep.experiments.bachata.examples import Array, Example, clip, separate
 from fewshot_sep.experiments.bachata.settings import INSTRUMENTS
 from fewshot_sep.loops.tasks.mixing import AudioPool
 from fewshot_sep.systems import ImageSystem
-
-PHASE_ITERATIONS = 30
-MIXTURE_PHASE, MISI, TRUE_PHASE = "the mixture's phase", "MISI", "the true phase"
 
 Method = Callable[[Example], Array]
 """Estimates all stems of an example, `(instruments, samples)`."""
@@ -56,42 +51,6 @@ def median_si_sdri(examples: Sequence[Example], method: Method) -> Figures:
     return dict(zip(INSTRUMENTS, map(float, medians), strict=True))
 
 
-def by_section(system: ImageSystem, examples: Sequence[Example], pool: AudioPool) -> Figures:
-    """Median improvement in SI-SDR in dB, by the section of the queried stem."""
-    values = defaultdict(list)
-    for example in examples:
-        improvements = si_sdri(example, separate(system, example.mixture, example.queries))
-        for row, value in zip(example.stem_rows, improvements, strict=True):
-            values[pool.rows[row].section].append(value)
-    return {section: float(np.median(of_section)) for section, of_section in sorted(values.items())}
-
-
-@torch.inference_mode()
-def phases(system: ImageSystem, examples: Sequence[Example]) -> dict[str, Figures]:
-    """Median SI-SDR in dB over all stems of each source of phases, for true and for predicted magnitudes."""
-    samples = examples[0].stems.shape[1]
-    values: dict[str, dict[str, list[float]]] = {
-        kind: defaultdict(list) for kind in ("true magnitudes", "predicted magnitudes")
-    }
-    noise = torch.Generator().manual_seed(0)
-    for example in examples:
-        predicted, spectrum = predict(system, example.mixture, example.queries)
-        stems = system.spectrum(tensor(system, example.stems))
-        mixture, angle = tensor(system, example.mixture), spectrum.angle()
-        random = (2 * torch.pi * torch.rand(stems.shape, generator=noise)).to(angle)
-        for kind, magnitude in zip(values, (stems.abs(), predicted), strict=True):
-            methods = {
-                MIXTURE_PHASE: refine(system, magnitude, angle, samples, 0),
-                "Griffin-Lim from noise": refine(system, magnitude, random, samples, PHASE_ITERATIONS),
-                "Griffin-Lim from the mixture's phase": refine(system, magnitude, angle, samples, PHASE_ITERATIONS),
-                MISI: refine(system, magnitude, angle, samples, PHASE_ITERATIONS, mixture),
-                TRUE_PHASE: refine(system, magnitude, stems.angle(), samples, 0),
-            }
-            for name, waves in methods.items():
-                values[kind][name] += si_sdrs(example.stems, waves.cpu().numpy()).tolist()
-    return {kind: {name: float(np.median(of_name)) for name, of_name in found.items()} for kind, found in values.items()}
-
-
 def choice_of_query(
     system: ImageSystem, examples: Sequence[Example], pool: AudioPool, count: int
 ) -> dict[str, float | Figures]:
@@ -100,8 +59,8 @@ def choice_of_query(
     Returns:
         In dB. By instrument: `spread`, the mean standard deviation of SI-SDR over queries of one stem, and `range`, the
         mean distance between best and worst. Means over all stems: `voice` and `section`, by how much queries of the
-        stem's own voice or section are better than others; `right` and `wrong`, the improvement in SI-SDR for queries of
-        the stem's instrument, and for queries of another one in the mixture, both measured by the stem.
+        stem's own voice or section are better than others; `right` and `wrong`, the improvement in SI-SDR for queries
+        of the stem's instrument, and for queries of another one in the mixture, both measured by the stem.
     """
     samples = examples[0].stems.shape[1]
     spreads: dict[str, list[float]] = {name: [] for name in INSTRUMENTS}

@@ -4,31 +4,22 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from fewshot_sep import audio, beats, metrics
 from fewshot_sep.experiments.bachata import thesis_method
 from fewshot_sep.experiments.bachata.examples import Array, clip
-from fewshot_sep.experiments.bachata.settings import (
-    BARS_SHIPPED,
-    BARS_THESIS,
-    INSTRUMENTS,
-    NO_BARS_SHIPPED,
-    SONG_METHODS,
-    THESIS,
-    THESIS_DOWNBEATS,
-    THESIS_MASK,
-)
+from fewshot_sep.experiments.bachata.settings import INSTRUMENTS, SongMethod
 from fewshot_sep.experiments.bachata.thesis_method import Times
 from fewshot_sep.experiments.bachata.tunes import INTROS, Tune
 from fewshot_sep.loops.library import SAMPLE_RATE
 from fewshot_sep.loops.tasks.mixing import AudioPool
 from fewshot_sep.separator import Separator
-from fewshot_sep.songs import SongSeparator
 from fewshot_sep.songs.grid import bar_grid
-from fewshot_sep.systems import ImageConditioning, ImageSystem
+from fewshot_sep.songs.pipeline import SongSeparator
+from fewshot_sep.systems import ImageSystem
 
 BEAT_TOLERANCE = 0.07  # seconds from a beat that still count as on it, as in beat tracking's F-measure
 BEAT_WINDOW = 0.1  # seconds of a beat whose level is taken
@@ -55,28 +46,31 @@ def queries(pool: AudioPool, seed: int) -> dict[str, Array]:
 
 
 def separate(
-    tune: Tune, system: ImageSystem, shipped: Separator, clips: Queries, methods: Collection[str] = SONG_METHODS
-) -> dict[str, Separated]:
+    tune: Tune,
+    system: ImageSystem,
+    shipped: Separator,
+    clips: Queries,
+    methods: Collection[SongMethod] = tuple(SongMethod),
+) -> dict[SongMethod, Separated]:
     """The song separated by each of `methods` with the same queries."""
     song, own = tune.mixture, Separator(system, str(system.device))
     rate = own.sample_rate
     tracked = beats.track(song, SAMPLE_RATE)
-    conditionings = _conditionings(own, clips)
     counted, known = thesis_method.edges(tracked.times), thesis_method.edges(tune.beats, tune.intro)
     separated = {}
     for method, cuts, carried in (
-        (THESIS, counted, False),
-        (THESIS_MASK, counted, True),
-        (THESIS_DOWNBEATS, known, False),
+        (SongMethod.THESIS, counted, False),
+        (SongMethod.THESIS_MASK, counted, True),
+        (SongMethod.THESIS_DOWNBEATS, known, False),
     ):
         if method in methods:
-            stems = thesis_method.separate(system, song, SAMPLE_RATE, cuts, conditionings, carried)
+            stems = thesis_method.separate(system, song, SAMPLE_RATE, cuts, clips, carried)
             separated[method] = Separated(stems, cuts)
     bars = np.array(bar_grid(tracked, song.shape[1], SAMPLE_RATE, "downbeat").boundaries) / SAMPLE_RATE
     for method, separator, grid in (
-        (BARS_THESIS, own, "downbeat"),
-        (BARS_SHIPPED, shipped, "downbeat"),
-        (NO_BARS_SHIPPED, shipped, "none"),
+        (SongMethod.BARS_THESIS, own, "downbeat"),
+        (SongMethod.BARS_SHIPPED, shipped, "downbeat"),
+        (SongMethod.NO_BARS_SHIPPED, shipped, "none"),
     ):
         if method in methods:
             whole = SongSeparator(separator)
@@ -88,24 +82,17 @@ def separate(
     return separated
 
 
-def _conditionings(separator: Separator, clips: Queries) -> dict[str, ImageConditioning]:
-    encoded = {name: separator.condition([query], separator.sample_rate).positive for name, query in clips.items()}
-    return cast(dict[str, ImageConditioning], encoded)
-
-
 def _at(rate: int, stems: Mapping[str, Array]) -> dict[str, Array]:
     return {name: audio.resample(stem, SAMPLE_RATE, rate) for name, stem in stems.items()}
 
 
 def shifted(tune: Tune, system: ImageSystem, clips: Queries) -> dict[int, dict[str, float]]:
     """Clips 0 to 3 beats after known downbeats, masks carried back: improvement in SI-SDR in dB by instrument."""
-    own = Separator(system, str(system.device))
-    conditionings = _conditionings(own, clips)
     result = {}
     for shift in range(4):
         cuts = thesis_method.edges(tune.beats, tune.intro + shift)
-        stems = thesis_method.separate(system, tune.mixture, SAMPLE_RATE, cuts, conditionings, carried=True)
-        result[shift] = improvement(tune, stems, own.sample_rate)
+        stems = thesis_method.separate(system, tune.mixture, SAMPLE_RATE, cuts, clips, carried=True)
+        result[shift] = improvement(tune, stems, system.preset.sample_rate)
     return result
 
 
@@ -154,10 +141,10 @@ def measure(tunes: Sequence[Tune], system: ImageSystem, shipped: Separator, pool
     """Table 2, the intro-issue and the louder starting beat.
 
     Returns:
-        `separated`: for each song and method its intro, improvement by instrument, share of clips that begin with a bar, and
-        the louder start by instrument. `shifts`: median improvement by how many beats known downbeats were missed.
-        `starts`: median of the louder start by method. `stretched`: median SI-SDR by instrument of the true stems after
-        the thesis's method there and back, which no network can exceed.
+        `separated`: for each song and method its intro, improvement by instrument, share of clips that begin with a
+        bar, and the louder start by instrument. `shifts`: median improvement by how many beats known downbeats were
+        missed. `starts`: median of the louder start by method. `stretched`: median SI-SDR by instrument of the true
+        stems after the thesis's method there and back, which no network can exceed.
     """
     rate = system.preset.sample_rate
     listed: list[dict[str, Any]] = []
@@ -197,7 +184,7 @@ def measure(tunes: Sequence[Tune], system: ImageSystem, shipped: Separator, pool
         "separated": listed,
         "shifts": {str(shift): float(np.median(values)) for shift, values in shifts.items()},
         "stretched": {name: float(np.median(values)) for name, values in stretched.items()},
-        "starts": {method: float(np.median(starts[method])) for method in SONG_METHODS},
+        "starts": {method: float(np.median(starts[method])) for method in SongMethod},
     }
 
 

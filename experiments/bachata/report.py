@@ -11,7 +11,7 @@ import numpy as np
 from fewshot_sep import audio, weights
 from fewshot_sep.experiments.bachata import figures, findings, measure, measure_songs
 from fewshot_sep.experiments.bachata.examples import Array, Example, draw, separate
-from fewshot_sep.experiments.bachata.settings import BARS_SHIPPED, INSTRUMENTS, THESIS, VARIANTS, Settings
+from fewshot_sep.experiments.bachata.settings import INSTRUMENTS, VARIANTS, Settings, SongMethod
 from fewshot_sep.experiments.bachata.tunes import Tune, render
 from fewshot_sep.experiments.kit import curves, document, variants
 from fewshot_sep.experiments.kit.document import Sounds
@@ -46,8 +46,6 @@ def write(
     sizes = [size for size in GROUPS if size <= settings.epochs]
     curves.loss_per_epoch({"loss": losses["thesis"]}, settings.iterations, sizes, target / "figure9.png", columns=2)
     figures.instruments(losses, trainings["any-instrument"]["iterations"], target / "figure10.png")
-    figures.by_instrument(measured["test"], target / "test.png")
-    figures.intros(measured["songs"]["separated"], target / "intros.png")
     metrics = {
         "settings": settings._asdict(),
         "material": material.summary(),
@@ -94,10 +92,9 @@ def table_2(system: ImageSystem, tunes: Iterable[Tune], pool: AudioPool) -> list
     length = round(EXCERPT_S * rate)
     for tune in (tune for tune in tunes if tune.intro in INTROS):
         mixture = audio.resample(tune.mixture, SAMPLE_RATE, rate)
-        separated = measure_songs.separate(
-            tune, system, shipped, measure_songs.queries(pool, 0), (THESIS, BARS_SHIPPED)
-        )
-        for method, result in separated.items():
+        methods = (SongMethod.THESIS, SongMethod.BARS_SHIPPED)
+        queries = measure_songs.queries(pool, 0)
+        for method, result in measure_songs.separate(tune, system, shipped, queries, methods).items():
             parts = {"mixture": mixture, **result.stems}
             clips = {name: _mp3(part[0, :length], rate) for name, part in parts.items()}
             found.append(Sounds(f"{tune.name}, intro of {tune.intro} beats: {method}", clips))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -10,51 +11,30 @@ import typer
 
 from fewshot_sep.experiments.bachata.settings import FULL, OUTPUT, VARIANTS, Settings
 
-TRAINING, TEST, MATERIAL, ADVANCED = "Training", "Test", "Material", "Advanced"
+_output, _training, _test, _material, _advanced = (
+    partial(typer.Option, rich_help_panel=panel) for panel in ("Output", "Training", "Test", "Material", "Advanced")
+)
 
 
 def bachata(
-    output: Annotated[
-        Path, typer.Option("--output", "-o", help="Folder of the run; resumed.", rich_help_panel="Output")
-    ] = OUTPUT,
-    full: Annotated[
-        bool, typer.Option("--full", help="The thesis's size: width 64, batch 32, 100 x 100.", rich_help_panel=TRAINING)
-    ] = False,
-    width: Annotated[
-        int | None, typer.Option(min=1, help="Channels of the network's first level.", rich_help_panel=TRAINING)
-    ] = None,
-    batch: Annotated[int | None, typer.Option(min=1, help="Tasks per iteration.", rich_help_panel=TRAINING)] = None,
-    epochs: Annotated[
-        int | None, typer.Option(min=2, help="Epochs of every training.", rich_help_panel=TRAINING)
-    ] = None,
-    iterations: Annotated[
-        int | None, typer.Option(min=1, help="Iterations per epoch.", rich_help_panel=TRAINING)
-    ] = None,
-    short_iterations: Annotated[
-        int | None, typer.Option(min=1, help="Of the shorter trainings.", rich_help_panel=TRAINING)
-    ] = None,
-    songs: Annotated[
-        int | None, typer.Option(min=10, help="Songs of the training set.", rich_help_panel=TRAINING)
-    ] = None,
-    mixtures: Annotated[int | None, typer.Option(min=4, help="Test mixtures.", rich_help_panel=TEST)] = None,
-    queries: Annotated[
-        int | None, typer.Option(min=2, help="Queries tried per stem, to see if the choice matters.", rich_help_panel=TEST)
-    ] = None,
-    tunes: Annotated[
-        int | None, typer.Option(min=1, help="Whole songs, each with four intros.", rich_help_panel=TEST)
-    ] = None,
-    bars: Annotated[
-        int | None, typer.Option(min=2, help="Bars of each section of a whole song.", rich_help_panel=TEST)
-    ] = None,
+    output: Annotated[Path, _output("--output", "-o", help="Folder of the run; resumed.")] = OUTPUT,
+    full: Annotated[bool, _training("--full", help="The thesis's size: width 64, batch 32, 100 x 100.")] = False,
+    width: Annotated[int | None, _training(min=1, help="Channels of the network's first level.")] = None,
+    batch: Annotated[int | None, _training(min=1, help="Tasks per iteration.")] = None,
+    epochs: Annotated[int | None, _training(min=2, help="Epochs of every training.")] = None,
+    iterations: Annotated[int | None, _training(min=1, help="Iterations per epoch.")] = None,
+    short_iterations: Annotated[int | None, _training(min=1, help="Of the shorter trainings.")] = None,
+    songs: Annotated[int | None, _training(min=10, help="Songs of the training set.")] = None,
+    mixtures: Annotated[int | None, _test(min=4, help="Test mixtures.")] = None,
+    queries: Annotated[int | None, _test(min=2, help="Queries tried per stem: does the choice matter?")] = None,
+    tunes: Annotated[int | None, _test(min=1, help="Whole songs, each with four intros.")] = None,
+    bars: Annotated[int | None, _test(min=2, help="Bars of each section of a whole song.")] = None,
     soundfont: Annotated[
-        list[Path] | None,
-        typer.Option(help="Soundfont to play on, may be repeated; default pretty_midi's.", rich_help_panel=MATERIAL),
+        list[Path] | None, _material(help="Soundfont to play on, may be repeated; default pretty_midi's.")
     ] = None,
-    samples: Annotated[
-        list[Path] | None, typer.Option(help="Folder of samples as for `make-library`.", rich_help_panel=MATERIAL)
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of set, weights and tasks.", rich_help_panel=ADVANCED)] = 0,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.", rich_help_panel=ADVANCED)] = "auto",
+    samples: Annotated[list[Path] | None, _material(help="Folder of samples as for `make-library`.")] = None,
+    seed: Annotated[int, _advanced(help="Seed of set, weights and tasks.")] = 0,
+    device: Annotated[str, _advanced(help="auto, cpu, cuda or mps.")] = "auto",
 ) -> None:
     """Repeat the 2020 bachata thesis on songs rendered here, and measure what it left open.
 
@@ -74,7 +54,7 @@ def bachata(
     typer.echo(f"set of {settings.songs} songs on {material.summary() or 'nothing'}")
     library = clips.prepare(output, material, settings.songs, settings.seed)
     typer.echo(f"training {len(VARIANTS)} variants")
-    with contextlib.closing(trainer.train_all(VARIANTS, settings, library, output, device)) as trained:
+    with contextlib.closing(trainer.train_all(list(VARIANTS), settings, library, output, device)) as trained:
         for number, name in enumerate(trained, 1):
             typer.echo(f"trained {name} ({number} of {len(VARIANTS)})")
     measured = measure.everything(output, settings, library, material, device, typer.echo)

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple
 
 OUTPUT = Path("out/bachata")
 INSTRUMENTS = ("bongo", "guira", "bass", "guitar")
-SECTIONS = ("verse", "chorus", "mambo")
 
-THESIS = "thesis"
-THESIS_MASK = "thesis, mask carried back"
-THESIS_DOWNBEATS = "thesis, downbeats known"
-BARS_THESIS = "songs, thesis's network"
-BARS_SHIPPED = "songs, shipped model"
-NO_BARS_SHIPPED = "no bars, shipped model"
-SONG_METHODS = (THESIS, THESIS_MASK, THESIS_DOWNBEATS, BARS_THESIS, BARS_SHIPPED, NO_BARS_SHIPPED)
+
+class SongMethod(StrEnum):
+    """How a whole song is separated; the README says more."""
+
+    THESIS = "thesis"
+    THESIS_MASK = "thesis, mask carried back"
+    THESIS_DOWNBEATS = "thesis, downbeats known"
+    BARS_THESIS = "songs, thesis's network"
+    BARS_SHIPPED = "songs, shipped model"
+    NO_BARS_SHIPPED = "no bars, shipped model"
 
 
 class Variant(NamedTuple):
@@ -24,18 +27,14 @@ class Variant(NamedTuple):
     Attributes:
         clip: clamp the output image to [0, 1].
         normalise: divide the images by the mixture's maximum.
-        residual: blocks with shortcuts.
-        only: the only instrument that is queried. without: an instrument that training leaves out. section: the only
-            section that training uses. Empty: no such limit.
+        only: the only instrument that is queried, if any. without: one that training leaves out, if any.
         short: half the epochs, of fewer iterations, as in the thesis's trainings for single instruments.
     """
 
     clip: bool = True
     normalise: bool = True
-    residual: bool = False
     only: str = ""
     without: str = ""
-    section: str = ""
     short: bool = False
 
 
@@ -43,11 +42,9 @@ VARIANTS = {
     "thesis": Variant(),
     "plain": Variant(clip=False, normalise=False),
     "clipped": Variant(normalise=False),
-    "residual": Variant(residual=True),
     "without-guira": Variant(without="guira"),
     "any-instrument": Variant(short=True),
     **{f"only-{name}": Variant(only=name, short=True) for name in INSTRUMENTS},
-    **{f"only-{name}": Variant(section=name, short=True) for name in SECTIONS},
 }
 
 

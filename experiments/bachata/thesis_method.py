@@ -15,7 +15,7 @@ from fewshot_sep.loops.curation.conform import BEATS
 from fewshot_sep.presets import Preset
 from fewshot_sep.songs.pipeline import carry_mask
 from fewshot_sep.stretch import stretch
-from fewshot_sep.systems import ImageConditioning, ImageSystem
+from fewshot_sep.systems import ImageSystem
 
 Times = NDArray[np.float64]
 
@@ -31,13 +31,14 @@ def separate(
     song: Array,
     sample_rate: int,
     cuts: Times,
-    conditionings: Mapping[str, ImageConditioning],
+    queries: Mapping[str, Array],
     carried: bool = False,
 ) -> dict[str, Array]:
     """Each clip at 11,025 Hz in the common tempo, through the network, back in its own tempo, one after the other.
 
     Args:
-        song: `(1, samples)` at `sample_rate`. cuts: the clips' edges in seconds. conditionings: by instrument.
+        song: `(1, samples)` at `sample_rate`. cuts: the clips' edges in seconds.
+        queries: `(samples,)` at 11,025 Hz for each instrument.
         carried: take back a mask, as `songs` does, not stretched sound.
 
     Returns:
@@ -45,7 +46,8 @@ def separate(
     """
     rate, segment = system.preset.sample_rate, system.preset.segment
     mono = audio.resample(song, sample_rate, rate)
-    estimates = {name: np.zeros_like(mono) for name in conditionings}
+    conditionings = {name: system.condition(tensor(system, query)[None, None]) for name, query in queries.items()}
+    estimates = {name: np.zeros_like(mono) for name in queries}
     for start, stop in _clips(cuts, mono, rate):
         clip = mono[:, start:stop]
         stretched = stretch(clip, segment, rate)

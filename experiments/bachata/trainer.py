@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
 
 from fewshot_sep import training
 from fewshot_sep.experiments.bachata import models
-from fewshot_sep.experiments.bachata.settings import INSTRUMENTS, Settings, Variant
+from fewshot_sep.experiments.bachata.settings import INSTRUMENTS, VARIANTS, Settings, Variant
 from fewshot_sep.experiments.kit import variants
 from fewshot_sep.loops.library import Library
 from fewshot_sep.loops.tasks.mixing import PLAIN, AudioPool, TaskMixer
@@ -24,20 +24,8 @@ from fewshot_sep.systems import ImageSystem
 ALWAYS = 1e9  # an instrument this much more likely than the others is always the one queried
 
 
-class Job(NamedTuple):
-    """A training for a process of its own; `run` is its folder."""
-
-    name: str
-    variant: Variant
-    settings: Settings
-    library: Library
-    run: Path
-    device: str
-    threads: int
-
-
 def train_all(
-    chosen: Mapping[str, Variant],
+    names: Sequence[str],
     settings: Settings,
     library: Library,
     output: Path,
@@ -50,14 +38,13 @@ def train_all(
     """
     count = (workers or os.cpu_count() or 1) if computing_device(device) == "cpu" else 1
     threads = 1 if count > 1 else torch.get_num_threads()
-    jobs = [Job(name, v, settings, library, output / name, device, threads) for name, v in chosen.items()]
-    yield from spread(_train, jobs, count)
+    yield from spread(partial(_train_one, settings, library, output, device, threads), names, count)
 
 
-def _train(job: Job) -> str:
-    torch.set_num_threads(job.threads)
-    train(job.variant, job.settings, job.library, job.run, job.device)
-    return job.name
+def _train_one(settings: Settings, library: Library, output: Path, device: str, threads: int, name: str) -> str:
+    torch.set_num_threads(threads)
+    train(VARIANTS[name], settings, library, output / name, device)
+    return name
 
 
 def train(variant: Variant, settings: Settings, library: Library, run: Path, device: str = "auto") -> None:
@@ -90,7 +77,7 @@ def train(variant: Variant, settings: Settings, library: Library, run: Path, dev
 def training_pool(variant: Variant, library: Library, device: str = "cpu") -> AudioPool:
     """The clips that a variant is trained on."""
     pool = AudioPool(library, "train", models.PRESET.sample_rate, device)
-    return pool.only(lambda row: row.instrument != variant.without and variant.section in ("", row.section))
+    return pool.only(lambda row: row.instrument != variant.without)
 
 
 def mixer(variant: Variant, batch: int, pool: AudioPool, seed: int, first: int = 0) -> TaskMixer:

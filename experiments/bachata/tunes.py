@@ -37,8 +37,7 @@ class Tune(NamedTuple):
 
     @property
     def mixture(self) -> Array:
-        mixture: Array = np.sum([*self.stems.values()], axis=0)
-        return mixture
+        return np.sum([*self.stems.values()], axis=0)
 
     @property
     def beats(self) -> NDArray[np.float64]:
