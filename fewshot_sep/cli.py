@@ -1,23 +1,68 @@
-"""The command `fewshot-sep`: its subcommands are the entry points in the group `fewshot_sep.commands`.
+"""The command `fewshot-sep`, and what makes a command of any function: `run`.
 
-A subcommand is a function with Typer annotations, in a module that imports nothing heavy, so that `--help` stays quick;
-only the one that is asked for is imported.
+The subcommands are the entry points in the group `fewshot_sep.commands`. Each is a function with Typer annotations, in
+a module that imports nothing heavy, so that `--help` stays quick; only the one that is called is imported.
+
+A function's docstring is its help. What follows a line `Example:` is shown verbatim at the end. An option's
+`rich_help_panel` is the heading under which the help lists it.
 """
 
 from __future__ import annotations
 
+import inspect
 import signal
 import sys
+from collections.abc import Callable
 from importlib.metadata import EntryPoint, entry_points, version
 from types import FrameType
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from fewshot_sep.errors import FewshotSepError
 
 GROUP = "fewshot_sep.commands"
+HELP_OPTIONS = {"help_option_names": ["-h", "--help"]}
+
+
+class _Command(TyperCommand):
+    """A command whose plain help groups the options by panel; rich, which does so too, takes long to import."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        panels: dict[str, list[tuple[str, str]]] = {"Arguments": []}
+        others: list[tuple[str, str]] = []
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            panel = getattr(parameter, "rich_help_panel", None)
+            if record is None:
+                continue
+            if parameter.param_type_name == "argument":
+                panels["Arguments"].append(record)
+            elif panel:
+                panels.setdefault(panel[0].upper() + panel[1:], []).append(record)
+            else:
+                others.append(record)
+        for name, records in {**panels, "Options": others}.items():
+            if records:
+                with formatter.section(name):
+                    formatter.write_dl(records)
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:
+        if self.epilog:
+            formatter.write(f"\n{self.epilog}\n")
+
+
+def _application(function: Callable[..., Any], name: str) -> typer.Typer:
+    """A function as a Typer application of one command."""
+    text, heading, example = (inspect.getdoc(function) or "").partition("\nExample:\n")
+    application = typer.Typer(
+        add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, context_settings=HELP_OPTIONS
+    )
+    application.command(
+        name, cls=_Command, help=text.strip(), epilog=f"{heading.strip()}\n{example}" if example else None
+    )(function)
+    return application
 
 
 def installed_commands() -> dict[str, EntryPoint]:
@@ -26,31 +71,27 @@ def installed_commands() -> dict[str, EntryPoint]:
 
 
 class _InstalledCommands(TyperGroup):
-    """A group whose subcommands are the installed ones; each is imported when its name or its help is asked for."""
+    """A group whose subcommands are the installed ones; each is imported when it is called or its help is shown."""
 
     def list_commands(self, ctx: Any) -> list[str]:
         return list(installed_commands())
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         point = installed_commands().get(cmd_name)
-        if point is None:
-            return None
-        single = typer.Typer(add_completion=False, rich_markup_mode=None)
-        single.command(cmd_name)(point.load())
-        return typer.main.get_command(single)
+        return typer.main.get_command(_application(point.load(), cmd_name)) if point else None
 
 
 app = typer.Typer(
     cls=_InstalledCommands,
     no_args_is_help=True,
-    rich_markup_mode=None,  # plain help: rich takes longer to import than all the rest
+    rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings=HELP_OPTIONS,
 )
 
 
-def _print_version(asked: bool) -> None:
-    if asked:
+def _print_version(wanted: bool) -> None:
+    if wanted:
         typer.echo(f"fewshot-sep {version('fewshot-sep')}")
         raise typer.Exit
 
@@ -67,11 +108,27 @@ def _root(
     """
 
 
-def main(args: list[str] | None = None, application: typer.Typer = app, name: str = "fewshot-sep") -> None:
-    """Run a command line and exit: 0 done, 1 not (all) written, 2 bad input or usage, 130 interrupted.
+def main(args: list[str] | None = None) -> None:
+    """Run the command line `fewshot-sep` and exit, see `run`."""
+    _run(app, "fewshot-sep", args)
 
-    What a user can mend is one line on stderr; a traceback is a bug.
+
+def run(function: Callable[..., Any], name: str = "", args: list[str] | None = None) -> None:
+    """Run a function with Typer annotations as a command line and exit.
+
+    Exit codes: 0 done, 1 not (all) written, 2 bad input or usage, 130 interrupted. What a user can mend is one line on
+    stderr; a traceback is a bug.
+
+    Args:
+        name: of the program in its help; else `python -m` and the module that Python was started with.
+        args: the command line; else this process's.
     """
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    name = name or (f"python -m {spec.name}" if spec else sys.argv[0])
+    _run(_application(function, name), name, args)
+
+
+def _run(application: typer.Typer, name: str, args: list[str] | None) -> None:
     if hasattr(signal, "SIGTERM"):
         signal.signal(signal.SIGTERM, _terminate)
     try:

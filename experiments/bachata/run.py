@@ -62,10 +62,6 @@ def bachata(
 
 
 if __name__ == "__main__":
-    import sys
+    from fewshot_sep.cli import run
 
-    from fewshot_sep.cli import main
-
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    app.command()(bachata)
-    main(sys.argv[1:], app, "fewshot_sep.experiments.bachata.run")
+    run(bachata)

@@ -209,8 +209,6 @@ def _compare(first: Path, second: Path) -> str:
 
 
 if __name__ == "__main__":
-    import sys
+    from fewshot_sep.cli import run
 
-    from fewshot_sep.cli import main
-
-    main(["evaluate", *sys.argv[1:]])
+    run(evaluate)

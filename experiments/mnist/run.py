@@ -53,8 +53,6 @@ def mnist(
 
 
 if __name__ == "__main__":
-    import sys
+    from fewshot_sep.cli import run
 
-    from fewshot_sep.cli import main
-
-    main(["mnist", *sys.argv[1:]])
+    run(mnist)

@@ -16,9 +16,10 @@ from typing import Annotated, Any
 import pytest
 import typer
 
+import fewshot_sep
 from fewshot_sep import cli, errors
 
-HEAVY = {"torch", "torchaudio", "librosa", "madmom", "scipy", "lightning", "matplotlib", "numba", "soxr"}
+HEAVY = {"torch", "torchaudio", "librosa", "madmom", "scipy", "lightning", "matplotlib", "numba", "soxr", "rich"}
 
 
 class Plug:
@@ -70,6 +71,51 @@ def test_help_imports_nothing_heavy(command: str) -> None:
     assert "Usage" in output
 
 
+def grouped(
+    song: Annotated[Path, typer.Argument(help="What to separate.")],
+    plain: Annotated[int, typer.Option(help="Of no group.")] = 1,
+    query: Annotated[Path | None, typer.Option(help="A clip.", rich_help_panel="evidence")] = None,
+    secret: Annotated[int, typer.Option(hidden=True, rich_help_panel="evidence")] = 1,
+    meter: Annotated[int, typer.Option(help="Beats in a bar.", rich_help_panel="bars")] = 4,
+    query_at: Annotated[str, typer.Option(help="A passage.", rich_help_panel="evidence")] = "",
+) -> None:
+    """Do something.
+
+    Example:
+        grouped song.wav --query "a name that is far too long to be wrapped.wav" --query-at 0:12-0:18 --meter 3
+    """
+    typer.echo(f"{song} {query} {meter}")
+
+
+def test_help_groups_options_and_keeps_the_example(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        cli.run(grouped, "grouped", ["--help"])
+    assert left.value.code == 0
+    text = capsys.readouterr().out
+    headings = [line for line in text.splitlines() if line.endswith(":") and not line.startswith(" ")]
+    assert headings == ["Arguments:", "Evidence:", "Bars:", "Options:", "Example:"]
+    evidence = text.split("Evidence:")[1].split("Bars:")[0]
+    assert "--query " in evidence and "--query-at" in evidence and "secret" not in text
+    assert "--plain" in text.split("Options:")[1]
+    assert '    grouped song.wav --query "a name that is far too long to be wrapped.wav" --query-at 0:12' in text
+    assert "Do something." in text.split("Arguments:")[0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"), [(["a.wav", "--meter", "3"], 0), (["a.wav", "--meter", "x"], 2), ([], 2)]
+)
+def test_any_function_becomes_a_command(capsys: pytest.CaptureFixture[str], arguments: list[str], code: int) -> None:
+    with pytest.raises(SystemExit) as left:
+        cli.run(grouped, "grouped", arguments)
+    assert left.value.code == code
+    assert capsys.readouterr().out == ("a.wav None 3\n" if code == 0 else "")
+
+
+def test_python_runs_the_package() -> None:
+    done = subprocess.run([sys.executable, "-m", "fewshot_sep", "--version"], capture_output=True, text=True)
+    assert done.stdout == f"fewshot-sep {fewshot_sep.__version__}\n"
+
+
 def test_commands_are_installed() -> None:
     commands = cli.installed_commands()
     assert {"separate", "train", "make-library", "doctor"} <= set(commands)
@@ -87,11 +133,6 @@ def test_a_command_is_imported_only_when_it_runs(monkeypatch: pytest.MonkeyPatch
     with pytest.raises(SystemExit) as left:
         cli.app(["mine"])
     assert not left.value.code and ran == ["mine"]
-
-
-def test_version(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(monkeypatch, ["--version"]) == 0
-    assert capsys.readouterr().out.startswith("fewshot-sep 0.")
 
 
 @pytest.mark.parametrize(
