@@ -10,7 +10,9 @@ import torch
 
 from fewshot_sep import presets, weights
 from fewshot_sep.loops import library as libraries
-from fewshot_sep.loops.tasks.mixing import PLAIN, AudioPool, MixingOptions, TaskMixer
+from fewshot_sep.loops.tasks.mixing import TaskMixer
+from fewshot_sep.loops.tasks.options import PLAIN, MixingOptions
+from fewshot_sep.loops.tasks.pool import AudioPool
 from fewshot_sep.objectives import Objective, for_system
 from fewshot_sep.systems import AnySystem, build
 from fewshot_sep.training import TrainingOptions

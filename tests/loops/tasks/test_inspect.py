@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from fewshot_sep import audio
 from fewshot_sep.loops import library
-from fewshot_sep.loops.cli import inspect
+from fewshot_sep.loops.cli import inspect as command
 from fewshot_sep.loops.library import Library, Row
 from fewshot_sep.loops.tasks import inspect
 
@@ -43,7 +43,7 @@ def test_holdings_count_files_minutes_sources_songs(tmp_path: Path) -> None:
 def test_command_shows_draws_and_writes_tasks(tmp_path: Path) -> None:
     shelve(tmp_path / "library")
     app = Typer()
-    app.command()(inspect)
+    app.command()(command)
     out = tmp_path / "out"
     result = CliRunner().invoke(app, [str(tmp_path / "library"), "-o", str(out), "--listen", "3", "--preset", "tiny"])
     assert result.exit_code == 0, result.output
