@@ -7,7 +7,7 @@ import numpy as np
 from fewshot_sep import spectral
 from fewshot_sep.experiments.bachata.examples import Array, Example, tensor
 from fewshot_sep.experiments.evaluation.baselines import nmf
-from fewshot_sep.experiments.evaluation.methods import Case
+from fewshot_sep.experiments.evaluation.case import Case
 from fewshot_sep.separator import Separator
 from fewshot_sep.systems import ImageSystem
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fewshot_sep import audio
-from fewshot_sep.experiments.evaluation.methods import Array, Case, Method
+from fewshot_sep.experiments.evaluation.case import Array, Case, Method
 
 N_FFT = 2048
 EPS = 1e-9

@@ -17,13 +17,12 @@ import numpy as np
 
 from fewshot_sep import audio
 from fewshot_sep.errors import BadItems
-from fewshot_sep.experiments.evaluation.items import NATIVE, Item
-from fewshot_sep.experiments.evaluation.methods import Array, Case
+from fewshot_sep.experiments.evaluation import settings
+from fewshot_sep.experiments.evaluation.case import Array, Case
+from fewshot_sep.experiments.evaluation.items import Item
 
-DERIVED = ("itself", "wrong", "shuffled", "clips", "sources")
-CONDITIONS = (*NATIVE, *DERIVED)
 CLIPS, SECONDS = (1, 3, 5), (1.0, 3.0, 10.0)
-FEWEST, MOST = 2, 5
+MIN_SOURCES = 2
 SOUNDING_DB = -40.0  # of a cut clip, re the whole clip that it was cut from
 EXACT = 1e-3  # by how much a mixture may miss the sum of its stems
 
@@ -99,7 +98,7 @@ def derive(items: Sequence[Item], conditions: Iterable[str], sounds: Sounds) -> 
     if "clips" in chosen:
         found += [question for item in same for question in _clips(item, sounds)]
     if "sources" in chosen:
-        found += [question for item in same if item.sources > FEWEST for question in _fewer(item, sounds)]
+        found += [question for item in same if item.sources > MIN_SOURCES for question in _fewer(item, sounds)]
     return found
 
 
@@ -151,7 +150,7 @@ def _fewer(item: Item, sounds: Sounds) -> Iterable[Item]:
     if not sounds.is_sum(item):
         return
     order = _random(item, "sources").permutation(len(item.others))
-    for count in range(FEWEST, min(MOST, item.sources - 1) + 1):
+    for count in range(MIN_SOURCES, min(settings.MAX_SOURCES, item.sources - 1) + 1):
         others = tuple(item.others[place] for place in order[: count - 1])
         name = f"{item.id}/{count}of{item.sources}"
         yield replace(item, id=name, kind="sources", mix=None, others=others)

@@ -23,8 +23,9 @@ from rich.progress import track
 from fewshot_sep import audio, metrics
 from fewshot_sep.errors import BadItems, FewshotSepError
 from fewshot_sep.experiments.evaluation import items, stems
+from fewshot_sep.experiments.evaluation.case import Array
 from fewshot_sep.experiments.evaluation.items import Item
-from fewshot_sep.experiments.evaluation.methods import Array
+from fewshot_sep.experiments.evaluation.settings import NATIVE
 from fewshot_sep.experiments.evaluation.stems import Song, Stem
 from fewshot_sep.loops.curation import filenames
 
@@ -270,7 +271,7 @@ def main() -> None:
     except FewshotSepError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
-    kinds = {kind: sum(item.kind == kind for item in made) for kind in items.NATIVE}
+    kinds = {kind: sum(item.kind == kind for item in made) for kind in NATIVE}
     print(f"{given.items / items.NAME}: {', '.join(f'{count} {kind}' for kind, count in kinds.items())}")
 
 

@@ -60,14 +60,16 @@ def evaluate(
         typer.echo(_compare(*compare))
         return
     assert folder is not None
-    from fewshot_sep.experiments.evaluation import items
-    from fewshot_sep.experiments.evaluation.conditions import CONDITIONS, Sounds, derive
+    from fewshot_sep.experiments.evaluation import items, settings
+    from fewshot_sep.experiments.evaluation.conditions import Sounds, derive
     from fewshot_sep.experiments.evaluation.methods import choose
 
     wanted = [name.strip() for name in conditions.split(",")]
-    if unknown := [name for name in wanted if name not in CONDITIONS]:
-        raise typer.BadParameter(f"{unknown[0]!r} is none of {', '.join(CONDITIONS)}", param_hint="--conditions")
-    choices = choose(method or ["clip"], weights or [], device)
+    if unknown := [name for name in wanted if name not in settings.CONDITIONS]:
+        raise typer.BadParameter(
+            f"{unknown[0]!r} is none of {', '.join(settings.CONDITIONS)}", param_hint="--conditions"
+        )
+    choices = choose(method or ["segment"], weights or [], device)
     native = items.read(folder)
     _open(output, folder, native, choices)
     questions = derive(native, wanted, Sounds(folder))
@@ -113,11 +115,14 @@ def _which(path: Path) -> str:
 
 def _facts(run: Path) -> dict[str, Any]:
     """What `run.json` holds: the items' name and digest, and the methods by label."""
+    from fewshot_sep.experiments.evaluation.methods import current
     from fewshot_sep.experiments.evaluation.report import Asked
 
     try:
         facts = json.loads((run / RUN).read_text(encoding="utf-8"))
-        methods = {label: Asked(**asked) for label, asked in facts["methods"].items()}
+        methods = {
+            current(label): Asked(current(asked["spec"]), asked["weights"]) for label, asked in facts["methods"].items()
+        }
         return {"items": facts["items"], "digest": facts["digest"], "methods": methods}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise BadItems(

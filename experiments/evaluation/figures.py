@@ -11,8 +11,9 @@ import numpy as np
 from PIL import Image
 
 from fewshot_sep import plots
-from fewshot_sep.experiments.evaluation.measure import COLLAPSED_DB, Row
-from fewshot_sep.experiments.evaluation.methods import Array
+from fewshot_sep.experiments.evaluation import settings
+from fewshot_sep.experiments.evaluation.case import Array
+from fewshot_sep.experiments.evaluation.measure import Row
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -68,7 +69,7 @@ def level_against_gain(rows: dict[str, list[Row]], picture: Path) -> None:
         levels = [max(row["level"], LOWEST_DB) for row in some]
         marker = MARKERS[number % len(MARKERS)]
         panel.plot(levels, [row["sdri"] for row in some], marker, label=name, alpha=0.6, markersize=5)
-    panel.axvline(COLLAPSED_DB, color="grey", linewidth=0.8, linestyle="--")
+    panel.axvline(settings.COLLAPSED_DB, color="grey", linewidth=0.8, linestyle="--")
     panel.axhline(0, color="grey", linewidth=0.8)
     panel.set(xlabel="level of the output re the mixture (dB)", ylabel="SDR improvement (dB)")
     panel.set_title("target present; left of the dashed line an output counts as collapsed")

@@ -13,11 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from fewshot_sep.errors import BadItems
+from fewshot_sep.experiments.evaluation import settings
 
 NAME = "items.json"
-NATIVE = ("same", "cross", "absent")
-"""Kinds that a list may hold: the query is from the same song, from another song with the same instrument, or of an
-instrument that the song does not have, for which silence is right."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +83,8 @@ def read(folder: Path) -> list[Item]:
         entries = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise BadItems(
-            f"{path}: no readable list of items ({error}); make one: python -m fewshot_sep.experiments.evaluation.cutter SONGS ITEMS"
+            f"{path}: no readable list of items ({error}); make one: "
+            "python -m fewshot_sep.experiments.evaluation.cutter SONGS ITEMS"
         ) from error
     if not isinstance(entries, list) or not entries:
         raise BadItems(f"{path}: holds no items; it must be a list of objects")
@@ -108,8 +107,8 @@ def _item(entry: Any, where: str) -> Item:
         if not isinstance(entry.get(name), str) or not entry[name]:
             raise BadItems(f"{where}: needs a text {name!r}")
     where = f"{where} ({entry['id']})"
-    if entry["kind"] not in NATIVE:
-        raise BadItems(f"{where}: kind {entry['kind']!r} is none of {', '.join(NATIVE)}")
+    if entry["kind"] not in settings.NATIVE:
+        raise BadItems(f"{where}: kind {entry['kind']!r} is none of {', '.join(settings.NATIVE)}")
     others, queries, reference = entry.get("others", []), entry.get("queries", []), entry.get("reference")
     for name, value in (("others", others), ("queries", queries)):
         if not isinstance(value, list) or not all(isinstance(file, str) for file in value):

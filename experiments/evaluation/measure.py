@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import inspect
 import json
 import math
@@ -23,15 +24,15 @@ import fewshot_sep
 import fewshot_sep.songs
 from fewshot_sep import metrics, weights
 from fewshot_sep.errors import FewshotSepError
-from fewshot_sep.experiments.evaluation import conditions, methods
+from fewshot_sep.experiments.evaluation import conditions, methods, settings
+from fewshot_sep.experiments.evaluation.case import Array, Case
 from fewshot_sep.experiments.evaluation.conditions import Sounds
 from fewshot_sep.experiments.evaluation.items import Item
-from fewshot_sep.experiments.evaluation.methods import Array, Case, Choice
+from fewshot_sep.experiments.evaluation.methods import Choice
 from fewshot_sep.loops.library import is_held_out
 
 ROWS = "rows.jsonl"
-COLLAPSED_DB = -40.0
-SILENT_DB = -60.0  # a reference below this, re its mixture, holds nothing to be found
+FLOORS = ("songs", "loops", "experiments")  # in the source tree these are links
 MAX_DB = 100.0  # BSS Eval's ratios are infinite where nothing is wrong
 WITH_BSS_EVAL = ("same", "cross", "sources")
 
@@ -46,7 +47,7 @@ def score(item: Item, case: Case, estimate: Array, asked: Array | None = None) -
     """
     row: Row = {"level": metrics.level_db(estimate, case.mixture), "sounds": False}
     reference = case.reference
-    if reference is None or metrics.level_db(reference, case.mixture) < SILENT_DB:
+    if reference is None or metrics.level_db(reference, case.mixture) < settings.SILENT_DB:
         return row
     sdr, si_sdr = metrics.sdr(reference, estimate), metrics.si_sdr(reference, estimate)
     row |= {
@@ -55,7 +56,7 @@ def score(item: Item, case: Case, estimate: Array, asked: Array | None = None) -
         "si_sdr": si_sdr,
         "sdri": sdr - metrics.sdr(reference, case.mixture),
         "si_sdri": si_sdr - metrics.si_sdr(reference, case.mixture),
-        "collapsed": row["level"] < COLLAPSED_DB,
+        "collapsed": row["level"] < settings.COLLAPSED_DB,
         "retrieved": all(si_sdr > metrics.si_sdr(other, estimate) for other in case.others),
     }
     if item.kind in WITH_BSS_EVAL:
@@ -93,7 +94,7 @@ class Worker:
 
     def answer(self, item: Item) -> Answer:
         """The method's answer; an error that is meant for users is part of it."""
-        truth = item.reference if self.choice.spec in methods.ORACLES else None
+        truth = item.reference if self.choice.spec in settings.ORACLES else None
         mixture = item.mix or (item.reference, item.others)
         question = (mixture, item.query, item.instrument, item.clips, item.seconds, truth)
         if self._last is None or self._last[0] != question:
@@ -156,19 +157,9 @@ def _plain(value: Any) -> Any:
 
 
 def digest(choice: Choice, items: Sequence[Item], folder: Path) -> dict[str, str]:
-    """What each item's row hangs on, by the item's id: method, weights, code, the question and its sound files."""
-    sources = [
-        *(file for package in (fewshot_sep, songs) for file in sorted(Path(package.__path__[0]).glob("*.py"))),
-        Path(__file__),
-        Path(conditions.__file__),
-    ]
-    if not choice.spec.startswith("cmd:"):
-        function: Any = methods.SYSTEMS.get(choice.spec) or methods.load(choice)
-        function = getattr(function, "func", function)  # of a partial
-        if file := inspect.getsourcefile(inspect.unwrap(function)):
-            sources.append(Path(file))
-    known = [weights.sha256(path) for path in sources]
-    if choice.spec in methods.SYSTEMS:
+    """What each item's row depends on, by the item's id: method, weights, code, the item and its sound files."""
+    known = [weights.sha256(path) for path in _code(choice)]
+    if choice.spec in settings.TRAINED:
         known.append(weights.sha256(choice.weights or weights.bundled()))
     method = "\n".join([choice.spec, *known])
     files = {name: weights.sha256(folder / name) for item in items for name in item.files}
@@ -180,6 +171,25 @@ def digest(choice: Choice, items: Sequence[Item], folder: Path) -> dict[str, str
     }
 
 
+def _code(choice: Choice) -> list[Path]:
+    """The source files that a row depends on: the ground, whole songs, this module, the method's own.
+
+    That is for a method of another experiment its whole folder. Of loops and experiments nothing else is looked at.
+    """
+    ground = Path(fewshot_sep.__path__[0])
+    code = [file for file in ground.rglob("*.py") if file.relative_to(ground).parts[0] not in FLOORS]
+    code += [*Path(fewshot_sep.songs.__path__[0]).rglob("*.py"), Path(__file__), Path(conditions.__file__)]
+    if choice.spec in settings.TRAINED:
+        loader = importlib.util.find_spec(settings.TRAINED[choice.spec].loader.partition(":")[0])
+        own = Path(str(loader and loader.origin))
+        code += [own] if own.parent == Path(__file__).parent else own.parent.rglob("*.py")
+    elif not choice.spec.startswith("cmd:"):
+        function = methods.load(choice)
+        if file := inspect.getsourcefile(inspect.unwrap(getattr(function, "func", function))):  # of a partial
+            code.append(Path(file))
+    return sorted(set(code))
+
+
 def read_rows(run: Path) -> list[Row]:
     """The rows of a run, a later one in place of an earlier one for the same method and item."""
     path = run / ROWS
@@ -189,6 +199,7 @@ def read_rows(run: Path) -> list[Row]:
             row = json.loads(line)
         except ValueError:  # cut off when the run was stopped
             continue
+        row["method"] = methods.current(row["method"])
         rows[row["method"], row["id"]] = row
     return list(rows.values())
 

@@ -10,8 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fewshot_sep import audio
-from fewshot_sep.experiments import seeds
-from fewshot_sep.experiments.evaluation import figures, tables
+from fewshot_sep.experiments.evaluation import figures, methods, settings, tables
 from fewshot_sep.experiments.evaluation.figures import Example
 from fewshot_sep.experiments.evaluation.measure import Row
 from fewshot_sep.experiments.evaluation.tables import (
@@ -52,18 +51,18 @@ class Facts(NamedTuple):
 def write(run: Path, rows: Sequence[Row], facts: Facts, examples: Sequence[Example]) -> None:
     """Write the report on rows into the run's folder. The first method is the one that others are compared with."""
     good = {label: [r for r in rows if r["method"] == label and "failed" not in r] for label in facts.methods}
-    methods = {label: some for label, some in good.items() if some}
-    summary = {label: _summary(some) for label, some in methods.items()}
+    good = {label: some for label, some in good.items() if some}
+    summary = {label: _summary(some) for label, some in good.items()}
     content = {
         "items": facts.items,
-        "methods": {label: {"is": str(facts.methods[label]), **summary[label]} for label in methods},
-        "paired": [{**pair._asdict(), "found": pair.found._asdict()} for pair in tables.pairs(methods)],
+        "methods": {label: {"is": str(facts.methods[label]), **summary[label]} for label in good},
+        "paired": [{**pair._asdict(), "found": pair.found._asdict()} for pair in tables.pairs(good)],
         "failed": [{name: row[name] for name in ("method", "id", "failed")} for row in rows if "failed" in row],
     }
     (run / "metrics.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    pictures = _pictures(run, methods, examples)
-    blocks = [*_head(rows, facts), *tables.all_tables(methods), *_papers(methods, facts), *_cost(summary)]
-    blocks += [*pictures, *_extremes(methods)]
+    pictures = _pictures(run, good, examples)
+    blocks = [*_head(rows, facts), *tables.all_tables(good), *_papers(good, facts), *_cost(summary)]
+    blocks += [*pictures, *_extremes(good)]
     blocks += [*_failures(rows), *tables.rules(), _made_by(facts)]
     (run / "report.md").write_text(document.markdown(blocks), encoding="utf-8")
     sounds = [_sounds(example) for example in examples]
@@ -126,15 +125,16 @@ def _made_by(facts: Facts) -> Text:
     return Text(f"Made by `fewshot-sep evaluate ITEMS -o RUN {' '.join(asked)}`.")
 
 
-def _papers(methods: Methods, facts: Facts) -> list[Block]:
+def _papers(rows: Methods, facts: Facts) -> list[Block]:
     """The seed papers' systems: each paper's own figure beside ours."""
+    trained = {label: facts.methods[label].spec for label in rows if facts.methods[label].spec in settings.SEEDS}
+    papers = methods.imported(settings.PAPERS) if trained else {}
     lines = []
-    for label, rows in methods.items():
-        paper = seeds.PAPERS.get(facts.methods[label].spec)
-        if paper:
-            ours = (summarise(of_kind(rows, "same"), f"bss_{name}") for name in ("sdr", "sir", "sar"))
-            means = " / ".join(f"{found.mean.value:.1f}" for found in ours if found)
-            lines.append([label, f"{paper.title} ({paper.authors_year})", paper.figure, means, paper.differs])
+    for label, spec in trained.items():
+        paper, same = papers[spec], of_kind(rows[label], "same")
+        ours = (summarise(same, f"bss_{name}") for name in ("sdr", "sir", "sar"))
+        means = " / ".join(f"{found.mean.value:.1f}" for found in ours if found)
+        lines.append([label, f"{paper.title} ({paper.authors_year})", paper.figure, means, paper.differs])
     head = [
         "method",
         "paper",

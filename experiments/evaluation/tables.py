@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fewshot_sep.experiments.evaluation.conditions import MOST
-from fewshot_sep.experiments.evaluation.measure import COLLAPSED_DB, SILENT_DB, Row
+from fewshot_sep.experiments.evaluation.measure import Row
+from fewshot_sep.experiments.evaluation.settings import COLLAPSED_DB, MAX_SOURCES, SILENT_DB
 from fewshot_sep.experiments.kit import stats
 from fewshot_sep.experiments.kit.document import Block, Heading, Points, Table, Text, section
 from fewshot_sep.metrics import SILENT_SI_SDR_DB
@@ -174,7 +174,7 @@ def _by_sources(methods: Methods) -> list[Block]:
     lines = []
     for label, rows in methods.items():
         some = of_kind(rows, "same", "sources") if of_kind(rows, "sources") else []
-        for count in sorted({row["sources"] for row in some if row["sources"] <= MOST}):
+        for count in sorted({row["sources"] for row in some if row["sources"] <= MAX_SOURCES}):
             mine = [row for row in some if row["sources"] == count]
             ratios = " / ".join(_median(mine, name) for name in ("bss_sdr", "bss_sir", "bss_sar"))
             lines.append([label, str(count), str(len(mine)), _median(mine, "si_sdri"), ratios])

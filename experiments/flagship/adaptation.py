@@ -29,7 +29,7 @@ from fewshot_sep.errors import FewshotSepError
 from fewshot_sep.experiments.evaluation import items, tables
 from fewshot_sep.experiments.evaluation.conditions import Sounds
 from fewshot_sep.experiments.evaluation.items import Item
-from fewshot_sep.experiments.evaluation.methods import Array, Case
+from fewshot_sep.experiments.evaluation.case import Array, Case
 from fewshot_sep.experiments.kit import document, stats
 from fewshot_sep.loops.library import is_held_out
 from fewshot_sep.systems import MaskSystem

@@ -20,7 +20,7 @@ import torch
 
 from fewshot_sep import metrics, presets, weights
 from fewshot_sep.experiments.evaluation.baselines import METHODS
-from fewshot_sep.experiments.evaluation.methods import Array, Case
+from fewshot_sep.experiments.evaluation.case import Array, Case
 from fewshot_sep.experiments.kit.document import Table, markdown
 from fewshot_sep.loops import library as libraries
 from fewshot_sep.loops.composing import chamber

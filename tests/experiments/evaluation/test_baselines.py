@@ -6,7 +6,8 @@ from sklearn.decomposition import NMF
 
 from fewshot_sep import metrics
 from fewshot_sep.experiments.evaluation import baselines
-from fewshot_sep.experiments.evaluation.methods import BASELINES, Case
+from fewshot_sep.experiments.evaluation.case import Case
+from fewshot_sep.experiments.evaluation.settings import BASELINES
 
 RATE = 8000
 

@@ -8,7 +8,8 @@ import pytest
 from fewshot_sep import audio
 from fewshot_sep.errors import BadItems
 from fewshot_sep.experiments.evaluation import items
-from fewshot_sep.experiments.evaluation.conditions import CONDITIONS, Sounds, derive
+from fewshot_sep.experiments.evaluation.conditions import Sounds, derive
+from fewshot_sep.experiments.evaluation.settings import CONDITIONS
 
 
 def test_only_what_is_asked_for(item_folder: Path) -> None:

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from fewshot_sep.errors import FewshotSepError
-from fewshot_sep.experiments import seeds
-from fewshot_sep.experiments.evaluation import methods
-from fewshot_sep.experiments.evaluation.methods import Case, choose, load
+from fewshot_sep.experiments.evaluation.case import Case
+from fewshot_sep.experiments.evaluation.methods import choose, load
+from fewshot_sep.experiments.evaluation.settings import BASELINES, SEEDS
 
 CASE = Case(
     np.random.default_rng(0).uniform(-0.5, 0.5, (2, 4000)).astype(np.float32),
@@ -24,8 +24,8 @@ CASE = Case(
 def test_labels_and_weights() -> None:
     found = choose(["clip", "new=clip", "nmf"], ["old.safetensors", "new=new.safetensors"])
     assert [(c.label, c.spec, c.weights) for c in found] == [
-        ("clip", "clip", Path("old.safetensors")),
-        ("new", "clip", Path("new.safetensors")),
+        ("segment", "segment", Path("old.safetensors")),
+        ("new", "segment", Path("new.safetensors")),
         ("nmf", "nmf", None),
     ]
     assert choose(["cmd:x --a=b {mix}"], [])[0].spec == "cmd:x --a=b {mix}"
@@ -34,7 +34,7 @@ def test_labels_and_weights() -> None:
 
 @pytest.mark.parametrize(
     ("asked", "weights", "named"),
-    [(["magic"], [], "magic"), (["clip", "clip"], [], "clip, clip"), (["clip"], ["nmf=f.safetensors"], "nmf")],
+    [(["magic"], [], "magic"), (["clip", "clip"], [], "segment, segment"), (["clip"], ["nmf=f.safetensors"], "nmf")],
 )
 def test_what_cannot_be_meant_is_refused(asked: list[str], weights: list[str], named: str) -> None:
     with pytest.raises(FewshotSepError, match=named):
@@ -46,7 +46,7 @@ def test_illes2020_says_where_its_weights_come_from() -> None:
         load(choose(["illes2020"], [])[0])
 
 
-@pytest.mark.parametrize("name", seeds.NAMES)
+@pytest.mark.parametrize("name", SEEDS)
 def test_seed_systems_say_where_their_weights_come_from(name: str, tmp_path: Path) -> None:
     with pytest.raises(FewshotSepError, match=f"--system {name}"):
         load(choose([name], [])[0])
@@ -81,10 +81,11 @@ def test_a_command_that_fails_says_so(command: str) -> None:
 
 def test_kinds_that_tell_something_about_a_method() -> None:
     kinds = {
-        name: {k for k in ("same", "absent", "wrong") if choose([name], [])[0].applies(k)} for name in methods.BASELINES
+        name: {k for k in ("same", "absent", "wrong") if choose([name], [])[0].applies(k)}
+        for name in BASELINES
     }
     assert kinds["irm"] == {"same"}
     assert kinds["silence"] == {"same", "absent"}
     assert kinds["nmf"] == {"same", "absent", "wrong"}
-    assert choose(["clip"], [])[0].applies("clips")
+    assert choose(["segment"], [])[0].applies("clips")
     assert not choose(["demucs"], [])[0].applies("clips"), "told by name, whatever the clips are"
