@@ -11,7 +11,8 @@ from torch import Tensor
 
 from fewshot_sep.experiments.bachata.settings import INSTRUMENTS
 from fewshot_sep.loops.tasks.augment import levels
-from fewshot_sep.loops.tasks.mixing import PLAIN, AudioPool
+from fewshot_sep.loops.tasks.options import PLAIN
+from fewshot_sep.loops.tasks.pool import AudioPool
 from fewshot_sep.systems import ImageSystem
 
 Array = NDArray[np.float32]

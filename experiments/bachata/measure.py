@@ -14,7 +14,7 @@ from fewshot_sep.experiments.bachata.examples import Array, Example, draw, separ
 from fewshot_sep.experiments.bachata.settings import VARIANTS, Settings
 from fewshot_sep.loops.instruments.material import Material
 from fewshot_sep.loops.library import Library
-from fewshot_sep.loops.tasks.mixing import AudioPool
+from fewshot_sep.loops.tasks.pool import AudioPool
 from fewshot_sep.loops.tasks.train import computing_device
 from fewshot_sep.separator import Separator
 from fewshot_sep.systems import ImageSystem

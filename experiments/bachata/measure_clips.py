@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from fewshot_sep import metrics
 from fewshot_sep.experiments.bachata.examples import Array, Example, clip, separate
 from fewshot_sep.experiments.bachata.settings import INSTRUMENTS
-from fewshot_sep.loops.tasks.mixing import AudioPool
+from fewshot_sep.loops.tasks.pool import AudioPool
 from fewshot_sep.systems import ImageSystem
 
 Method = Callable[[Example], Array]

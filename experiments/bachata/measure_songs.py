@@ -15,7 +15,7 @@ from fewshot_sep.experiments.bachata.settings import INSTRUMENTS, SongMethod
 from fewshot_sep.experiments.bachata.thesis_method import Times
 from fewshot_sep.experiments.bachata.tunes import INTROS, Tune
 from fewshot_sep.loops.library import SAMPLE_RATE
-from fewshot_sep.loops.tasks.mixing import AudioPool
+from fewshot_sep.loops.tasks.pool import AudioPool
 from fewshot_sep.separator import Separator
 from fewshot_sep.songs.grid import bar_grid
 from fewshot_sep.songs.pipeline import SongSeparator

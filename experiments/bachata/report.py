@@ -17,7 +17,7 @@ from fewshot_sep.experiments.kit import curves, document, variants
 from fewshot_sep.experiments.kit.document import Sounds
 from fewshot_sep.loops.instruments.material import Material
 from fewshot_sep.loops.library import SAMPLE_RATE, Library
-from fewshot_sep.loops.tasks.mixing import AudioPool
+from fewshot_sep.loops.tasks.pool import AudioPool
 from fewshot_sep.loops.tasks.train import computing_device
 from fewshot_sep.separator import Separator
 from fewshot_sep.systems import ImageSystem

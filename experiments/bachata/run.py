@@ -38,7 +38,8 @@ def bachata(
 ) -> None:
     """Repeat the 2020 bachata thesis on songs rendered here, and measure what it left open.
 
-    Example: python -m fewshot_sep.experiments.bachata.run --full --device cuda -o out/thesis
+    Example:
+      python -m fewshot_sep.experiments.bachata.run --full --device cuda -o out/thesis
     """
     chosen = {name: value for name, value in locals().items() if name in Settings._fields and value is not None}
     settings = (FULL if full else Settings())._replace(**chosen)

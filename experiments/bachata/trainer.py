@@ -15,7 +15,9 @@ from fewshot_sep.experiments.bachata import models
 from fewshot_sep.experiments.bachata.settings import INSTRUMENTS, VARIANTS, Settings, Variant
 from fewshot_sep.experiments.kit import variants
 from fewshot_sep.loops.library import Library
-from fewshot_sep.loops.tasks.mixing import PLAIN, AudioPool, TaskMixer
+from fewshot_sep.loops.tasks.mixing import TaskMixer
+from fewshot_sep.loops.tasks.options import PLAIN
+from fewshot_sep.loops.tasks.pool import AudioPool
 from fewshot_sep.loops.tasks.train import computing_device
 from fewshot_sep.loops.workers import spread
 from fewshot_sep.objectives import ImageObjective

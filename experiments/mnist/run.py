@@ -30,7 +30,8 @@ def mnist(
 ) -> None:
     """Run the MNIST demo: pick a digit out of an overlay by an example of the same digit in another hand.
 
-    Example: fewshot-sep mnist --variant film --steps 2000
+    Example:
+      fewshot-sep mnist --variant film --steps 2000
     """
     names = variant or ["concat", "film"]
     unknown = [name for name in names if name not in VARIANTS]

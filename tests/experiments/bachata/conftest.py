@@ -13,7 +13,7 @@ from fewshot_sep.loops.composing.patterns import Note
 from fewshot_sep.loops.instruments.material import Material
 from fewshot_sep.loops.instruments.voices import Voice
 from fewshot_sep.loops.library import SAMPLE_RATE, Library
-from fewshot_sep.loops.tasks.mixing import AudioPool
+from fewshot_sep.loops.tasks.pool import AudioPool
 
 
 @dataclass(frozen=True)

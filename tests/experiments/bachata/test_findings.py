@@ -17,7 +17,7 @@ from fewshot_sep.experiments.bachata.examples import draw
 from fewshot_sep.experiments.bachata.run import bachata
 from fewshot_sep.experiments.bachata.settings import FULL, INSTRUMENTS, VARIANTS, Settings, SongMethod, Variant
 from fewshot_sep.experiments.kit import document, resume
-from fewshot_sep.loops.tasks.mixing import AudioPool
+from fewshot_sep.loops.tasks.pool import AudioPool
 
 
 @pytest.fixture

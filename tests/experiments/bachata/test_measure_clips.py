@@ -8,7 +8,7 @@ from fewshot_sep import metrics
 from fewshot_sep.experiments.bachata import baselines, measure_clips, models
 from fewshot_sep.experiments.bachata.examples import Array, Example, draw, separate
 from fewshot_sep.experiments.bachata.settings import INSTRUMENTS, Variant
-from fewshot_sep.loops.tasks.mixing import AudioPool
+from fewshot_sep.loops.tasks.pool import AudioPool
 from fewshot_sep.systems import ImageSystem
 
 
@@ -78,7 +78,7 @@ def test_factorisation_follows_the_query() -> None:
 def test_the_choice_of_the_query_counts_what_it_changes(
     system: ImageSystem, examples: list[Example], pool: AudioPool, monkeypatch: pytest.MonkeyPatch, noise: float
 ) -> None:
-    """A separator that returns the mixture, to wrong queries, which come last, with noise: all that differs is known."""
+    """The separator returns the mixture; to wrong queries, which come last, it adds noise: all that differs is known."""
     added = noise * np.random.default_rng(0).standard_normal(18000).astype(np.float32)
 
     def separate(system: ImageSystem, mixture: Array, queries: Array) -> Array:

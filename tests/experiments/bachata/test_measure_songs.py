@@ -11,7 +11,7 @@ from fewshot_sep.experiments.bachata.settings import INSTRUMENTS
 from fewshot_sep.experiments.bachata.tunes import Tune
 from fewshot_sep.loops.instruments.material import Material
 from fewshot_sep.loops.library import SAMPLE_RATE
-from fewshot_sep.loops.tasks.mixing import AudioPool
+from fewshot_sep.loops.tasks.pool import AudioPool
 from fewshot_sep.systems import ImageConditioning, ImageSystem
 
 RATE = 11025

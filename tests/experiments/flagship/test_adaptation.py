@@ -14,8 +14,8 @@ import torch
 
 from fewshot_sep import Separator, metrics
 from fewshot_sep.errors import FewshotSepError
-from fewshot_sep.experiments.evaluation.items import Item
 from fewshot_sep.experiments.evaluation.case import Case
+from fewshot_sep.experiments.evaluation.items import Item
 from fewshot_sep.experiments.flagship import adaptation
 from fewshot_sep.experiments.flagship.adaptation import FRAMES, Tasks, Tuning
 from fewshot_sep.systems import build

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from fewshot_sep.experiments.kit.adversarial import Discriminator
 
 from fewshot_sep.errors import FewshotSepError
 from fewshot_sep.experiments.kit import curves, resume
-from fewshot_sep.experiments.kit.adversarial import Discriminator
 
 
 def test_losses_are_means_of_epochs_over_all_logs(tmp_path: Path) -> None:

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from fewshot_sep.experiments.kit.adversarial import Discriminator
 from typer import Typer
 from typer.testing import CliRunner, Result
 
 from fewshot_sep.experiments.kit import curves
-from fewshot_sep.experiments.kit.adversarial import Discriminator
 from fewshot_sep.experiments.mnist import classifier, digits, evaluate, trainer
 from fewshot_sep.experiments.mnist.digits import Digits
 from fewshot_sep.experiments.mnist.models import MODELS, DigitSystem
