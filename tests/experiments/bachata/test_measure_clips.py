@@ -78,7 +78,7 @@ def test_factorisation_follows_the_query() -> None:
 def test_the_choice_of_the_query_counts_what_it_changes(
     system: ImageSystem, examples: list[Example], pool: AudioPool, monkeypatch: pytest.MonkeyPatch, noise: float
 ) -> None:
-    """The separator returns the mixture; to wrong queries, which come last, it adds noise: all that differs is known."""
+    """The separator returns the mixture, with noise for wrong queries, which come last: all that differs is known."""
     added = noise * np.random.default_rng(0).standard_normal(18000).astype(np.float32)
 
     def separate(system: ImageSystem, mixture: Array, queries: Array) -> Array:
