@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 from fewshot_sep.experiments.bachata.clips import THESIS_NAMES
 from fewshot_sep.experiments.bachata.examples import Array
 from fewshot_sep.experiments.bachata.settings import INSTRUMENTS
-from fewshot_sep.loops.composing import bachata
+from fewshot_sep.loops.composing import bachata, bachata_parts
 from fewshot_sep.loops.composing.ensemble import Part, Song
-from fewshot_sep.loops.composing.patterns import Note
+from fewshot_sep.loops.instruments.loudness import level
 from fewshot_sep.loops.instruments.material import Material
-from fewshot_sep.loops.instruments.voices import Voice, level
+from fewshot_sep.loops.instruments.voice import Voice
 from fewshot_sep.loops.library import SAMPLE_RATE
+from fewshot_sep.loops.score import Note
 
 INTROS = (0, 1, 2, 3)
 PEAK = 0.5
@@ -74,7 +75,7 @@ def _body(song: Song, bars: int, seed: int) -> tuple[dict[str, Array], Array, fl
     shared = song.generator(seed)
     tonic, mode = int(shared.integers(12)), str(shared.choice(("minor", "major", "harmonic minor")))
     bpm = round(float(shared.uniform(*bachata.BPM)), 1)
-    sketches = [(style, bachata.sketch(shared, tonic, mode, bpm, bars)) for style in bachata.STYLES.values()]
+    sketches = [(style, bachata_parts.sketch(shared, tonic, mode, bpm, bars)) for style in bachata.STYLES.values()]
     seconds = sketches[0][1].seconds
     stems: dict[str, Array] = {}
     lead = np.zeros(0, np.float32)
@@ -82,14 +83,15 @@ def _body(song: Song, bars: int, seed: int) -> tuple[dict[str, Array], Array, fl
         rng = song.generator(seed, len(stems))
         notes: list[Note] = []
         for number, (style, sketch) in enumerate(sketches):
-            score = bachata.score(part.role, style, part.voice, sketch, rng)
+            score = bachata_parts.score(part.role, style, part.voice, sketch, rng)
             notes += [note._replace(start=note.start + number * seconds) for note in score]
         sound = _play(song, part, notes, seconds * len(sketches), rng)
         name = THESIS_NAMES.get(part.role, part.role)
         stems[name] = stems[name] + sound if name in stems else sound
         if part.role == "requinto":
-            alone = bachata.sketch(shared, tonic, mode, bpm, 1)
-            lead = _play(song, part, bachata.score("requinto", "derecho", part.voice, alone, rng), alone.seconds, rng)
+            alone = bachata_parts.sketch(shared, tonic, mode, bpm, 1)
+            score = bachata_parts.score("requinto", "derecho", part.voice, alone, rng)
+            lead = _play(song, part, score, alone.seconds, rng)
     return stems, lead, bpm
 
 

@@ -12,9 +12,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 from scipy.signal import stft
 
-from fewshot_sep.loops.composing.patterns import Note
 from fewshot_sep.loops.instruments.synth import PERCUSSION_SOUNDS, Patch
 from fewshot_sep.loops.library import SAMPLE_RATE
+from fewshot_sep.loops.score import Note
 
 ROWS, COLUMNS, SECONDS = 4, 5, 2.0
 OUTPUT = Path(__file__).parent / "report" / "invented.png"

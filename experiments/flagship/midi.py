@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fewshot_sep.loops.composing.patterns import SCALES
+from fewshot_sep.loops.score import SCALES
 
 GROOVES_PER_FILE, BARS = 3, 16
 _NAMES = ("C", "Db", "D", "Eb", "E", "F", "Gb", "G", "Ab", "A", "Bb", "B")

@@ -31,7 +31,7 @@ from fewshot_sep.loops.curation.decide import (
     decide,
     reject_duplicates,
 )
-from fewshot_sep.loops.instruments.collections import AUDIO_SUFFIXES, slug
+from fewshot_sep.loops.instruments.sound_files import AUDIO_SUFFIXES, slug
 from fewshot_sep.loops.library import CSV_NAME, Library, Row, split_of
 from fewshot_sep.loops.workers import spread
 

@@ -11,7 +11,7 @@ import numpy as np
 from fewshot_sep import audio, presets
 from fewshot_sep.loops.curation.curate import DECISIONS, UNDECIDED, Curated
 from fewshot_sep.loops.curation.decide import Decision
-from fewshot_sep.loops.instruments.collections import slug
+from fewshot_sep.loops.instruments.sound_files import slug
 from fewshot_sep.loops.library import Row
 from fewshot_sep.plots import new_figure, spectrogram
 

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.random import Generator
 from scipy.ndimage import map_coordinates
 
-from fewshot_sep.loops.composing.patterns import Note
 from fewshot_sep.loops.library import SAMPLE_RATE
+from fewshot_sep.loops.score import Note
 
 SWELL_DB, HUMP_DB = 2.0, 4.0
 """Standard deviation of the level from one moment to the next, and the most by which a note may rise and fall."""

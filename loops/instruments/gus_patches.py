@@ -15,11 +15,11 @@ import soxr
 from numpy.random import Generator
 
 from fewshot_sep.errors import BadAudio
-from fewshot_sep.loops.composing.patterns import Note
-from fewshot_sep.loops.instruments.collections import source_of
-from fewshot_sep.loops.instruments.general_midi import DRUM_PARTS, PERCUSSION, PROGRAMS
-from fewshot_sep.loops.instruments.voices import Voice
+from fewshot_sep.loops.instruments.general_midi import PROGRAMS, drums_among
+from fewshot_sep.loops.instruments.sources import source_of
+from fewshot_sep.loops.instruments.voice import Sound, Voice, add
 from fewshot_sep.loops.library import SAMPLE_RATE
+from fewshot_sep.loops.score import Note
 
 _HEADER, _SAMPLE = 239, 96
 _FIELDS = struct.Struct("<7sB3IH3IHb6B6B6BB2H36x")
@@ -119,18 +119,17 @@ class PatchVoice(Voice):
     def kind(self) -> str:
         return "soundfont"
 
-    def play(self, notes: Sequence[Note], frames: int, rng: Generator) -> np.ndarray:
+    def play(self, notes: Sequence[Note], frames: int, rng: Generator) -> Sound:
         out = np.zeros(frames, np.float32)
         paths = dict(self.files)
         for note in notes:
-            start = round(note.start * SAMPLE_RATE)
             path = paths.get(None) or paths.get(int(note.pitch))
-            if path is None or start >= frames:
+            left = frames - round(note.start * SAMPLE_RATE)
+            if path is None or left <= 0:
                 continue
             hz = 440 * 2 ** ((note.pitch - 69) / 12) if None in paths else None
-            room = min(frames - start, round((note.duration + 2.0) * SAMPLE_RATE))
-            sound = tone(read(path), hz, note.duration, room)
-            out[start : start + len(sound)] += sound * np.float32(note.velocity**1.5)
+            sound = tone(read(path), hz, note.duration, min(left, round((note.duration + 2.0) * SAMPLE_RATE)))
+            add(out, sound, note.start, note.velocity**1.5)
         return out
 
 
@@ -167,15 +166,9 @@ def patch_voices(folder: Path) -> list[Voice]:
             own = source if number != 1 else f"{source}/1"
             about = (program.instrument, own, program.family, licence, program.roles, program.low, program.high, ())
             voices.append(PatchVoice(*about, ((None, str(path)),)))
-    roles = {"drums": ("groove",), **dict.fromkeys(DRUM_PARTS, ("part",))}
-    for name, keys in {"drums": tuple(drums), **DRUM_PARTS, **PERCUSSION}.items():
-        present = tuple(key for key in keys if key in drums)
-        if present:
-            files = tuple((key, str(drums[key])) for key in present)
-            family = "drums" if name in roles else "percussion"
-            own_keys = () if name == "drums" else present
-            parts = roles.get(name, ("beat",))
-            voices.append(PatchVoice(name, source, family, licence, parts, 0, 127, own_keys, files))
+    for drum in drums_among(drums):
+        files = tuple((key, str(drums[key])) for key in drum.keys or drums)
+        voices.append(PatchVoice(drum.instrument, source, drum.family, licence, drum.roles, 0, 127, drum.keys, files))
     return voices
 
 

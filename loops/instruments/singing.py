@@ -10,20 +10,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.random import Generator
 
 from fewshot_sep.errors import EngineMissing
-from fewshot_sep.loops.composing.patterns import Note
-from fewshot_sep.loops.instruments.voices import Voice, read_mono
+from fewshot_sep.loops.instruments import sound_files
+from fewshot_sep.loops.instruments.sound_files import read_mono
+from fewshot_sep.loops.instruments.sources import source_of
+from fewshot_sep.loops.instruments.voice import Sound, Voice
 from fewshot_sep.loops.library import SAMPLE_RATE
+from fewshot_sep.loops.score import Note
 
 FRAME = 0.005  # seconds between WORLD's frames
 _BINS = 1025
 _QUIET = 1e-12
-_ONSET, _LONGEST, _SHORTEST = round(0.12 / FRAME), round(0.6 / FRAME), round(0.06 / FRAME)
+_ONSET, _MAX_FRAMES, _MIN_FRAMES = round(0.12 / FRAME), round(0.6 / FRAME), round(0.06 / FRAME)
+MIN_CLIPS = 10
 
 
 def _world() -> Any:
@@ -66,8 +71,8 @@ def syllables(path: str) -> tuple[Syllable, ...]:
     starts, ends = np.flatnonzero(voiced[1:] & ~voiced[:-1]), np.flatnonzero(voiced[:-1] & ~voiced[1:])
     found, previous = [], 0
     for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
-        end = min(end, start + _LONGEST)
-        if end - start < _SHORTEST or power[start:end].max() < 1e-3 * power.max():
+        end = min(end, start + _MAX_FRAMES)
+        if end - start < _MIN_FRAMES or power[start:end].max() < 1e-3 * power.max():
             continue
         first = max(previous, start - _ONSET)
         loud = np.flatnonzero(power[first:start] > 3e-4 * power.max())
@@ -90,7 +95,7 @@ class SungVoice(Voice):
     def kind(self) -> str:
         return "sung"
 
-    def play(self, notes: Sequence[Note], frames: int, rng: Generator) -> np.ndarray:
+    def play(self, notes: Sequence[Note], frames: int, rng: Generator) -> Sound:
         chosen = rng.permutation(len(self.files))[:16]
         words = [syllable for index in chosen for syllable in syllables(self.files[index])]
         if not words or not notes:
@@ -157,3 +162,15 @@ def _interpolate(values: np.ndarray, place: np.ndarray, warp: float) -> np.ndarr
     high, share = np.minimum(low + 1, len(values) - 1), (place - low)[:, None]
     bins = np.minimum(np.arange(_BINS) / warp, _BINS - 1).astype(int)
     return ((1 - share) * values[low] + share * values[high])[:, bins].astype(np.float64)
+
+
+def speech_voices(folder: Path) -> list[Voice]:
+    """A singer for each folder in `folder` that holds 10 clips or more of one speaker, at any depth."""
+    short, licence, _ = source_of(folder)
+    voices: list[Voice] = []
+    for place in sorted(path for path in folder.iterdir() if path.is_dir()):
+        clips = tuple(str(path) for path in sound_files.among(place.rglob("*")))
+        if len(clips) >= MIN_CLIPS:
+            own = f"{short}/{place.name}"
+            voices.append(SungVoice("vocals", own, "voice", licence, ("vocal",), 45, 74, (), clips))
+    return voices

@@ -9,10 +9,10 @@ import pytest
 
 from fewshot_sep.experiments.bachata import clips
 from fewshot_sep.experiments.bachata.models import PRESET
-from fewshot_sep.loops.composing.patterns import Note
 from fewshot_sep.loops.instruments.material import Material
-from fewshot_sep.loops.instruments.voices import Voice
+from fewshot_sep.loops.instruments.voice import Voice
 from fewshot_sep.loops.library import SAMPLE_RATE, Library
+from fewshot_sep.loops.score import Note
 from fewshot_sep.loops.tasks.pool import AudioPool
 
 

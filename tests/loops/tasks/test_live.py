@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fewshot_sep.loops.composing.patterns import Note
+from fewshot_sep.loops.score import Note
 from fewshot_sep.loops.tasks import live
 from fewshot_sep.loops.tasks.live import PARTIALS, Patches
 
