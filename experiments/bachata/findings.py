@@ -29,7 +29,7 @@ def blocks(metrics: Metrics, sounds: Sequence[Sounds] = ()) -> list[Block]:
         *_figure_9(metrics),
         *_figure_10(metrics),
         Heading("Table 1: examples to listen to", 3),
-        Text("`page.html` is this report with players: five test mixtures, and the beginnings of songs."),
+        Text("`page.html` has players: five test mixtures with their stems, and the beginnings of songs."),
         *sounds,
         *_table_2(metrics),
         Heading("What the thesis could not say"),

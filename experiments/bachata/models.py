@@ -27,6 +27,6 @@ class UnnormalisedSystem(ImageSystem):
 def build(variant: Variant, width: int = 64) -> ImageSystem:
     """An untrained system as `variant` says; the thesis's has width 64."""
     system = (ImageSystem if variant.normalise else UnnormalisedSystem)(replace(PRESET, widths=(width,)))
-    network = ConcatUNet(width, clip=variant.clip)
+    network = ConcatUNet(width, variant.clip)
     system.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return system

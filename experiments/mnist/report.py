@@ -14,7 +14,7 @@ from fewshot_sep.experiments.kit.document import Block, Heading, Picture, Points
 from fewshot_sep.experiments.mnist import classifier as classifiers
 from fewshot_sep.experiments.mnist import evaluate, figures, models, snapshots
 from fewshot_sep.experiments.mnist.digits import Digits
-from fewshot_sep.experiments.mnist.settings import VARIANTS
+from fewshot_sep.experiments.mnist.settings import UNSEEN, VARIANTS
 from fewshot_sep.experiments.mnist.tasks import Drawer
 
 TITLE = "Pick a digit out of an overlay, by an example in another hand"
@@ -61,13 +61,12 @@ def _percent(share: float) -> str:
 def blocks(metrics: Mapping[str, Any]) -> list[Block]:
     """The report, of what metrics.json holds."""
     measured: dict[str, dict[str, Any]] = metrics["variants"]
-    first = next(iter(measured.values()))
-    best = max(measured, key=lambda name: measured[name]["seen"]["agreement"])
+    name, first = next(iter(measured.items()))
     command = "fewshot-sep mnist" + "".join(f" --variant {name}" for name in measured)
     return [
         Text(
-            f"A classifier reads {_percent(measured[best]['seen']['agreement'])} of the outputs of `{best}` as the "
-            f"query's class, and {_percent(first['seen']['target_agreement'])} of the true targets."
+            f"A classifier reads {_percent(first['seen']['agreement'])} of the outputs of `{name}` as the query's "
+            f"class, and {_percent(first['seen']['target_agreement'])} of the true targets."
         ),
         Picture("task.png", "a task"),
         _table(measured),
@@ -78,7 +77,8 @@ def blocks(metrics: Mapping[str, Any]) -> list[Block]:
                 "The classifier is trained on clean digits alone. It reads "
                 f"{_percent(metrics['classifier_accuracy'])} of the clean test digits right.",
                 "Wrong query: the query is another digit of the mixture; chance is 10 %.",
-                "Unseen classes: never in a training mixture, target or query; queried in test mixtures of all.",
+                f"Unseen classes ({' and '.join(map(str, UNSEEN))}): never in a training mixture, target or query; "
+                "queried in test mixtures of all.",
             ]
         ),
         Picture("gallery.png", "the same tasks through every variant"),
