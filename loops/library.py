@@ -29,7 +29,7 @@ class Row:
 
     `path` is relative to the library, with forward slashes. `bpm` and `beats` are 0 where unknown, `song` is empty for
     a loop that belongs to no song. `split` is one of `SPLITS`. `section` says where in its song a loop is from (verse,
-    chorus, mambo), if that is known. `loudness` is the RMS over the active parts in dBFS (see `fewshot_sep.loops.instruments.voices.activity`),
+    chorus, mambo), if that is known. `loudness` is the RMS over the active parts in dBFS (see `instruments.loudness.activity`),
     0 where unknown. `room` is the time in seconds in which the room that was rendered falls by 60 dB, 0 without one.
     """
 
