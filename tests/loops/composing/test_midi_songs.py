@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +14,6 @@ from fewshot_sep import audio
 from fewshot_sep.errors import BadAudio
 from fewshot_sep.loops.composing import make_library, midi_songs
 from fewshot_sep.loops.instruments.synth import invented_voices
-from fewshot_sep.loops.instruments.voice import Voice
 from fewshot_sep.loops.library import SAMPLE_RATE, is_held_out
 from fewshot_sep.loops.score import Note
 
@@ -102,7 +101,7 @@ def test_fitted_notes_keep_their_names_and_lie_in_the_range(pitches: list[int], 
     assert all(low <= note.pitch <= low + span for note in fitted)
 
 
-def test_each_track_has_a_suitable_voice(tmp_path: Path, named: Callable[..., list[Voice]]) -> None:
+def test_each_track_has_a_suitable_voice(tmp_path: Path, named: Any) -> None:
     band = [
         *named("flute", "pipe"),
         *named("recorder", "pipe"),

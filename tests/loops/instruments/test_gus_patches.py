@@ -1,15 +1,14 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from fewshot_sep.errors import BadAudio
 from fewshot_sep.loops.instruments import gus_patches
-from fewshot_sep.loops.instruments.voice import Sound
 from fewshot_sep.loops.library import SAMPLE_RATE, is_held_out
 from fewshot_sep.loops.score import Note
 
@@ -36,13 +35,13 @@ def patch(
 
 @pytest.mark.parametrize("coding", range(4))
 @pytest.mark.parametrize("pitch", [45, 76.5])
-def test_notes_sound_at_their_pitch_for_as_long_as_they_are_held(
-    tmp_path: Path, pitch_of: Callable[[Sound], float], coding: int, pitch: float
+def test_notes_sound_at_their_pitch_while_they_are_held(
+    tmp_path: Path, tones: Any, coding: int, pitch: float
 ) -> None:
     samples = gus_patches.read(str(patch(tmp_path / "a.pat", LOOPED | coding)))
     sound = gus_patches.tone(samples, 440 * 2 ** ((pitch - 69) / 12), 0.7, SAMPLE_RATE)
     middle = sound[4410 : round(0.65 * SAMPLE_RATE)]
-    assert pitch_of(middle) == pytest.approx(pitch, abs=0.1)
+    assert tones.pitch(middle) == pytest.approx(pitch, abs=0.1)
     blocks = np.abs(middle[: len(middle) // 2205 * 2205].reshape(-1, 2205)).max(1)
     assert blocks.max() == pytest.approx(0.5 * 2 ** ((246 / 255 - 1) * 6), rel=0.05)
     assert blocks.min() == pytest.approx(blocks.max(), rel=0.05)
@@ -79,7 +78,7 @@ def test_a_loop_there_and_back_has_twice_the_length(tmp_path: Path) -> None:
     np.testing.assert_array_equal(sample.sound[2000:], sample.sound[1000:2000][::-1])
 
 
-def test_a_set_has_programs_and_a_kit_and_is_held_out(tmp_path: Path, pitch_of: Callable[[Sound], float]) -> None:
+def test_a_set_has_programs_and_a_kit_and_is_held_out(tmp_path: Path, tones: Any) -> None:
     folder = tmp_path / "freepats"
     for name in ("Tone_000/073_Flute", "Tone_000/058_Tuba", "Drum_000/036_Kick", "Drum_000/038_Snare"):
         patch(folder / f"{name}.pat", LOOPED)
@@ -90,7 +89,7 @@ def test_a_set_has_programs_and_a_kit_and_is_held_out(tmp_path: Path, pitch_of: 
     rng = np.random.default_rng(0)
     sound = voices["flute"].play([Note(0.5, 0.5, 72, 0.8)], 2 * SAMPLE_RATE, rng)
     assert not sound[: SAMPLE_RATE // 2].any()
-    assert pitch_of(sound[SAMPLE_RATE // 2 : SAMPLE_RATE]) == pytest.approx(72, abs=0.1)
+    assert tones.pitch(sound[SAMPLE_RATE // 2 : SAMPLE_RATE]) == pytest.approx(72, abs=0.1)
     kick, nothing = (voices["drums"].play([Note(0.0, 0.1, key, 0.8)], SAMPLE_RATE, rng) for key in (36, 51))
     assert kick.any() and not nothing.any()
 

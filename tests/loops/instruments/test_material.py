@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,15 +13,13 @@ from fewshot_sep.loops.instruments import drumkits, recorded_notes, recordings, 
 from fewshot_sep.loops.instruments.sampler import KitVoice
 from fewshot_sep.loops.score import Note
 
-Write = Callable[..., str]
-
 
 @pytest.mark.parametrize("namespace", ["", ' xmlns="http://x.org/kit"'])
-def test_drum_kit_is_read_from_its_sheet(tmp_path: Path, tone_file: Write, namespace: str) -> None:
+def test_drum_kit_is_read_from_its_sheet(tmp_path: Path, tones: Any, namespace: str) -> None:
     folder = tmp_path / "My Kit"
     names = ("Kick", "Snare", "Closed HH", "Bongo Hi", "Waterglass", "Tom Low")
     for name in names[:5]:
-        tone_file(folder / f"{name}.wav")
+        tones.write(folder / f"{name}.wav")
     instruments = "".join(
         f"<instrument><name>{n}</name><layer><filename>{n}.wav</filename><max>1</max></layer></instrument>"
         for n in names
@@ -39,19 +37,19 @@ def test_damaged_drum_kit_is_named(tmp_path: Path) -> None:
         drumkits.drumkit_voices(tmp_path)
 
 
-def test_single_hits_become_kits(tmp_path: Path, tone_file: Write) -> None:
+def test_single_hits_become_kits(tmp_path: Path, tones: Any) -> None:
     for name in ("kick", "snare", "hihat_closed", "hihat_opened", "zap"):
         for number in range(1 if name == "hihat_opened" else 2):
-            tone_file(tmp_path / "lmms" / f"{name}{number:02d}.wav")
+            tones.write(tmp_path / "lmms" / f"{name}{number:02d}.wav")
     voices = drumkits.shot_voices(tmp_path / "lmms")
     kits = {voice.source: voice for voice in voices if isinstance(voice, KitVoice) and voice.instrument == "drums"}
     assert set(kits) == {"lmms/kit0", "lmms/kit1"} and {voice.licence for voice in voices} == {"GPL-2+"}
     assert [hit.key for hit in kits["lmms/kit0"].hits] == [42, 46, 36, 38]
 
 
-def test_samples_become_kits_and_tabla(tmp_path: Path, tone_file: Write) -> None:
+def test_samples_become_kits_and_tabla(tmp_path: Path, tones: Any) -> None:
     for name in ("bd_haus", "sn_dolf", "elec_blip2", "tabla_na", "tabla_ke1", "tabla_tas1"):
-        tone_file(tmp_path / "sonic-pi" / f"{name}.wav")
+        tones.write(tmp_path / "sonic-pi" / f"{name}.wav")
     voices = drumkits.sample_kit_voices(tmp_path / "sonic-pi")
     assert {(voice.instrument, voice.source) for voice in voices if voice.instrument in ("drums", "tabla")} == {
         ("drums", "sonic-pi/house"),
@@ -59,15 +57,13 @@ def test_samples_become_kits_and_tabla(tmp_path: Path, tone_file: Write) -> None
     }
 
 
-def test_notes_and_struck_things_are_found_by_name_and_held_out_folders_are_not(
-    tmp_path: Path, tone_file: Write
-) -> None:
+def test_notes_and_struck_things_are_found_by_name_and_held_out_folders_are_not(tmp_path: Path, tones: Any) -> None:
     for instrument in ("oboe", "tuba", "glass harp"):
         for letter in "CDEFGAB":
             for octave in (4, 5):
-                tone_file(tmp_path / instrument / f"{instrument}_{letter}{octave}_1_forte_normal.wav")
-    tone_file(tmp_path / "triangle" / "triangle__long_forte_struck.wav")
-    tone_file(tmp_path / "triangle" / "triangle__phrase_forte_rhythm.wav")
+                tones.write(tmp_path / instrument / f"{instrument}_{letter}{octave}_1_forte_normal.wav")
+    tones.write(tmp_path / "triangle" / "triangle__long_forte_struck.wav")
+    tones.write(tmp_path / "triangle" / "triangle__phrase_forte_rhythm.wav")
     voices = {voice.instrument: voice for voice in recorded_notes.note_voices(tmp_path)}
     assert {name: voice.family for name, voice in voices.items()} == {
         "glass harp": "other",
@@ -78,16 +74,16 @@ def test_notes_and_struck_things_are_found_by_name_and_held_out_folders_are_not(
     assert voices["triangle"].keys == (0,)
 
 
-def test_folders_of_many_strums_are_guitars(tmp_path: Path, tone_file: Write) -> None:
+def test_folders_of_many_strums_are_guitars(tmp_path: Path, tones: Any) -> None:
     for number in range(8):
         for name in ("Cmajor", "A minor", "Dsharp minor7b5"):
-            tone_file(tmp_path / "many" / f"{name}_0{number}.wav")
-        tone_file(tmp_path / "few" / f"Cmajor_0{number}.wav")
+            tones.write(tmp_path / "many" / f"{name}_0{number}.wav")
+        tones.write(tmp_path / "few" / f"Cmajor_0{number}.wav")
     (voice,) = recorded_notes.strum_voices(tmp_path)
     assert (voice.instrument, voice.source, voice.roles) == ("steel guitar", "many", ("strum",))
 
 
-def test_phrases_are_found_and_odd_playing_is_left_out(tmp_path: Path, tone_file: Write) -> None:
+def test_phrases_are_found_and_odd_playing_is_left_out(tmp_path: Path, tones: Any) -> None:
     names = {
         "flute/flute_A4_phrase_forte_legato": True,
         "flute/flute_A4_05_forte_normal": False,
@@ -96,15 +92,15 @@ def test_phrases_are_found_and_odd_playing_is_left_out(tmp_path: Path, tone_file
         "banjo/banjo_A4_phrase_forte_normal": False,
     }
     for name in names:
-        tone_file(tmp_path / f"{name}.wav")
+        tones.write(tmp_path / f"{name}.wav")
     found = recordings.phrases(tmp_path)
     assert [recording.instrument for recording in found] == ["flute", "snare"]
     assert [Path(each.path).stem for each in found] == [Path(name).stem for name, wanted in names.items() if wanted]
 
 
-def test_loops_are_those_that_the_table_knows(tmp_path: Path, tone_file: Write) -> None:
+def test_loops_are_those_that_the_table_knows(tmp_path: Path, tones: Any) -> None:
     for name in ("loop_amen_full", "deeper/Xylo1", "loop_unheard_of"):
-        tone_file(tmp_path / "sonic-pi" / f"{name}.wav")
+        tones.write(tmp_path / "sonic-pi" / f"{name}.wav")
     found = recordings.loops(tmp_path / "sonic-pi")
     assert {(each.instrument, each.source) for each in found} == {
         ("drums", "sonic-pi/loop_amen_full"),
