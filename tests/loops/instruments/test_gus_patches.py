@@ -35,9 +35,7 @@ def patch(
 
 @pytest.mark.parametrize("coding", range(4))
 @pytest.mark.parametrize("pitch", [45, 76.5])
-def test_notes_sound_at_their_pitch_while_they_are_held(
-    tmp_path: Path, tones: Any, coding: int, pitch: float
-) -> None:
+def test_notes_sound_at_their_pitch_while_they_are_held(tmp_path: Path, tones: Any, coding: int, pitch: float) -> None:
     samples = gus_patches.read(str(patch(tmp_path / "a.pat", LOOPED | coding)))
     sound = gus_patches.tone(samples, 440 * 2 ** ((pitch - 69) / 12), 0.7, SAMPLE_RATE)
     middle = sound[4410 : round(0.65 * SAMPLE_RATE)]
