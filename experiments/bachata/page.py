@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import base64
 import html
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-import soundfile
 
+from fewshot_sep import audio
 from fewshot_sep.experiments.bachata.examples import Array, Example
 from fewshot_sep.experiments.bachata.run import INSTRUMENTS
 
@@ -26,9 +25,8 @@ audio{width:8.5em;height:2em}</style>
 
 def player(samples: Array, sample_rate: int) -> str:
     """An `audio` element with mono sound `(samples,)` as Ogg Vorbis inside."""
-    file = io.BytesIO()
-    soundfile.write(file, samples, sample_rate, format="OGG", subtype="VORBIS", compression_level=_COMPRESSION)
-    data = base64.b64encode(file.getvalue()).decode()
+    sound = audio.encode(samples[None], sample_rate, "OGG", "VORBIS", _COMPRESSION)
+    data = base64.b64encode(sound).decode()
     return f'<audio controls preload="none" src="data:audio/ogg;base64,{data}"></audio>'
 
 

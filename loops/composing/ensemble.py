@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import soundfile
 from numpy.random import Generator
 
-from fewshot_sep.errors import OutputError
+from fewshot_sep import audio
 from fewshot_sep.loops.composing.patterns import Note
 from fewshot_sep.loops.instruments import collections, reverb
 from fewshot_sep.loops.instruments.voices import Voice, activity, level, read_mono
@@ -78,7 +77,7 @@ def room_of(name: str, seed: int, share: float) -> float:
 
 def store(folder: Path, row: Row, sound: np.ndarray) -> Row:
     """Write the file of `row` and return the row with its loudness."""
-    write_flac(folder / row.path, sound)
+    audio.write(folder / row.path, sound, SAMPLE_RATE, subtype="PCM_16")
     _, rms = activity(sound)
     return replace(row, loudness=round(20 * float(np.log10(max(rms, 1e-6))), 2))
 
@@ -111,16 +110,3 @@ def is_faint(piece: np.ndarray) -> bool:
     """True if too little of a piece sounds for it to be learnt from."""
     active, rms = activity(piece)
     return active < PIECE_ACTIVE or rms < 10 ** (PIECE_DB / 20) or not np.isfinite(piece).all()
-
-
-def write_flac(path: Path, sound: np.ndarray) -> None:
-    """Mono 16-bit FLAC, under a temporary name until it is whole."""
-    part = path.with_name(f".{path.name}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        soundfile.write(part, sound, SAMPLE_RATE, subtype="PCM_16", format="FLAC")
-        part.replace(path)
-    except (OSError, soundfile.LibsndfileError) as error:
-        raise OutputError(f"{path}: cannot be written ({error}); check the disk and its permissions") from error
-    finally:
-        part.unlink(missing_ok=True)

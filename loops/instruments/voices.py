@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import soundfile
 import soxr
 from numpy.random import Generator
 from scipy.signal import butter, resample_poly, sosfilt
 
+from fewshot_sep import audio
 from fewshot_sep.errors import BadAudio, EngineMissing
 from fewshot_sep.loops.composing.patterns import Note
 from fewshot_sep.loops.instruments.synth import Patch
@@ -287,11 +287,8 @@ class StrumVoice(Voice):
 
 def read_mono(path: str | Path) -> np.ndarray:
     """A sound file as `(frames,)` float32 at `SAMPLE_RATE`, channels averaged."""
-    try:
-        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
-    except (soundfile.LibsndfileError, OSError) as error:
-        raise BadAudio(f"{path}: cannot be read as audio ({error})") from error
-    mono = samples.mean(axis=1)
+    samples, rate = audio.read_unchecked(path)
+    mono = samples.mean(axis=0)
     return mono if rate == SAMPLE_RATE else soxr.resample(mono, rate, SAMPLE_RATE).astype(np.float32)
 
 
@@ -314,7 +311,7 @@ def load_hit(path: str, seconds: float = 8.0) -> np.ndarray:
 @lru_cache(maxsize=16000)
 def hit_seconds(path: str) -> float:
     """Length of a sound file, from its header."""
-    return float(soundfile.info(path).duration)
+    return audio.header_seconds(path)
 
 
 def transpose(sound: np.ndarray, semitones: float) -> np.ndarray:
