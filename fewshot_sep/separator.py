@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import torch
@@ -118,7 +118,7 @@ class Separator:
 
     @torch.inference_mode()
     def encode(self, query: Query, sample_rate: int, name: str = "the query") -> Encoding:
-        """What the system keeps of one clip; errors call it by its name. Raises BadQuery and BadAudio as `condition`."""
+        """What the system keeps of one clip; errors name it. Raises BadQuery and BadAudio as `condition` does."""
         samples, rate = query if isinstance(query, tuple) else (query, sample_rate)
         samples = audio.validate(samples, name)
         _check_sound(samples, rate, name)

@@ -188,18 +188,6 @@ def _double_convolution(inputs: int, outputs: int) -> nn.Sequential:
     )
 
 
-class ResidualConvolution(nn.Module):
-    """The double convolution with a shortcut around it (He et al. 2016, fig. 3), 1x1 where the channels change."""
-
-    def __init__(self, inputs: int, outputs: int) -> None:
-        super().__init__()
-        self.body = _double_convolution(inputs, outputs)[:-1]
-        self.shortcut = nn.Conv2d(inputs, outputs, 1) if inputs != outputs else nn.Identity()
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.relu(self.body(x) + self.shortcut(x))
-
-
 class ConcatUNet(nn.Module):
     """The thesis's five-level U-Net: mixture and query are two channels of one image, as in Ronneberger et al. 2015.
 
@@ -208,20 +196,18 @@ class ConcatUNet(nn.Module):
 
     Args:
         width: channels of the first level; doubled at each of four halvings (64: 1024 in the latent image).
-        residual: blocks with a shortcut, which the thesis left for later.
         clip: clamp the output to [0, 1], as the thesis does after its first experiment.
 
     Shape: mixture and query `(batch, 1, height, width)`, both multiples of 16 -> `(batch, 1, height, width)`.
     """
 
-    def __init__(self, width: int = 64, residual: bool = False, clip: bool = True) -> None:
+    def __init__(self, width: int = 64, clip: bool = True) -> None:
         super().__init__()
         self.clip = clip
-        block = ResidualConvolution if residual else _double_convolution
         widths = [width * 2**level for level in range(5)]
-        self.encoder = nn.ModuleList(block(a, b) for a, b in zip([2, *widths], widths, strict=False))
+        self.encoder = nn.ModuleList(_double_convolution(a, b) for a, b in zip([2, *widths], widths, strict=False))
         self.up = nn.ModuleList(nn.ConvTranspose2d(b, a, 2, stride=2) for a, b in pairwise(widths))
-        self.decoder = nn.ModuleList(block(2 * a, a) for a in widths[:-1])
+        self.decoder = nn.ModuleList(_double_convolution(2 * a, a) for a in widths[:-1])
         self.output = nn.Conv2d(width, 1, 1)
 
     def encode(self, images: Tensor) -> list[Tensor]:

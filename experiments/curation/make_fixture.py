@@ -1,4 +1,4 @@
-"""Makes a messy folder of loops out of unpacked packages: producers' names, odd formats and rates, broken files.
+"""Makes a fixture of loops out of unpacked packages: producers' names, odd formats and rates, broken files.
 
 `truth.csv` says for each file what it is made of, how, and what is true of it; it was written before `curate` ran.
 `make` is a list of words: the format (or `copy`, `empty`, `text`, `header`), then `rate=`, `gain=`, `subtype=`, `mono`,
@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from fewshot_sep import audio
+from fewshot_sep.experiments.curation.settings import TRUTH
 
-TRUTH = Path(__file__).with_name("truth.csv")
 _FORMATS = {"wav": "WAV", "flac": "FLAC", "ogg": "OGG", "mp3": "MP3", "aiff": "AIFF"}
 _CLUTTER = {"Thumbs.db": b"\0" * 64, "Downloads/._loop 120bpm.wav": b"\0\5\x16\7", "Downloads/prices.txt": b"10 EUR\n"}
 
@@ -28,9 +28,9 @@ def truth() -> list[dict[str, str]]:
 
 
 def build(folder: Path, packages: dict[str, Path], hide_tempo: bool = False) -> None:
-    """Write the messy folder; `packages` says where the first part of each `original` lies.
+    """Write the fixture; `packages` says where the first part of each `original` lies.
 
-    `hide_tempo` leaves out what names and acid chunks say of the tempo.
+    With `hide_tempo` names and acid chunks do not tell the tempo.
     """
     for row in truth():
         path = folder / row["hidden_path" if hide_tempo else "path"]

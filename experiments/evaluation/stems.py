@@ -21,7 +21,7 @@ import numpy as np
 
 from fewshot_sep import audio
 from fewshot_sep.errors import BadItems
-from fewshot_sep.experiments.evaluation.methods import Array
+from fewshot_sep.experiments.evaluation.case import Array
 from fewshot_sep.loops.curation import filenames
 
 SUFFIXES = {".wav", ".flac", ".ogg", ".opus", ".mp3", ".aif", ".aiff", ".m4a"}

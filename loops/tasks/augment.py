@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from fewshot_sep.loops.instruments.reverb import DECAY, response
@@ -29,7 +30,9 @@ def equalisers(count: int, samples: int, sample_rate: int, seed: int, depth_db: 
 
 
 def rooms(count: int, samples: int, sample_rate: int, seed: int) -> Tensor:
-    """Spectra of synthetic room responses (see `fewshot_sep.loops.instruments.reverb`) that decay by 60 dB within 0.1 to 1 s.
+    """Spectra of synthetic room responses that decay by 60 dB within 0.1 to 1 s.
+
+    See `fewshot_sep.loops.instruments.reverb`.
 
     Returns:
         `(count, samples // 2 + 1)` complex64.
@@ -70,19 +73,22 @@ def low_passed(waves: Tensor, hertz: float, sample_rate: int, fft_size: int) -> 
     """
     spectrum = torch.fft.rfft(waves, fft_size)
     spectrum[..., int(hertz / (sample_rate / 2) * spectrum.shape[-1]) :] = 0
-    return torch.fft.irfft(spectrum, fft_size)[..., : waves.shape[-1]]
+    limited: Tensor = torch.fft.irfft(spectrum, fft_size)
+    return limited[..., : waves.shape[-1]]
 
 
-def levels(random: np.random.Generator, count: int, gain_db: float) -> np.ndarray:
+def levels(random: np.random.Generator, count: int, gain_db: float) -> NDArray[np.float64]:
     """Gains around 0.1 with a standard deviation of `gain_db`, half of them with the other polarity: `(count,)`.
 
     >>> levels(np.random.default_rng(1), 3, gain_db=0)
     array([ 0.1,  0.1, -0.1])
     """
-    return 0.1 * 10 ** (random.normal(0, gain_db, count) / 20) * random.choice([-1.0, 1.0], count)
+    amplitudes = 0.1 * 10 ** (random.normal(0, gain_db, count) / 20)
+    gains: NDArray[np.float64] = amplitudes * random.choice([-1.0, 1.0], count)
+    return gains
 
 
-def pan(random: np.random.Generator, count: int, channels: int) -> np.ndarray:
+def pan(random: np.random.Generator, count: int, channels: int) -> NDArray[np.float64]:
     """Constant-power gains `(count, channels)`; a third of the sources stay in the middle.
 
     >>> gains = pan(np.random.default_rng(0), 3, 2)
@@ -92,7 +98,8 @@ def pan(random: np.random.Generator, count: int, channels: int) -> np.ndarray:
     if channels == 1:
         return np.ones((count, 1))
     angle = np.where(random.random(count) < 0.33, 0.5, random.beta(2, 2, count)) * np.pi / 2
-    return np.sqrt(2) * np.stack([np.cos(angle), np.sin(angle)], 1)
+    gains: NDArray[np.float64] = np.sqrt(2) * np.stack([np.cos(angle), np.sin(angle)], 1)
+    return gains
 
 
 def widened(stereo: Tensor, delay: int) -> Tensor:

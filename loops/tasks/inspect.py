@@ -11,7 +11,8 @@ import numpy as np
 
 from fewshot_sep import audio, plots, presets
 from fewshot_sep.loops.library import Library
-from fewshot_sep.loops.tasks.mixing import AudioPool, MixingOptions, TaskMixer
+from fewshot_sep.loops.tasks.mixing import TaskMixer
+from fewshot_sep.loops.tasks.pool import AudioPool
 
 PICTURED = 40  # instruments in the chart, the longest first
 
@@ -99,7 +100,7 @@ def write_tasks(library: Library, folder: Path, count: int, preset: str, seed: i
     """
     settings = presets.get(preset)
     mixer = TaskMixer(
-        AudioPool(library, "train", settings.sample_rate), 1, settings.segment, settings.channels, MixingOptions(), seed
+        AudioPool(library, "train", settings.sample_rate), 1, settings.segment, settings.channels, seed=seed
     )
     folder.mkdir(parents=True, exist_ok=True)
     lines = []

@@ -1,9 +1,9 @@
 """Instruments invented while training runs: a batched synthesiser on the training device.
 
-`fewshot_sep.loops.instruments.synth` renders instruments into a library, so there are as many as were rendered. Here every task can hold one
-that never existed and never will again. All patches of a batch are played at once: partials with free ratios, gains and
-decays, phase modulation, noise, and a body that colours whatever is played on it. Additive and FM synthesis after
-Moore 1990, "Elements of Computer Music", chapter 3; no more of it is physical.
+`fewshot_sep.loops.instruments.synth` renders instruments into a library, so there are as many as were rendered. Here
+every task can hold one that never existed and never will again. All patches of a batch are played at once: partials
+with free ratios, gains and decays, phase modulation, noise, and a body that colours whatever is played on it. Additive
+and FM synthesis after Moore 1990, "Elements of Computer Music", chapter 3; no more of it is physical.
 """
 
 from __future__ import annotations
@@ -14,11 +14,14 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from numpy.random import Generator
+from numpy.typing import NDArray
 from torch import Tensor
 
 from fewshot_sep.loops.composing import patterns
-from fewshot_sep.loops.composing.patterns import Note
+from fewshot_sep.loops.score import Note
 from fewshot_sep.loops.tasks.augment import equalisers
+
+Floats = NDArray[np.float64]
 
 PARTIALS = 24
 PERCUSSION = 0.2
@@ -29,7 +32,7 @@ _ROLES = ("melody", "counter", "lead", "chords", "strum", "arpeggio", "pad", "ri
 
 
 class Patches(NamedTuple):
-    """A batch of instruments.
+    """A batch of instruments, as numbers.
 
     Shape:
         ratio, gain, decay: `(count, PARTIALS)`; frequency re the fundamental, amplitude, decay in 1/s.
@@ -39,26 +42,26 @@ class Patches(NamedTuple):
         struck: `(count,)`; without pitch.
     """
 
-    ratio: Tensor
-    gain: Tensor
-    decay: Tensor
-    attack: Tensor
-    release: Tensor
-    vibrato: Tensor
-    modulation: Tensor
-    noise: Tensor
+    ratio: Floats
+    gain: Floats
+    decay: Floats
+    attack: Floats
+    release: Floats
+    vibrato: Floats
+    modulation: Floats
+    noise: Floats
     body: list[int]
-    low: np.ndarray
-    high: np.ndarray
-    struck: np.ndarray
+    low: NDArray[np.int64]
+    high: NDArray[np.int64]
+    struck: NDArray[np.bool_]
 
 
-def invent(random: Generator, count: int, device: str | torch.device = "cpu") -> Patches:
+def invent(random: Generator, count: int) -> Patches:
     """`count` instruments.
 
     >>> patches = invent(np.random.default_rng(0), 5)
     >>> patches.ratio.shape, bool((patches.ratio[:, 0] == 1).all())
-    (torch.Size([5, 24]), True)
+    ((5, 24), True)
     """
     number = np.arange(1, PARTIALS + 1)
     struck = random.random(count) < PERCUSSION
@@ -87,22 +90,8 @@ def invent(random: Generator, count: int, device: str | torch.device = "cpu") ->
     body = [int(seed) for seed in random.integers(2**31, size=count)]
     release, high = random.uniform(0.02, 0.3, count), low + random.integers(14, 34, count)
 
-    def tensor(array: np.ndarray) -> Tensor:
-        return torch.as_tensor(array, dtype=torch.float32, device=device)
-
     return Patches(
-        ratio=tensor(ratio / ratio[:, :1]),
-        gain=tensor(gain),
-        decay=tensor(decay),
-        attack=tensor(attack),
-        release=tensor(release),
-        vibrato=tensor(vibrato),
-        modulation=tensor(modulation),
-        noise=tensor(noise),
-        body=body,
-        low=low,
-        high=high,
-        struck=struck,
+        ratio / ratio[:, :1], gain, decay, attack, release, vibrato, modulation, noise, body, low, high, struck
     )
 
 
@@ -123,56 +112,62 @@ def scores(random: Generator, patches: Patches, seconds: float) -> list[list[Not
 
 
 def play(
-    patches: Patches, parts: Sequence[Sequence[Note]], samples: int, sample_rate: int, random: Generator
+    patches: Patches,
+    parts: Sequence[Sequence[Note]],
+    samples: int,
+    sample_rate: int,
+    seed: int,
+    device: str | torch.device = "cpu",
 ) -> Tensor:
-    """Every patch its part, all at an RMS of 1: `(count, samples)` float32 on the patches' device."""
-    device = patches.ratio.device
+    """Every patch its part, all at an RMS of 1: `(count, samples)` float32; `seed` is that of the noise."""
     notes = sorted(
         ((owner, note) for owner, part in enumerate(parts) for note in part if note.start * sample_rate < samples),
         key=lambda pair: pair[1].duration,
     )
     out = torch.zeros(len(parts), samples, device=device)
-    generator = torch.Generator(device).manual_seed(int(random.integers(2**31)))
+    generator = torch.Generator(device).manual_seed(seed)
     for place in range(0, len(notes), _AT_ONCE):
         group = notes[place : place + _AT_ONCE]
         sound = _notes(patches, group, samples, sample_rate, generator)
         for (owner, note), wave in zip(group, sound, strict=True):
             start = max(0, round(note.start * sample_rate))
             out[owner, start : start + len(wave)] += wave[: samples - start]
-    curves = torch.cat([equalisers(1, samples, sample_rate, seed, depth_db=8.0) for seed in patches.body]).to(device)
+    curves = torch.cat([equalisers(1, samples, sample_rate, body, depth_db=8.0) for body in patches.body]).to(device)
     out = torch.fft.irfft(torch.fft.rfft(out) * curves, samples)
-    return out / out.square().mean(1, keepdim=True).sqrt().clamp(min=1e-6)
+    normalised: Tensor = out / out.square().mean(1, keepdim=True).sqrt().clamp(min=1e-6)
+    return normalised
 
 
 def _notes(
     patches: Patches, group: Sequence[tuple[int, Note]], samples: int, sample_rate: int, generator: torch.Generator
 ) -> Tensor:
     """A few notes at once, each from its own start: `(notes, longest)`."""
-    device = patches.ratio.device
-    owner = torch.tensor([number for number, _ in group], device=device)
-    length, pitch, velocity = (
-        torch.tensor([values[1][field] for values in group], device=device, dtype=torch.float32)[:, None]
-        for field in (1, 2, 3)
-    )
-    attack, release = (values[owner][:, None] for values in (patches.attack, patches.release))
+    device, owners = generator.device, [owner for owner, _ in group]
+
+    def columns(values: Floats, of: Sequence[int] | slice = owners) -> Tensor:
+        """`(columns, notes, 1)`"""
+        return torch.as_tensor(values[of], dtype=torch.float32, device=device).T.unsqueeze(2)
+
+    score = np.array([(note.duration, note.pitch, note.velocity) for _, note in group])
+    length, pitch, velocity = columns(score, slice(None))
+    attack, release = columns(np.stack([patches.attack, patches.release], 1))
     longest = min(samples, int((float(length.max()) + float(release.max())) * sample_rate) + 1)
     time = torch.arange(longest, device=device)[None] / sample_rate
     hertz = 440 * 2 ** ((pitch - 69) / 12)
-    depth, rate = patches.vibrato[owner].split(1, 1)
+    depth, rate = columns(patches.vibrato)
     # The integral of a frequency that sways as a cosine.
     phase = 2 * torch.pi * hertz * (time + depth / (2 * torch.pi * rate) * torch.sin(2 * torch.pi * rate * time))
-    ratio, index, fading = patches.modulation[owner].split(1, 1)
-    modulator = index * torch.exp(-fading * time) * torch.sin(ratio * phase)
-    audible = (patches.ratio[owner] * hertz < 0.45 * sample_rate).float()
-    weights = patches.gain[owner] * audible
-    weights = weights / weights.abs().sum(1, keepdim=True).clamp(min=1e-6)
+    relation, index, fading = columns(patches.modulation)
+    modulator = index * torch.exp(-fading * time) * torch.sin(relation * phase)
+    ratio = columns(patches.ratio)
+    weights = columns(patches.gain) * (ratio * hertz < 0.45 * sample_rate).float()
+    weights = weights / weights.abs().sum(0).clamp(min=1e-6)
     wave = torch.zeros_like(phase)
-    for partial in range(PARTIALS):
-        decay = torch.exp(-patches.decay[owner, partial, None] * time)
-        ratio_k = patches.ratio[owner, partial, None]
-        wave += weights[:, partial, None] * decay * torch.sin(ratio_k * phase + modulator)
-    level, dying = patches.noise[owner].split(1, 1)
+    for weight, partial, fall in zip(weights, ratio, columns(patches.decay), strict=True):
+        wave += weight * torch.exp(-fall * time) * torch.sin(partial * phase + modulator)
+    level, dying = columns(patches.noise)
     if bool((level > 0).any()):
         wave += 0.3 * level * torch.exp(-dying * time) * torch.randn(wave.shape, device=device, generator=generator)
     envelope = (time / attack).clamp(max=1) * ((length + release - time) / release).clamp(0, 1)
-    return wave * envelope * velocity
+    shaped: Tensor = wave * envelope * velocity
+    return shaped

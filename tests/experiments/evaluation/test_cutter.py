@@ -171,8 +171,8 @@ def test_stem_mp4(tmp_path: Path) -> None:
 
 def test_where_something_sounds() -> None:
     samples = np.concatenate([noise(0, 1), np.zeros((1, RATE), np.float32), 1e-3 * noise(1, 1)], axis=1)
-    assert cutter.sounding(samples, RATE).tolist() == [True] * 10 + [False] * 20
-    assert not cutter.sounding(np.zeros((1, RATE), np.float32), RATE).any()
+    assert cutter.active(samples, RATE).tolist() == [True] * 10 + [False] * 20
+    assert not cutter.active(np.zeros((1, RATE), np.float32), RATE).any()
 
 
 def test_what_cannot_be_cut_is_said(tmp_path: Path) -> None:

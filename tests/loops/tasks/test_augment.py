@@ -79,15 +79,15 @@ def test_pan_has_constant_power() -> None:
 @given(st.floats(0.7, 1.5), st.integers(50, 400), st.floats(0.001, 0.05))
 def test_faster_reads_a_line_at_its_own_speed(ratio: float, samples: int, slope: float) -> None:
     line = slope * torch.arange(int(samples * ratio) + 2, dtype=torch.float32)
-    heard = faster(line, ratio, samples)
-    np.testing.assert_allclose(heard.numpy(), slope * ratio * np.arange(samples), atol=1e-4)
+    changed = faster(line, ratio, samples)
+    np.testing.assert_allclose(changed.numpy(), slope * ratio * np.arange(samples), atol=1e-4)
 
 
 @pytest.mark.parametrize("semitones", [-3, 3])
 def test_faster_shifts_the_pitch(semitones: int) -> None:
     ratio, time = 2 ** (semitones / 12), torch.arange(2 * RATE) / RATE
-    heard = faster(torch.sin(2 * np.pi * 500 * time), ratio, RATE)
-    assert np.abs(np.fft.rfft(heard.numpy())).argmax() == pytest.approx(500 * ratio, abs=1)
+    changed = faster(torch.sin(2 * np.pi * 500 * time), ratio, RATE)
+    assert np.abs(np.fft.rfft(changed.numpy())).argmax() == pytest.approx(500 * ratio, abs=1)
 
 
 @settings(deadline=None, max_examples=20)

@@ -1,0 +1,65 @@
+"""How training tasks are drawn."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class MixingOptions:
+    """How tasks are drawn. Shares are probabilities per task, or per source where said.
+
+    Attributes:
+        sources: fewest and most sources in a mixture.
+        coherent: mixtures whose sources come from one song at one place.
+        absent: queries of an instrument that is not in the mixture; a quarter of them of the target's family.
+        cross: queries from another source (another instrument's maker, another recording) than the target.
+        same_recording: queries from another passage of the very recording that the target is from, at its pitch, in
+            its room, as when the clip is cut out of the song. Share, like the next, of the tasks that are not absent.
+        all_but_one: tasks whose target is all sources but one, queried by another passage of them: as in the
+            residual-estimation pass of `fewshot_sep.Separator`.
+        same_family_query: queries by another instrument of the target's family, where no other of it is in the mixture:
+            a nylon guitar queries the distorted one if that is the only guitar (families of `plan.RELATED`).
+        same_family_interferer: random mixtures that hold a second instrument of the target's family.
+        gain_db: standard deviation of each source's level.
+        shift_semitones: range of the pitch shift (by resampling), drawn independently for mixture and query.
+        equalise, room, band_limit: shares of sources that get them (`band_limit`: of tasks, query drawn by itself).
+        live: tasks whose target is an instrument invented on the spot (see `fewshot_sep.loops.tasks.live`); for a GPU.
+        clips: queries per task.
+        emphasis: instruments or families to draw more often than by the root of their rows: name and factor.
+    """
+
+    sources: tuple[int, int] = (2, 6)
+    coherent: float = 0.5
+    absent: float = 0.1
+    cross: float = 0.75
+    same_recording: float = 0.3
+    all_but_one: float = 0.1
+    same_family_query: float = 0.15
+    same_family_interferer: float = 0.3
+    gain_db: float = 5.0
+    shift_semitones: float = 3.0
+    equalise: float = 0.6
+    room: float = 0.4
+    band_limit: float = 0.3
+    live: float = 0.0
+    clips: int = 1
+    emphasis: tuple[tuple[str, float], ...] = ()
+
+
+USUAL = MixingOptions()
+
+PLAIN = MixingOptions(
+    coherent=0,
+    absent=0,
+    cross=0.5,
+    same_recording=0,
+    all_but_one=0,
+    same_family_query=0,
+    same_family_interferer=0,
+    shift_semitones=0,
+    equalise=0,
+    room=0,
+    band_limit=0,
+)
+"""The thesis's mixing: random loops, summed; the query is another loop of the target's instrument."""

@@ -1,0 +1,125 @@
+"""A library's sound in memory, with what is needed to draw from it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from copy import copy
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from fewshot_sep import audio, levels
+from fewshot_sep.errors import BadLibrary
+from fewshot_sep.loops.library import Library, Row
+from fewshot_sep.loops.tasks.augment import faster
+
+READ_AT_ONCE = 64
+ACTIVE_WINDOW_S = 0.25
+ACTIVE_RANGE_DB = 25.0
+
+
+class AudioPool:
+    """A library's sound as one flat 16-bit tensor, so that a step of the training waits for no file.
+
+    Args:
+        library: rows of split `unseen` are left out: they are for evaluation only.
+        split: rows to take.
+        sample_rate: in Hz; files of another rate are resampled.
+
+    Attributes:
+        rows: what the sounds are; the lists below are in their order.
+        lengths: in samples. loudness: RMS. active: where something sounds, as starts of windows of a quarter second.
+        by_instrument, by_family, by_source, by_song: numbers of rows (of a family: names of instruments); instruments
+            with a single row, which cannot be queried, are in the last two alone.
+
+    Raises:
+        BadLibrary: no instrument has two different rows, so that no query can be drawn.
+    """
+
+    def __init__(self, library: Library, split: str, sample_rate: int, device: str | torch.device = "cpu") -> None:
+        rows = [row for row in library.rows if row.split == split]
+        self.name, self.sample_rate = f"{library.folder}: split '{split}'", sample_rate
+        self.lengths: list[int] = []
+        self.loudness: list[float] = []
+        self.active: list[NDArray[np.int64]] = []
+        sound = np.empty(0, np.int16)
+        # A few at a time: what is decoded and not yet joined would take the memory a second time.
+        with ThreadPoolExecutor() as threads:
+            for first in range(0, len(rows), READ_AT_ONCE):
+                files = [library.file(row) for row in rows[first : first + READ_AT_ONCE]]
+                decoded = list(threads.map(lambda file: _read_mono(file, sample_rate), files))
+                filled = len(sound)
+                sound.resize(filled + sum(map(len, decoded)), refcheck=False)
+                np.concatenate(decoded, out=sound[filled:])
+                self.lengths += map(len, decoded)
+                self.loudness += (float(np.sqrt(np.mean((mono / 32767.0) ** 2)) + 1e-6) for mono in decoded)
+                self.active += (_active_starts(mono, sample_rate) for mono in decoded)
+        self.starts = np.concatenate([[0], np.cumsum(self.lengths)])[:-1]
+        self.sound = torch.from_numpy(sound).to(device)
+        self.device = self.sound.device
+        self._index(rows)
+
+    def _index(self, rows: list[Row]) -> None:
+        self.rows = rows
+        by_instrument, by_song = defaultdict[str, list[int]](list), defaultdict[str, list[int]](list)
+        self.by_source = defaultdict[tuple[str, str], list[int]](list)
+        self.by_family = defaultdict[str, list[str]](list)
+        for index, row in enumerate(rows):
+            by_instrument[row.instrument].append(index)
+            self.by_source[row.instrument, row.source].append(index)
+            if row.song:
+                by_song[row.song].append(index)
+        self.by_song = dict(by_song)
+        self.by_instrument = {name: indices for name, indices in by_instrument.items() if len(indices) > 1}
+        self.instruments = sorted(self.by_instrument)
+        for name in self.instruments:
+            self.by_family[rows[self.by_instrument[name][0]].family].append(name)
+        self.songs = [song for song, indices in sorted(self.by_song.items()) if len(indices) > 1]
+        if len(self.instruments) < 2:
+            raise BadLibrary(f"{self.name} needs two instruments with two loops each to draw tasks")
+
+    def only(self, keep: Callable[[Row], bool]) -> AudioPool:
+        """A pool of the rows that `keep` accepts; the sound is shared, not copied.
+
+        Raises:
+            BadLibrary: as above.
+        """
+        part = copy(self)
+        places = [index for index, row in enumerate(self.rows) if keep(row)]
+        part.starts = self.starts[places]
+        part.lengths = [self.lengths[index] for index in places]
+        part.loudness = [self.loudness[index] for index in places]
+        part.active = [self.active[index] for index in places]
+        part._index([self.rows[index] for index in places])
+        return part
+
+    def piece(self, row: int, start: int, ratio: float, samples: int) -> Tensor:
+        """A stretch of a row, `ratio` times as fast by linear interpolation; silence where the row has ended.
+
+        Returns:
+            `(samples,)` float32.
+        """
+        wanted = int(samples * ratio) + 2
+        begin = int(self.starts[row]) + start
+        sound = self.sound[begin : begin + min(wanted, self.lengths[row] - start)].float() / 32767
+        return faster(F.pad(sound, (0, wanted - len(sound))), ratio, samples)
+
+
+def _read_mono(path: Path, sample_rate: int) -> NDArray[np.int16]:
+    samples, rate = audio.read(path)
+    mono = audio.resample(samples.mean(0, keepdims=True), rate, sample_rate)[0]
+    return np.asarray(mono.clip(-1, 1) * 32767, np.int16)
+
+
+def _active_starts(mono: NDArray[np.int16], sample_rate: int) -> NDArray[np.int64]:
+    """Starts of the active windows; the beginning alone if none is."""
+    window = max(1, int(ACTIVE_WINDOW_S * sample_rate))
+    power = levels.frame_power(mono[: len(mono) // window * window] / 32767, window)
+    starts = np.flatnonzero(levels.active(power, ACTIVE_RANGE_DB)) * window
+    return starts if len(starts) else np.zeros(1, np.int64)

@@ -1,0 +1,67 @@
+"""A library whose rows are steady tones at whole frequencies of their own: one transform tells what sounds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from fewshot_sep import audio
+from fewshot_sep.loops import library
+from fewshot_sep.loops.library import Library, Row
+
+RATE = 8000
+FAMILIES = {
+    **dict.fromkeys(("drums", "snare", "kick"), "drums"),
+    **dict.fromkeys(("piano", "organ"), "keys"),
+    **dict.fromkeys(("flute", "oboe"), "winds"),
+    "tuba": "brass",
+}
+INSTRUMENTS = list(FAMILIES)
+ROWS = 4
+
+
+def frequency(instrument: str, number: int) -> int:
+    return 300 + 400 * INSTRUMENTS.index(instrument) + 20 * number
+
+
+def tone(hertz: float, seconds: float, rate: int = RATE) -> np.ndarray:
+    return (0.5 * np.sin(2 * np.pi * hertz * np.arange(int(seconds * rate)) / rate)).astype(np.float32)[None]
+
+
+def make_library(folder: Path, rate: int = RATE, seconds: float = 2.0) -> Library:
+    """Four rows for each instrument, two from each of two makers; rows 0 and 1 belong to songs of all instruments."""
+    rows = []
+    for instrument, family in FAMILIES.items():
+        split = "unseen" if instrument == "tuba" else "train"
+        for number in range(ROWS):
+            path = f"{instrument}/{number}.wav"
+            audio.write(folder / path, tone(frequency(instrument, number), seconds, rate), rate)
+            song = f"song-{number}" if number < 2 else ""
+            rows.append(Row(path, instrument, family, f"maker-{number % 2}", "CC0", 120, 4, song, split))
+    return library.write(folder, rows)
+
+
+def two_instruments(folder: Path, *sounds: np.ndarray, rate: int = RATE) -> Library:
+    """Two rows of a piano and two of a flute: `(channels, samples)` each, the same for all where one is given."""
+    rows = []
+    for index, (name, number) in enumerate([("piano", 0), ("piano", 1), ("flute", 0), ("flute", 1)]):
+        audio.write(folder / f"{name}{number}.wav", sounds[index % len(sounds)], rate)
+        rows.append(Row(f"{name}{number}.wav", name, name, "maker", "CC0", 0, 0, "", "train"))
+    return library.write(folder, rows)
+
+
+def rows_in(wave: torch.Tensor) -> set[tuple[str, int]]:
+    """Instrument and number of the rows whose tone is within 60 dB of the loudest.
+
+    Shape: `(..., samples)`, one second, so that bins are Hz. The first channel tells all: another one may be late, and
+    so begin in silence.
+    """
+    magnitude = np.abs(np.fft.rfft(wave.numpy().reshape(-1, RATE)[0]))
+    if magnitude.max() < 1e-3:
+        return set()
+    bins = {frequency(instrument, number): (instrument, number) for instrument in INSTRUMENTS for number in range(ROWS)}
+    loud = np.flatnonzero(magnitude > 1e-3 * magnitude.max())
+    assert set(loud) <= set(bins), "something sounds that is in no row"
+    return {bins[hertz] for hertz in loud}
