@@ -392,10 +392,11 @@ def test_systems_without_a_mask_make_no_residual_pass() -> None:
     assert not system.mixtures
 
 
-def test_polyphony_is_the_systems_word_on_the_query(tiny: Separator) -> None:
+def test_polyphony_is_read_off_an_encoded_clip(tiny: Separator) -> None:
     torch.nn.init.constant_(tiny.system.multi_source_detector.bias, 0.7)  # type: ignore[union-attr, arg-type]
-    assert tiny.polyphony_logit(QUERY, RATE) == pytest.approx(0.7)
-    assert stub()[0].polyphony_logit(QUERY, RATE) is None
+    assert tiny.polyphony_logit(tiny.encode(QUERY, RATE)) == pytest.approx(0.7)
+    other, _ = stub()
+    assert other.polyphony_logit(other.encode(QUERY, RATE)) is None
 
 
 # --- untrained systems
