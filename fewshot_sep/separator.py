@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import torch
@@ -25,6 +25,8 @@ from fewshot_sep.systems import AnySystem
 Array = NDArray[np.float32]
 Query = Array | tuple[Array, int]
 Progress = Callable[[float], None]
+Encoding: TypeAlias = tuple[Tensor, ...]
+"""What a system keeps of a clip; only that system can read it."""
 
 MIN_SOUND_S, MIN_SOUND_DBFS = 0.1, -60.0
 MAX_WINDOWS = 32  # of a long query, or a mixture; spread over its length
@@ -43,10 +45,10 @@ class Separation:
 
 
 class Conditioning(NamedTuple):
-    """What a system keeps of the queries, and of each sound that the target is not; only that system can read it."""
+    """What a system keeps of the queries, and of each sound that the target is not."""
 
-    positive: tuple[Tensor, ...]
-    negative: tuple[tuple[Tensor, ...], ...] = ()
+    positive: Encoding
+    negative: tuple[Encoding, ...] = ()
 
 
 class Separator:
@@ -109,19 +111,41 @@ class Separator:
             BadQuery: no query; one that is silent or has under 0.1 s of sound.
             BadAudio: not finite, more than two channels, empty.
         """
-        if not len(queries):
-            raise BadQuery("no query: give at least one clip of the instrument")
-        names = [f"query {number}" for number in range(1, len(queries) + 1)] if len(queries) > 1 else ["the query"]
-        clips = [self._encode(query, sample_rate, name) for query, name in zip(queries, names, strict=True)]
-        names = [f"clip {number} of what it is not" for number in range(1, len(unlike) + 1)]
-        negative = tuple(self._encode(clip, sample_rate, name) for clip, name in zip(unlike, names, strict=True))
-        positive = self.system.average(clips) if len(clips) > 1 else clips[0]
-        conditioning = Conditioning(positive, negative)
-        if within and self.preset.predicts_mask:
-            conditioning = Conditioning(positive, negative + self._encode_residual(within, conditioning))
-        return conditioning
+        positive = self._encode_all(queries, sample_rate, "query")
+        negative = self._encode_all(unlike, sample_rate, "negative clip")
+        conditioning = self.combine(positive, negative)
+        return self.add_residual(conditioning, within) if within else conditioning
 
-    def _encode_residual(self, source: audio.Source, conditioning: Conditioning) -> tuple[tuple[Tensor, ...], ...]:
+    @torch.inference_mode()
+    def encode(self, query: Query, sample_rate: int, name: str = "the query") -> Encoding:
+        """What the system keeps of one clip; errors call it by its name. Raises BadQuery and BadAudio as `condition`."""
+        samples, rate = query if isinstance(query, tuple) else (query, sample_rate)
+        samples = audio.validate(samples, name)
+        _check_sound(samples, rate, name)
+        return self._encode_windows(
+            self._windows(audio.resample(samples.mean(0, keepdims=True), rate, self.sample_rate)[0])
+        )
+
+    def _encode_all(self, clips: Sequence[Query], sample_rate: int, kind: str) -> list[Encoding]:
+        return [
+            self.encode(clip, sample_rate, f"the {kind}" if len(clips) == 1 else f"{kind} {number}")
+            for number, clip in enumerate(clips, 1)
+        ]
+
+    def combine(self, positive: Sequence[Encoding], negative: Sequence[Encoding] = ()) -> Conditioning:
+        """The conditioning of clips that are encoded. Raises BadQuery where none is positive."""
+        if not positive:
+            raise BadQuery("no query: give at least one clip of the instrument")
+        return Conditioning(self.system.average(positive) if len(positive) > 1 else positive[0], tuple(negative))
+
+    @torch.inference_mode()
+    def add_residual(self, conditioning: Conditioning, mixture: audio.Source) -> Conditioning:
+        """The residual-estimation pass: what else plays in the mixture is one more negative; see `condition`."""
+        if not self.preset.predicts_mask:
+            return conditioning
+        return conditioning._replace(negative=conditioning.negative + self._encode_residual(mixture, conditioning))
+
+    def _encode_residual(self, source: audio.Source, conditioning: Conditioning) -> tuple[Encoding, ...]:
         """What the system keeps of what else plays in a source; nothing where nothing else does."""
         residuals = []
         length = round(self.preset.segment * source.sample_rate / self.sample_rate)
@@ -136,26 +160,14 @@ class Separator:
         windows = [self._windows(mono) for mono in monos if np.mean(mono**2) > loudest * MIN_WINDOW_ENERGY]
         return (self._encode_windows(np.concatenate(windows)),) if windows else ()
 
-    def _encode(self, query: Query, sample_rate: int, name: str) -> tuple[Tensor, ...]:
-        samples, rate = query if isinstance(query, tuple) else (query, sample_rate)
-        samples = audio.validate(samples, name)
-        _check_sound(samples, rate, name)
-        return self._encode_windows(
-            self._windows(audio.resample(samples.mean(0, keepdims=True), rate, self.sample_rate)[0])
-        )
-
-    def _encode_windows(self, windows: Array) -> tuple[Tensor, ...]:
-        conditioning: tuple[Tensor, ...] = self.system.condition(torch.from_numpy(windows)[None].to(self.device))
-        return conditioning
+    def _encode_windows(self, windows: Array) -> Encoding:
+        encoding: Encoding = self.system.condition(torch.from_numpy(windows)[None].to(self.device))
+        return encoding
 
     @torch.inference_mode()
-    def polyphony_logit(self, query: Query, sample_rate: int) -> float | None:
-        """Log odds that more than one instrument plays in a clip; None where the model cannot tell.
-
-        Raises:
-            BadQuery, BadAudio: as `condition` does.
-        """
-        logit = self.system.polyphony_logit(self.condition([query], sample_rate).positive)
+    def polyphony_logit(self, encoding: Encoding) -> float | None:
+        """Log odds that more than one instrument plays in an encoded clip; None where the model cannot tell."""
+        logit = self.system.polyphony_logit(encoding)
         return None if logit is None else float(logit)
 
     def _windows(self, mono: Array) -> Array:
