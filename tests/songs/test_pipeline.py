@@ -165,7 +165,9 @@ def test_auto_leaves_noise_whole_and_says_why() -> None:
 
 
 def run(model: Any, mixture: np.ndarray, grid: str = "downbeat") -> SongRun:
-    return SongRun(SongSeparator(model, tracker="librosa"), ArraySource(mixture, RATE), model.condition([0], RATE), grid)
+    return SongRun(
+        SongSeparator(model, tracker="librosa"), ArraySource(mixture, RATE), model.condition([0], RATE), grid
+    )
 
 
 def test_blocks_are_given_while_the_song_goes_by_and_progress_ends_at_one() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from fewshot_sep.loops.instruments.voices import InventedVoice, KitVoice, Voice
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,15 +16,14 @@ from fewshot_sep.loops import library
 from fewshot_sep.loops.composing import bachata, make_library
 from fewshot_sep.loops.composing.bachata import STYLES, Bachata
 from fewshot_sep.loops.composing.ensemble import Part
-from fewshot_sep.loops.composing.patterns import Note
 from fewshot_sep.loops.instruments.material import Material, bundled_soundfont
-from fewshot_sep.loops.instruments.voices import InventedVoice, KitVoice, Voice
 from fewshot_sep.loops.library import SAMPLE_RATE, Library
+from fewshot_sep.loops.score import Note, Sketch
 
 SEEDS = st.integers(0, 2**31)
 
 
-def song(seed: int, bars: int = 4) -> tuple[np.random.Generator, bachata.Sketch]:
+def song(seed: int, bars: int = 4) -> tuple[np.random.Generator, Sketch]:
     rng = np.random.default_rng(seed)
     return rng, bachata.sketch(rng, int(rng.integers(12)), "harmonic minor", float(rng.uniform(*bachata.BPM)), bars)
 

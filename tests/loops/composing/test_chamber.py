@@ -7,13 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from fewshot_sep.loops.instruments.voices import InventedVoice, Voice
 
 from fewshot_sep.loops.composing import chamber, make_library, patterns
 from fewshot_sep.loops.composing.arrange import invented_voices, is_valid
 from fewshot_sep.loops.composing.ensemble import Part
 from fewshot_sep.loops.instruments import collections
-from fewshot_sep.loops.instruments.voices import InventedVoice, Voice
 from fewshot_sep.loops.library import SAMPLE_RATE
+from fewshot_sep.loops.score import Note
 
 ROLES = ("melody", "counter")
 
@@ -97,7 +98,7 @@ def test_lines_are_bound_and_do_not_leap() -> None:
 @pytest.mark.parametrize("role", ["line", "chords"])
 def test_lines_alone_are_shaped(role: str) -> None:
     part, song = Part(piano(), role), chamber.Chamber("song", "train", ())
-    notes = [patterns.Note(0.0, 1.5, 60, 0.8)]
+    notes = [Note(0.0, 1.5, 60, 0.8)]
     bare = part.voice.play(notes, SAMPLE_RATE * 2, np.random.default_rng(0))
     shaped = song.dry(part, notes, SAMPLE_RATE * 2, np.random.default_rng(0))
     assert shaped.shape == bare.shape

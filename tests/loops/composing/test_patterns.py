@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fewshot_sep.loops.composing import patterns
-from fewshot_sep.loops.composing.patterns import Chord, Note, Sketch
+from fewshot_sep.loops.score import Chord, Note, Sketch
 
 PITCHED = {
     "melody": patterns.melody,

@@ -3,7 +3,6 @@ from __future__ import annotations
 import numpy as np
 from scipy.signal import hilbert
 
-from fewshot_sep.loops.composing.patterns import Note
 from fewshot_sep.loops.instruments.expression import (
     DRIFT_CENTS,
     HUMP_DB,
@@ -14,6 +13,7 @@ from fewshot_sep.loops.instruments.expression import (
     swells,
 )
 from fewshot_sep.loops.library import SAMPLE_RATE
+from fewshot_sep.loops.score import Note
 
 HERTZ = 440.0
 NOTES = [Note(0.0, 1.9, 69, 0.8), Note(2.0, 1.9, 69, 0.8)]

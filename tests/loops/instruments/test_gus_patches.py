@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from fewshot_sep.errors import BadAudio
-from fewshot_sep.loops.composing.patterns import Note
 from fewshot_sep.loops.instruments import gus_patches
 from fewshot_sep.loops.library import SAMPLE_RATE, is_held_out
+from fewshot_sep.loops.score import Note
 
 RNG = np.random.default_rng
 RATE, ROOT = 22050, 220.5  # 100 frames a cycle: loops of whole cycles are seamless

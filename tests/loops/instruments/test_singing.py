@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from fewshot_sep import audio
-from fewshot_sep.loops.composing.patterns import Note
 from fewshot_sep.loops.instruments import collections
 from fewshot_sep.loops.instruments.singing import SungVoice, syllables
 from fewshot_sep.loops.library import SAMPLE_RATE
+from fewshot_sep.loops.score import Note
 
 
 def speech(hertz: float, seconds: float = 0.8) -> np.ndarray:

@@ -3,10 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fewshot_sep.loops.composing.patterns import Note
 from fewshot_sep.loops.instruments import synth
 from fewshot_sep.loops.instruments.synth import KINDS, Patch, kind_of
 from fewshot_sep.loops.library import SAMPLE_RATE
+from fewshot_sep.loops.score import Note
 
 FRAMES = SAMPLE_RATE
 
