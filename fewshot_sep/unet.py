@@ -37,12 +37,13 @@ class Film(nn.Module):
         nn.init.zeros_(self.scale_and_shift.bias)
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
-        scale, shift = self.scale_and_shift(embedding)[:, :, None, None].chunk(2, dim=1)
+        both: Tensor = self.scale_and_shift(embedding)
+        scale, shift = both[:, :, None, None].chunk(2, dim=1)
         return x * (1 + scale) + shift
 
 
 class FrequencyLinear(nn.Module):
-    """A bottleneck of two linear maps along frequency: every band sees every other, as harmonics ask for.
+    """A bottleneck of two linear maps along frequency: every band sees every other, as harmonics require.
 
     The time-distributed fully-connected block of Choi et al. 2020, "Investigating U-Nets with various intermediate
     blocks for spectrogram-based singing voice separation".
@@ -56,7 +57,8 @@ class FrequencyLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = x.transpose(2, 3)
-        return self.norm(self.up(F.relu(self.down(x))).transpose(2, 3))
+        h: Tensor = self.norm(self.up(F.relu(self.down(x))).transpose(2, 3))
+        return h
 
 
 class SteeredBlock(nn.Module):
@@ -99,7 +101,7 @@ class QueryEncoder(nn.Module):
             layers += [nn.Conv2d(width, width, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
             before = width
         self.layers = nn.Sequential(*layers)
-        # Normalised before each rectifier: without that they fell silent for every query early in training, for good.
+        # Normalised before each rectifier: without that they died early in training.
         self.summary = nn.Sequential(
             nn.Conv1d(2 * before, 64, 1, bias=False), nn.Sequential(nn.BatchNorm1d(64), nn.ReLU()), nn.Flatten()
         )
@@ -111,8 +113,9 @@ class QueryEncoder(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        h = self.layers(x)
-        return self.head(self.summary(torch.cat([h.mean(3), h.amax(3)], dim=1)))
+        h: Tensor = self.layers(x)
+        embedding: Tensor = self.head(self.summary(torch.cat([h.mean(3), h.amax(3)], dim=1)))
+        return embedding
 
 
 class QueryUNet(nn.Module):
@@ -174,7 +177,8 @@ class QueryUNet(nn.Module):
             h = self.decoder[level](h, conditioning.embedding)
             if level:
                 h = self.up[level - 1](h) + skips[level - 1]
-        return self.sharpen(torch.cat([self.unpatch(h), fine], dim=1))[..., :frames]
+        logits: Tensor = self.sharpen(torch.cat([self.unpatch(h), fine], dim=1))
+        return logits[..., :frames]
 
 
 def _double_convolution(inputs: int, outputs: int) -> nn.Sequential:
@@ -217,4 +221,5 @@ class ConcatUNet(nn.Module):
         *skips, h = self.encode(torch.cat([mixture, query], dim=1))
         for level in reversed(range(len(self.decoder))):
             h = self.decoder[level](torch.cat([skips[level], self.up[level](h)], dim=1))
-        return self.output(h).clamp(0, 1) if self.clip else self.output(h)
+        image: Tensor = self.output(h)
+        return image.clamp(0, 1) if self.clip else image

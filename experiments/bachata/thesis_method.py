@@ -13,7 +13,7 @@ from fewshot_sep import audio
 from fewshot_sep.experiments.bachata.examples import Array, tensor
 from fewshot_sep.loops.curation.conform import BEATS
 from fewshot_sep.presets import Preset
-from fewshot_sep.songs.pipeline import carry_mask
+from fewshot_sep.songs.tempo import carry_mask
 from fewshot_sep.stretch import stretch
 from fewshot_sep.systems import ImageSystem
 

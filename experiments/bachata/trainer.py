@@ -58,7 +58,7 @@ def train(variant: Variant, settings: Settings, library: Library, run: Path, dev
     options = training.TrainingOptions(
         steps,
         warm_up=min(100, steps // 10),
-        average=0.99,
+        ema_decay=0.99,
         check_every=max(1, steps // 4),
         log_every=1,
         seed=settings.seed,

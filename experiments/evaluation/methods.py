@@ -18,8 +18,7 @@ from fewshot_sep.experiments.evaluation import settings
 from fewshot_sep.experiments.evaluation.case import Array, Case, Method
 
 if TYPE_CHECKING:
-    from fewshot_sep import Separator
-    from fewshot_sep.songs import SongSeparator
+    from fewshot_sep import Separator, SongSeparator
 
 
 def target_of(separator: Separator | SongSeparator, residual_pass: bool = True) -> Method:
@@ -45,8 +44,7 @@ def segment_no_suppression(name: str, weights: Path | None, device: str) -> Meth
 
 def song(name: str, weights: Path | None, device: str) -> Method:
     """`fewshot_sep.songs.SongSeparator`."""
-    from fewshot_sep import Separator
-    from fewshot_sep.songs import SongSeparator
+    from fewshot_sep import Separator, SongSeparator
 
     return target_of(SongSeparator(Separator.from_pretrained(weights, device=device)))
 

@@ -31,7 +31,7 @@ def train(variant: Variant, settings: Settings, digits: Digits, run: Path) -> mo
     options = training.TrainingOptions(
         settings.steps,
         warm_up=min(200, settings.steps // 10),
-        average=0.995,
+        ema_decay=0.995,
         check_every=every,
         log_every=5,
         seed=settings.seed,

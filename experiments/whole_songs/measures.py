@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fewshot_sep import audio, beats, presets
+from fewshot_sep import SongSeparator, audio, beats, presets
 from fewshot_sep.beats import Beats
 from fewshot_sep.experiments.whole_songs.material import Array, Case, Chart, steadiest
 from fewshot_sep.experiments.whole_songs.methods import OURS, WAYS
 from fewshot_sep.metrics import si_sdr
-from fewshot_sep.songs import SongSeparator
 from fewshot_sep.songs.monitor import Monitor
-from fewshot_sep.songs.pipeline import METERS
+from fewshot_sep.songs.pipeline import SongRun
 from fewshot_sep.songs.queries import POLYPHONIC_LOGIT, Clip
+from fewshot_sep.songs.settings import METERS
 
 EXCERPT = (30.0, 90.0)
 NEAR_JOIN_SECONDS = 0.05
@@ -46,9 +46,8 @@ def separate(separator: SongSeparator, case: Case, grid: str, known: Beats | Non
     """The target, and the monitor of the way there."""
     source = audio.ArraySource(case.mixture, case.rate)
     conditioning = separator.separator.condition(case.queries, case.rate)
-    monitor = Monitor(source.frames, case.rate)
-    blocks = [target for target, _ in separator.stream(source, conditioning, grid, monitor=monitor, known=known)]
-    return np.concatenate(blocks, axis=1), monitor
+    run = SongRun(separator, source, conditioning, grid, residual_pass=False, known=known)
+    return np.concatenate([target for target, _ in run.stems()], axis=1), run.monitor
 
 
 def track(case: Case, cache: dict[bytes, tuple[Beats, float]]) -> tuple[Beats, float]:
@@ -243,7 +242,7 @@ def crowds(model: Any, alone: list[Clip], together: list[Clip]) -> dict[str, flo
     Returns:
         `area` under the ROC curve; shares of `false alarms` among the clips and of `hits` among the mixtures.
     """
-    odds = [np.array([model.polyphony_logit(*clip) for clip in clips]) for clips in (alone, together)]
+    odds = [np.array([model.polyphony_logit(model.encode(*clip)) for clip in clips]) for clips in (alone, together)]
     above = (odds[1][:, None] > odds[0]) + 0.5 * (odds[1][:, None] == odds[0])
     return {
         "clips": len(alone),

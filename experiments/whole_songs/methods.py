@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from fewshot_sep.songs import SongSeparator
+from fewshot_sep import SongSeparator
 
 
 class Way(NamedTuple):

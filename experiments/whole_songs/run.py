@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from fewshot_sep import Separator, audio
-from fewshot_sep.experiments.speed import whole_songs as benchmark
+from fewshot_sep.experiments.kit import cost
 from fewshot_sep.experiments.whole_songs import figures, material, measures, report
 from fewshot_sep.experiments.whole_songs.methods import OURS, WAYS
 
@@ -143,7 +143,7 @@ def _process(case: material.Case, hours: float) -> dict[str, Any]:
             for start in range(0, frames, case.mixture.shape[1]):
                 writer.write(case.mixture[:, : frames - start].clip(-1, 1))
         audio.write(query, *case.queries[0])
-        return benchmark.measure(song, query, "auto", Path(folder))
+        return cost.of_command(song, query, "auto", Path(folder))
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -182,17 +182,11 @@ def _riff(song: Sketch, rng: Generator, low: float, high: float, loud: float) ->
     return written
 
 
-_PITCHED: dict[str, Callable[[Sketch, str, Generator, float, float], list[Note]]] = {
-    "requinto": requinto,
-    "segunda": segunda,
-    "bajo": bajo,
-}
-
-
 def score(instrument: str, style: str, voice: Voice, song: Sketch, rng: Generator) -> list[Note]:
     """What an instrument of the set plays over a section."""
     if instrument == "bongo":
         return bongo(song, style, rng, voice.keys)
     if instrument == "guira":
         return guira(song, style, rng)
-    return _PITCHED[instrument](song, style, rng, voice.low, voice.high)
+    part = {"requinto": requinto, "segunda": segunda, "bajo": bajo}[instrument]
+    return part(song, style, rng, voice.low, voice.high)

@@ -25,10 +25,9 @@ ROOMS = 0.4
 
 
 _Task = Song | Recording
-_Job = tuple[_Task, Path, int]
 
 
-def _work(job: _Job) -> tuple[str, list[Row]]:
+def _work(job: tuple[_Task, Path, int]) -> tuple[str, list[Row]]:
     task, folder, seed = job
     return _name(task), task.render(folder, seed) if isinstance(task, Song) else cut(task, folder)
 
@@ -103,7 +102,8 @@ def render(
     """Render these songs and cut these recordings into the library in `folder`; an interrupted run is resumed."""
     folder = Path(folder)
     run = _Run(folder, songs, recordings, seed)
-    jobs: list[_Job] = [(task, folder, seed) for task in (*songs, *recordings) if _name(task) not in run.done]
+    tasks: list[_Task] = [*songs, *recordings]
+    jobs = [(task, folder, seed) for task in tasks if _name(task) not in run.done]
     with contextlib.closing(spread(_work, jobs, workers)) as answers:
         try:
             for count, (name, rows) in enumerate(answers, 1):

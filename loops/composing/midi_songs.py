@@ -14,6 +14,7 @@ import numpy as np
 from numpy.random import Generator
 
 from fewshot_sep.errors import BadAudio, EngineMissing
+from fewshot_sep.loops.composing.arrange import by_split
 from fewshot_sep.loops.composing.ensemble import PIECE_SECONDS, Part, Song, is_faint, room_of, store
 from fewshot_sep.loops.instruments.general_midi import DRUM_PARTS, PERCUSSION, PROGRAMS
 from fewshot_sep.loops.instruments.loudness import level

@@ -88,10 +88,10 @@ def _form(rng: Generator, bars: int, grid: float, density: float) -> list[Rhythm
 
 
 class _Step(NamedTuple):
-    """A place in a part where something is played; `index` counts within the bar, `beat` too, `at` from the start."""
+    """A place in a part where something is played; `number` and `beat` count within the bar, `at` from the start."""
 
     bar: int
-    index: int
+    number: int
     at: float
     beat: float
     length: float
@@ -124,7 +124,7 @@ def melody(
     motif, top = rng.normal(0, leap, 24), len(scale) - 1
     written: list[Note] = []
     for step in _steps(song, _form(rng, song.bars, grid, density)):
-        at = int(at + np.round(motif[step.index % 24] if step.bar % 2 == 0 else rng.normal(0, leap)))
+        at = int(at + np.round(motif[step.number % 24] if step.bar % 2 == 0 else rng.normal(0, leap)))
         if not 0 <= at <= top:  # turned back at the ends of the range
             at = int(np.clip(2 * top + 1 - at if at > top else -at, 0, top))
         pitch = scale[at]
@@ -203,7 +203,7 @@ def chords(song: Sketch, rng: Generator, low: float, high: float, strummed: bool
         hold = 0.98
     for step in _steps(song, [fixed.get(style, bar) for bar in sync]):
         length = min(step.length, step.chord.start + step.chord.beats - step.at)
-        up = strummed and step.index % 2 == 1
+        up = strummed and step.number % 2 == 1
         loud = level * (0.8 if up else 1.0) + 0.1 * (step.beat % 2 == 0)
         written += strum(step.at, length * hold, voicing(step.chord, size, centre, low, high), loud, spread, up)
         if style == "held":

@@ -49,7 +49,8 @@ class FormantSinger:
         """The notes, `frames` long, by all the people of this choir."""
         if not notes:
             return np.zeros(frames, np.float32)
-        return np.stack([self._one(notes, frames, rng, person) for person in range(self.people)]).sum(axis=0)
+        people = [self._one(notes, frames, rng, person) for person in range(self.people)]
+        return np.asarray(np.sum(people, axis=0), np.float32)
 
     def _one(self, notes: Sequence[Note], frames: int, rng: Generator, person: int) -> Sound:
         at, pitch, level, noise, vowel = self._curves(notes, frames, rng, person)
@@ -81,12 +82,13 @@ class FormantSinger:
                 gain += peak[:, None] / np.sqrt(1 + ((f - centre[:, None]) / band[:, None]) ** 2)
             return gain * (np.maximum(f, 80) / 200) ** (1 - self.tilt - 0.8)
 
-        voiced = shape((source + breath) * loud, response)
+        voiced: Sound = shape((source + breath) * loud, response)
         if not noise.any():
             return voiced
         hiss = stretched(smooth(noise, 0.006)) * rng.standard_normal(frames)
         sos = butter(2, (2500, 9000), "bandpass", fs=SAMPLE_RATE, output="sos")
-        return voiced + sosfilt(sos, hiss).astype(np.float32) * np.float32(0.5 * np.abs(voiced).max())
+        consonants = np.asarray(sosfilt(sos, hiss), np.float32)
+        return voiced + consonants * np.float32(0.5 * np.abs(voiced).max())
 
     def _curves(
         self, notes: Sequence[Note], frames: int, rng: Generator, person: int

@@ -44,4 +44,4 @@ class GuiraVoice(Voice):
                 loud = note.velocity * (0.45 + 0.55 * grain / (count - 1))
                 strokes.append(note._replace(start=note.start + grain * step, pitch=short, velocity=loud))
         sound = self.inner.play(strokes, frames, rng)
-        return sosfilt(butter(2, self.edge, "highpass", fs=SAMPLE_RATE, output="sos"), sound).astype(np.float32)
+        return np.asarray(sosfilt(butter(2, self.edge, "highpass", fs=SAMPLE_RATE, output="sos"), sound), np.float32)

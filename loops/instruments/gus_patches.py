@@ -33,7 +33,7 @@ class Sample(NamedTuple):
     format's own units (see `envelope`), `held` is true if the third stage lasts until the note ends.
     """
 
-    sound: np.ndarray
+    sound: Sound
     rate: int
     loop: tuple[int, int]
     root: float
@@ -81,28 +81,22 @@ def read(path: str) -> tuple[Sample, ...]:
     return tuple(samples)
 
 
-def envelope(sample: Sample, held: float, frames: int) -> np.ndarray:
+def envelope(sample: Sample, held: float, frames: int) -> Sound:
     """The gain of a note held for `held` seconds, `(frames,)`; all 0 from where it has died away.
 
     A stage moves the level from 0 to 255 in 255 * 8192 / (r << 3 * (3 - range)) samples at 44.1 kHz, r being the lower
     six bits of its rate and `range` the upper two; six octaves of gain lie between level 1 and 255, as on the card.
     """
     release = round(held * SAMPLE_RATE)
-    at, now, places, heights = 0.0, 0.0, [0.0], [0.0]
+    points = [(0.0, 0.0)]  # sample, level
     for stage, (rate, goal) in enumerate(zip(sample.rates, sample.levels, strict=True)):
-        if stage == 3 and sample.held:
-            if at < release:
-                places, heights, at = [*places, float(release)], [*heights, now], float(release)
-            else:
-                now = float(np.interp(release, places, heights))
-                kept = [i for i, place in enumerate(places) if place < release]
-                places, heights = [places[i] for i in kept] + [release], [heights[i] for i in kept] + [now]
-                at = float(release)
+        if stage == 3 and sample.held:  # whatever was reached stays until the note ends
+            reached = float(np.interp(release, *zip(*points, strict=True)))
+            points = [*(point for point in points if point[0] < release), (float(release), reached)]
+        at, level = points[-1]
         speed = max(1, rate & 63) << (3 * (3 - (rate >> 6)))
-        at += max(1.0, abs(goal - now) * 8192 / speed)
-        now = float(goal)
-        places, heights = [*places, at], [*heights, now]
-    curve = np.interp(np.arange(frames), places, heights)
+        points.append((at + max(1.0, abs(goal - level) * 8192 / speed), float(goal)))
+    curve = np.interp(np.arange(frames), *zip(*points, strict=True))
     gain = np.where(curve < 0.5, 0.0, 2.0 ** ((curve / 255 - 1) * 6))
     if not sample.held:
         gain[release:] *= np.exp(-np.arange(max(0, frames - release)) / (0.08 * SAMPLE_RATE))
@@ -115,9 +109,7 @@ class PatchVoice(Voice):
 
     files: tuple[tuple[int | None, str], ...]
 
-    @property
-    def kind(self) -> str:
-        return "soundfont"
+    kind = "soundfont"
 
     def play(self, notes: Sequence[Note], frames: int, rng: Generator) -> Sound:
         out = np.zeros(frames, np.float32)
@@ -133,7 +125,7 @@ class PatchVoice(Voice):
         return out
 
 
-def tone(samples: Sequence[Sample], hz: float | None, held: float, frames: int) -> np.ndarray:
+def tone(samples: Sequence[Sample], hz: float | None, held: float, frames: int) -> Sound:
     """At most `frames` of a note of `hz`; the loop repeats for as long as the note sounds. None: as it was recorded."""
     if hz is None:
         sample, ratio = samples[0], samples[0].rate / SAMPLE_RATE
@@ -147,8 +139,8 @@ def tone(samples: Sequence[Sample], hz: float | None, held: float, frames: int) 
         sound = np.concatenate([sound[:end], np.tile(sound[start:end], repeats)])
     sound = soxr.resample(sound[:needed], ratio, 1.0, quality="MQ")[:frames]
     if hz is None:  # drums ring out; their envelopes would cut them off at once
-        return sound.astype(np.float32)
-    return (sound * envelope(sample, held, len(sound))).astype(np.float32)
+        return np.asarray(sound, np.float32)
+    return np.asarray(sound * envelope(sample, held, len(sound)), np.float32)
 
 
 _NUMBER = re.compile(r"^(\d{3})_")

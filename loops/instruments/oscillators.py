@@ -23,10 +23,10 @@ HOP = 256
 def frequency(pitch: NDArray[np.floating] | float) -> NDArray[np.float32]:
     """Hz of a MIDI pitch.
 
-    >>> frequency(69.0)
-    np.float32(440.0)
+    >>> float(frequency(69.0))
+    440.0
     """
-    return np.float32(440.0) * np.float32(2.0) ** ((np.asarray(pitch, np.float32) - 69) / 12)
+    return np.asarray(440.0 * 2.0 ** ((np.asarray(pitch, np.float32) - 69) / 12), np.float32)
 
 
 def times(frames: int) -> Sound:
@@ -46,7 +46,8 @@ def fade_out(sound: Sound) -> None:
 
 def sine(cycles: NDArray[np.floating]) -> Sound:
     """Sine of a phase in cycles, exact for large phases in float32."""
-    return np.sin(np.float32(2 * np.pi) * (cycles - np.floor(cycles)).astype(np.float32))
+    phase = np.asarray(cycles - np.floor(cycles), np.float32)
+    return np.asarray(np.sin(phase * np.float32(2 * np.pi)), np.float32)
 
 
 def saw(cycles: Curve, step: Curve, duty: float = 0.0) -> Sound:
@@ -82,7 +83,7 @@ class Envelope:
     def curve(self, held: float, room: int) -> Sound:
         """Gain over a note held for `held` seconds and its release, at most `room` samples long."""
         t = times_within(min(held + 4 * self.release, max(room, 64) / SAMPLE_RATE))
-        level = self.sustain + (1 - self.sustain) * np.exp(-np.maximum(t - self.attack, 0) / self.decay)
+        level: Sound = self.sustain + (1 - self.sustain) * np.exp(-np.maximum(t - self.attack, 0) / self.decay)
         level *= np.minimum(t / self.attack, 1)
         release(level, t, held, self.release)
         fade_out(level)

@@ -76,17 +76,18 @@ def note_voices(folder: Path) -> list[Voice]:
             files = tuple(note for note in notes if re.search(row["articulation"], Path(note.path).stem))
             if len(files) >= MIN_NOTES:
                 low, high = min(note.pitch for note in files), max(note.pitch for note in files)
-                about = (row["instrument"], short, row["family"], licence, tuple(row["roles"].split()), low, high, ())
-                voices.append(SampledVoice(*about, files))
+                roles = tuple(row["roles"].split())
+                voices.append(
+                    SampledVoice(row["instrument"], short, row["family"], licence, roles, low, high, (), files)
+                )
         if not notes and (struck := STRUCK_FOLDERS.get(place.name)):
             odd = re.compile("phrase|roll|rhythm|very-long|cresc|gliss|effect|flam")
             single = [path for path in sounds if not odd.search(path.stem)][:MAX_HITS]
             if hits := tuple(Hit(index, 1.0, str(path)) for index, path in enumerate(single)):
                 instrument, family = struck["instrument"], percussion_family(struck["instrument"])
                 own = short if instrument != "shaker" else f"{short}/{place.name}"  # there are several
-                keys = tuple(hit.key for hit in hits)
-                about = (instrument, own, family, licence, ("beat",), 0, 127, keys)
-                voices.append(KitVoice(*about, hits, float(struck["ring"])))
+                keys, ring = tuple(hit.key for hit in hits), float(struck["ring"])
+                voices.append(KitVoice(instrument, own, family, licence, ("beat",), 0, 127, keys, hits, ring))
     return voices
 
 

@@ -35,9 +35,7 @@ class SampledVoice(Voice):
 
     files: tuple[RecordedNote, ...]
 
-    @property
-    def kind(self) -> str:
-        return "sampled"
+    kind = "sampled"
 
     def play(self, notes: Sequence[Note], frames: int, rng: Generator) -> Sound:
         out = np.zeros(frames, np.float32)
@@ -79,9 +77,7 @@ class KitVoice(Voice):
     hits: tuple[Hit, ...]
     ring: float = 8.0
 
-    @property
-    def kind(self) -> str:
-        return "kit"
+    kind = "kit"
 
     def play(self, notes: Sequence[Note], frames: int, rng: Generator) -> Sound:
         out = np.zeros(frames, np.float32)
@@ -110,9 +106,7 @@ class StrumVoice(Voice):
 
     strums: tuple[tuple[tuple[int, ...], str], ...]
 
-    @property
-    def kind(self) -> str:
-        return "sampled"
+    kind = "sampled"
 
     def play(self, notes: Sequence[Note], frames: int, rng: Generator) -> Sound:
         out = np.zeros(frames, np.float32)
@@ -178,4 +172,5 @@ def transpose(sound: Sound, semitones: float) -> Sound:
     """Shift by resampling (the length changes too); a copy."""
     if abs(semitones) < 0.01:
         return sound.copy()
-    return soxr.resample(sound, SAMPLE_RATE * 2 ** (semitones / 12), SAMPLE_RATE, quality="MQ").astype(np.float32)
+    rate = SAMPLE_RATE * 2 ** (semitones / 12)
+    return np.asarray(soxr.resample(sound, rate, SAMPLE_RATE, quality="MQ"), np.float32)

@@ -15,9 +15,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.random import Generator
+from numpy.typing import NDArray
 
 from fewshot_sep.errors import EngineMissing
 from fewshot_sep.loops.instruments import sound_files
+from fewshot_sep.loops.instruments.oscillators import Curve
 from fewshot_sep.loops.instruments.sound_files import read_mono
 from fewshot_sep.loops.instruments.sources import source_of
 from fewshot_sep.loops.instruments.voice import Sound, Voice
@@ -48,8 +50,8 @@ class Syllable(NamedTuple):
         envelope (power), aperiodicity: `(frames, 1025)` float32; the first `onset` frames are the consonant.
     """
 
-    envelope: np.ndarray
-    aperiodicity: np.ndarray
+    envelope: NDArray[np.float32]
+    aperiodicity: NDArray[np.float32]
     onset: int
     pitch: float
 
@@ -91,9 +93,7 @@ class SungVoice(Voice):
 
     files: tuple[str, ...]
 
-    @property
-    def kind(self) -> str:
-        return "sung"
+    kind = "sung"
 
     def play(self, notes: Sequence[Note], frames: int, rng: Generator) -> Sound:
         chosen = rng.permutation(len(self.files))[:16]
@@ -140,28 +140,29 @@ class _Habit(NamedTuple):
     rate: float
     delay: float
 
-    def curve(self, tone: float, before: float, length: int, rng: Generator) -> np.ndarray:
+    def curve(self, tone: float, before: float, length: int, rng: Generator) -> Curve:
         """Pitch in semitones over `length` frames, coming from `before`."""
         time = np.arange(length) * FRAME
         vibrato = self.depth * (1 - np.exp(-time / self.delay)) * np.sin(2 * np.pi * (self.rate * time + rng.random()))
         knots = np.arange(0, time[-1] + 0.2, 0.1)
         drift = np.interp(time, knots, rng.normal(0, 0.12, len(knots)))
-        return tone + (before - tone) * np.exp(-time / self.glide) + vibrato + drift
+        pitch: Curve = tone + (before - tone) * np.exp(-time / self.glide) + vibrato + drift
+        return pitch
 
 
-def _stretch(word: Syllable, length: int) -> np.ndarray:
+def _stretch(word: Syllable, length: int) -> Curve:
     """Which frame of the syllable sounds when: the consonant at its own speed, the vowel over the rest of the note."""
     onset = min(word.onset, length // 3)
     vowel = np.linspace(word.onset, len(word.envelope) - 1, length - onset)
     return np.concatenate([np.arange(word.onset - onset, word.onset), vowel])
 
 
-def _interpolate(values: np.ndarray, place: np.ndarray, warp: float) -> np.ndarray:
+def _interpolate(values: NDArray[np.float32], place: Curve, warp: float) -> Curve:
     """`values` at fractional frames, its frequency axis stretched by `warp`: `(len(place), 1025)`."""
     low = np.clip(place.astype(int), 0, len(values) - 1)
     high, share = np.minimum(low + 1, len(values) - 1), (place - low)[:, None]
     bins = np.minimum(np.arange(_BINS) / warp, _BINS - 1).astype(int)
-    return ((1 - share) * values[low] + share * values[high])[:, bins].astype(np.float64)
+    return np.asarray(((1 - share) * values[low] + share * values[high])[:, bins], np.float64)
 
 
 def speech_voices(folder: Path) -> list[Voice]:

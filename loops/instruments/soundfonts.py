@@ -11,10 +11,12 @@ from typing import Any
 
 import numpy as np
 from numpy.random import Generator
+from numpy.typing import NDArray
 from scipy.signal import butter, resample_poly, sosfilt
 
 from fewshot_sep.errors import BadAudio, EngineMissing
 from fewshot_sep.loops.instruments.general_midi import PROGRAMS, Program, drums_among
+from fewshot_sep.loops.instruments.oscillators import Curve
 from fewshot_sep.loops.instruments.sound_files import slug
 from fewshot_sep.loops.instruments.sources import Source, source_of
 from fewshot_sep.loops.instruments.voice import Sound, Voice
@@ -91,7 +93,7 @@ def _sequence(synth: Any, notes: Sequence[Note], frames: int, bends: bool) -> So
             synth.noteoff(0, key)
             synth.noteon(0, key, int(value))
             struck[key] = sample
-    return np.concatenate(blocks).mean(1)
+    return np.asarray(np.concatenate(blocks).mean(1), np.float32)
 
 
 def amplify(signal: Sound, seed: int, drive_db: tuple[float, float] = (6.0, 46.0)) -> Sound:
@@ -106,17 +108,16 @@ def amplify(signal: Sound, seed: int, drive_db: tuple[float, float] = (6.0, 46.0
     cabinet, order = knobs.uniform(3200, 6500), int(knobs.integers(2, 5))
     peak, peak_gain = knobs.uniform(1200, 3500), knobs.uniform(0.2, 1.8)
 
-    def pass_(sound: np.ndarray, order: int, hz: float | tuple[float, float], kind: str) -> np.ndarray:
-        filtered: np.ndarray = sosfilt(butter(order, hz, kind, fs=SAMPLE_RATE, output="sos"), sound)
-        return filtered
+    def filtered(sound: NDArray[np.floating], order: int, hz: float | tuple[float, float], kind: str) -> Curve:
+        return np.asarray(sosfilt(butter(order, hz, kind, fs=SAMPLE_RATE, output="sos"), sound))
 
-    tight = pass_(signal / (float(np.sqrt(np.mean(signal**2))) + 1e-9), 1, low_cut, "highpass")
-    tight = tight + lift * pass_(tight, 1, (mid / 1.6, mid * 1.6), "bandpass")
+    tight = filtered(signal / (float(np.sqrt(np.mean(signal**2))) + 1e-9), 1, low_cut, "highpass")
+    tight = tight + lift * filtered(tight, 1, (mid / 1.6, mid * 1.6), "bandpass")
     wide = resample_poly(tight * 0.3 * drive, 2, 1)
     bent = resample_poly(np.tanh(wide + bias) - np.tanh(bias), 1, 2)[: len(signal)]
-    out = pass_((1 - blend) * bent + blend * tight * 0.3, order, cabinet, "lowpass")
-    out = out + peak_gain * pass_(out, 1, (peak / 1.4, peak * 1.4), "bandpass")
-    return pass_(out, 2, 65 if low_cut > 60 else 30, "highpass").astype(np.float32)
+    out = filtered((1 - blend) * bent + blend * tight * 0.3, order, cabinet, "lowpass")
+    out = out + peak_gain * filtered(out, 1, (peak / 1.4, peak * 1.4), "bandpass")
+    return filtered(out, 2, 65 if low_cut > 60 else 30, "highpass").astype(np.float32)
 
 
 def soundfont_voices(path: Path, amps: int = 5) -> list[Voice]:
@@ -149,14 +150,13 @@ def _melody_voices(path: Path, source: Source, bank: int, program: int, sound: P
     voices: list[Voice] = [
         SoundfontVoice(name, own, sound.family, licence, sound.roles, sound.low, sound.high, (), *preset)
     ]
-    if sound.family == "bass":
-        driven, roles, high = ("driven bass", "bass"), ("bass",), sound.high
-    else:
+    driven, roles, high = "driven bass", sound.roles, sound.high
+    if sound.family == "guitar":
         roles = ("riff", "lead") if sound.instrument == "muted guitar" else ("riff", "riff", "lead", "strum")
-        driven, high = ("distortion guitar", "guitar"), 79
+        driven, high = "distortion guitar", 79
     for amp in range(amps if (bank, program) in _AMPLIFIED else 0):
         own, seed = f"{short}/{slug(sound.instrument)}+amp{amp}", f"{short}/{bank}/{program}/{amp}"
-        about = (driven[0], own, driven[1], licence, roles, sound.low, high, ())
+        about = (driven, own, sound.family, licence, roles, sound.low, high, ())
         voices.append(SoundfontVoice(*about, *preset, zlib.crc32(seed.encode())))
     return voices
 

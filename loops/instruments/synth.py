@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -15,21 +14,8 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from scipy.signal import butter, sosfilt
 
+from fewshot_sep.loops.instruments import oscillators as osc
 from fewshot_sep.loops.instruments.formant_singer import FormantSinger
-from fewshot_sep.loops.instruments.oscillators import (
-    HOP,
-    Envelope,
-    Pitch,
-    fade_out,
-    formants,
-    frequency,
-    release,
-    saw,
-    shape,
-    sine,
-    times,
-    times_within,
-)
 from fewshot_sep.loops.instruments.voice import Sound, Voice, add
 from fewshot_sep.loops.library import SAMPLE_RATE
 from fewshot_sep.loops.score import Note
@@ -45,29 +31,21 @@ def kind_of(seed: int) -> str:
 
 
 @dataclass(frozen=True)
-class Patch:
-    """One invented instrument. The same seed is the same instrument for ever."""
+class InventedVoice(Voice):
+    """One invented instrument. The same seed is the same instrument for ever.
+
+    For percussion the pitch of a note selects one of `PERCUSSION_SOUNDS` related sounds.
+    """
 
     seed: int
 
-    @property
-    def name(self) -> str:
-        return f"invented-{self.seed:05d}"
-
-    @cached_property
-    def kind(self) -> str:
-        return kind_of(self.seed)
+    kind = "invented"
 
     def play(self, notes: Sequence[Note], frames: int, rng: Generator) -> Sound:
-        """The notes, at no particular level.
-
-        For percussion the pitch of a note selects one of `PERCUSSION_SOUNDS` related sounds. `rng` is the player, not
-        the instrument: it varies noise and phase between notes.
-        """
-        patch = np.random.default_rng((11, self.seed))
-        if self.kind == "voice":
+        kind, patch = kind_of(self.seed), np.random.default_rng((11, self.seed))
+        if kind == "voice":
             return FormantSinger(patch).sing(notes, frames, rng)
-        instrument, effects = _MAKERS[self.kind](patch), _Effects(patch)
+        instrument, effects = _MAKERS[kind](patch), _Effects(patch)
         out = np.zeros(frames, np.float32)
         for note in notes:
             room = frames - round(note.start * SAMPLE_RATE)
@@ -76,40 +54,28 @@ class Patch:
         return effects.apply(out)
 
 
-@dataclass(frozen=True)
-class InventedVoice(Voice):
-    """A patch as a voice."""
-
-    seed: int
-
-    @property
-    def kind(self) -> str:
-        return "invented"
-
-    def play(self, notes: Sequence[Note], frames: int, rng: Generator) -> Sound:
-        return Patch(self.seed).play(notes, frames, rng)
-
-
 def invented_voices(count: int) -> list[Voice]:
     """The first `count` invented instruments with the parts and ranges that suit them."""
     voices: list[Voice] = []
     for seed in range(count):
-        patch, rng = Patch(seed), np.random.default_rng((17, seed))
+        kind, rng = kind_of(seed), np.random.default_rng((17, seed))
         low = int(rng.integers(36, 62))
         high = low + int(rng.integers(19, 34))
         keys: tuple[int, ...] = ()
         roles: tuple[str, ...] = ("melody", "chords", "arpeggio", "pad", "counter")
         family = "invented"
-        if patch.kind == "percussion":
+        if kind == "percussion":
             roles, keys, family = ("beat",), tuple(range(PERCUSSION_SOUNDS)), "invented percussion"
-        elif patch.kind == "voice":
+        elif kind == "voice":
             roles, low, family = ("vocal", "vocal", "counter"), int(rng.integers(41, 62)), "invented voice"
             high = low + int(rng.integers(14, 22))
         elif rng.random() < 0.3:
             roles, low, high = ("bass",), 28, 55
-        elif patch.kind == "pluck":
+        elif kind == "pluck":
             roles = ("strum", "arpeggio", "melody")
-        voices.append(InventedVoice(patch.name, f"invented/{patch.kind}", family, "CC0", roles, low, high, keys, seed))
+        voices.append(
+            InventedVoice(f"invented-{seed:05d}", f"invented/{kind}", family, "CC0", roles, low, high, keys, seed)
+        )
     return voices
 
 
@@ -124,7 +90,7 @@ class _Additive:
     """A sum of partials with random strengths, stretching, and decays of their own, under a fixed formant envelope."""
 
     def __init__(self, patch: Generator) -> None:
-        self.pitch, self.envelope = Pitch(patch), Envelope.draw(patch)
+        self.pitch, self.envelope = osc.Pitch(patch), osc.Envelope.draw(patch)
         count = int(patch.integers(3, 28))
         number = np.arange(1, count + 1, dtype=np.float64)
         style = patch.choice(("harmonic", "stretched", "odd", "bell", "drawbar"), p=(0.35, 0.2, 0.15, 0.18, 0.12))
@@ -146,16 +112,17 @@ class _Additive:
     def note(self, note: Note, room: int, rng: Generator) -> Sound:
         gain = self.envelope.curve(note.duration, room)
         cycles, _ = self.pitch.cycles(note, len(gain), rng)
-        hz = float(frequency(note.pitch)) * self.ratio
-        formant = formants(np.random.default_rng(self.seed), hz)
+        hz = float(osc.frequency(note.pitch)) * self.ratio
+        formant = osc.formants(np.random.default_rng(self.seed), hz)
         keep = hz < 17000
-        t = times(len(gain))
+        t = osc.times(len(gain))
         out = np.zeros(len(gain), np.float32)
         bright = 0.5 + note.velocity
         rows = zip(self.ratio[keep], (self.level * formant)[keep], self.fade[keep], strict=True)
         for ratio, level, fade in rows:
-            part = sine(cycles * ratio + rng.random()) * np.float32(level * bright ** (0.3 * max(ratio - 1, 0) ** 0.5))
-            out += part * np.exp(-t / fade) if self.own_decay else part
+            strength = level * bright ** (0.3 * max(ratio - 1, 0) ** 0.5)
+            partial = osc.sine(cycles * ratio + rng.random()) * np.float32(strength)
+            out += partial * np.exp(-t / fade) if self.own_decay else partial
         if self.breath:
             out += self.breath * float(np.abs(out).max()) * rng.standard_normal(len(out)).astype(np.float32)
         return out * gain / np.float32(np.sqrt(np.sum((self.level * formant)[keep] ** 2)) + 1e-6)
@@ -165,7 +132,7 @@ class _Fm:
     """Two to four sine operators in a row, or two pairs side by side; each modulation index has its own decay."""
 
     def __init__(self, patch: Generator) -> None:
-        self.pitch, self.envelope = Pitch(patch), Envelope.draw(patch)
+        self.pitch, self.envelope = osc.Pitch(patch), osc.Envelope.draw(patch)
         self.count = int(patch.integers(2, 5))
         simple = (0.5, 1, 1, 1, 2, 2, 3, 4, 5, 7)
         self.ratio = [1.0]
@@ -180,18 +147,18 @@ class _Fm:
     def note(self, note: Note, room: int, rng: Generator) -> Sound:
         gain = self.envelope.curve(note.duration, room)
         cycles, step = self.pitch.cycles(note, len(gain), rng)
-        t = times(len(gain))
+        t = osc.times(len(gain))
         tame = min(1.0, 4000 / (float(step[0]) * SAMPLE_RATE * max(self.ratio) * 1.5))
 
         def operator(which: int, modulation: Sound | float) -> Sound:
-            return sine(cycles * self.ratio[which] * (1 + self.detune * (which % 2)) + modulation)
+            return osc.sine(cycles * self.ratio[which] * (1 + self.detune * (which % 2)) + modulation)
 
         def amount(which: int) -> Sound:
             fall = self.floor[which] + (1 - self.floor[which]) * np.exp(-t / np.float32(self.decay[which]))
-            return (self.index[which] * tame * (0.4 + 0.6 * note.velocity) / np.pi * fall).astype(np.float32)
+            return np.asarray(self.index[which] * tame * (0.4 + 0.6 * note.velocity) / np.pi * fall, np.float32)
 
         if self.parallel:
-            second = sine(cycles * (1 + self.detune) + amount(3) * operator(3, 0.0))
+            second = osc.sine(cycles * (1 + self.detune) + amount(3) * operator(3, 0.0))
             return gain * (operator(0, amount(1) * operator(1, 0.0)) + 0.7 * second)
         modulation: Sound | float = 0.0
         for which in range(self.count - 1, 0, -1):
@@ -212,25 +179,25 @@ class _Pluck:
 
     def note(self, note: Note, room: int, rng: Generator) -> Sound:
         seconds = min(room / SAMPLE_RATE, note.duration + 4 * self.release, 6.0)
-        t = times_within(seconds)
+        t = osc.times_within(seconds)
         out = np.zeros(len(t), np.float32)
         for course in range(self.courses):
-            base = float(frequency(note.pitch + course * self.detune))
+            base = float(osc.frequency(note.pitch + course * self.detune))
             number = np.arange(1, int(np.clip(14000 / base, 1, 40)) + 1)
             hz = base * number * np.sqrt(1 + self.stiff * number**2)
-            body = formants(np.random.default_rng(self.seed), hz)
+            body = osc.formants(np.random.default_rng(self.seed), hz)
             level = np.abs(np.sin(np.pi * number * self.position)) / number**self.tilt * np.sqrt(body)
             level *= (0.4 + 0.6 * note.velocity) ** (0.15 * number)
             fade = self.ring / (1 + self.damp * 0.15 * number) * (220 / base) ** 0.4
             for f, gain, slow in zip(hz, level, fade, strict=True):
                 length = min(len(t), int(7 * slow * SAMPLE_RATE) + 64)
                 x = t[:length]
-                out[:length] += np.float32(gain) * np.exp(-x / np.float32(slow)) * sine(x * np.float32(f))
+                out[:length] += np.float32(gain) * np.exp(-x / np.float32(slow)) * osc.sine(x * np.float32(f))
         size = min(len(t), 400)
         pluck = rng.standard_normal(size).astype(np.float32) * np.linspace(0.08, 0, size, dtype=np.float32)
         out[:size] += pluck * note.velocity
-        release(out, t, np.float32(note.duration), np.float32(self.release))
-        fade_out(out)
+        osc.release(out, t, float(np.float32(note.duration)), self.release)
+        osc.fade_out(out)
         return out
 
 
@@ -238,7 +205,7 @@ class _Subtractive:
     """Detuned saws or pulses through a resonant low-pass that an envelope or a slow oscillator moves."""
 
     def __init__(self, patch: Generator) -> None:
-        self.pitch, self.envelope = Pitch(patch), Envelope.draw(patch)
+        self.pitch, self.envelope = osc.Pitch(patch), osc.Envelope.draw(patch)
         self.voices = int(patch.choice((1, 1, 2, 3, 5)))
         self.detune = patch.uniform(0.03, 0.25)
         self.wave = str(patch.choice(("saw", "pulse", "square", "both")))
@@ -257,27 +224,27 @@ class _Subtractive:
         for voice in range(self.voices):
             off = 2 ** ((voice - (self.voices - 1) / 2) * self.detune / 12)
             start = rng.random()
-            wave = saw(cycles * off + start, step * off)
+            wave = osc.saw(cycles * off + start, step * off)
             if self.wave != "saw":
-                pulse = wave - saw(cycles * off + start, step * off, 0.5 if self.wave == "square" else self.width)
+                pulse = wave - osc.saw(cycles * off + start, step * off, 0.5 if self.wave == "square" else self.width)
                 wave = pulse if self.wave != "both" else wave + 0.5 * pulse
             out += wave
         if self.sub:
-            out += np.float32(self.sub * self.voices) * sine(cycles * 0.5)
+            out += np.float32(self.sub * self.voices) * osc.sine(cycles * 0.5)
         if self.noise:
             out += np.float32(self.noise) * rng.standard_normal(len(out)).astype(np.float32)
-        t = np.arange(0, len(gain) + 2 * HOP, HOP) / SAMPLE_RATE
+        t = np.arange(0, len(gain) + 2 * osc.HOP, osc.HOP) / SAMPLE_RATE
         octaves = self.sweep * (0.5 + 0.5 * note.velocity) * np.exp(-t / self.decay)
         octaves += self.wobble * np.sin(2 * np.pi * self.wobble_rate * (t + note.start))
-        keyed = self.cutoff * (float(frequency(note.pitch)) / 262) ** 0.4
+        keyed = self.cutoff * (float(osc.frequency(note.pitch)) / 262) ** 0.4
         cutoff = np.clip(keyed * 2.0**octaves, max(80, float(step[0]) * SAMPLE_RATE * 0.8), 18000)
 
         def response(hz: Sound, frame: NDArray[np.int64]) -> NDArray[np.floating]:
             x = hz / cutoff[np.minimum(frame, len(cutoff) - 1)]
             q = 0.7 + 6 * self.resonance**3
-            return 1 / np.sqrt((1 - x**2) ** 2 + (x / q) ** 2)
+            return np.asarray(1 / np.sqrt((1 - x**2) ** 2 + (x / q) ** 2))
 
-        return shape(out, response) * gain / self.voices**0.5
+        return np.asarray(osc.shape(out, response) * gain / self.voices**0.5, np.float32)
 
 
 class _Percussion:
@@ -302,13 +269,13 @@ class _Percussion:
 
     def note(self, note: Note, room: int, rng: Generator) -> Sound:
         which = int(note.pitch) % PERCUSSION_SOUNDS
-        t = times_within(min(room / SAMPLE_RATE, 7 * max(float(self.fade.max()), self.noise_fade) + 0.05))
+        t = osc.times_within(min(room / SAMPLE_RATE, 7 * max(float(self.fade.max()), self.noise_fade) + 0.05))
         out = np.zeros(len(t), np.float32)
         fall = t + np.float32(self.drop * self.drop_time) * (1 - np.exp(-t / np.float32(self.drop_time)))
         for hz, level, fade in zip(self.hz[which], self.level, self.fade, strict=True):
             if hz < 17000:
                 decay = np.exp(-t / np.float32(fade * (1 - 0.2 * which)))
-                out += np.float32(self.tone * level) * sine(fall * np.float32(hz)) * decay
+                out += np.float32(self.tone * level) * osc.sine(fall * np.float32(hz)) * decay
         if self.noise:
             noise = sosfilt(self.sos, rng.standard_normal(len(t))).astype(np.float32)
             strikes = np.zeros(len(t), np.float32)
@@ -318,7 +285,7 @@ class _Percussion:
                 strikes = np.maximum(strikes, np.where(late >= 0, strike, 0))
             out += np.float32(2 * self.noise) * noise * strikes / np.float32(np.std(noise) + 1e-6)
         out[:32] *= np.linspace(0, 1, 32, dtype=np.float32)
-        fade_out(out)
+        osc.fade_out(out)
         return out
 
 
@@ -344,7 +311,7 @@ class _Effects:
         if self.drive:
             signal = np.tanh(np.float32(self.drive) * signal / np.float32(np.abs(signal).max() + 1e-6))
         if self.tremolo:
-            t = times(len(signal))
+            t = osc.times(len(signal))
             dip = 0.5 + 0.5 * np.sin(np.float32(2 * np.pi * self.rate) * t)
             signal = signal * (1 - np.float32(self.tremolo) * dip)
         lag = int(self.delay * SAMPLE_RATE)

@@ -7,7 +7,7 @@ import torch
 
 from fewshot_sep import weights
 from fewshot_sep.errors import BadItems
-from fewshot_sep.experiments.evaluation import measure
+from fewshot_sep.experiments.evaluation import runs
 from fewshot_sep.experiments.evaluation.evaluate import evaluate
 from fewshot_sep.experiments.flagship import card
 from fewshot_sep.systems import build
@@ -19,11 +19,11 @@ def test_the_card_holds_what_the_run_found_and_nothing_else_changes(item_folder:
     weights.save(build("tiny"), path, {"steps": 3, "evaluation": {"older": 1}})
     evaluate(item_folder, run, ["segment", "silence"], [str(path)], "same,absent")
     before = weights.card(path)
-    found = card.add(path, run)
+    found = card.add_evaluation(path, run)
     after = weights.card(path)
     assert after.pop("evaluation") == found and before.pop("evaluation") and after == before
     assert set(found) == {"items", "note", "segment"} and found["segment"]["same"]["items"] == 5
-    rows = [row for row in measure.read_rows(run) if row["method"] == "segment"]
+    rows = [row for row in runs.read_rows(run) if row["method"] == "segment"]
     gains = sorted(row["si_sdri"] for row in rows if row["kind"] == "same")
     assert found["segment"]["same"]["si_sdri"] == pytest.approx([gains[2], sum(gains) / 5], abs=0.01)
     levels = [row["level"] for row in rows if row["kind"] == "absent"]
@@ -35,7 +35,7 @@ def test_a_run_with_other_weights_is_refused(item_folder: Path, tmp_path: Path) 
     path = tmp_path / "w.safetensors"
     weights.save(build("tiny"), path, {})
     with pytest.raises(BadItems, match="no readable evaluation"):
-        card.add(path, tmp_path / "run")
+        card.add_evaluation(path, tmp_path / "run")
     evaluate(item_folder, tmp_path / "run", ["silence"], [], "absent")
     with pytest.raises(BadItems, match="no method there had these weights"):
-        card.add(path, tmp_path / "run")
+        card.add_evaluation(path, tmp_path / "run")

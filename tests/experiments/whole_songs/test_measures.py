@@ -134,8 +134,11 @@ def test_report_and_figures_of_what_was_measured(tmp_path: Path) -> None:
 
 def test_crowds_are_counted_as_the_warning_has_it() -> None:
     class Counts:
-        def polyphony_logit(self, samples: np.ndarray, rate: int) -> float:
+        def encode(self, samples: np.ndarray, rate: int) -> float:
             return float(samples.max())
+
+        def polyphony_logit(self, encoding: float) -> float:
+            return encoding
 
     alone, together = ([(np.full((1, 8), odds), RATE) for odds in some] for some in ((-4, -1, 3, -9), (5, 2.5, -2)))
     assert measures.crowds(Counts(), alone, together) == {

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from fewshot_sep.loops.instruments.voices import InventedVoice, KitVoice, Voice
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,7 +17,6 @@ from fewshot_sep.loops.composing import bachata, make_library
 from fewshot_sep.loops.composing.bachata import STYLES, Bachata
 from fewshot_sep.loops.composing.ensemble import Part
 from fewshot_sep.loops.instruments.material import Material, bundled_soundfont
-from fewshot_sep.loops.instruments.voices import InventedVoice, KitVoice, Voice
 from fewshot_sep.loops.library import SAMPLE_RATE, Library
 from fewshot_sep.loops.score import Note, Sketch
 

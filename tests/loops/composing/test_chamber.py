@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from fewshot_sep.loops.instruments.voices import InventedVoice, Voice
 
 from fewshot_sep.loops.composing import chamber, make_library, patterns
 from fewshot_sep.loops.composing.arrange import invented_voices, is_valid
 from fewshot_sep.loops.composing.ensemble import Part
 from fewshot_sep.loops.instruments import collections
-from fewshot_sep.loops.instruments.voices import InventedVoice, Voice
 from fewshot_sep.loops.library import SAMPLE_RATE
 from fewshot_sep.loops.score import Note
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from fewshot_sep.loops.instruments.voices import InventedVoice, Voice, activity
 from typer import Typer
 from typer.testing import CliRunner
 
@@ -18,7 +19,6 @@ from fewshot_sep.loops.composing.arrange import FourBars, invented_voices, plan,
 from fewshot_sep.loops.composing.ensemble import Part, Song, cut
 from fewshot_sep.loops.instruments import collections
 from fewshot_sep.loops.instruments.material import Material
-from fewshot_sep.loops.instruments.voices import InventedVoice, Voice, activity
 from fewshot_sep.loops.library import SAMPLE_RATE, Library
 
 

@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from fewshot_sep.loops.instruments.voices import InventedVoice, Voice
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fewshot_sep.errors import BadAudio
 from fewshot_sep.loops.composing import make_library, midi_songs
 from fewshot_sep.loops.composing.arrange import invented_voices
-from fewshot_sep.loops.instruments.voices import InventedVoice, Voice
 from fewshot_sep.loops.library import SAMPLE_RATE, is_held_out
 from fewshot_sep.loops.score import Note
 

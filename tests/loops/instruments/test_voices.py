@@ -5,13 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from fewshot_sep.loops.instruments.voices import KitVoice, SampledVoice, StrumVoice
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fewshot_sep.errors import BadAudio
 from fewshot_sep.loops.instruments import collections, voices
 from fewshot_sep.loops.instruments.general_midi import PROGRAMS, defines_timbre
-from fewshot_sep.loops.instruments.voices import KitVoice, SampledVoice, StrumVoice
 from fewshot_sep.loops.library import SAMPLE_RATE, is_held_out
 from fewshot_sep.loops.score import Note
 

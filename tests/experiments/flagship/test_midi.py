@@ -3,10 +3,9 @@ from __future__ import annotations
 import struct
 from pathlib import Path
 
-import matplotlib.image
 import numpy as np
 
-from fewshot_sep.experiments.flagship import invented, midi
+from fewshot_sep.experiments.flagship import midi
 
 
 def test_grooves_are_whole_ones_and_few_of_each_file(tmp_path: Path) -> None:
@@ -34,16 +33,4 @@ def test_midi_files_are_found_in_a_wad() -> None:
         table += struct.pack("<2i8s", at + len(body), len(data), name.encode())
         body += data
     wad = b"IWAD" + struct.pack("<2i", len(songs), at + len(body)) + body + table
-    assert dict(midi.lumps(wad)) == {"d_e1m1": b"MThd one", "d_e1m2": b"MThd two and more"}
-
-
-def test_spectrogram_of_a_tone_is_brightest_at_its_pitch() -> None:
-    tone = np.sin(2 * np.pi * 1000 * np.arange(44100) / 44100)
-    levels, centres = invented.spectrogram(tone)
-    assert abs(levels.max()) < 1e-3
-    assert abs(np.log(centres[levels.mean(1).argmax()] / 1000)) < 0.1
-
-
-def test_the_committed_figure_is_small_and_whole() -> None:
-    assert invented.OUTPUT.stat().st_size < 400_000
-    assert matplotlib.image.imread(invented.OUTPUT).shape[:2] == (480, 800)
+    assert dict(midi.midi_lumps(wad)) == {"d_e1m1": b"MThd one", "d_e1m2": b"MThd two and more"}
