@@ -102,5 +102,5 @@ def table_2(system: ImageSystem, tunes: Iterable[Tune], pool: AudioPool) -> list
 
 
 def _mp3(samples: Array, rate: int) -> bytes:
-    """Scaled to full scale where it would be cut off."""
-    return audio.to_mp3((samples / max(1.0, float(np.abs(samples).max()))).astype(np.float32), rate)
+    """Of mono samples, scaled to full scale where they would be clipped."""
+    return audio.encode(samples[None] / np.float32(max(1.0, np.abs(samples).max())), rate)

@@ -18,7 +18,7 @@ INPUTS = ("image", "embedding", "profile", "extra")
 EXPORT_FRAMES = 64
 
 
-class _Network(nn.Module):
+class PlainNetwork(nn.Module):
     """Tensors in, tensor out: `INPUTS` one by one, as the exporter asks for; `extra` where the network takes some."""
 
     def __init__(self, network: nn.Module) -> None:
@@ -49,7 +49,7 @@ def graph(system: MaskSystem) -> bytes:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
-            _Network(system.network).eval(),
+            PlainNetwork(system.network).eval(),
             tuple(given),
             dynamo=True,
             verbose=False,

@@ -310,10 +310,6 @@ def test_mixtures_that_are_no_audio() -> None:
             stub()[0].separate(mixture.astype(np.float32), [QUERY], RATE)
 
 
-def test_a_tenth_of_a_second_is_enough() -> None:
-    stub()[0].condition([QUERY[: RATE // 10]], RATE)
-
-
 def test_a_short_query_is_repeated_and_a_long_one_windowed() -> None:
     separator, system = stub()
     separator.condition([QUERY[:5000], np.tile(QUERY, 3)], RATE)
@@ -334,16 +330,12 @@ def test_silent_stretches_of_a_query_are_left_out() -> None:
     assert all(window.abs().max() > 0.1 for window in system.queries[0][0])
 
 
-def test_a_query_longer_than_the_song(tiny: Separator) -> None:
-    mixture = noise(2, 4000)
-    assert tiny.separate(mixture, [noise(1, 5 * RATE)], RATE).target.shape == mixture.shape
-
-
 def test_clips_have_equal_weight_whatever_their_length_and_rate() -> None:
     separator, _ = stub()
-    loud, quiet = 0.4 * np.sign(QUERY), 0.1 * np.sign(np.tile(QUERY, 4))
-    (level,) = separator.condition([loud, (quiet, 48_000)], RATE).positive
-    assert float(level) == pytest.approx(0.25, rel=0.02)
+    loud, quiet = 0.4 * np.sign(QUERY[: RATE // 10]), 0.1 * np.sign(np.tile(QUERY, 4))
+    for queries in ([loud, (quiet, 48_000)], [(quiet, 48_000), loud]):
+        (level,) = separator.condition(queries, RATE).positive
+        assert float(level) == pytest.approx(0.25, rel=0.02)
 
 
 @pytest.mark.parametrize("rate", [8000, 44_100, 96_000])
@@ -352,13 +344,6 @@ def test_a_query_keeps_its_pitch_at_any_rate(rate: int) -> None:
     separator.condition([(tone(1000, rate, 1.0), rate)], RATE)
     window = system.queries[0][0, 1].numpy() * np.hanning(SEGMENT)
     assert np.abs(np.fft.rfft(window)).argmax() == pytest.approx(1000 * SEGMENT / RATE, abs=1)
-
-
-def test_order_of_the_queries_does_not_matter(tiny: Separator) -> None:
-    queries = [noise(1, 20_000), (noise(2, 40_000, 1), 16_000), (QUERY, 48_000)]
-    one, other = (tiny.condition(given, RATE).positive for given in (queries, queries[::-1]))
-    for part, same in zip(one, other, strict=True):
-        torch.testing.assert_close(part, same)
 
 
 def test_what_sounds_like_clips_of_interference_is_suppressed() -> None:
@@ -393,13 +378,6 @@ def test_what_the_first_pass_misses_of_the_target_is_not_suppressed(nearby: Sepa
     np.testing.assert_array_equal(found, once)
 
 
-@pytest.mark.parametrize("samples", [1, 100, SEGMENT, 20_000])
-def test_silence_and_scraps_have_no_residual(nearby: Separator, samples: int) -> None:
-    silent, scrap = np.zeros((2, samples), np.float32), noise(2, samples)
-    assert not nearby.separate(silent, [QUERY], RATE).target.any()
-    assert nearby.separate(scrap, [QUERY], RATE).target.shape == scrap.shape
-
-
 def test_the_residual_pass_reads_segments_and_keeps_few(nearby: Separator) -> None:
     tapes = [Tape(60_000), Tape(6_000_000)]
     for tape in tapes:
@@ -414,10 +392,11 @@ def test_systems_without_a_mask_make_no_residual_pass() -> None:
     assert not system.mixtures
 
 
-def test_polyphony_is_the_systems_word_on_the_query(tiny: Separator) -> None:
+def test_polyphony_is_read_off_an_encoded_clip(tiny: Separator) -> None:
     torch.nn.init.constant_(tiny.system.multi_source_detector.bias, 0.7)  # type: ignore[union-attr, arg-type]
-    assert tiny.polyphony_logit(QUERY, RATE) == pytest.approx(0.7)
-    assert stub()[0].polyphony_logit(QUERY, RATE) is None
+    assert tiny.polyphony_logit(tiny.encode(QUERY, RATE)) == pytest.approx(0.7)
+    other, _ = stub()
+    assert other.polyphony_logit(other.encode(QUERY, RATE)) is None
 
 
 # --- untrained systems
@@ -428,7 +407,7 @@ def test_polyphony_is_the_systems_word_on_the_query(tiny: Separator) -> None:
 def test_target_and_residual_are_the_mixture(preset: str, rate: int, samples: int) -> None:
     torch.manual_seed(0)
     separator, mixture = Separator(systems.build(preset), "cpu"), noise(2, samples)
-    given, query = mixture.copy(), QUERY.copy()
+    given, query = mixture.copy(), QUERY.copy()  # mostly longer than the mixture
     result = separator.separate(mixture, [(query, RATE)], rate)
     assert np.isfinite(result.target).all() and np.abs(result.target).max() < 2
     np.testing.assert_allclose(result.target + result.residual, mixture, atol=1e-6)

@@ -43,7 +43,7 @@ def example(preset: str, number: int) -> Example:
 
 
 class Session(Objective[systems.AnySystem]):
-    """A preset's own objective, which records every training step; `train` was called with it if `steps` is given."""
+    """A training by a preset's own objective, which records every step."""
 
     def __init__(
         self, run: Path, preset: str = "tiny", fixed: bool = False, die_at: int | None = None, **options: Any
@@ -51,7 +51,10 @@ class Session(Objective[systems.AnySystem]):
         super().__init__()
         torch.manual_seed(1)
         system = systems.build(preset)
-        self.record: dict[str, Any] = {"system": system, "objective": objectives.for_system(system)}
+        self.record: dict[str, Any] = {  # in a dictionary, so that it is no submodule
+            "system": system,
+            "objective": objectives.for_system(system),
+        }
         self.losses: list[float] = []
         self.firsts: list[int] = []  # numbers of the first batches asked for
         self.before: list[State] = []  # weights before each step
@@ -269,7 +272,7 @@ def test_parameters_of_an_objective_are_trained_too(tmp_path: Path) -> None:
     objective = Scaled()
     options = TrainingOptions(steps=3, warm_up=1, check_every=3, device="cpu")
     train(Slope(), objective, lambda first: map(points, itertools.count(first)), [points(0)], options, tmp_path)
-    assert float(objective.scale) != 1
+    assert objective.scale.item() != 1
 
 
 @pytest.mark.parametrize("processes", [1, 2])

@@ -1,15 +1,18 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 import soundfile
 import torch
 
-from fewshot_sep.experiments.bachata import models, trainer
+from fewshot_sep.experiments.bachata import measure, models, report, trainer, tunes
 from fewshot_sep.experiments.bachata.settings import INSTRUMENTS, VARIANTS, Settings
 from fewshot_sep.experiments.kit import variants
+from fewshot_sep.loops.instruments.material import Material
 from fewshot_sep.loops.library import Library
+from fewshot_sep.separator import Separator
 from fewshot_sep.systems import build
 
 
@@ -95,3 +98,20 @@ def test_variants_are_trained_side_by_side_as_one_by_one(library: Library, tmp_p
     for name in names:
         one, two = (trainer.load(tmp_path / run / name, VARIANTS[name], 1).state_dict() for run in ("one", "two"))
         assert all(torch.allclose(one[key], two[key], atol=1e-3) for key in one)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_whole_run_is_trained_measured_and_reported(
+    library: Library, material: Material, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the smallest size, with two intros, and an untrained system in the place of the shipped one."""
+    monkeypatch.setattr(tunes, "INTROS", report.INTROS)
+    monkeypatch.setattr(Separator, "from_pretrained", lambda device: Separator(build("tiny"), device))
+    settings = SETTINGS._replace(mixtures=4, queries=2, tunes=1, bars=2)
+    list(trainer.train_all(list(VARIANTS), settings, library, tmp_path, "cpu", workers=1))
+    measured = measure.everything(tmp_path, settings, library, material, "cpu", lambda message: None)
+    written = report.write(tmp_path, settings, library, material, measured, "cpu").read_text()
+    assert all((tmp_path / "report" / name).is_file() for name in re.findall(r"\]\((.*?\.png)\)", written))
+    assert len([line for line in written.splitlines() if line.startswith(("| song 1 |", "|  |  | "))]) == 2 * 6
+    assert (tmp_path / "report" / "page.html").read_text().count("<audio") == 5 * 9 + 2 * 2 * 5

@@ -7,34 +7,46 @@ from pathlib import Path
 
 import pytest
 
-from fewshot_sep import weights
+from fewshot_sep import plots
 from fewshot_sep.errors import FewshotSepError
-from fewshot_sep.experiments.flagship import ablation, ablation_report, settings
+from fewshot_sep.experiments.flagship import ablation, ablation_report, settings, variants
 from fewshot_sep.experiments.kit.variants import WEIGHTS
 from fewshot_sep.loops.library import Library
 
+NAMES = ["recipe", "no-invented"]
 
-def test_trains_resumes_and_reports(
+
+def test_variants_are_trained_once_and_with_one_setting(
+    tones: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ablation, "VALIDATION_BATCHES", 1)
+    monkeypatch.setattr(plots, "loss_curve", lambda logs, picture: None)
+
+    def train(steps: int) -> dict[str, bytes]:
+        ablation.train(tones, tmp_path, NAMES, preset="tiny", steps=steps, batch=2)
+        return {name: (tmp_path / name / WEIGHTS).read_bytes() for name in NAMES}
+
+    before = train(1)
+    assert before["recipe"] != before["no-invented"]
+    assert train(1) == before
+    with pytest.raises(FewshotSepError, match="another steps"):
+        train(2)
+    trained = variants.load(tmp_path / "recipe" / WEIGHTS)
+    initial = variants.build("recipe", "tiny").state_dict()
+    assert any(not value.equal(initial[name]) for name, value in trained.state_dict().items())
+
+
+@pytest.mark.slow
+def test_reports_on_what_was_trained(
     tones: Library, item_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(settings, "LIBRARY_TASKS", 3)
-    names = ["recipe", "no-invented"]
-
-    def train(steps: int) -> dict[str, bytes]:
-        ablation.train(tones, tmp_path, names, preset="tiny", steps=steps, batch=2)
-        return {name: (tmp_path / name / WEIGHTS).read_bytes() for name in names}
-
-    before = train(2)
-    assert before["recipe"] != before["no-invented"]
-    assert train(2) == before
-    with pytest.raises(FewshotSepError, match="another steps"):
-        train(3)
-    assert weights.card(tmp_path / "recipe" / WEIGHTS)["variant"] == "recipe"
-
+    monkeypatch.setattr(ablation, "VALIDATION_BATCHES", 1)
+    ablation.train(tones, tmp_path, NAMES, preset="tiny", steps=2, batch=2)
     report = ablation_report.write(tones, item_folder, tmp_path)
     content = json.loads((report.parent / "metrics.json").read_text())
-    assert list(content) == names
-    assert all(len(content[name]["library"][sort]) == 3 for name in names for sort in ("seen", "held_out"))
+    assert list(content) == NAMES
+    assert all(len(content[name]["library"][sort]) == 3 for name in NAMES for sort in ("seen", "held_out"))
     lines = report.read_text().splitlines()
     assert [line.split(" | ")[0] for line in lines if line.startswith("| ")][1:3] == ["| recipe", "| no-invented"]
     controls = "\n".join(lines).split("## Wrong queries, the control")[1].split("##")[0]
