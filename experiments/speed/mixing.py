@@ -21,7 +21,9 @@ import torch
 from fewshot_sep import presets
 from fewshot_sep.loops import library
 from fewshot_sep.loops.composing import make_library
-from fewshot_sep.loops.tasks.mixing import AudioPool, MixingOptions, TaskMixer, Tasks
+from fewshot_sep.loops.tasks.mixing import TaskMixer, Tasks
+from fewshot_sep.loops.tasks.options import MixingOptions
+from fewshot_sep.loops.tasks.pool import AudioPool
 from fewshot_sep.presets import Preset
 from fewshot_sep.systems import build
 from fewshot_sep.training import TrainingOptions, train
