@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -12,21 +11,23 @@ from fewshot_sep.beats import Beats
 
 _VERSION = 1  # of the decoder: raise it when the same activations give other beats
 
+Fingerprint = dict[str, object]
 
-def fingerprint(song: Path, tracker: str, meters: tuple[int, ...]) -> dict[str, Any]:
+
+def fingerprint(song: Path, tracker: str, meters: tuple[int, ...]) -> Fingerprint:
     """What beats depend on: the file as it is now, and how it is tracked."""
-    monitor = song.stat()
+    facts = song.stat()
     return {
         "version": _VERSION,
-        "bytes": monitor.st_size,
-        "changed": monitor.st_mtime_ns,
+        "bytes": facts.st_size,
+        "changed": facts.st_mtime_ns,
         "tracker": tracker,
         "meters": list(meters),
     }
 
 
-def load(path: Path, wanted: dict[str, Any]) -> Beats | None:
-    """The beats in `path`, if they were kept under the fingerprint `wanted`; None where they were not, or are damaged."""
+def load(path: Path, wanted: Fingerprint) -> Beats | None:
+    """The beats in `path`; None if they were kept under another fingerprint than `wanted`, or are damaged."""
     try:
         stored = json.loads(path.read_text(encoding="utf-8"))
         if stored["of"] != wanted:
@@ -42,8 +43,8 @@ def load(path: Path, wanted: dict[str, Any]) -> Beats | None:
         return None
 
 
-def to_json(beats: Beats, of: dict[str, Any]) -> dict[str, Any]:
-    """What `load` reads, for JSON; also of use to others: beats in seconds, places in the bar from 1."""
+def to_json(beats: Beats, of: Fingerprint) -> dict[str, object]:
+    """What `load` reads, and others may: beats in seconds, places in the bar from 1."""
     return {
         "of": of,
         "tracker": beats.tracker,

@@ -1,14 +1,13 @@
-"""What has been found of a song so far, on disk: a file of raw samples that a later run can go on from."""
+"""What has been found of a song so far, on disk: a file of raw samples with which a later run can resume."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,18 +20,23 @@ Array = NDArray[np.float32]
 class Partial:
     """The target's samples as they come, beside `path` under a hidden name; a context manager.
 
-    keep: on an exception (Ctrl-C included) what is there stays, and the next `Partial` with an equal `fingerprint` begins with
-    it; else it is removed. It is always removed after success. fingerprint: what the samples depend on, as JSON.
+    It is removed after success.
+
+    Args:
+        fingerprint: what the samples depend on, as JSON.
+        keep: on an exception (Ctrl-C included) what is there stays, and the next `Partial` with an equal fingerprint
+            begins with it; else it is removed.
 
     Raises:
         OutputError: the disk is full, the folder cannot be written, another run keeps its part here just now.
     """
 
-    def __init__(self, path: Path, channels: int, fingerprint: dict[str, Any], *, keep: bool = False) -> None:
-        self.channels, self.fingerprint, self.keep = channels, fingerprint, keep
+    def __init__(self, path: Path, channels: int, fingerprint: Mapping[str, object], *, keep: bool = False) -> None:
+        self.channels, self.keep = channels, keep
         own = "" if keep else f".{secrets.token_hex(8)}"  # runs that keep nothing do not meet
         self._samples = path.with_name(f".{path.name}{own}.part")
         self._fingerprint = self._samples.with_suffix(".json")
+        self._text = json.dumps(fingerprint, sort_keys=True)
         self._bytes_per_frame = 4 * channels
         self._path = path
 
@@ -40,11 +44,11 @@ class Partial:
         with self._explained():
             self._file = self._samples.open("r+b" if self._samples.is_file() else "w+b")
             self._lock()
-            known = self._fingerprint.is_file() and self._fingerprint.read_text(encoding="utf-8") == self._text()
+            known = self._fingerprint.is_file() and self._fingerprint.read_text(encoding="utf-8") == self._text
             self.frames = self._samples.stat().st_size // self._bytes_per_frame if known else 0
             self._file.truncate(self.frames * self._bytes_per_frame)
             if self.keep:
-                self._fingerprint.write_text(self._text(), encoding="utf-8")
+                self._fingerprint.write_text(self._text, encoding="utf-8")
         return self
 
     def _lock(self) -> None:
@@ -57,9 +61,6 @@ class Partial:
         except OSError as error:
             self._file.close()
             raise OutputError(f"{self._path}: another run is at work on it") from error
-
-    def _text(self) -> str:
-        return json.dumps(self.fingerprint, sort_keys=True)
 
     def write(self, block: Array) -> None:
         """Append samples `(channels, n)`."""

@@ -1,4 +1,4 @@
-"""The picture of a song: levels over all of it, spectrograms of an excerpt."""
+"""The figure of a song: levels over all of it, spectrograms of an excerpt."""
 
 from __future__ import annotations
 
@@ -13,20 +13,18 @@ from fewshot_sep.songs.monitor import FLOOR_DB, Monitor
 
 Array = NDArray[np.float32]
 
-MASK = "mask"
 
+def draw(monitor: Monitor, mixture: Array, target: Array, start: float, path: str | os.PathLike[str]) -> None:
+    """Draw the levels over the whole song, and of an excerpt the mask and the spectrograms, with bar lines.
 
-def draw(monitor: Monitor, excerpts: dict[str, Array], start: float, path: str | os.PathLike[str]) -> None:
-    """Draw levels over the whole song, and spectrograms of excerpts (title -> (channels, n)) from `start` seconds on.
+    Args:
+        mixture, target: the excerpt, `(channels, n)`.
+        start: of the excerpt in the song, in seconds.
 
-    After the mixture comes the share of it that the target has in each cell, and bar lines are drawn over all of them.
-    Raises OutputError.
+    Raises:
+        OutputError.
     """
-    if "mixture" in excerpts and "target" in excerpts:
-        mixture = {"mixture": excerpts["mixture"], MASK: excerpts["target"]}
-        excerpts = {**mixture, **excerpts}
-    rows = 1 + len(excerpts)
-    figure, grid = new_figure(rows, 1, 12, 3 * rows)
+    figure, grid = new_figure(5, 1, 12, 15)
     axes = grid[:, 0]
     lines = np.array(monitor.grid.boundaries if monitor.grid else []) / monitor.sample_rate
     moments = (np.arange(monitor.levels_db().shape[1]) + 0.5) * monitor.hop / monitor.sample_rate
@@ -38,13 +36,12 @@ def draw(monitor: Monitor, excerpts: dict[str, Array], start: float, path: str |
     if len(lines) <= 400:
         for line in lines:
             axes[0].axvline(line, color="black", linewidth=0.3, alpha=0.5)
-    reference: float | None = None
-    for axis, (title, samples) in zip(axes[1:], excerpts.items(), strict=True):
-        if title == MASK:
-            mask_image(axis, excerpts["mixture"], samples, monitor.sample_rate)
-        else:
-            reference = spectrogram(axis, samples, monitor.sample_rate, title, reference)
-        seconds = samples.shape[1] / monitor.sample_rate
+    reference = spectrogram(axes[1], mixture, monitor.sample_rate, "mixture")
+    mask_image(axes[2], mixture, target, monitor.sample_rate)
+    spectrogram(axes[3], target, monitor.sample_rate, "target", reference)
+    spectrogram(axes[4], mixture - target, monitor.sample_rate, "residual", reference)
+    seconds = mixture.shape[1] / monitor.sample_rate
+    for axis in axes[1:]:
         for line in lines[(lines > start) & (lines < start + seconds)]:
             axis.axvline(line - start, color="white", linewidth=0.6, linestyle="--")
         if start:

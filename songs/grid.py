@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from functools import cached_property
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fewshot_sep.beats import Beats
+from fewshot_sep.songs.settings import Grid
 
 Kind = Literal["downbeat", "beat", "none"]
-GRIDS = ("auto", "downbeat", "beat", "none")
+GRIDS = get_args(Grid)
 
 MIN_BEATS = 8
 MIN_CONFIDENCE = 0.2  # measured: noise 0.08 or less, chamber music 0.1 to 0.25, bands from 0.3
@@ -32,10 +34,11 @@ class Slice(NamedTuple):
 
 @dataclass(frozen=True)
 class BarGrid:
-    """Slices that follow each other from sample 0 to the song's last; none for a song too short to have any.
+    """Slices that follow each other from sample 0 to the song's last.
 
-    kind: how they were made; "none" is one slice. reason: why it is "none" although another kind was asked for, else
-    empty.
+    Attributes:
+        kind: how they were made; "none" is one slice.
+        reason: why the kind is "none" although another was wanted, else empty.
     """
 
     kind: Kind
@@ -55,9 +58,9 @@ class BarGrid:
     @property
     def boundaries(self) -> list[int]:
         """Samples at which one slice ends and the next begins."""
-        return [piece.start for piece in self.slices[1:]]
+        return [bar.start for bar in self.slices[1:]]
 
-    @property
+    @cached_property
     def seconds_per_beat(self) -> float:
         """Median over the slices that are sure, or over all where none is; 0 without a grid."""
         if self.kind == "none":
@@ -100,18 +103,22 @@ def irregularity(beats: Beats) -> float:
 def no_grid(frames: int, sample_rate: int, reason: str = "", beats: Beats | None = None) -> BarGrid:
     """The whole song as one slice."""
     whole = (Slice(0, frames, 0.0, 0.0),) if frames else ()
-    if beats is None:
-        return BarGrid("none", whole, sample_rate, reason=reason)
-    return BarGrid("none", whole, sample_rate, beats.meter, beats.tracker, beats.confidence, reason)
+    found = (beats.meter, beats.tracker, beats.confidence) if beats else (0, "", 0.0)
+    return BarGrid("none", whole, sample_rate, *found, reason)
 
 
 def bar_grid(beats: Beats, frames: int, sample_rate: int, kind: str = "auto") -> BarGrid:
     """Cut a song of `frames` samples into bars.
 
-    kind: "downbeat", bars that begin at downbeats; "beat", groups of beats counted from the first beat found (the
-    thesis); "none"; "auto", downbeat where `credible` finds no objection, else none. Before the first and after the
-    last beat the grid goes on at the tempo found there; what is left over, a pickup or an ending, is a slice with a
-    part of a bar's beats.
+    Before the first and after the last beat the grid goes on at the tempo found there. What is left over, a pickup or
+    an ending, is a slice with a part of a bar's beats.
+
+    Args:
+        kind: "downbeat", bars that begin at downbeats; "beat", groups of beats counted from the first beat found (the
+            thesis); "none", one slice; "auto", downbeat where `credible` finds no objection, else none.
+
+    Raises:
+        ValueError: another kind.
     """
     if kind not in GRIDS:
         raise ValueError(f"grid {kind!r}: choose {', '.join(GRIDS)}")
@@ -136,11 +143,11 @@ def bar_grid(beats: Beats, frames: int, sample_rate: int, kind: str = "auto") ->
         whole = (times[last] - times[first]) * sample_rate
         beats_inside = float((last - first) * (stop - start) / whole)
         slices.append(Slice(int(start), int(stop), beats_inside, float(strengths[first:last].mean())))
-    whole_song = tuple(_absorb(slices))
-    return BarGrid(chosen, whole_song, sample_rate, beats.meter, beats.tracker, beats.confidence)
+    bars = tuple(_absorb_edges(slices))
+    return BarGrid(chosen, bars, sample_rate, beats.meter, beats.tracker, beats.confidence)
 
 
-def _absorb(slices: list[Slice]) -> list[Slice]:
+def _absorb_edges(slices: list[Slice]) -> list[Slice]:
     if len(slices) > 1 and slices[0].beats < MIN_EDGE_BEATS:
         slices[:2] = [_union(*slices[:2])]
     if len(slices) > 1 and slices[-1].beats < MIN_EDGE_BEATS:
@@ -153,10 +160,10 @@ def _union(a: Slice, b: Slice) -> Slice:
 
 
 def _complete(beats: Beats, duration: float) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.float64]]:
-    """Beats from at or before 0 to at or after `duration`: gaps filled, both ends continued at their tempo, with
-    strength 0.
+    """Beats from at or before 0 to at or after `duration`: gaps filled, both ends continued at their tempo.
 
-    Returns times, places in the bar from 0, and strengths.
+    Returns:
+        Times, places in the bar from 0, and strengths; what was added has strength 0.
     """
     times, places, strengths = [beats.times[0]], [int(beats.positions[0]) - 1], [float(beats.strengths[0])]
     usual = float(np.median(np.diff(beats.times)))
@@ -174,16 +181,9 @@ def _complete(beats: Beats, duration: float) -> tuple[NDArray[np.float64], NDArr
     closing = float(np.median(np.diff(times[-9:])))
     before = max(int(np.ceil(times[0] / opening - 1e-9)), 0)
     after = max(int(np.ceil((duration - times[-1]) / closing - 1e-9)), 0)
-    head = times[0] - opening * np.arange(before, 0, -1)
-    tail = times[-1] + closing * np.arange(1, after + 1)
+    earlier, later = np.arange(before, 0, -1), np.arange(1, after + 1)
     return (
-        np.concatenate([head, times, tail]),
-        np.concatenate(
-            [
-                (places[0] - np.arange(before, 0, -1)) % beats.meter,
-                places,
-                (places[-1] + np.arange(1, after + 1)) % beats.meter,
-            ]
-        ),
+        np.concatenate([times[0] - opening * earlier, times, times[-1] + closing * later]),
+        np.concatenate([(places[0] - earlier) % beats.meter, places, (places[-1] + later) % beats.meter]),
         np.concatenate([np.zeros(before), strengths, np.zeros(after)]),
     )

@@ -1,12 +1,13 @@
-"""Which songs to take apart, and what their results are to be called."""
+"""Which songs to separate, and the names of their results."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
+from string import Formatter
 from typing import NamedTuple
 
-from fewshot_sep.errors import BadAudio
+from fewshot_sep.errors import BadAudio, FewshotSepError
 
 AUDIO_SUFFIXES = {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".caf", ".m4a", ".aac"}
 TEMPLATE = "{song}/{name}"
@@ -35,7 +36,10 @@ class Job(NamedTuple):
 
 
 def sound_files(folder: Path, *, deep: bool = False) -> list[Path]:
-    """The sound files in a folder, in order; hidden ones are left out. `deep`: in the folders within it too.
+    """The sound files in a folder, in order, but for hidden ones.
+
+    Args:
+        deep: whether to search the folders within it too.
 
     Raises:
         BadAudio: there is none.
@@ -53,24 +57,23 @@ def sound_files(folder: Path, *, deep: bool = False) -> list[Path]:
 
 
 def check_template(template: str) -> str:
-    """The template if it can name files: fields {song} and {name}, both, and a path that stays in its folder.
+    """The template if it can name files: it has the fields {song} and {name}, and stays in its folder.
 
     Raises:
-        ValueError: it cannot; the message says why.
+        FewshotSepError: it cannot.
 
     >>> check_template("{song} - {name}")
     '{song} - {name}'
     """
     try:
-        example = template.format(song="a", name="b")
-        other = template.format(song="c", name="d")
-    except (KeyError, IndexError, ValueError, AttributeError) as error:
-        raise ValueError(f"{template!r}: only {{song}} and {{name}} can be filled in") from error
-    path = PurePosixPath(example)
-    if template.format(song="a", name="d") in (example, other) or template.format(song="c", name="b") == example:
-        raise ValueError(f"{template!r}: needs both {{song}} and {{name}}, or files would overwrite each other")
-    if path.is_absolute() or ".." in path.parts or "\0" in template or not path.name.strip("."):
-        raise ValueError(f"{template!r}: must name files within the output folder")
+        fields = {field for _, field, _, _ in Formatter().parse(template) if field is not None}
+    except ValueError:
+        fields = set()
+    if fields != {"song", "name"}:
+        raise FewshotSepError(f"template {template!r}: needs {{song}} and {{name}}, and no other field")
+    path = PurePosixPath(template)
+    if path.is_absolute() or ".." in path.parts or "\0" in template:
+        raise FewshotSepError(f"template {template!r}: must name files within the output folder")
     return template
 
 

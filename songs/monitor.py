@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterable, Iterator
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,13 +56,13 @@ class Monitor:
             yield item
 
     def set_grid(self, grid: BarGrid) -> None:
-        """Note the grid that was used, and a warning where another had been asked for."""
+        """Note the grid that is used, and a warning where another was wanted."""
         self.grid = grid
         if grid.reason:
             self.warnings.append(f"no bar grid was used: {grid.reason}")
 
     def add_block(self, target: Array, mixture: Array) -> None:
-        """Note the levels of the next block. Shape: both (channels, n)."""
+        """Note the levels of the next block, both `(channels, n)`."""
         if not target.shape[1]:
             return
         index = (self._position + np.arange(target.shape[1])) // self.hop
@@ -75,8 +75,9 @@ class Monitor:
 
     @property
     def energies(self) -> NDArray[np.float64]:
-        """Of mixture, target and residual, over all that was seen. Shape: (3,)."""
-        return self._energy.sum(axis=1)
+        """Of mixture, target and residual, over all blocks so far, `(3,)`."""
+        energies: NDArray[np.float64] = self._energy.sum(axis=1)
+        return energies
 
     @property
     def level_db(self) -> float | None:
@@ -91,20 +92,20 @@ class Monitor:
         return int(energy.argmax()) * self.hop
 
     def levels_db(self) -> NDArray[np.float64]:
-        """Level of mixture, target and residual over time, re the mixture's loudest moment. Shape: (3, moments)."""
+        """Level of mixture, target and residual, frame by frame, re the mixture's loudest: `(3, frames)`."""
         loudest = self._energy[0].max(initial=0) or 1.0
         return 10 * np.log10(np.maximum(self._energy / loudest, 10 ** (FLOOR_DB / 10)))
 
-    def boundaries(self) -> dict[str, Any]:
+    def boundaries(self) -> dict[str, float]:
         """How much the gain (target re mixture) jumps across boundaries, against everywhere else, in dB."""
         boundaries = self.grid.boundaries if self.grid else []
-        found: dict[str, Any] = {"count": len(boundaries)}
+        found: dict[str, float] = {"count": len(boundaries)}
         mixture, target, _ = self._energy
         if not boundaries or len(mixture) < 4 or not mixture.any():
             return found
         audible = levels.active(mixture, -FLOOR_DB)
         gain = 10 * np.log10(np.maximum(target / np.where(audible, mixture, 1.0), 10 ** (FLOOR_DB / 10)))
-        jumps = np.abs(gain[2:] - gain[:-2])  # jumps[k]: across moment k + 1
+        jumps = np.abs(gain[2:] - gain[:-2])  # jumps[k]: across frame k + 1
         usable = audible[2:] & audible[:-2]
         at_boundary = np.zeros(len(gain), dtype=bool)
         at_boundary[np.array(boundaries) // self.hop] = True

@@ -1,15 +1,17 @@
-"""A whole song: bars, a common tempo for the network, the mask back in the song's own tempo, and the boundaries.
+"""From a song to its stems: conditioning, bars, a common tempo for the network, blocks of target and residual.
 
-In `tempo` mode "hop" the network hears each bar at 120 BPM because the hop of its STFT is chosen for the bar: no sound
-is stretched. "mask" stretches the bar for the network and takes what it finds back as a mask on the song's own
-spectrogram; "audio" stretches the found sound back itself (the thesis); "none" leaves the tempo alone.
+`SongSeparator` holds what is chosen once for all songs; `SongRun` is one song on its way, from an array or a file.
+
+Tempo "hop" brings each bar to the common tempo by the hop of the STFT: no sound is stretched. "mask" stretches the bar
+for the network and takes what it finds back as a mask on the song's own spectrogram. "audio" stretches the found sound
+back itself (the thesis). "none" leaves the tempo alone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,21 +21,17 @@ from fewshot_sep.beats import Beats
 from fewshot_sep.overlap_add import Chunk, crossfade, first_needed
 from fewshot_sep.separator import Conditioning, Query, Separator
 from fewshot_sep.songs import report
-from fewshot_sep.songs.grid import UNSURE, BarGrid, Slice, bar_grid, no_grid
+from fewshot_sep.songs.grid import BarGrid, bar_grid, no_grid
 from fewshot_sep.songs.monitor import Monitor
+from fewshot_sep.songs.settings import MAX_METER, METERS, MIN_METER, Tempo
+from fewshot_sep.songs.tempo import carry_mask, time_scale
 
 Array = NDArray[np.float32]
 Progress = Callable[[float], None]
 
-STRETCHING = ("mask", "audio")
-TEMPOS = ("hop", *STRETCHING, "none")
+TEMPOS = get_args(Tempo)
 FADE_SECONDS = 0.1  # at most; never more than the context
-METERS = (3, 4)
-MIN_METER, MAX_METER = 2, 8
-MIN_RATIO, MAX_RATIO = 0.7, 1.42
-NEAR_ENOUGH = 0.01  # a tempo this close to the common one is left alone
 TRACKING_SHARE = 0.1  # of the progress bar
-MASK_FLOOR = 1e-8  # power of a cell that holds nothing, in the spectrum of sound whose peak is 1
 
 
 @dataclass(frozen=True)
@@ -47,12 +45,19 @@ class SongResult:
 
 
 class SongSeparator:
-    """Takes whole songs apart, bar by bar, with any `Separator`.
+    """Separates whole songs, bar by bar, with any `Separator`.
 
-    tracker, engine: see `fewshot_sep.beats` and `fewshot_sep.stretch`; the engine is for the tempo modes that stretch.
-    tempo: "hop", "mask", "audio" or "none". meters: beats that a bar may have. context: seconds of sound around each
-    bar, in the common tempo, that the network hears too, the preset's if None; bars are crossfaded within it.
-    Raises EngineMissing for a tracker or engine that is not installed, ValueError for other arguments it cannot use.
+    Args:
+        tracker: of beats, see `fewshot_sep.beats`.
+        engine: for the tempos that stretch, see `fewshot_sep.stretch`.
+        tempo: "hop", "mask", "audio" or "none".
+        meters: beats that a bar may have.
+        context: seconds around each bar, in the common tempo, that the network sees too; bars are crossfaded within it.
+            The preset's if None.
+
+    Raises:
+        EngineMissing: a tracker or engine that is not installed.
+        ValueError: other arguments that cannot be used.
     """
 
     def __init__(
@@ -72,10 +77,9 @@ class SongSeparator:
         self.separator = separator
         self.tracker = beats.resolve(tracker)
         self.tempo = tempo
-        self.engine = stretch.resolve(engine) if tempo in STRETCHING or engine != "auto" else ""
+        self.engine = stretch.resolve(engine) if tempo in ("mask", "audio") or engine != "auto" else ""
         self.meters = meters
         self.context = separator.preset.context if context is None else context
-        self.beat = separator.preset.beat
 
     def separate(
         self,
@@ -83,161 +87,137 @@ class SongSeparator:
         queries: Sequence[Query],
         sample_rate: int,
         grid: str = "auto",
-        progress: Progress | None = None,
-        known: Beats | None = None,
+        *,
         unlike: Sequence[Query] = (),
         residual_pass: bool = True,
+        known: Beats | None = None,
+        progress: Progress | None = None,
     ) -> SongResult:
-        """Separate a song held in memory. Shape: (channels, samples); queries: arrays or (array, rate) pairs.
+        """Separate a song held in memory.
 
-        known: beats found earlier, so that they need not be tracked. unlike: clips of what the target is not; residual_pass:
-        what else plays in the song is held back too; see `Separator.condition`. Raises BadAudio and BadQuery.
+        Args:
+            song: `(channels, samples)` or `(samples,)`, one or two channels.
+            queries, unlike, residual_pass, progress: as in `Separator.separate`.
+            grid: where to cut: "auto", "downbeat", "beat" or "none", see `fewshot_sep.songs.grid`.
+            known: beats found earlier, so that they need not be tracked.
+
+        Raises:
+            BadAudio, BadQuery.
         """
-        source = audio.ArraySource(audio.validate(song, "the song"), sample_rate)
-        monitor = Monitor(source.frames, sample_rate)
-        with monitor.stage("total"), monitor.stage("conditioning"):
-            conditioning = self.separator.condition(queries, sample_rate, unlike, source if residual_pass else None)
-        parts = list(self.stream(source, conditioning, grid, progress, monitor, known=known))
-        target, residual = (np.concatenate(blocks, axis=1) for blocks in zip(*parts, strict=True))
-        settings = self.settings(grid) | {"residual_pass": residual_pass}
-        return SongResult(target, residual, sample_rate, report.of(monitor, settings, self.separator.describe()))
+        source = audio.ArraySource(song, sample_rate, "the song")
+        conditioning = self.separator.condition(queries, sample_rate, unlike)
+        run = SongRun(self, source, conditioning, grid, residual_pass, known)
+        target, residual = (np.concatenate(blocks, axis=1) for blocks in zip(*run.stems(progress), strict=True))
+        content = report.of(run.monitor, run.settings, self.separator.describe())
+        return SongResult(target, residual, sample_rate, content)
 
-    def settings(self, grid: str) -> dict[str, Any]:
-        """What was chosen, for the report."""
+
+@dataclass
+class SongRun:
+    """One song from the conditioning to its stems.
+
+    Attributes:
+        conditioning: of the queries.
+        residual_pass: whether what else plays in the song is suppressed too, see `Separator.condition`.
+        known: beats found earlier.
+        monitor: what has happened so far.
+    """
+
+    pipeline: SongSeparator
+    source: audio.Source
+    conditioning: Conditioning
+    grid: str = "auto"
+    residual_pass: bool = True
+    known: Beats | None = None
+    monitor: Monitor = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.monitor = Monitor(self.source.frames, self.source.sample_rate)
+
+    @property
+    def settings(self) -> dict[str, object]:
+        """What was chosen, for reports."""
         return {
-            "grid": grid,
-            "tracker": self.tracker,
-            "stretcher": self.engine,
-            "tempo": self.tempo,
-            "meters": list(self.meters),
+            "grid": self.grid,
+            "tracker": self.pipeline.tracker,
+            "stretcher": self.pipeline.engine,
+            "tempo": self.pipeline.tempo,
+            "meters": list(self.pipeline.meters),
+            "residual_pass": self.residual_pass,
         }
 
-    def stream(
-        self,
-        source: audio.Source,
-        conditioning: Conditioning,
-        grid: str = "auto",
-        progress: Progress | None = None,
-        monitor: Monitor | None = None,
-        *,
-        known: Beats | None = None,
-        start: int = 0,
-    ) -> Iterator[tuple[Array, Array]]:
-        """Blocks of (target, residual), in order, that cover the source exactly, in bounded memory.
+    def stems(self, progress: Progress | None = None, start: int = 0) -> Iterator[tuple[Array, Array]]:
+        """Blocks `(channels, n)` of target and residual, in order, that cover the song exactly, in bounded memory.
 
-        known: beats found earlier, so that they need not be tracked. start: only what is from this sample on; the same
-        samples as without it.
+        Args:
+            start: only what is from this sample on; the same samples as without it.
         """
-        monitor = monitor or Monitor(source.frames, source.sample_rate)
-        with monitor.stage("total"):
-            with monitor.stage("tracking"):
-                bars = self.grid(source, grid, part(progress, 0, TRACKING_SHARE), known, monitor)
-            monitor.set_grid(bars)
-            later = part(progress, 0 if grid == "none" else TRACKING_SHARE, 1)
-            if bars.kind == "none":
-                targets = monitor.timed("network", self.separator.stream(source, conditioning, later, start=start))
-            else:
-                fade = round(min(FADE_SECONDS, self.context) * source.sample_rate)
-                targets = crossfade(self._chunks(source, conditioning, bars, monitor, later, start), fade, start)
+        with self.monitor.stage("total"):
+            conditioning = self.conditioning
+            if self.residual_pass:
+                with self.monitor.stage("conditioning"):
+                    conditioning = self.pipeline.separator.add_residual(conditioning, self.source)
+            with self.monitor.stage("tracking"):
+                grid = self._bars(part(progress, 0, TRACKING_SHARE))
+            self.monitor.set_grid(grid)
+            later = part(progress, 0 if self.grid == "none" else TRACKING_SHARE, 1)
             position = start
-            for target in targets:
-                mixture = source.read(position, position + target.shape[1])
+            for target in self._targets(conditioning, grid, later, start):
+                mixture = self.source.read(position, position + target.shape[1])
                 position += target.shape[1]
-                monitor.add_block(target, mixture)
+                self.monitor.add_block(target, mixture)
                 yield target, mixture - target
             if progress:
                 progress(1.0)
 
-    def grid(
-        self,
-        source: audio.Source,
-        kind: str = "auto",
-        progress: Progress | None = None,
-        known: Beats | None = None,
-        monitor: Monitor | None = None,
-    ) -> BarGrid:
-        """The bar grid of a song; see `fewshot_sep.songs.grid.bar_grid`."""
-        if kind == "none":
+    def _bars(self, progress: Progress | None) -> BarGrid:
+        source = self.source
+        if self.grid == "none":
             return no_grid(source.frames, source.sample_rate)
-        found = known or beats.track(source, tracker=self.tracker, meters=self.meters, progress=progress)
-        if monitor:
-            monitor.beats = found
-        return bar_grid(found, source.frames, source.sample_rate, kind)
+        tracker, meters = self.pipeline.tracker, self.pipeline.meters
+        self.monitor.beats = self.known or beats.track(source, tracker=tracker, meters=meters, progress=progress)
+        return bar_grid(self.monitor.beats, source.frames, source.sample_rate, self.grid)
+
+    def _targets(
+        self, conditioning: Conditioning, grid: BarGrid, progress: Progress | None, start: int
+    ) -> Iterator[Array]:
+        if grid.kind == "none":
+            whole = self.pipeline.separator.stream(self.source, conditioning, progress, start=start)
+            return self.monitor.timed("network", whole)
+        fade = round(min(FADE_SECONDS, self.pipeline.context) * self.source.sample_rate)
+        return crossfade(self._chunks(conditioning, grid, progress, start), fade, start)
 
     def _chunks(
-        self,
-        source: audio.Source,
-        conditioning: Conditioning,
-        bars: BarGrid,
-        monitor: Monitor,
-        progress: Progress | None,
-        start: int,
+        self, conditioning: Conditioning, grid: BarGrid, progress: Progress | None, start: int
     ) -> Iterator[Chunk]:
-        octave = 2.0 ** round(np.log2(bars.seconds_per_beat / self.beat))
-        for bar in bars.slices[first_needed([piece.stop for piece in bars], start) :]:
-            ratio = self._ratio(bar, bars, octave)
-            context = round(self.context / ratio * source.sample_rate)
+        """Bars with their context, from the first that `crossfade` needs for what is from `start` on."""
+        source, pipeline = self.source, self.pipeline
+        for bar in grid.slices[first_needed([bar.stop for bar in grid], start) :]:
+            scale = 1.0 if pipeline.tempo == "none" else time_scale(bar, grid, pipeline.separator.preset.beat)
+            context = round(pipeline.context / scale * source.sample_rate)
             offset = max(bar.start - context, 0)
             mixture = source.read(offset, min(bar.stop + context, source.frames))
-            target = self._target(mixture, conditioning, source.sample_rate, ratio, monitor)
-            yield Chunk(bar.start, bar.stop, offset, target)
+            yield Chunk(bar.start, bar.stop, offset, self._target(mixture, conditioning, scale))
             if progress:
                 progress(bar.stop / source.frames)
 
-    def _ratio(self, bar: Slice, bars: BarGrid, octave: float) -> float:
-        """How many times as long the network is to hear a bar; an unsure one counts as in the song's usual tempo."""
-        sure = bar.confidence >= UNSURE
-        seconds_per_beat = (bar.stop - bar.start) / bars.sample_rate / bar.beats if sure else bars.seconds_per_beat
-        wanted = self.beat * octave / seconds_per_beat
-        near = self.tempo == "none" or abs(wanted - 1) < NEAR_ENOUGH
-        return 1.0 if near else float(np.clip(wanted, MIN_RATIO, MAX_RATIO))
-
-    def _target(
-        self, mixture: Array, conditioning: Conditioning, sample_rate: int, ratio: float, monitor: Monitor
-    ) -> Array:
+    def _target(self, mixture: Array, conditioning: Conditioning, scale: float) -> Array:
+        """The target in a bar that the network sees `scale` times as long."""
+        separator, rate, engine = self.pipeline.separator, self.source.sample_rate, self.pipeline.engine
         if not mixture.any():
             return np.zeros_like(mixture)
-        if ratio == 1 or self.tempo == "hop":
-            with monitor.stage("network"):
-                return np.asarray(self.separator.estimate(mixture, conditioning, sample_rate, time_scale=ratio))
-        with monitor.stage("stretching"):
-            stretched = stretch.stretch(mixture, max(round(mixture.shape[1] * ratio), 1), sample_rate, self.engine)
-        with monitor.stage("network"):
-            found = self.separator.estimate(stretched, conditioning, sample_rate)
-        if self.tempo == "audio":
-            with monitor.stage("stretching"):
-                return stretch.stretch(found, mixture.shape[1], sample_rate, self.engine)
-        with monitor.stage("masking"):
-            return carry_mask(mixture, stretched, found, sample_rate)
-
-
-def carry_mask(mixture: Array, stretched: Array, found: Array, sample_rate: int) -> Array:
-    """What `found` is of `stretched`, taken of `mixture`: a ratio mask, its frames spread to the mixture's length.
-
-    Shape: mixture (channels, n); stretched and found (channels, m), the same passage at another tempo -> (channels, n).
-    The mask is Re(found / stretched) in each cell of the spectrogram, kept within 0 and 1; the phase stays the mixture's.
-    """
-    import torch
-
-    from fewshot_sep.spectral import Stft, apply_mask
-
-    hop = max(round(1024 * sample_rate / 44100), 16)
-    stft = Stft(4 * hop, hop)
-
-    def spectrum(samples: Array) -> torch.Tensor:
-        return stft(torch.from_numpy(np.ascontiguousarray(samples)))
-
-    peak = np.abs(stretched).max(initial=0) or 1.0
-    scaled, out, native = spectrum(stretched / peak), spectrum(found / peak), spectrum(mixture)
-    power = scaled.real.square() + scaled.imag.square()
-    mask = ((out.real * scaled.real + out.imag * scaled.imag) / (power + MASK_FLOOR)).clamp(0, 1)
-    last = mask.shape[-1] - 1
-    moments = (torch.arange(native.shape[-1]) * (stretched.shape[1] / mixture.shape[1])).clamp(max=last)
-    before = moments.floor().long()
-    after = (before + 1).clamp(max=last)
-    share = moments - before
-    mask = mask[..., before] * (1 - share) + mask[..., after] * share
-    return stft.inverse(apply_mask(native, mask), mixture.shape[1]).numpy()
+        if scale == 1 or self.pipeline.tempo == "hop":
+            with self.monitor.stage("network"):
+                return separator.estimate(mixture, conditioning, rate, time_scale=scale)
+        with self.monitor.stage("stretching"):
+            stretched = stretch.stretch(mixture, max(round(mixture.shape[1] * scale), 1), rate, engine)
+        with self.monitor.stage("network"):
+            found = separator.estimate(stretched, conditioning, rate)
+        if self.pipeline.tempo == "audio":
+            with self.monitor.stage("stretching"):
+                return stretch.stretch(found, mixture.shape[1], rate, engine)
+        with self.monitor.stage("masking"):
+            return carry_mask(mixture, stretched, found, rate)
 
 
 def part(progress: Progress | None, start: float, stop: float) -> Progress | None:

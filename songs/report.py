@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+from fewshot_sep.songs.grid import BarGrid
 from fewshot_sep.songs.monitor import Monitor
 
 ABSENT_DB = -30.0
 
 
-def of(monitor: Monitor, settings: dict[str, Any], model: dict[str, Any], **more: Any) -> dict[str, Any]:
+def of(monitor: Monitor, settings: Mapping[str, object], model: Mapping[str, object], **more: object) -> dict[str, Any]:
     """The report as it stands in report.json; `more` goes first (song, queries, ...)."""
     warnings = list(monitor.warnings)
     level = monitor.level_db
@@ -21,7 +23,6 @@ def of(monitor: Monitor, settings: dict[str, Any], model: dict[str, Any], **more
         warnings.append(f"the queried instrument does not seem to be in the song: what was found is {said}")
     duration = monitor.frames / monitor.sample_rate
     total = monitor.seconds.get("total", 0.0)
-    grid = monitor.grid
     return {
         **more,
         "duration (s)": round(duration, 3),
@@ -31,19 +32,21 @@ def of(monitor: Monitor, settings: dict[str, Any], model: dict[str, Any], **more
         "model": model,
         "warnings": warnings,
         "target level re mixture (dB)": None if level is None else round(level, 2),
-        "grid": None
-        if grid is None
-        else {
-            "kind": grid.kind,
-            "reason": grid.reason,
-            "bars": 0 if grid.kind == "none" else len(grid),
-            "unsure bars": grid.unsure,
-            "bpm": round(grid.bpm, 2),
-            "meter": grid.meter,
-            "tracker": grid.tracker,
-            "confidence": round(grid.confidence, 3),
-        },
+        "grid": None if monitor.grid is None else _grid(monitor.grid),
         "boundaries": monitor.boundaries(),
         "seconds": {name: round(spent, 3) for name, spent in monitor.seconds.items()},
         "seconds per second of audio": round(total / duration, 4) if duration else None,
+    }
+
+
+def _grid(grid: BarGrid) -> dict[str, object]:
+    return {
+        "kind": grid.kind,
+        "reason": grid.reason,
+        "bars": 0 if grid.kind == "none" else len(grid),
+        "unsure bars": grid.unsure,
+        "bpm": round(grid.bpm, 2),
+        "meter": grid.meter,
+        "tracker": grid.tracker,
+        "confidence": round(grid.confidence, 3),
     }

@@ -13,7 +13,6 @@ import struct
 from pathlib import Path
 
 import numpy as np
-import soundfile
 
 from fewshot_sep import audio
 from fewshot_sep.experiments.curation.settings import TRUTH
@@ -53,7 +52,7 @@ def _one(path: Path, original: Path, words: list[str], settings: dict[str, str])
     elif kind in ("empty", "text"):
         path.write_text("" if kind == "empty" else "Thank you for buying these loops.\n", encoding="utf-8")
     elif kind == "header":
-        soundfile.write(path, np.zeros((0, 1), np.float32), 44100)
+        path.write_bytes(audio.encode(np.zeros((1, 0), np.float32), 44100, "WAV"))
     else:
         samples, rate = audio.read(original)
         samples = samples.mean(0, keepdims=True) if "mono" in words else samples
@@ -61,10 +60,8 @@ def _one(path: Path, original: Path, words: list[str], settings: dict[str, str])
         samples = audio.resample(samples, rate, wanted) * np.float32(settings.get("gain", 1))
         if "nan" in words:
             samples[0, 1000] = np.nan
-        if settings.get("subtype") != "FLOAT":
-            samples = samples.clip(-1, 1)
         usual = "PCM_16" if kind in ("wav", "flac", "aiff") else None
-        soundfile.write(path, samples.T, wanted, format=_FORMATS[kind], subtype=settings.get("subtype", usual))
+        path.write_bytes(audio.encode(samples, wanted, _FORMATS[kind], settings.get("subtype", usual)))
         if "acid" in settings:
             _acidise(path, float(settings["acid"]), samples.shape[1] / wanted)
     if "cut" in settings:

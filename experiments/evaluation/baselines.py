@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import librosa
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from fewshot_sep import audio
-from fewshot_sep.experiments.evaluation.methods import Array, Case, Method
+from fewshot_sep import nmf as factorisation
+from fewshot_sep.experiments.evaluation.case import Array, Case, Method
 
 N_FFT = 2048
 EPS = 1e-9
-FLOOR = 1e-6  # keeps magnitudes positive, as multiplicative updates need
-TEMPLATES, FREE, ITERATIONS = 32, 32, 80
+TEMPLATES, ITERATIONS = 32, 80
 REPEAT_S = 2.0  # frames nearer than this do not count as repetitions
 MARGIN = 2.0
 
@@ -32,6 +33,12 @@ def istft(spectrum: Spectrum, samples: int) -> Array:
 def magnitude(samples: Array) -> Image:
     """Magnitude of the channels' mean, `(freq, time)`."""
     image: Image = np.abs(stft(samples.mean(0)))
+    return image
+
+
+def mixture_image(case: Case) -> Image:
+    """Mean of the channels' magnitudes, `(freq, time)`."""
+    image: Image = np.abs(stft(case.mixture)).mean(0)
     return image
 
 
@@ -59,66 +66,44 @@ def silence(case: Case) -> Array:
 def hpss(case: Case) -> Array:
     """Harmonic-percussive separation by median filters (Fitzgerald 2010): the half where the query has more energy."""
     harmonic, percussive = librosa.decompose.hpss(query_image(case))
-    masks = librosa.decompose.hpss(np.abs(stft(case.mixture)).mean(0), mask=True)
+    masks = librosa.decompose.hpss(mixture_image(case), mask=True)
     return masked(case, masks[int(np.sum(percussive**2) > np.sum(harmonic**2))])
 
 
 def repet_sim(case: Case) -> Array:
     """REPET-SIM (Rafii & Pardo 2012): what repeats against what does not, whichever spectrum is nearer the query's."""
-    heard = np.abs(stft(case.mixture)).mean(0)
-    width = min(librosa.time_to_frames(REPEAT_S, sr=case.sample_rate, hop_length=N_FFT // 4), heard.shape[1] // 4)
-    repeating = librosa.decompose.nn_filter(heard, aggregate=np.median, metric="cosine", width=max(1, int(width)))
-    repeating = np.minimum(heard, repeating)
-    varying = heard - repeating
+    image = mixture_image(case)
+    width = min(librosa.time_to_frames(REPEAT_S, sr=case.sample_rate, hop_length=N_FFT // 4), image.shape[1] // 4)
+    repeating = librosa.decompose.nn_filter(image, aggregate=np.median, metric="cosine", width=max(1, int(width)))
+    repeating = np.minimum(image, repeating)
+    varying = image - repeating
     masks = [
         librosa.util.softmask(repeating, MARGIN * varying, power=2),
         librosa.util.softmask(varying, MARGIN * repeating, power=2),
     ]
-    wanted = query_image(case).mean(1)
-    likeness = [_cosine((heard * mask).mean(1), wanted) for mask in masks]
+    query = query_image(case).mean(1)
+    likeness = [_cosine((image * mask).mean(1), query) for mask in masks]
     return masked(case, masks[int(np.argmax(likeness))])
 
 
 def nmf(case: Case) -> Array:
-    """Query-informed NMF: templates learnt on the query stay fixed, free ones take the rest; Wiener mask.
+    """Query-informed NMF: templates learnt on the query stay fixed, as many free ones take the residual; Wiener mask.
 
     Semi-supervised as in Smaragdis, Raj & Shashanka 2007, "Supervised and semi-supervised separation of sounds".
     """
-    rng = np.random.default_rng(0)
-    query, heard = query_image(case) + FLOOR, np.abs(stft(case.mixture)).mean(0) + FLOOR
-    start = _positive(rng, len(query), TEMPLATES), _positive(rng, TEMPLATES, query.shape[1])
-    templates, _ = factorise(query, *start, fixed=0)
-    templates /= templates.sum(0) + EPS
-    free = _positive(rng, len(heard), FREE) * templates.mean()
-    gains = _positive(rng, TEMPLATES + FREE, heard.shape[1]) * heard.mean()
-    templates, gains = factorise(heard, np.concatenate([templates, free], axis=1), gains, fixed=TEMPLATES)
-    target, rest = templates[:, :TEMPLATES] @ gains[:TEMPLATES], templates[:, TEMPLATES:] @ gains[TEMPLATES:]
-    return masked(case, target / (target + rest + EPS))
-
-
-def _positive(rng: np.random.Generator, *shape: int) -> Image:
-    return rng.random(shape, dtype=np.float32) + np.float32(0.1)
-
-
-def factorise(image: Image, templates: Image, gains: Image, fixed: int) -> tuple[Image, Image]:
-    """`image ~ templates @ gains` in the Kullback-Leibler sense, by the multiplicative updates of Lee & Seung 2001.
-
-    The first `fixed` templates stay as they are, which scikit-learn's NMF cannot do.
-
-    Shape: `(freq, time)`, `(freq, parts)`, `(parts, time)`.
-    """
-    templates, gains = templates.copy(), gains.copy()
-    for _ in range(ITERATIONS):
-        gains *= (templates.T @ (image / (templates @ gains + EPS))) / (templates.sum(0)[:, None] + EPS)
-        ratio = image / (templates @ gains + EPS)
-        templates[:, fixed:] *= (ratio @ gains[fixed:].T) / (gains[fixed:].sum(1) + EPS)
-    return templates, gains
+    query, mixture = (torch.from_numpy(image)[None] for image in (query_image(case), mixture_image(case)))
+    chance = torch.Generator().manual_seed(0)
+    begun, free = (factorisation.random_templates(query.shape[1], TEMPLATES, chance) for _ in range(2))
+    fixed, _ = factorisation.fit_activations(query, begun[..., :0], begun, ITERATIONS)
+    free, activations = factorisation.fit_activations(mixture, fixed, free, ITERATIONS)
+    target, residual = fixed @ activations[:, :TEMPLATES], free @ activations[:, TEMPLATES:]
+    return masked(case, (target / (target + residual + EPS))[0].numpy())
 
 
 def irm(case: Case) -> Array:
     """The ideal ratio mask, of the target's magnitude in the sum of all stems' magnitudes; for each channel its own."""
-    wanted, rest = np.abs(stft(_known(case))), sum(np.abs(stft(other)) for other in case.others)
-    return istft(stft(case.mixture) * wanted / (wanted + rest + EPS), case.mixture.shape[1])
+    target, residual = np.abs(stft(_known(case))), sum(np.abs(stft(other)) for other in case.others)
+    return istft(stft(case.mixture) * target / (target + residual + EPS), case.mixture.shape[1])
 
 
 def mixphase(case: Case) -> Array:

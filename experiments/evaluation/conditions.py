@@ -1,4 +1,4 @@
-"""Harder questions, derived from the items of a set: always the same ones for the same set.
+"""Harder questions, derived from the items of a set: always the same for the same set.
 
 `itself`: the target is its own query, the best there can be. `wrong`: the query plays another instrument of the
 mixture. `shuffled`: the query belongs to an item of another song.
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,13 +17,12 @@ import numpy as np
 
 from fewshot_sep import audio
 from fewshot_sep.errors import BadItems
-from fewshot_sep.experiments.evaluation.items import NATIVE, Item
-from fewshot_sep.experiments.evaluation.methods import Array, Case
+from fewshot_sep.experiments.evaluation import settings
+from fewshot_sep.experiments.evaluation.case import Array, Case
+from fewshot_sep.experiments.evaluation.items import Item
 
-DERIVED = ("itself", "wrong", "shuffled", "clips", "sources")
-CONDITIONS = (*NATIVE, *DERIVED)
 CLIPS, SECONDS = (1, 3, 5), (1.0, 3.0, 10.0)
-FEWEST, MOST = 2, 5
+MIN_SOURCES = 2
 SOUNDING_DB = -40.0  # of a cut clip, re the whole clip that it was cut from
 EXACT = 1e-3  # by how much a mixture may miss the sum of its stems
 
@@ -89,52 +88,38 @@ def derive(items: Sequence[Item], conditions: Iterable[str], sounds: Sounds) -> 
     """The items of the chosen conditions: the native ones as they are, then those derived from the kind `same`."""
     chosen = set(conditions)
     same = [item for item in items if item.kind == "same"]
+    derived: dict[str, Callable[[Item], Iterable[Item]]] = {
+        "itself": _oracle,
+        "wrong": lambda item: _mismatched(item, "wrong", same),
+        "shuffled": lambda item: _mismatched(item, "shuffled", same),
+        "clips": lambda item: _clips(item, sounds),
+        "sources": lambda item: _fewer_sources(item, sounds),
+    }
     found = [item for item in items if item.kind in chosen]
-    if "itself" in chosen:
-        found += [question for item in same if (question := _itself(item))]
-    if "wrong" in chosen:
-        found += [question for item in same if (question := _wrong(item, same))]
-    if "shuffled" in chosen:
-        found += [question for item in same if (question := _shuffled(item, same))]
-    if "clips" in chosen:
-        found += [question for item in same for question in _clips(item, sounds)]
-    if "sources" in chosen:
-        found += [question for item in same if item.sources > FEWEST for question in _fewer(item, sounds)]
-    return found
+    return found + [new for kind, make in derived.items() if kind in chosen for item in same for new in make(item)]
 
 
-def _itself(item: Item) -> Item | None:
-    if not item.reference:
-        return None
-    return replace(item, id=f"{item.id}/itself", kind="itself", query=item.reference, queries=())
+def _oracle(item: Item) -> Iterable[Item]:
+    if item.reference:
+        yield replace(item, id=f"{item.id}/itself", kind="itself", query=item.reference, queries=())
 
 
-def _wrong(item: Item, same: Sequence[Item]) -> Item | None:
-    candidates = [other for other in same if other.mix == item.mix and other.target != item.target and other.reference]
-    if not candidates:
-        return None
-    other = candidates[_random(item, "wrong").integers(len(candidates))]
-    return _asking(item, other, f"{item.id}/wrong:{other.target}", "wrong", asked_reference=other.reference)
-
-
-def _shuffled(item: Item, same: Sequence[Item]) -> Item | None:
-    candidates = [other for other in same if other.song != item.song and other.target != item.target]
-    if not candidates:
-        return None
-    other = candidates[_random(item, "shuffled").integers(len(candidates))]
-    return _asking(item, other, f"{item.id}/shuffled:{other.target}", "shuffled")
-
-
-def _asking(item: Item, other: Item, name: str, kind: str, asked_reference: str | None = None) -> Item:
-    """The item with the query of another."""
-    return replace(
+def _mismatched(item: Item, kind: str, same: Sequence[Item]) -> Iterable[Item]:
+    """The item with the query of another instrument: of the same mixture, or of another song."""
+    inside = kind == "wrong"
+    others = [other for other in same if other.target != item.target and (other.reference or not inside)]
+    others = [other for other in others if (other.mix == item.mix if inside else other.song != item.song)]
+    if not others:
+        return
+    other = others[_random(item, kind).integers(len(others))]
+    yield replace(
         item,
-        id=name,
+        id=f"{item.id}/{kind}:{other.target}",
         kind=kind,
         query=other.query,
         queries=other.queries,
-        asked=other.target,
-        asked_reference=asked_reference,
+        queried=other.target,
+        queried_reference=other.reference if inside else None,
     )
 
 
@@ -146,18 +131,18 @@ def _clips(item: Item, sounds: Sounds) -> Iterable[Item]:
                 yield question
 
 
-def _fewer(item: Item, sounds: Sounds) -> Iterable[Item]:
+def _fewer_sources(item: Item, sounds: Sounds) -> Iterable[Item]:
     """The target with a first, a second, ... other stem added, at most five in all and fewer than there are."""
-    if not sounds.is_sum(item):
+    if item.sources <= MIN_SOURCES or not sounds.is_sum(item):
         return
     order = _random(item, "sources").permutation(len(item.others))
-    for count in range(FEWEST, min(MOST, item.sources - 1) + 1):
+    for count in range(MIN_SOURCES, min(settings.MAX_SOURCES, item.sources - 1) + 1):
         others = tuple(item.others[place] for place in order[: count - 1])
         name = f"{item.id}/{count}of{item.sources}"
         yield replace(item, id=name, kind="sources", mix=None, others=others)
 
 
 def _random(item: Item, purpose: str) -> np.random.Generator:
-    """Chance that hangs on item and purpose alone, so that one item's draw does not move another's."""
+    """Chance that depends on item and purpose alone, so that one item's draw does not move another's."""
     song_and_target = f"{item.song}|{item.mix}|{item.query}|{item.target}|{purpose}"
     return np.random.default_rng(zlib.crc32(song_and_target.encode()))

@@ -1,40 +1,37 @@
 """Cuts evaluation items from songs with stems.
 
-    python -m fewshot_sep.experiments.evaluation.cutter SONGS ITEMS --seconds 10 --per-song 3
-
-Of each song it takes windows in which as many stems as possible sound, and from outside all of them up to five clips of
-each stem, to ask with. A mixture is the sum of its stems. For each stem that sounds in a window there is an item `same`
+Of each song it takes windows in which as many stems as possible sound, and from outside all of them up to five query
+clips of each stem. A mixture is the sum of its stems. For each stem that sounds in a window there is an item `same`
 and, where another song has the instrument, one `cross`; for each window one `absent`, with an instrument from another
 song whose whole family the song lacks, unless a stem without a name might play it.
 """
 
 from __future__ import annotations
 
-import argparse
-import sys
 import zlib
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
+import typer
 from numpy.typing import NDArray
 from rich.progress import track
 
-from fewshot_sep import audio, metrics
-from fewshot_sep.errors import BadItems, FewshotSepError
+from fewshot_sep import audio, levels, metrics
+from fewshot_sep.errors import BadItems
 from fewshot_sep.experiments.evaluation import items, stems
+from fewshot_sep.experiments.evaluation.case import Array
 from fewshot_sep.experiments.evaluation.items import Item
-from fewshot_sep.experiments.evaluation.methods import Array
+from fewshot_sep.experiments.evaluation.settings import NATIVE
 from fewshot_sep.experiments.evaluation.stems import Song, Stem
 from fewshot_sep.loops.curation import filenames
 
 FRAME_S = 0.1
 FRAMES_PER_S = 10
-SOUNDING_DB = -40.0  # of a frame, re the stem's loud ones
-SILENT = 1e-3
-IN_WINDOW, IN_QUERY = 0.25, 0.5  # least share of sounding frames
+RANGE_DB, SILENCE_DBFS = 40.0, -60.0  # frames further below the stem's loudest, or below this, are silent
+IN_WINDOW, IN_QUERY = 0.25, 0.5  # least share of active frames
 MIN_LEVEL_DB = -35.0  # of a target re its mixture
-SHORTEST_QUERY_S = 1
+MIN_QUERY_S = 1
 PEAK = 0.99
 
 
@@ -55,14 +52,14 @@ class Cut(NamedTuple):
     Attributes:
         mixtures: one file for each window.
         windows: for each window the file of every stem that sounds in it.
-        askable: for each window the stems loud enough to be asked for.
+        queryable: for each window the stems loud enough to be queried.
         queries: clips of every stem that there are clips of.
     """
 
     song: Song
     mixtures: list[str]
     windows: list[dict[Stem, str]]
-    askable: list[list[Stem]]
+    queryable: list[list[Stem]]
     queries: dict[Stem, tuple[str, ...]]
 
 
@@ -70,7 +67,7 @@ def cut(folder: Path, out: Path, settings: Settings = USUAL) -> list[Item]:
     """Write a set of items made of the songs in `folder`; the same settings give the same set.
 
     Raises:
-        BadItems: no songs with stems, an output folder that holds something, nothing that could be asked for.
+        BadItems: no songs with stems, an output folder that holds something, nothing that could be queried.
     """
     if out.exists() and any(out.iterdir()):
         raise BadItems(f"{out}: is not empty; give a new folder, so that no items of another set are left in it")
@@ -88,13 +85,9 @@ def cut(folder: Path, out: Path, settings: Settings = USUAL) -> list[Item]:
     return found
 
 
-def sounding(samples: Array, rate: int) -> NDArray[np.bool_]:
-    """Whether something sounds, for each tenth of a second: 40 dB under the loud parts it does not."""
-    length = round(FRAME_S * rate)
-    mono = np.pad(samples.mean(0), (0, -samples.shape[1] % length))
-    level = np.sqrt((mono.reshape(-1, length) ** 2).mean(1))
-    loud: NDArray[np.bool_] = level > max(float(np.quantile(level, 0.95)) * 10 ** (SOUNDING_DB / 20), SILENT)
-    return loud
+def active(samples: Array, rate: int) -> NDArray[np.bool_]:
+    """Whether something sounds, for each tenth of a second."""
+    return levels.active(levels.frame_power(samples, round(FRAME_S * rate)), RANGE_DB, SILENCE_DBFS)
 
 
 def _cut_song(song: Song, out: Path, settings: Settings) -> Cut:
@@ -103,9 +96,9 @@ def _cut_song(song: Song, out: Path, settings: Settings) -> Cut:
     for stem in song.stems:
         samples, own_rate = stem.load()
         rate = rate or own_rate
-        activity[stem] = sounding(samples, own_rate)
-    frames = max(len(active) for active in activity.values())
-    table = np.stack([np.pad(active, (0, frames - len(active))) for active in activity.values()])
+        activity[stem] = active(samples, own_rate)
+    frames = max(map(len, activity.values()))
+    table = np.stack([np.pad(row, (0, frames - len(row))) for row in activity.values()])
     starts = _windows(table, settings, _random(song.name, settings.seed))
     taken = np.zeros(frames, dtype=bool)
     for start in starts:
@@ -113,13 +106,13 @@ def _cut_song(song: Song, out: Path, settings: Settings) -> Cut:
 
     pieces: list[dict[Stem, Array]] = [{} for _ in starts]
     queries = {}
-    for stem, active in zip(song.stems, table, strict=True):
+    for stem, row in zip(song.stems, table, strict=True):
         samples, own_rate = stem.load()
         samples = audio.resample(samples, own_rate, rate)
         for piece, start in zip(pieces, starts, strict=True):
-            if active[start : start + settings.seconds * FRAMES_PER_S].mean() >= IN_WINDOW:
+            if row[start : start + settings.seconds * FRAMES_PER_S].mean() >= IN_WINDOW:
                 piece[stem] = _part(samples, start, settings.seconds, rate)
-        length, places = _query_places(active & ~taken, taken, settings)
+        length, places = _query_places(row & ~taken, taken, settings)
         clips = [_part(samples, place, length, rate) for place in places]
         if clips and stem.instrument:
             queries[stem] = tuple(
@@ -136,7 +129,7 @@ def _cut_song(song: Song, out: Path, settings: Settings) -> Cut:
         made.mixtures.append(_write(out, f"{name}.mix", mixture * gain, rate))
         made.windows.append({stem: _write(out, f"{name}.{stem.name}", s * gain, rate) for stem, s in spread.items()})
         loud = [stem for stem, sound in spread.items() if metrics.level_db(sound, mixture) > MIN_LEVEL_DB]
-        made.askable.append([stem for stem in loud if stem.instrument])
+        made.queryable.append([stem for stem in loud if stem.instrument])
     return made
 
 
@@ -160,7 +153,7 @@ def _query_places(active: NDArray[np.bool_], taken: NDArray[np.bool_], settings:
     Where no clip of the wanted length fits, half of it is tried, and so on.
     """
     length = settings.clip_s
-    while length >= SHORTEST_QUERY_S:
+    while length >= MIN_QUERY_S:
         size = length * FRAMES_PER_S
         starts = [s for s in range(0, len(active) - size + 1, FRAMES_PER_S) if not taken[s : s + size].any()]
         shares = {start: active[start : start + size].mean() for start in starts}
@@ -200,16 +193,16 @@ def _item(made: Cut, window: int, target: str, kind: str, stem: Stem | None, que
 def _same(made: Cut, cuts: list[Cut], settings: Settings) -> list[Item]:
     return [
         _item(made, window, stem.instrument, "same", stem, made.queries[stem])
-        for window, askable in enumerate(made.askable)
-        for stem in askable
+        for window, queryable in enumerate(made.queryable)
+        for stem in queryable
         if stem in made.queries
     ]
 
 
 def _cross(made: Cut, cuts: list[Cut], settings: Settings) -> list[Item]:
     found = []
-    for window, askable in enumerate(made.askable):
-        for stem in askable:
+    for window, queryable in enumerate(made.queryable):
+        for stem in queryable:
             pool = [
                 clips
                 for other in cuts
@@ -252,27 +245,26 @@ def _random(purpose: str, seed: int) -> np.random.Generator:
     return np.random.default_rng([seed, zlib.crc32(purpose.encode())])
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("songs", type=Path, help="folder of songs with stems, in any of the forms of stems.py")
-    parser.add_argument("items", type=Path, help="folder to write")
-    parser.add_argument("--seconds", type=int, default=USUAL.seconds, help="length of a window")
-    parser.add_argument("--per-song", type=int, default=USUAL.per_song, help="windows of a song, at most")
-    parser.add_argument("--clips", type=int, default=USUAL.clips, help="query clips of a stem, at most")
-    parser.add_argument("--clip-seconds", type=int, default=USUAL.clip_s, help="length of a query clip")
-    parser.add_argument("--seed", type=int, default=USUAL.seed)
-    given = parser.parse_args()
-    settings = Settings(given.seconds, given.per_song, given.clips, given.clip_seconds, given.seed)
-    if min(settings[:4]) < 1:
-        parser.error("lengths and counts must be at least 1")
-    try:
-        made = cut(given.songs, given.items, settings)
-    except FewshotSepError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
-    kinds = {kind: sum(item.kind == kind for item in made) for kind in items.NATIVE}
-    print(f"{given.items / items.NAME}: {', '.join(f'{count} {kind}' for kind, count in kinds.items())}")
+def main(
+    songs: Annotated[Path, typer.Argument(help="Folder of songs with stems, in any of the forms of stems.py.")],
+    output: Annotated[Path, typer.Argument(metavar="ITEMS", help="Folder to write.")],
+    seconds: Annotated[int, typer.Option(min=1, help="Length of a window.")] = USUAL.seconds,
+    per_song: Annotated[int, typer.Option(min=1, help="Windows of a song, at most.")] = USUAL.per_song,
+    clips: Annotated[int, typer.Option(min=1, help="Query clips of a stem, at most.")] = USUAL.clips,
+    clip_seconds: Annotated[int, typer.Option(min=1, help="Length of a query clip.")] = USUAL.clip_s,
+    seed: Annotated[int, typer.Option(help="Another seed cuts elsewhere.")] = USUAL.seed,
+) -> None:
+    """Cut evaluation items from songs with stems.
+
+    Example:
+      python -m fewshot_sep.experiments.evaluation.cutter SONGS ITEMS --seconds 10 --per-song 3
+    """
+    made = cut(songs, output, Settings(seconds, per_song, clips, clip_seconds, seed))
+    kinds = {kind: sum(item.kind == kind for item in made) for kind in NATIVE}
+    typer.echo(f"{output / items.NAME}: {', '.join(f'{count} {kind}' for kind, count in kinds.items())}")
 
 
 if __name__ == "__main__":
-    main()
+    from fewshot_sep.cli import run
+
+    run(main)

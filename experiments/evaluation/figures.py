@@ -2,50 +2,40 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image
 
 from fewshot_sep import plots
-from fewshot_sep.experiments.evaluation.measure import COLLAPSED_DB, Row
-from fewshot_sep.experiments.evaluation.methods import Array
+from fewshot_sep.experiments.evaluation import settings
+from fewshot_sep.experiments.evaluation.runs import Row
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 LOWEST_DB = -80.0  # of an axis of levels; silence is drawn there
 DPI = 90
-COLOURS = 48
 MARKERS = "o^sDvP*X<>p"  # one more than there are colours, so that no two methods share both
-
-
-class Example(NamedTuple):
-    """An item with what was made of it, to look at and listen to. Sounds: `(channels, samples)`, `rate` in Hz each."""
-
-    title: str
-    sounds: dict[str, tuple[Array, int]]
 
 
 def boxes(rows: dict[str, list[Row]], picture: Path) -> None:
     """SI-SDRi where the target is there: by method, and by instrument for the first method. A dot is an item."""
     first, mine = next(iter(rows.items()))
-    instruments = sorted({row["target"] for row in mine}, key=lambda name: -np.median(_gains(mine, name)))
+    instruments = sorted({row["target"] for row in mine}, key=lambda name: -np.median(_si_sdri(mine, name)))
     height = 0.24 * (len(rows) + len(instruments)) + 2.4
     figure, axes = plots.new_figure(2, 1, 9, height)
     panels = axes[:, 0]
     panels[0].get_gridspec().set_height_ratios([len(rows) + 1, len(instruments) + 1])
     panels[1].sharex(panels[0])
-    _boxes(panels[0], {name: _gains(some) for name, some in rows.items()}, "by method")
-    _boxes(panels[1], {name: _gains(mine, name) for name in instruments}, f"by instrument: {first}")
+    _boxes(panels[0], {name: _si_sdri(some) for name, some in rows.items()}, "by method")
+    _boxes(panels[1], {name: _si_sdri(mine, name) for name in instruments}, f"by instrument: {first}")
     panels[1].set_xlabel("SI-SDR improvement (dB)")
     figure.savefig(picture, dpi=DPI)
 
 
-def _gains(rows: Sequence[Row], target: str = "") -> list[float]:
+def _si_sdri(rows: Sequence[Row], target: str = "") -> list[float]:
     return [row["si_sdri"] for row in rows if target in ("", row["target"])]
 
 
@@ -60,7 +50,7 @@ def _boxes(axes: Axes, groups: dict[str, list[float]], title: str) -> None:
     axes.grid(axis="x", alpha=0.3)
 
 
-def level_against_gain(rows: dict[str, list[Row]], picture: Path) -> None:
+def level_against_sdri(rows: dict[str, list[Row]], picture: Path) -> None:
     """Level of the output re the mixture against SDRi: outputs that score by being quiet lie at the left."""
     figure, axes = plots.new_figure(1, 1, 8, 4.6)
     panel = axes[0, 0]
@@ -68,7 +58,7 @@ def level_against_gain(rows: dict[str, list[Row]], picture: Path) -> None:
         levels = [max(row["level"], LOWEST_DB) for row in some]
         marker = MARKERS[number % len(MARKERS)]
         panel.plot(levels, [row["sdri"] for row in some], marker, label=name, alpha=0.6, markersize=5)
-    panel.axvline(COLLAPSED_DB, color="grey", linewidth=0.8, linestyle="--")
+    panel.axvline(settings.COLLAPSED_DB, color="grey", linewidth=0.8, linestyle="--")
     panel.axhline(0, color="grey", linewidth=0.8)
     panel.set(xlabel="level of the output re the mixture (dB)", ylabel="SDR improvement (dB)")
     panel.set_title("target present; left of the dashed line an output counts as collapsed")
@@ -92,19 +82,3 @@ def absent(rows: dict[str, list[Row]], picture: Path) -> None:
     axes[0, 0].set_title("items by output level where silence is right; line: median")
     axes[-1, 0].set_xlabel(f"level of the output re the mixture (dB); all below {LOWEST_DB:.0f} in the first bar")
     figure.savefig(picture, dpi=DPI)
-
-
-def examples(shown: Sequence[Example], picture: Path) -> None:
-    """Spectrograms: a row for each example, mixture, target and estimate on the mixture's scale."""
-    names = ("mixture", "target", "estimate")
-    figure, axes = plots.new_figure(len(shown), len(names), 13, 2.7 * len(shown))
-    for line, example in zip(axes, shown, strict=True):
-        reference = None
-        for panel, name in zip(line, names, strict=True):
-            title = f"{example.title}\n{name}" if name == names[0] else f"\n{name}"
-            reference = plots.spectrogram(panel, *example.sounds[name], title, reference, columns=400)
-            panel.title.set_fontsize(9)
-    whole = io.BytesIO()
-    figure.savefig(whole, dpi=70)
-    with Image.open(whole) as image:  # few colours: a third of the bytes, which a page holds once more
-        image.convert("RGB").quantize(COLOURS).save(picture, optimize=True)

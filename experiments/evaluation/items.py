@@ -1,6 +1,6 @@
 """Evaluation items on disk: a folder with `items.json`, and the sound files that it names.
 
-An item asks for one instrument of one mixture: `{id, song, target, mix, query, reference, kind, others}`. Of the fields
+An item queries one instrument of one mixture: `{id, song, target, mix, query, reference, kind, others}`. Of the fields
 here all later ones may be missing; unknown ones are left alone.
 """
 
@@ -12,17 +12,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fewshot_sep import files
 from fewshot_sep.errors import BadItems
+from fewshot_sep.experiments.evaluation import settings
 
 NAME = "items.json"
-NATIVE = ("same", "cross", "absent")
-"""Kinds that a list may hold: the query is from the same song, from another song with the same instrument, or of an
-instrument that the song does not have, for which silence is right."""
 
 
 @dataclass(frozen=True)
 class Item:
-    """One question to a separator. Paths are relative to the folder, with forward slashes.
+    """One query to a separator. Paths are relative to the folder, with forward slashes.
 
     Attributes:
         target: the instrument that is wanted.
@@ -31,10 +30,10 @@ class Item:
         reference: the target alone; None where the song does not have it.
         others: every other stem of the mixture.
         queries: more clips of the same playing, `query` among them, to cut shorter queries from.
-        asked: the instrument that the query plays, where that is another than `target`.
-        asked_reference: the stem of that instrument, where it is in the mixture.
+        queried: the instrument that the query plays, where that is another than `target`.
+        queried_reference: the stem of that instrument, where it is in the mixture.
         seen: whether training knew the instrument; None where the set does not say.
-        clips, seconds: with how many clips of what length to ask, cut from `queries`; 0 for the query as it is.
+        clips, seconds: how many clips of what length are the query, cut from `queries`; 0 for the query as it is.
     """
 
     id: str
@@ -46,8 +45,8 @@ class Item:
     reference: str | None
     others: tuple[str, ...]
     queries: tuple[str, ...] = ()
-    asked: str = ""
-    asked_reference: str | None = None
+    queried: str = ""
+    queried_reference: str | None = None
     seen: bool | None = None
     clips: int = 0
     seconds: float = 0.0
@@ -60,7 +59,7 @@ class Item:
     @property
     def instrument(self) -> str:
         """The instrument that the query plays."""
-        return self.asked or self.target
+        return self.queried or self.target
 
     @property
     def material(self) -> tuple[str, ...]:
@@ -70,7 +69,7 @@ class Item:
     @property
     def files(self) -> tuple[str, ...]:
         """Every file that the item names."""
-        named = (self.mix, self.query, self.reference, self.asked_reference, *self.others, *self.queries)
+        named = (self.mix, self.query, self.reference, self.queried_reference, *self.others, *self.queries)
         return tuple(dict.fromkeys(name for name in named if name))
 
 
@@ -85,7 +84,8 @@ def read(folder: Path) -> list[Item]:
         entries = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise BadItems(
-            f"{path}: no readable list of items ({error}); make one: python -m fewshot_sep.experiments.evaluation.cutter SONGS ITEMS"
+            f"{path}: no readable list of items ({error}); make one: "
+            "python -m fewshot_sep.experiments.evaluation.cutter SONGS ITEMS"
         ) from error
     if not isinstance(entries, list) or not entries:
         raise BadItems(f"{path}: holds no items; it must be a list of objects")
@@ -104,25 +104,25 @@ def read(folder: Path) -> list[Item]:
 def _item(entry: Any, where: str) -> Item:
     if not isinstance(entry, dict):
         raise BadItems(f"{where}: is no object")
-    for name in ("id", "song", "target", "kind", "mix", "query"):
-        if not isinstance(entry.get(name), str) or not entry[name]:
+    texts: dict[str, Any] = {name: entry.get(name) for name in ("id", "song", "target", "kind", "mix", "query")}
+    for name, value in texts.items():
+        if not isinstance(value, str) or not value:
             raise BadItems(f"{where}: needs a text {name!r}")
     where = f"{where} ({entry['id']})"
-    if entry["kind"] not in NATIVE:
-        raise BadItems(f"{where}: kind {entry['kind']!r} is none of {', '.join(NATIVE)}")
-    others, queries, reference = entry.get("others", []), entry.get("queries", []), entry.get("reference")
-    for name, value in (("others", others), ("queries", queries)):
+    kind = settings.KIND_ALIASES.get(entry["kind"], entry["kind"])
+    if kind not in settings.NATIVE:
+        raise BadItems(f"{where}: kind {kind!r} is none of {', '.join(settings.NATIVE)}")
+    named = {name: entry.get(name, []) for name in ("others", "queries")}
+    for name, value in named.items():
         if not isinstance(value, list) or not all(isinstance(file, str) for file in value):
             raise BadItems(f"{where}: {name!r} must be a list of file names")
-    if entry["kind"] == "absent":
-        reference = None
-    elif not isinstance(reference, str):
-        raise BadItems(f"{where}: kind {entry['kind']!r} needs a 'reference', the file of the target alone")
-    seen = entry.get("seen")
-    if seen is not None and not isinstance(seen, bool):
+    reference, seen = entry.get("reference") if kind != "absent" else None, entry.get("seen")
+    if kind != "absent" and not isinstance(reference, str):
+        raise BadItems(f"{where}: kind {kind!r} needs a 'reference', the file of the target alone")
+    if not isinstance(seen, bool | None):
         raise BadItems(f"{where}: 'seen' must be true or false")
-    texts = {name: entry[name] for name in ("id", "song", "target", "kind", "mix", "query")}
-    return Item(**texts, reference=reference, others=tuple(others), queries=tuple(queries), seen=seen)
+    lists: dict[str, Any] = {name: tuple(value) for name, value in named.items()}
+    return Item(**{**texts, "kind": kind}, **lists, reference=reference, seen=seen)
 
 
 def write(folder: Path, items: Sequence[Item]) -> None:
@@ -134,4 +134,4 @@ def write(folder: Path, items: Sequence[Item]) -> None:
         entry |= {"queries": list(item.queries)} if item.queries else {}
         entry |= {"seen": item.seen} if item.seen is not None else {}
         entries.append(entry)
-    (folder / NAME).write_text(json.dumps(entries, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    files.write_json(folder / NAME, entries, indent=1)

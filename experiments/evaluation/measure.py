@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import inspect
 import json
 import math
 import multiprocessing
-import os
 import signal
-import sys
-import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,30 +22,29 @@ import fewshot_sep
 import fewshot_sep.songs
 from fewshot_sep import metrics, weights
 from fewshot_sep.errors import FewshotSepError
-from fewshot_sep.experiments.evaluation import conditions, methods
+from fewshot_sep.experiments.evaluation import conditions, methods, settings
+from fewshot_sep.experiments.evaluation.case import Array, Case
 from fewshot_sep.experiments.evaluation.conditions import Sounds
 from fewshot_sep.experiments.evaluation.items import Item
-from fewshot_sep.experiments.evaluation.methods import Array, Case, Choice
+from fewshot_sep.experiments.evaluation.methods import Choice
+from fewshot_sep.experiments.evaluation.runs import ROWS, Row, read_rows
+from fewshot_sep.experiments.kit import cost
 from fewshot_sep.loops.library import is_held_out
 
-ROWS = "rows.jsonl"
-COLLAPSED_DB = -40.0
-SILENT_DB = -60.0  # a reference below this, re its mixture, holds nothing to be found
+FLOORS = ("songs", "loops", "experiments")  # in the source tree these are links
 MAX_DB = 100.0  # BSS Eval's ratios are infinite where nothing is wrong
 WITH_BSS_EVAL = ("same", "cross", "sources")
 
-Row = dict[str, Any]
 
-
-def score(item: Item, case: Case, estimate: Array, asked: Array | None = None) -> Row:
+def score(item: Item, case: Case, estimate: Array, queried: Array | None = None) -> Row:
     """All figures of an estimate, in dB.
 
     Where the target does not sound (no reference, or one under -60 dB re the mixture) there is only the output's level:
-    every ratio to the target would be undefined. `asked` is the stem of the instrument that a wrong query plays.
+    every ratio to the target would be undefined. `queried` is the stem of the instrument that a wrong query plays.
     """
     row: Row = {"level": metrics.level_db(estimate, case.mixture), "sounds": False}
     reference = case.reference
-    if reference is None or metrics.level_db(reference, case.mixture) < SILENT_DB:
+    if reference is None or metrics.level_db(reference, case.mixture) < settings.SILENT_DB:
         return row
     sdr, si_sdr = metrics.sdr(reference, estimate), metrics.si_sdr(reference, estimate)
     row |= {
@@ -55,18 +53,18 @@ def score(item: Item, case: Case, estimate: Array, asked: Array | None = None) -
         "si_sdr": si_sdr,
         "sdri": sdr - metrics.sdr(reference, case.mixture),
         "si_sdri": si_sdr - metrics.si_sdr(reference, case.mixture),
-        "collapsed": row["level"] < COLLAPSED_DB,
+        "collapsed": row["level"] < settings.COLLAPSED_DB,
         "retrieved": all(si_sdr > metrics.si_sdr(other, estimate) for other in case.others),
     }
     if item.kind in WITH_BSS_EVAL:
-        rest = case.mixture - reference
-        # Both places hold the estimate and only the first is read: the rest is there to tell interference by.
-        found = metrics.bss_eval([reference, rest], [estimate, estimate])
+        residual = case.mixture - reference
+        # Both places hold the estimate and only the first is read: the residual is there to measure interference by.
+        found = metrics.bss_eval([reference, residual], [estimate, estimate])
         for name, values in zip(found._fields, found, strict=True):
             row[f"bss_{name}"] = float(np.clip(values[0], -MAX_DB, MAX_DB))
-    if asked is not None:
-        followed = metrics.si_sdr(asked, estimate)
-        row |= {"asked_si_sdri": followed - metrics.si_sdr(asked, case.mixture), "followed": followed > si_sdr}
+    if queried is not None:
+        followed = metrics.si_sdr(queried, estimate)
+        row |= {"asked_si_sdri": followed - metrics.si_sdr(queried, case.mixture), "followed": followed > si_sdr}
     return row
 
 
@@ -93,26 +91,26 @@ class Worker:
 
     def answer(self, item: Item) -> Answer:
         """The method's answer; an error that is meant for users is part of it."""
-        truth = item.reference if self.choice.spec in methods.ORACLES else None
+        truth = item.reference if self.choice.spec in settings.ORACLES else None
         mixture = item.mix or (item.reference, item.others)
         question = (mixture, item.query, item.instrument, item.clips, item.seconds, truth)
         if self._last is None or self._last[0] != question:
             try:
-                self._last = question, self._ask(self.sounds.case(item))
+                self._last = question, self._run(self.sounds.case(item))
             except FewshotSepError as error:
                 return Answer(None, problem=str(error))
         return self._last[1]
 
-    def _ask(self, case: Case) -> Answer:
-        started, worked = time.perf_counter(), sum(os.times()[:4])  # of this process and its children
-        found = np.asarray(self.method(case), dtype=np.float32)
-        seconds, cpu_s = time.perf_counter() - started, sum(os.times()[:4]) - worked
+    def _run(self, case: Case) -> Answer:
+        estimates: list[Array] = []
+        seconds, cpu_s = cost.clock(lambda: estimates.append(np.asarray(self.method(case), dtype=np.float32)))
+        (found,) = estimates
         if found.shape != case.mixture.shape or not np.isfinite(found).all():
             raise FewshotSepError(
                 f"{self.choice.label} gave an array {found.shape} for a mixture {case.mixture.shape}, or NaN; "
                 "a method must give the target in the mixture's shape"
             )
-        return Answer(found, seconds, cpu_s, peak_mib())
+        return Answer(found, seconds, cpu_s, cost.peak_mib())
 
 
 def row_of(choice: Choice, item: Item, answer: Answer, sounds: Sounds) -> Row:
@@ -120,31 +118,15 @@ def row_of(choice: Choice, item: Item, answer: Answer, sounds: Sounds) -> Row:
     seen = item.seen if item.seen is not None else not is_held_out(item.target)
     row: Row = {"method": choice.label, "id": item.id, "kind": item.kind, "song": item.song}
     row |= {"target": item.target, "sources": item.sources, "seen": seen}
-    row |= {"query": item.asked} if item.asked else {}
+    row |= {"query": item.queried} if item.queried else {}
     row |= {"clips": item.clips, "clip_s": item.seconds} if item.clips else {}
     if answer.estimate is None:
         return row | {"failed": answer.problem}
     case = sounds.case(item)
-    asked = sounds.read(item.asked_reference)[0] if item.asked_reference else None
+    queried = sounds.read(item.queried_reference)[0] if item.queried_reference else None
     row |= {"seconds": answer.seconds, "cpu_s": answer.cpu_s, "audio_s": case.mixture.shape[1] / case.sample_rate}
-    row |= {"peak_mib": answer.peak_mib, **score(item, case, answer.estimate, asked)}
+    row |= {"peak_mib": answer.peak_mib, **score(item, case, answer.estimate, queried)}
     return {name: _plain(value) for name, value in row.items()}
-
-
-def peak_mib() -> float | None:
-    """The most memory that this process, or a command that it ran, has held so far; None where nobody counts it."""
-    try:
-        import resource
-    except ImportError:  # Windows
-        return None
-    unit = 1024 if sys.platform == "linux" else 1024**2
-    own, children = (
-        resource.getrusage(who).ru_maxrss / unit for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-    )
-    status = Path("/proc/self/status")
-    if status.is_file():  # Linux counts for a new process what its parent held
-        own = next(int(line.split()[1]) / 1024 for line in status.open() if line.startswith("VmHWM"))
-    return max(own, children)
 
 
 def _plain(value: Any) -> Any:
@@ -156,53 +138,49 @@ def _plain(value: Any) -> Any:
 
 
 def digest(choice: Choice, items: Sequence[Item], folder: Path) -> dict[str, str]:
-    """What each item's row hangs on, by the item's id: method, weights, code, the question and its sound files."""
-    sources = [
-        *(file for package in (fewshot_sep, songs) for file in sorted(Path(package.__path__[0]).glob("*.py"))),
-        Path(__file__),
-        Path(conditions.__file__),
-    ]
-    if not choice.spec.startswith("cmd:"):
-        function: Any = methods.SYSTEMS.get(choice.spec) or methods.load(choice)
-        function = getattr(function, "func", function)  # of a partial
-        if file := inspect.getsourcefile(inspect.unwrap(function)):
-            sources.append(Path(file))
-    known = [weights.sha256(path) for path in sources]
-    if choice.spec in methods.SYSTEMS:
+    """What each item's row depends on, by the item's id: method, weights, code, the item and its sound files."""
+    known = [weights.sha256(path) for path in _code(choice)]
+    if choice.spec in settings.TRAINED:
         known.append(weights.sha256(choice.weights or weights.bundled()))
     method = "\n".join([choice.spec, *known])
     files = {name: weights.sha256(folder / name) for item in items for name in item.files}
     return {
         item.id: hashlib.sha256(
-            "\n".join([method, repr(item), *(files[name] for name in item.files)]).encode()
+            "\n".join([method, repr(astuple(item)), *(files[name] for name in item.files)]).encode()
         ).hexdigest()[:16]
         for item in items
     }
 
 
-def read_rows(run: Path) -> list[Row]:
-    """The rows of a run, a later one in place of an earlier one for the same method and item."""
-    path = run / ROWS
-    rows: dict[tuple[str, str], Row] = {}
-    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
-        try:
-            row = json.loads(line)
-        except ValueError:  # cut off when the run was stopped
-            continue
-        rows[row["method"], row["id"]] = row
-    return list(rows.values())
+def _code(choice: Choice) -> list[Path]:
+    """The source files that a row depends on: the ground, whole songs, this module, the method's own.
+
+    That is for a method of another experiment its whole folder. Of loops and experiments nothing else is looked at.
+    """
+    ground = Path(fewshot_sep.__path__[0])
+    code = [file for file in ground.rglob("*.py") if file.relative_to(ground).parts[0] not in FLOORS]
+    code += [*Path(fewshot_sep.songs.__path__[0]).rglob("*.py"), Path(__file__), Path(conditions.__file__)]
+    if choice.spec in settings.TRAINED:
+        loader = importlib.util.find_spec(settings.TRAINED[choice.spec].loader.partition(":")[0])
+        own = Path(str(loader and loader.origin))
+        code += [own] if own.parent == Path(__file__).parent else own.parent.rglob("*.py")
+    elif not choice.spec.startswith("cmd:"):
+        function = methods.load(choice)
+        if file := inspect.getsourcefile(inspect.unwrap(getattr(function, "func", function))):  # of a partial
+            code.append(Path(file))
+    return sorted(set(code))
 
 
 def run(choice: Choice, items: Sequence[Item], folder: Path, out: Path) -> Iterator[Row]:
     """Rows of one method, in a process of its own, whose peak memory is thus the method's; written as they come.
 
-    Rows that the run holds from before come first, if nothing they hang on has changed.
+    Rows that the run holds from before come first, if nothing they depend on has changed.
     """
-    asked = [item for item in items if choice.applies(item.kind)]
-    wanted = digest(choice, asked, folder)
+    items = [item for item in items if choice.applies(item.kind)]
+    wanted = digest(choice, items, folder)
     before = {row["id"]: row for row in read_rows(out) if row["method"] == choice.label}
     todo = []
-    for item in asked:
+    for item in items:
         row = before.get(item.id, {})
         if row.get("digest") == wanted[item.id] and "failed" not in row:
             yield row
@@ -226,7 +204,7 @@ def run(choice: Choice, items: Sequence[Item], folder: Path, out: Path) -> Itera
                 yield row
     except BrokenProcessPool as error:
         raise FewshotSepError(
-            f"{choice.label}: its process ended early (out of memory?); call again to go on"
+            f"{choice.label}: its process ended early (out of memory?); call again to resume"
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)

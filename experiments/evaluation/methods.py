@@ -7,108 +7,50 @@ import importlib
 import shlex
 import subprocess
 import tempfile
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fewshot_sep.errors import FewshotSepError
-from fewshot_sep.experiments import seeds
+from fewshot_sep.experiments.evaluation import settings
+from fewshot_sep.experiments.evaluation.case import Array, Case, Method
 
 if TYPE_CHECKING:
-    from fewshot_sep import Separator
-    from fewshot_sep.songs import SongSeparator
-
-Array = NDArray[np.float32]
+    from fewshot_sep import Separator, SongSeparator
 
 
-class Case(NamedTuple):
-    """What a method is given. Arrays are `(channels, samples)`.
-
-    `instrument` names what the queries play, for methods that are told by label. `reference` and `others`, the true
-    stems, are for upper bounds alone; `reference` is None where the instrument is not in the mixture.
-    """
-
-    mixture: Array
-    queries: list[tuple[Array, int]]
-    sample_rate: int
-    instrument: str
-    reference: Array | None
-    others: list[Array]
-
-
-Method = Callable[[Case], Array]
-"""Returns the target, of the mixture's shape."""
-
-BASELINES = ("mixture", "silence", "hpss", "repet-sim", "nmf", "irm", "mixphase")
-UNINFORMED = frozenset({"mixture", "silence", "hpss", "repet-sim"})
-"""Baselines to which the query says nothing, or no more than which half of their output to give."""
-ORACLES = frozenset({"irm", "mixphase"})
-"""Upper bounds: they look at the true stems instead of the query."""
-
-
-def _target_of(separator: Separator | SongSeparator, contrast: bool = True) -> Method:
+def target_of(separator: Separator | SongSeparator, residual_pass: bool = True) -> Method:
+    """What a separator finds of the queried instrument."""
     return lambda case: (
         separator.separate(case.mixture, case.queries, case.sample_rate, residual_pass=residual_pass).target
     )
 
 
-def _clip(weights: Path | None, device: str, contrast: bool = True) -> Method:
+def segment(name: str, weights: Path | None, device: str) -> Method:
+    """`fewshot_sep.Separator`."""
     from fewshot_sep import Separator
 
-    return _target_of(Separator.from_pretrained(weights, device=device), contrast)
+    return target_of(Separator.from_pretrained(weights, device=device))
 
 
-def _song(weights: Path | None, device: str) -> Method:
+def segment_no_suppression(name: str, weights: Path | None, device: str) -> Method:
+    """`fewshot_sep.Separator` without residual pass."""
     from fewshot_sep import Separator
-    from fewshot_sep.songs import SongSeparator
 
-    return _target_of(SongSeparator(Separator.from_pretrained(weights, device=device)))
-
-
-def _given(weights: Path | None, name: str, training: str, file: str) -> Path:
-    """The weights; where none are given, the error says how to come by some."""
-    if weights is None:
-        raise FewshotSepError(
-            f"{name}: no weights come along; train some ({training}) and give them: --weights {name}={file}"
-        )
-    return weights
+    return target_of(Separator.from_pretrained(weights, device=device), residual_pass=False)
 
 
-def _illes2020(weights: Path | None, device: str) -> Method:
-    training = "fewshot-sep train LIBRARY -o RUN --preset illes2020"
-    return _clip(_given(weights, "illes2020", training, "RUN/weights.safetensors"), device)
+def song(name: str, weights: Path | None, device: str) -> Method:
+    """`fewshot_sep.songs.SongSeparator`."""
+    from fewshot_sep import Separator, SongSeparator
 
-
-def _seed(name: str, weights: Path | None, device: str) -> Method:
-    training = f"python -m fewshot_sep.experiments.seeds.train LIBRARY -o RUNS --system {name}"
-    return seeds.load(name, _given(weights, name, training, f"RUNS/{name}/weights.safetensors").parent.parent, device)
-
-
-def _variant(weights: Path | None, device: str) -> Method:
-    from fewshot_sep import Separator
-    from fewshot_sep.experiments.flagship import variants
-
-    training = "python -m fewshot_sep.experiments.flagship.ablation LIBRARY -o RUNS"
-    given = _given(weights, "variant", training, "RUNS/NAME/weights.safetensors")
-    return _target_of(Separator(variants.load(given), device), residual_pass=False)
-
-
-SYSTEMS: dict[str, Callable[[Path | None, str], Method]] = {
-    "clip": _clip,
-    "once": functools.partial(_clip, residual_pass=False),
-    "song": _song,
-    "illes2020": _illes2020,
-    "variant": _variant,
-    **{name: functools.partial(_seed, name) for name in seeds.NAMES},
-}
-"""Trained systems by name: a file of weights (None for the bundled ones) and a device give the method."""
+    return target_of(SongSeparator(Separator.from_pretrained(weights, device=device)))
 
 
 class Choice(NamedTuple):
-    """A method as the user asked for it: `label` in reports; `spec` a name, `module:function` or `cmd:...`."""
+    """A method as the user chose it: `label` in reports; `spec` a name, `module:function` or `cmd:...`."""
 
     label: str
     spec: str
@@ -117,31 +59,30 @@ class Choice(NamedTuple):
 
     def applies(self, kind: str) -> bool:
         """Whether items of a kind tell anything about this method."""
-        if self.spec in ORACLES:
+        if self.spec in settings.ORACLES:
             return kind in ("same", "cross", "sources")
-        if self.spec in seeds.NAMES:  # told by name, whatever the clips are
+        if self.spec in settings.SEEDS:  # conditioned on the label, whatever the clips are
             return kind not in ("itself", "clips")
-        return self.spec not in UNINFORMED or kind in ("same", "cross", "absent", "sources")
+        return self.spec not in settings.UNINFORMED or kind in ("same", "cross", "absent", "sources")
 
 
-def choose(asked: list[str], weights: list[str], device: str = "auto") -> list[Choice]:
-    """Read `[LABEL=]METHOD` and `[LABEL=]FILE`; weights without a label are for `clip`, `once` and `song`.
+def choose(names: Sequence[str], weights: Sequence[str], device: str = "auto") -> list[Choice]:
+    """Read `[LABEL=]METHOD` and `[LABEL=]FILE`; weights without a label are for those methods that have bundled ones.
 
-    >>> choose(["nmf", "mine=clip"], ["mine=a.safetensors"])[1][:3]
-    ('mine', 'clip', PosixPath('a.safetensors'))
+    >>> choose(["nmf", "mine=segment"], ["mine=a.safetensors"])[1][:3]
+    ('mine', 'segment', PosixPath('a.safetensors'))
 
     Raises:
-        FewshotSepError: an unknown method, a label twice, weights for a method that was not asked for.
+        FewshotSepError: an unknown method, a label twice, weights for a method that was not chosen.
     """
-    files = dict(_pair(text, "") for text in weights)
+    known = (*settings.BASELINES, *settings.TRAINED)
+    files = {current(label): file for label, file in (_pair(text, "") for text in weights)}
     choices = []
-    for text in asked:
-        label, spec = _pair(text, text)
-        if not spec.startswith("cmd:") and ":" not in spec and spec not in (*BASELINES, *SYSTEMS):
-            raise FewshotSepError(
-                f"no method {spec!r}; there are: {', '.join((*BASELINES, *SYSTEMS))}, module:function, cmd:'...'"
-            )
-        file = files.get(label, files.get("") if spec in ("clip", "once", "song") else None)
+    for text in names:
+        label, spec = map(current, _pair(text, text))
+        if ":" not in spec and spec not in known:
+            raise FewshotSepError(f"no method {spec!r}; there are: {', '.join(known)}, module:function, cmd:'...'")
+        file = files.get(label, files.get("") if spec in settings.BUNDLED else None)
         choices.append(Choice(label, spec, Path(file) if file else None, device))
     labels = [choice.label for choice in choices]
     if len(set(labels)) < len(labels):
@@ -158,27 +99,48 @@ def _pair(text: str, label: str) -> tuple[str, str]:
     return (before, after) if sign and ":" not in before else (label, text)
 
 
+def current(name: str) -> str:
+    """A method's name as it is now."""
+    return settings.METHOD_ALIASES.get(name, name)
+
+
 def load(choice: Choice) -> Method:
     """The method, its weights read.
 
     Raises:
-        FewshotSepError: `module:function` that cannot be imported; whatever the system raises.
+        FewshotSepError: weights that are needed and not given; `module:function` that cannot be imported; whatever the
+            system raises.
     """
-    spec = choice.spec
-    if spec.startswith("cmd:"):
-        return functools.partial(_command, spec.removeprefix("cmd:"))
-    if spec in SYSTEMS:
-        return SYSTEMS[spec](choice.weights, choice.device)
-    if spec in BASELINES:
+    name, weights = choice.spec, choice.weights
+    if name.startswith("cmd:"):
+        return functools.partial(_command, name.removeprefix("cmd:"))
+    if name in settings.BASELINES:
         from fewshot_sep.experiments.evaluation import baselines
 
-        return baselines.METHODS[spec]
-    module, _, name = spec.partition(":")
+        return baselines.METHODS[name]
+    if name not in settings.TRAINED:
+        method: Method = imported(name)
+        return method
+    loader, training, file = settings.TRAINED[name]
+    if weights is None and training:
+        raise FewshotSepError(
+            f"{name}: no weights come along; train some ({training}) and give them: --weights {choice.label}={file}"
+        )
+    trained: Method = imported(loader)(name, weights, choice.device)
+    return trained
+
+
+def imported(path: str) -> Any:
+    """What `module:name` names.
+
+    Raises:
+        FewshotSepError: it cannot be imported.
+    """
+    module, _, name = path.partition(":")
     try:
-        function: Any = getattr(importlib.import_module(module), name)
+        return getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:
-        raise FewshotSepError(f"{spec}: cannot be imported ({error}); write module:function") from error
-    return function
+        raise FewshotSepError(f"{path}: cannot be imported ({error}); write module:function") from error
 
 
 def _command(template: str, case: Case) -> Array:

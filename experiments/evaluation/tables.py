@@ -3,128 +3,100 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
 
 import numpy as np
 
-from fewshot_sep.experiments.evaluation.conditions import MOST
-from fewshot_sep.experiments.evaluation.measure import COLLAPSED_DB, SILENT_DB, Row
+from fewshot_sep.experiments.evaluation.runs import Row
+from fewshot_sep.experiments.evaluation.settings import COLLAPSED_DB, KIND_NAMES, MAX_SOURCES, NATIVE, SILENT_DB
 from fewshot_sep.experiments.kit import stats
 from fewshot_sep.experiments.kit.document import Block, Heading, Points, Table, Text, section
+from fewshot_sep.experiments.kit.tables import Comparison, interval, median, median_mean, paired, percent
 from fewshot_sep.metrics import SILENT_SI_SDR_DB
 
-KINDS = {
-    "same": "Query from the same song",
-    "cross": "Query from another song",
-    "absent": "Instrument not in the song",
+TITLES = {
+    "same": "Intra-song: the query is from the same song",
+    "cross": "Cross-song: the query is from another song",
+    "absent": "Absent: the instrument is not in the song",
 }
-FIGURES = ("si_sdri", "si_sdr", "sdri", "sdr", "bss_sdr", "bss_sir", "bss_sar")
+FIGURES = {"si_sdri": "SI-SDRi", "si_sdr": "SI-SDR", "sdri": "SDRi", "sdr": "SDR"}
+FIGURES |= {"bss_sdr": "BSS Eval SDR", "bss_sir": "SIR", "bss_sar": "SAR"}
+COMPARED = {"same": "si_sdri", "cross": "si_sdri", "absent": "level"}
 LEVELS_DB = (-20.0, -40.0)
+PRESENT = ("same", "cross")
 Methods = dict[str, list[Row]]
 """Rows by the method's label."""
 
 
-class Paired(NamedTuple):
-    """What two methods, or runs, differ in over the items of a kind that both have."""
-
-    first: str
-    second: str
-    kind: str
-    figure: str
-    found: stats.Difference
-
-
 def of_kind(rows: Iterable[Row], *kinds: str) -> list[Row]:
     """The rows of items of a kind. Where a target does not sound, silence is right: such rows count as `absent`."""
-    return [row for row in rows if (row["kind"] if row["sounds"] or row["kind"] not in KINDS else "absent") in kinds]
+    return [row for row in rows if (row["kind"] if row["sounds"] or row["kind"] not in NATIVE else "absent") in kinds]
+
+
+def values(rows: Iterable[Row], name: str) -> list[float]:
+    """A figure of the rows that have it."""
+    return [row[name] for row in rows if row.get(name) is not None]
 
 
 def summarise(rows: Sequence[Row], name: str) -> stats.Summary | None:
     """Median and mean of a figure over the rows that have it."""
-    having = [row for row in rows if row.get(name) is not None]
-    return stats.summarise([r[name] for r in having], [r["song"] for r in having]) if having else None
-
-
-def pair(first: Sequence[Row], second: Sequence[Row], name: str) -> stats.Difference | None:
-    """The difference in a figure over the items that both have."""
-    theirs = {row["id"]: row for row in second}
-    both = [(row, theirs[row["id"]]) for row in first if row["id"] in theirs]
-    both = [(a, b) for a, b in both if a.get(name) is not None and b.get(name) is not None]
-    if not both:
-        return None
-    return stats.compare([a[name] for a, _ in both], [b[name] for _, b in both], [a["song"] for a, _ in both])
-
-
-def pairs(methods: Methods) -> Iterable[Paired]:
-    """The first method against each other, where the target is there by SI-SDRi, elsewhere by level."""
-    first, *others = methods
-    for kind, name in (("same", "si_sdri"), ("cross", "si_sdri"), ("absent", "level")):
-        for other in others:
-            found = pair(of_kind(methods[first], kind), of_kind(methods[other], kind), name)
-            if found:
-                yield Paired(first, other, kind, name, found)
-
-
-def paired_table(differences: Iterable[Paired]) -> Table:
-    """A line for each comparison."""
-    head = ["first", "second", "kind", "figure", "items (songs)", "median difference (dB)", "mean difference (dB)"]
-    head += ["first greater", "p, items", "p, songs"]
-    lines = []
-    for first, second, kind, figure, found in differences:
-        line = [first, second, kind, NAMES[figure], f"{found.n} ({found.songs})", interval(found.median)]
-        line += [interval(found.mean), percent(found.wins), f"{found.p_items:.2g}", f"{found.p_songs:.2g}"]
-        lines.append(line)
-    return Table(head, lines)
-
-
-NAMES = {"si_sdri": "SI-SDRi", "sdri": "SDRi", "level": "level"}
-
-
-def interval(found: stats.Interval) -> str:
-    """
-    >>> interval(stats.Interval(4.84, 3.1, 6.0))
-    '4.8 [3.1, 6.0]'
-    """
-    return f"{found.value:.1f} [{found.low:.1f}, {found.high:.1f}]"
-
-
-def percent(share: float) -> str:
-    return f"{100 * share:.0f} %"
-
-
-def both(found: stats.Summary | None) -> str:
-    """Median / mean."""
-    return f"{found.median.value:.1f} / {found.mean.value:.1f}" if found else ""
-
-
-def _median(rows: Sequence[Row], name: str) -> str:
-    values = [row[name] for row in rows if row.get(name) is not None]
-    return f"{np.median(values):.1f}" if values else ""
+    songs = [row["song"] for row in rows if row.get(name) is not None]
+    return stats.summarise(values(rows, name), songs) if songs else None
 
 
 def share(rows: Sequence[Row], name: str) -> float:
+    """Of the rows, those in which something holds."""
     return float(np.mean([row[name] for row in rows]))
 
 
 def under(rows: Sequence[Row], limit_db: float) -> float:
+    """The share of outputs below a level."""
     return float(np.mean([row["level"] < limit_db for row in rows]))
 
 
+def pair(first: Sequence[Row], second: Sequence[Row], name: str) -> stats.Difference | None:
+    """The difference in a figure over the items that both have."""
+    theirs = {row["id"]: row for row in second if row.get(name) is not None}
+    ours = [row for row in first if row["id"] in theirs and row.get(name) is not None]
+    if not ours:
+        return None
+    return stats.compare(values(ours, name), [theirs[row["id"]][name] for row in ours], [row["song"] for row in ours])
+
+
+def compared(first: tuple[str, Sequence[Row]], second: tuple[str, Sequence[Row]]) -> Iterable[Comparison]:
+    """Two methods, each a label and its rows: where the target is there by SI-SDRi, elsewhere by level."""
+    for kind, name in COMPARED.items():
+        found = pair(of_kind(first[1], kind), of_kind(second[1], kind), name)
+        if found:
+            yield Comparison(first[0], second[0], kind, name, found)
+
+
+def comparisons(methods: Methods) -> list[Comparison]:
+    """The first method against each other."""
+    first, *others = methods.items()
+    found = [comparison for other in others for comparison in compared(first, other)]
+    return sorted(found, key=lambda comparison: list(COMPARED).index(comparison.kind))
+
+
+def differences(found: Iterable[Comparison]) -> Table:
+    """A line for each comparison, kinds and figures by the names that reports have for them."""
+    return paired(c._replace(kind=KIND_NAMES[c.kind], figure=FIGURES.get(c.figure, c.figure)) for c in found)
+
+
 def all_tables(methods: Methods) -> list[Block]:
+    """Every table that the rows allow, under its heading."""
     blocks: list[Block] = []
-    for kind, title in KINDS.items():
-        having = {label: some for label, rows in methods.items() if (some := of_kind(rows, kind))}
-        if having:
-            blocks += [Heading(title), _absent(having) if kind == "absent" else _present(having)]
-    differences = list(pairs(methods))
-    if differences:
-        blocks += [Heading(f"{differences[0].first} against the others, item by item"), paired_table(differences)]
+    for kind, title in TITLES.items():
+        having = _having(methods, kind)
+        blocks += section(title, [_absent(having) if kind == "absent" else _present(having)] if having else [])
+    found = comparisons(methods)
+    if found:
+        blocks += [Heading(f"{found[0].first} against the others, item by item"), differences(found)]
     for title, table in (
         ("Number of sources", _by_sources(methods)),
         ("Number and length of queries", by_clips(methods)),
         ("The best query there can be", best_query(methods)),
         ("Wrong queries", wrong_queries(methods)),
-        ("Instruments that training heard, and those that it did not", _seen(methods)),
+        ("Seen and unseen instruments", _seen(methods)),
         ("By instrument", _grouped(methods, "target", "instrument")),
         ("By song", _grouped(methods, "song", "song")),
     ):
@@ -132,37 +104,33 @@ def all_tables(methods: Methods) -> list[Block]:
     return blocks
 
 
+def _having(methods: Methods, *kinds: str) -> Methods:
+    """The rows of items of some kinds, of the methods that have any."""
+    return {label: some for label, rows in methods.items() if (some := of_kind(rows, *kinds))}
+
+
+def _gain(rows: Sequence[Row], name: str = "si_sdri") -> str:
+    return median_mean(values(rows, name))
+
+
 def _present(methods: Methods) -> Table:
-    head = [
-        "method",
-        "items",
-        "SI-SDRi, median",
-        "SI-SDRi, mean",
-        "SI-SDR",
-        "SDRi",
-        "SDR",
-        "BSS Eval SDR",
-        "SIR",
-        "SAR",
-    ]
+    first, *others = FIGURES
+    head = ["method", "items", *(f"{FIGURES[first]}, {what}" for what in ("median", "mean"))]
     lines = []
     for label, rows in methods.items():
-        gain = summarise(rows, "si_sdri")
-        assert gain
-        line = [label, str(gain.n), interval(gain.median), interval(gain.mean)]
-        line += [both(summarise(rows, name)) for name in FIGURES[1:]]
-        line += [percent(share(rows, name)) for name in ("collapsed", "retrieved")]
-        lines.append(line)
-    return Table([*head, "collapsed", "retrieved"], lines)
+        found = summarise(rows, first)
+        cells = [interval(found.median), interval(found.mean)] if found else ["", ""]
+        shares = [percent(share(rows, name)) for name in ("collapsed", "retrieved")]
+        lines.append([label, str(len(rows)), *cells, *(_gain(rows, name) for name in others), *shares])
+    return Table([*head, *(FIGURES[name] for name in others), "collapsed", "retrieved"], lines)
 
 
 def _absent(methods: Methods) -> Table:
     lines = []
     for label, rows in methods.items():
         level = summarise(rows, "level")
-        assert level
-        shares = [percent(under(rows, limit)) for limit in LEVELS_DB]
-        lines.append([label, str(level.n), interval(level.median), interval(level.mean), *shares])
+        cells = [interval(level.median), interval(level.mean)] if level else ["", ""]
+        lines.append([label, str(len(rows)), *cells, *(percent(under(rows, limit)) for limit in LEVELS_DB)])
     return Table(["method", "items", "level, median", "level, mean", *(f"under {x:.0f} dB" for x in LEVELS_DB)], lines)
 
 
@@ -172,107 +140,98 @@ def _by_sources(methods: Methods) -> list[Block]:
     "End-to-end sound source separation conditioned on instrument labels".
     """
     lines = []
-    for label, rows in methods.items():
-        some = of_kind(rows, "same", "sources") if of_kind(rows, "sources") else []
-        for count in sorted({row["sources"] for row in some if row["sources"] <= MOST}):
+    for label in _having(methods, "sources"):
+        some = of_kind(methods[label], "same", "sources")
+        for count in sorted({row["sources"] for row in some if row["sources"] <= MAX_SOURCES}):
             mine = [row for row in some if row["sources"] == count]
-            ratios = " / ".join(_median(mine, name) for name in ("bss_sdr", "bss_sir", "bss_sar"))
-            lines.append([label, str(count), str(len(mine)), _median(mine, "si_sdri"), ratios])
+            ratios = " / ".join(median(values(mine, name)) for name in ("bss_sdr", "bss_sir", "bss_sar"))
+            lines.append([label, str(count), str(len(mine)), median(values(mine, "si_sdri")), ratios])
     head = ["method", "sources", "items", "SI-SDRi", "BSS Eval SDR / SIR / SAR"]
     note = "Medians. The same targets with one, two, ... of the other stems, and the whole mixtures of that many."
-    return [Text(note), Table(head, lines)] if lines else []
+    return _noted(note, head, lines)
 
 
 def by_clips(methods: Methods) -> list[Block]:
     """What the number and length of the queries make of it; empty where no row tells."""
-    sets = {label: some for label, rows in methods.items() if (some := of_kind(rows, "clips"))}
+    sets = _having(methods, "clips")
     forms = sorted({(row["clip_s"], row["clips"]) for rows in sets.values() for row in rows})
-    if not forms:
-        return []
     lines = []
     for label, rows in sets.items():
-        line = [label, both(summarise(of_kind(methods[label], "same"), "si_sdri"))]
-        for seconds, count in forms:
-            some = [row for row in rows if (row["clip_s"], row["clips"]) == (seconds, count)]
-            line.append(f"{both(summarise(some, 'si_sdri'))} ({len(some)})" if some else "")
+        line = [label, _gain(of_kind(methods[label], "same"))]
+        for form in forms:
+            some = [row for row in rows if (row["clip_s"], row["clips"]) == form]
+            line.append(f"{_gain(some)} ({len(some)})" if some else "")
         lines.append(line)
     head = ["method", "query as it is", *(f"{count} x {seconds:g} s (items)" for seconds, count in forms)]
-    return [Text("SI-SDRi, median / mean, asked with clips cut from the same query material."), Table(head, lines)]
+    return _noted("SI-SDRi, median / mean, queried with clips cut from the same material.", head, lines)
 
 
 def best_query(methods: Methods) -> list[Block]:
-    """What the target itself as the query adds to the items of kind `same`; empty where no row tells."""
+    """What the target itself as the query adds to intra-song items; empty where no row tells."""
     lines = []
-    for label, rows in methods.items():
-        best = [row | {"id": row["id"].removesuffix("/itself")} for row in of_kind(rows, "itself")]
-        if best:
-            own = of_kind(rows, "same")
-            gain = pair(best, own, "si_sdri")
-            lines.append([label, str(len(best)), *(both(summarise(some, "si_sdri")) for some in (own, best))])
-            lines[-1].append(interval(gain.mean) if gain else "")
-    head = ["method", "items", "query as it is", "the target as query", "mean difference"]
+    for label, rows in _having(methods, "itself").items():
+        oracle, own = [row | {"id": row["id"].removesuffix("/itself")} for row in rows], of_kind(methods[label], "same")
+        gain = pair(oracle, own, "si_sdri")
+        lines.append([label, str(len(oracle)), _gain(own), _gain(oracle), interval(gain and gain.mean)])
+    head = ["method", "items", "query as it is", "oracle query", "mean difference"]
     note = (
-        "SI-SDRi, median / mean. No query says more of a target than the target itself: what it adds is lost for want "
-        "of a better query or of better listening to it, and what is still missing is the separation's own."
+        "SI-SDRi, median / mean. The oracle query is the target itself. What it adds is lost for want of a better "
+        "query or of a better encoding of it; what is still missing is the separation's own."
     )
-    return [Text(note), Table(head, lines)] if lines else []
+    return _noted(note, head, lines)
 
 
 def wrong_queries(methods: Methods) -> list[Block]:
     """What comes of queries that play something else; empty where no row tells."""
     lines = []
-    for label, rows in methods.items():
-        wrong, shuffled = of_kind(rows, "wrong"), of_kind(rows, "shuffled")
-        if wrong or shuffled:
-            own = of_kind(rows, "same")
-            line = [label, both(summarise(own, "si_sdri")), str(len(wrong)), both(summarise(wrong, "si_sdri"))]
-            line += [both(summarise(wrong, "asked_si_sdri"))]
-            line += [percent(share(wrong, "followed")) if wrong else ""]
-            line += [str(len(shuffled)), both(summarise(shuffled, "si_sdri")), _median(shuffled, "level")]
-            lines.append(line)
+    for label in _having(methods, "wrong", "shuffled"):
+        own, wrong, shuffled = (of_kind(methods[label], kind) for kind in ("same", "wrong", "shuffled"))
+        line = [label, _gain(own), str(len(wrong)), _gain(wrong), _gain(wrong, "asked_si_sdri")]
+        line += [percent(share(wrong, "followed")) if wrong else ""]
+        lines.append([*line, str(len(shuffled)), _gain(shuffled), median(values(shuffled, "level"))])
     head = ["method", "right query", "wrong: items", "wrong: SI-SDRi of the item's target", "of the query's instrument"]
     head += ["followed the query", "shuffled: items", "shuffled: SI-SDRi", "shuffled: level"]
     note = (
         "SI-SDRi, median / mean. Wrong: the query plays another instrument of the mixture, so the item's own target "
         "should score badly and the query's instrument well. Shuffled: the query of an item of another song and "
-        "another instrument; a separator that listens to its query does badly here."
+        "another instrument; a separator that depends on its query does badly here."
     )
-    return [Text(note), Table(head, lines)] if lines else []
+    return _noted(note, head, lines)
 
 
 def _seen(methods: Methods) -> list[Block]:
     lines = []
-    for label, rows in methods.items():
-        some = of_kind(rows, "same", "cross")
-        parts = [[row for row in some if row["seen"] is seen] for seen in (True, False)]
+    for label, rows in _having(methods, *PRESENT).items():
+        parts = [[row for row in rows if row["seen"] is seen] for seen in (True, False)]
         if all(parts):
-            lines.append([label, *(cell for p in parts for cell in (str(len(p)), both(summarise(p, "si_sdri"))))])
-    head = ["method", "heard: items", "SI-SDRi", "not heard: items", "SI-SDRi"]
-    names = sorted(
-        {row["target"] for rows in methods.values() for row in of_kind(rows, "same", "cross") if not row["seen"]}
-    )
-    note = f"SI-SDRi, median / mean. Not heard by the training of the bundled weights: {', '.join(names)}."
-    return [Text(note), Table(head, lines)] if lines else []
+            lines.append([label, *(cell for part in parts for cell in (str(len(part)), _gain(part)))])
+    head = ["method", "seen: items", "SI-SDRi", "unseen: items", "SI-SDRi"]
+    rows = [row for rows in methods.values() for row in of_kind(rows, *PRESENT)]
+    names = sorted({row["target"] for row in rows if not row["seen"]})
+    note = f"SI-SDRi, median / mean. Not in the training of the bundled weights: {', '.join(names)}."
+    return _noted(note, head, lines)
 
 
 def _grouped(methods: Methods, field: str, title: str) -> list[Block]:
-    sets = {label: some for label, rows in methods.items() if (some := of_kind(rows, "same", "cross"))}
-    if not sets:
-        return []
-    largest = max(sets.values(), key=len)
-    groups = sorted({row[field] for row in largest})
-    lines = []
-    for group in groups:
-        count = sum(row[field] == group for row in largest)
-        cells = [_median([row for row in rows if row[field] == group], "si_sdri") for rows in sets.values()]
-        lines.append([group, str(count), *cells])
-    return [
-        Text("SI-SDRi, median over items with a target, query from the same or another song."),
-        Table([title, "items", *sets], lines),
-    ]
+    sets = _having(methods, *PRESENT)
+    largest: list[Row] = max(sets.values(), key=len, default=[])
+
+    def cells(group: str) -> list[str]:
+        sizes = sum(row[field] == group for row in largest)
+        parts = ([row for row in rows if row[field] == group] for rows in sets.values())
+        return [group, str(sizes), *(median(values(part, "si_sdri")) for part in parts)]
+
+    lines = [cells(group) for group in sorted({row[field] for row in largest})]
+    return _noted("SI-SDRi, median over intra-song and cross-song items.", [title, "items", *sets], lines)
+
+
+def _noted(note: str, head: list[str], lines: list[list[str]]) -> list[Block]:
+    """A table under a note; nothing where it has no lines."""
+    return [Text(note), Table(head, lines)] if lines else []
 
 
 def rules() -> list[Block]:
+    """What the figures mean."""
     return [
         Heading("What the figures mean"),
         Points(

@@ -1,44 +1,58 @@
-"""The recipe against itself with one thing changed: `python -m fewshot_sep.experiments.flagship.ablation LIBRARY -o RUNS`.
-
-Trains every variant for the same number of steps on the same library with the same seed, evaluates each on ITEMS, and
-writes the table. What was done before is not done again; several calls can train different variants side by side.
-"""
+"""The recipe against itself with one thing changed: trains every variant, measures it, and writes the table."""
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
+from typing import Annotated, Any
 
-import torch
+import typer
 
-from fewshot_sep import presets, weights
+from fewshot_sep import cli, presets
 from fewshot_sep.experiments.flagship import ablation_report
-from fewshot_sep.experiments.flagship.variants import FILE, VARIANTS
-from fewshot_sep.experiments.kit.resume import same_as_before
+from fewshot_sep.experiments.flagship.settings import PRESET
+from fewshot_sep.experiments.flagship.variants import VARIANTS, build
+from fewshot_sep.experiments.kit import resume
+from fewshot_sep.experiments.kit import variants as driver
 from fewshot_sep.loops import library as libraries
 from fewshot_sep.loops.library import Library
-from fewshot_sep.loops.tasks.mixing import AudioPool
-from fewshot_sep.loops.tasks.train import computing_device, train_on
+from fewshot_sep.loops.tasks.mixing import TaskMixer
+from fewshot_sep.loops.tasks.pool import AudioPool
+from fewshot_sep.loops.tasks.train import VALIDATION_BATCHES, VALIDATION_SEED, computing_device
 from fewshot_sep.training import TrainingOptions
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("library", type=Path, help="a loop library, see fewshot-sep make-library")
-    parser.add_argument("-o", "--output", type=Path, required=True, help="folder of the runs, one for each variant")
-    parser.add_argument("--items", type=Path, help="folder with items.json to evaluate on; else it only trains")
-    parser.add_argument("--variant", action="append", choices=VARIANTS, help="may be repeated; all if none")
-    parser.add_argument("--preset", default="slim", help="of kind mask; slim: half the width of the shipped one")
-    parser.add_argument("--steps", type=int, default=1000)
-    parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
-    given = parser.parse_args()
-    library = libraries.read(given.library)
-    asked = {name: getattr(given, name) for name in ("preset", "steps", "batch", "seed", "device")}
-    train(library, given.output, given.variant or list(VARIANTS), **asked)
-    if given.items:
-        print(ablation_report.write(library, given.items, given.output))
+def ablation(
+    library: Annotated[Path, typer.Argument(help="A loop library, see `fewshot-sep make-library`.")],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="Folder of the runs, one for each variant.", rich_help_panel="output")
+    ],
+    items: Annotated[Path | None, typer.Option(help="Folder with items.json to evaluate on; else only train.")] = None,
+    variant: Annotated[
+        list[str] | None,
+        typer.Option(help=f"One to train, may be repeated; else all of {', '.join(VARIANTS)}."),
+    ] = None,
+    preset: Annotated[str, typer.Option(help="Of kind mask.", rich_help_panel="training")] = PRESET,
+    steps: Annotated[int, typer.Option(min=1, rich_help_panel="training")] = 1000,
+    batch: Annotated[int, typer.Option(min=2, help="Tasks in a step.", rich_help_panel="training")] = 8,
+    seed: Annotated[int, typer.Option(rich_help_panel="training")] = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.", rich_help_panel="training")] = "auto",
+) -> None:
+    """Train the recipe with one thing changed at a time, and compare.
+
+    All variants are trained for the same number of steps, on the same library, with the same seed. What a folder holds
+    is not done again; several calls can train different variants side by side.
+
+    Example:
+    python -m fewshot_sep.experiments.flagship.ablation library -o runs/ablation --items items --steps 700
+    """
+    if unknown := [name for name in variant or () if name not in VARIANTS]:
+        raise typer.BadParameter(f"{unknown[0]!r} is none of {', '.join(VARIANTS)}", param_hint="--variant")
+    if presets.get(preset).kind != "mask":
+        raise typer.BadParameter(f"{preset!r} is not of kind mask", param_hint="--preset")
+    rows = libraries.read(library)
+    train(rows, output, variant or list(VARIANTS), preset=preset, steps=steps, batch=batch, seed=seed, device=device)
+    if items:
+        typer.echo(ablation_report.write(rows, items, output))
 
 
 def train(
@@ -52,48 +66,49 @@ def train(
     seed: int = 0,
     device: str = "auto",
 ) -> None:
-    """Train variants, or go on; the weights of each lie in `output / name`, their card beside them.
+    """Train variants, or resume; the weights of each lie in `output / name`, their card beside them.
 
     Raises:
         BadLibrary: too little to draw tasks from.
         FewshotSepError: there is a run with other settings.
     """
+    common = {"preset": preset, "steps": steps, "batch": batch, "seed": seed, "examples": steps * batch}
+    settings = {name: {"variant": name, **common} for name in names}
     for name in names:
-        same_as_before(output / name, {"preset": preset, "steps": steps, "batch": batch, "seed": seed})
-    todo = [name for name in names if not (output / name / FILE).is_file()]
-    if not todo:
+        resume.same_as_before(output / name, settings[name])
+    names = [name for name in names if not driver.facts(output / name)]
+    if not names:
         return
-    place = computing_device(device)
-    pool, held_back = (
-        AudioPool(library, split, presets.get(preset).sample_rate, place) for split in ("train", "valid")
+    rate, place = presets.get(preset).sample_rate, computing_device(device)
+    training_pool, validation_pool = (AudioPool(library, split, rate, place) for split in ("train", "valid"))
+    options = TrainingOptions(
+        steps, warm_up=max(1, min(500, steps // 10)), check_every=max(1, steps // 4), seed=seed, device=device
     )
-    warm_up, check = max(1, min(500, steps // 10)), max(1, steps // 4)
-    options = TrainingOptions(steps, warm_up=warm_up, check_every=check, seed=seed, device=device)
-    for name in todo:
-        _train(name, preset, pool, held_back, batch, options, output / name)
+    for name in names:
+        _train(output / name, settings[name], training_pool, validation_pool, options)
 
 
 def _train(
-    name: str, preset: str, pool: AudioPool, held_back: AudioPool, batch: int, options: TrainingOptions, run: Path
+    run: Path, settings: dict[str, Any], training_pool: AudioPool, validation_pool: AudioPool, options: TrainingOptions
 ) -> None:
+    name, form = settings["variant"], presets.get(settings["preset"])
     variant = VARIANTS[name]
-    heard = pool.only(variant.keep) if variant.keep else pool
-    torch.manual_seed(options.seed)
-    system = variant.build(preset)
-    options = options._replace(target_first=variant.target_first, optimizer=variant.optimizer)
-    seconds = train_on(heard, held_back, system, variant.mixing, batch, options, run)
-    facts = {
-        "variant": name,
-        "about": variant.about,
-        "steps": options.steps,
-        "examples": options.steps * batch,
-        "minutes": round(seconds / 60, 1),
-        "device": torch.cuda.get_device_name() if pool.device.type == "cuda" else "cpu",
-        "seed": options.seed,
-        "data": {"files": len(heard.rows), "instruments": len(heard.instruments)},
-    }
-    weights.save(system, run / FILE, facts)
+    pool = training_pool.only(variant.keep) if variant.keep else training_pool
+
+    def mixer(pool: AudioPool, seed: int, first: int) -> TaskMixer:
+        return TaskMixer(pool, settings["batch"], form.segment, form.channels, variant.mixing, seed, first)
+
+    checks = mixer(validation_pool, VALIDATION_SEED, 0)
+    driver.train(
+        run,
+        settings,
+        lambda: build(name, form.name),
+        variant.objective,
+        lambda first: iter(mixer(pool, options.seed, first)),
+        [checks.draw(index) for index in range(VALIDATION_BATCHES)],
+        options._replace(target_first=variant.target_first, optimizer=variant.optimizer),
+    )
 
 
 if __name__ == "__main__":
-    main()
+    cli.run(ablation)

@@ -1,36 +1,42 @@
-"""Averages weights of two trainings of which one went on from the other: often better than either.
+"""Averages the weights of two trainings of which one started from the other: often better than either.
 
-`python -m fewshot_sep.experiments.flagship.average_weights BEFORE AFTER --share 0.25 -o WEIGHTS`; after Wortsman et al. 2022, "Model soups:
-averaging weights of multiple fine-tuned models improves accuracy without increasing inference time".
+Wortsman et al. 2022, "Model soups: averaging weights of multiple fine-tuned models improves accuracy without increasing
+inference time".
 """
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+import typer
 
-from fewshot_sep import weights
-from fewshot_sep.systems import System, build
+from fewshot_sep import cli, weights
+from fewshot_sep.systems import AnySystem, build
 
 OF_THE_FILE = ("preset", "parameters", "sha256", "torch", "evaluation")
 """What a card says of its own file."""
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("before", type=Path, help="weights that a training began with")
-    parser.add_argument("after", type=Path, help="weights that it ended with")
-    parser.add_argument("--share", type=float, default=0.5, help="of the latter")
-    parser.add_argument("-o", "--output", type=Path, required=True, help="weights to write, a card beside them")
-    arguments = parser.parse_args()
-    mix(arguments.before, arguments.after, arguments.share, arguments.output)
-    print(arguments.output)
+def average_weights(
+    before: Annotated[Path, typer.Argument(help="Weights that a training started from.")],
+    after: Annotated[Path, typer.Argument(help="Weights that it ended with.")],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="Weights to write, a card beside them.", rich_help_panel="output")
+    ],
+    share: Annotated[float, typer.Option(min=0, max=1, help="Of the weights after.")] = 0.5,
+) -> None:
+    """Average the weights before and after a training.
+
+    Example:
+    python -m fewshot_sep.experiments.flagship.average_weights before.safetensors after.safetensors -o a.safetensors
+    """
+    write_average(before, after, share, output)
+    typer.echo(output)
 
 
-def mix(before: Path, after: Path, share: float, output: Path) -> None:
+def write_average(before: Path, after: Path, share: float, output: Path) -> None:
     """Write the average, and with it the card of `after`; tensors that only `after` has are taken as they are.
 
     The preset of `before` may be one whose network has fewer inputs (see `weights.load_what_fits`).
@@ -51,7 +57,7 @@ def mix(before: Path, after: Path, share: float, output: Path) -> None:
     weights.save(new, output, facts)
 
 
-def average(before: System, after: System, share: float, missing: set[str]) -> None:
+def average(before: AnySystem, after: AnySystem, share: float, missing: set[str]) -> None:
     """Move `after` towards `before`, but for tensors named in `missing`."""
     old = before.state_dict()
     with torch.no_grad():
@@ -61,4 +67,4 @@ def average(before: System, after: System, share: float, missing: set[str]) -> N
 
 
 if __name__ == "__main__":
-    main()
+    cli.run(average_weights)

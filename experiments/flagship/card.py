@@ -1,39 +1,41 @@
-"""Puts an evaluation's figures into a model card: `python -m fewshot_sep.experiments.flagship.card WEIGHTS RUN`.
-
-RUN is a folder that `fewshot-sep evaluate ITEMS -o RUN --weights WEIGHTS` wrote.
-"""
+"""Puts an evaluation's figures into a model card."""
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from fewshot_sep import weights
+import typer
+
+from fewshot_sep import cli, files, weights
 from fewshot_sep.errors import BadItems
 
 FIGURES = ("si_sdri", "si_sdr", "sdri")
 SHARES = ("retrieved", "collapsed", "under -20 dB")
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("weights", type=Path, metavar="WEIGHTS")
-    parser.add_argument("run", type=Path, metavar="RUN")
-    given = parser.parse_args()
-    print(json.dumps(add(given.weights, given.run), indent=1))
+def card(
+    weights: Annotated[Path, typer.Argument(help="Weights with a card beside them.")],
+    run: Annotated[Path, typer.Argument(help="Folder that `fewshot-sep evaluate` wrote.")],
+) -> None:
+    """Put the figures of an evaluation of these weights into their model card, in place of earlier ones.
+
+    Example:
+    fewshot-sep evaluate ITEMS -o RUN --weights WEIGHTS
+    python -m fewshot_sep.experiments.flagship.card WEIGHTS RUN
+    """
+    typer.echo(json.dumps(add_evaluation(weights, run), indent=1))
 
 
-def add(path: Path, run: Path) -> dict[str, Any]:
-    """Write what the run found with these weights into their card, in place of earlier figures, and return it.
+def add_evaluation(path: Path, run: Path) -> dict[str, Any]:
+    """Write what the run found with these weights into their card, and return it.
 
     Raises:
         BadItems: no readable run, or none with these weights.
         WeightsError: missing or damaged weights, or no card.
     """
-    digest, card = weights.verify(path), weights.card(path)
+    digest, content = weights.verify(path), weights.card(path)
     try:
         found = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
         methods = {label: entry for label, entry in found["methods"].items() if digest[:12] in entry["is"]}
@@ -46,10 +48,7 @@ def add(path: Path, run: Path) -> dict[str, Any]:
     figures: dict[str, Any] = {"items": found["items"], "note": "dB, [median, mean]; silence scores an SI-SDR of -30"}
     for label, entry in methods.items():
         figures[label] = {kind: _figures(some) for kind, some in entry["kinds"].items()}
-    card["evaluation"] = figures
-    part = path.with_name(f".{path.stem}.{os.getpid()}.json")
-    part.write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    part.replace(path.with_suffix(".json"))
+    files.write_json(path.with_suffix(".json"), {**content, "evaluation": figures})
     return figures
 
 
@@ -61,4 +60,4 @@ def _figures(found: dict[str, Any]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main()
+    cli.run(card)

@@ -1,13 +1,7 @@
-"""MIDI files for the library: accompaniments by MMA in some 340 grooves, and the music of Freedoom.
-
-python -m fewshot_sep.experiments.flagship.midi SOUNDS
-
-writes SOUNDS/midi/mma-grooves and SOUNDS/midi/freedoom-music from the packages that fetch.sh unpacked into SOUNDS.
-"""
+"""MIDI files for the library: accompaniments by MMA in some 340 grooves, and the music of Freedoom."""
 
 from __future__ import annotations
 
-import argparse
 import os
 import re
 import struct
@@ -15,9 +9,12 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
+import typer
 
+from fewshot_sep import cli
 from fewshot_sep.loops.score import SCALES
 
 GROOVES_PER_FILE, BARS = 3, 16
@@ -47,7 +44,7 @@ def sheet(path: Path, groove: str, rng: np.random.Generator) -> str:
     return "\n".join(lines) + "\n"
 
 
-def lumps(wad: bytes) -> Iterator[tuple[str, bytes]]:
+def midi_lumps(wad: bytes) -> Iterator[tuple[str, bytes]]:
     """The MIDI files in a Doom WAD file with their names."""
     count, at = struct.unpack_from("<2i", wad, 4)
     for index in range(count):
@@ -57,35 +54,38 @@ def lumps(wad: bytes) -> Iterator[tuple[str, bytes]]:
             yield name.rstrip(b"\0").decode("ascii").lower(), data
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("sounds", type=Path)
-    parser.add_argument("--most", type=int, default=1000, help="grooves at most")
-    options = parser.parse_args()
-    share, rng = options.sounds / "usr/share", np.random.default_rng(0)
-    out = options.sounds / "midi/mma-grooves"
+def midi(
+    sounds: Annotated[Path, typer.Argument(help="Folder into which fetch.sh unpacked its packages.")],
+    max_grooves: Annotated[int, typer.Option("--max-grooves", "--most", min=0)] = 1000,
+) -> None:
+    """Write SOUNDS/midi/mma-grooves and SOUNDS/midi/freedoom-music from the packages in SOUNDS.
+
+    Example:
+    python -m fewshot_sep.experiments.flagship.midi sounds
+    """
+    share, rng = sounds / "usr/share", np.random.default_rng(0)
+    out = sounds / "midi/mma-grooves"
     out.mkdir(parents=True, exist_ok=True)
-    home = {**os.environ, "MMA_HOME": str((share / "mma").resolve())}
-    found = list(grooves(share / "mma/lib/stdlib"))[: options.most]
+    environment = {**os.environ, "MMA_HOME": str((share / "mma").resolve())}
     failed = 0
-    for path, groove in found:
+    for path, groove in list(grooves(share / "mma/lib/stdlib"))[:max_grooves]:
         text = sheet(path, groove, rng)
         target = out / f"{path.stem}-{groove}.mid".lower()
         if target.is_file():
             continue
         source = target.with_suffix(".mma")
         source.write_text(text)
-        command = [sys.executable, str(options.sounds / "usr/bin/mma"), "-f", str(target), str(source)]
-        failed += subprocess.run(command, env=home, capture_output=True, check=False).returncode != 0
+        command = [sys.executable, str(sounds / "usr/bin/mma"), "-f", str(target), str(source)]
+        failed += subprocess.run(command, env=environment, capture_output=True, check=False).returncode != 0
         source.unlink()
-    print(f"{out}: {len(list(out.glob('*.mid')))} files, {failed} grooves failed")
+    typer.echo(f"{out}: {len(list(out.glob('*.mid')))} files, {failed} grooves failed")
+    out = sounds / "midi/freedoom-music"
+    out.mkdir(parents=True, exist_ok=True)
     for wad in sorted((share / "games/doom").glob("freedoom?.wad")):
-        out = options.sounds / "midi/freedoom-music"
-        out.mkdir(parents=True, exist_ok=True)
-        for name, data in lumps(wad.read_bytes()):
+        for name, data in midi_lumps(wad.read_bytes()):
             (out / f"{wad.stem}-{name}.mid").write_bytes(data)
-        print(f"{out}: {len(list(out.glob('*.mid')))} files")
+    typer.echo(f"{out}: {len(list(out.glob('*.mid')))} files")
 
 
 if __name__ == "__main__":
-    main()
+    cli.run(midi)

@@ -1,13 +1,11 @@
-"""Packs a library small enough to be carried: `python -m fewshot_sep.experiments.flagship.pack LIBRARY -o PACKED --mib 240`.
+"""Packs a library small enough to be carried to a machine without network, or that takes little at a time.
 
-For a GPU machine that cannot be reached by network, or takes little at a time. Whole songs, drawn at random, become Ogg
-Vorbis (mono: a quarter of their FLAC), in tar files of at most `--volume` MiB; unpacked into one folder, in any order,
-they are a library: `for part in PACKED/*.tar; do tar -xf "$part" -C library; done`. Held-out rows stay behind.
+Whole songs, drawn at random, become Ogg Vorbis (mono: a quarter of their FLAC), in tar files; unpacked into one folder,
+in any order, they are a library. Held-out rows are left out.
 """
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import random
 import tarfile
@@ -16,40 +14,45 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Annotated
 
-from fewshot_sep import audio
+import typer
+
+from fewshot_sep import audio, cli
 from fewshot_sep.errors import BadLibrary, FewshotSepError
-from fewshot_sep.loops import library
+from fewshot_sep.loops import library as libraries
 from fewshot_sep.loops.library import Library, Row
 
 MIB = 2**20
 TABLE_PER_ROW = 512  # bytes at most in library.csv
-VALIDATION = 0.1  # of the size at most: a training that is watched needs some of every sort
+VALIDATION_SHARE = 0.1  # of the size at most: a training that is watched needs some of every sort
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("library", type=Path, metavar="LIBRARY")
-    parser.add_argument("-o", "--output", type=Path, required=True, metavar="PACKED", help="folder for the tar files")
-    parser.add_argument("--mib", type=int, default=240, help="size of all together (default 240)")
-    parser.add_argument("--volume", type=int, default=40, help="size of a tar file in MiB (default 40)")
-    parser.add_argument("--seed", type=int, default=0, help="other songs")
-    given = parser.parse_args()
-    if min(given.mib, given.volume) < 1:
-        parser.error("--mib, --volume: give numbers of 1 or more")
-    try:
-        rows, files = pack(library.read(given.library), given.output, given.mib * MIB, given.volume * MIB, given.seed)
-    except FewshotSepError as error:
-        parser.exit(error.exit_code, f"error: {error}\n")
+def pack(
+    library: Annotated[Path, typer.Argument(help="A loop library, see `fewshot-sep make-library`.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the tar files.", rich_help_panel="output")],
+    mib: Annotated[int, typer.Option(min=1, help="Size of all together.")] = 240,
+    volume: Annotated[int, typer.Option(min=1, help="Size of a tar file in MiB.")] = 40,
+    seed: Annotated[int, typer.Option(help="Another seed takes other songs.")] = 0,
+) -> None:
+    """Pack whole songs of a library as Ogg Vorbis into small tar files.
+
+    Example:
+    python -m fewshot_sep.experiments.flagship.pack library -o packed --mib 240
+    mkdir library && for part in packed/*.tar; do tar -xf "$part" -C library; done    # there
+    """
+    rows, files = write_parts(libraries.read(library), output, mib * MIB, volume * MIB, seed)
     size = sum(file.stat().st_size for file in files) / MIB
-    print(f"{len(rows)} files of {len({row.instrument for row in rows})} instruments, {size:.0f} MiB: {given.output}")
+    typer.echo(f"{len(rows)} files of {len({row.instrument for row in rows})} instruments, {size:.0f} MiB: {output}")
 
 
-def pack(source: Library, folder: Path, most: int, volume: int, seed: int = 0) -> tuple[list[Row], list[Path]]:
+def write_parts(
+    source: Library, folder: Path, max_bytes: int, max_part_bytes: int, seed: int = 0
+) -> tuple[list[Row], list[Path]]:
     """Write tar files into a folder that holds none yet.
 
     Args:
-        most, volume: bytes of all together and of a file.
+        max_bytes, max_part_bytes: of all together and of a file.
 
     Returns:
         The rows packed, and the files.
@@ -63,22 +66,22 @@ def pack(source: Library, folder: Path, most: int, volume: int, seed: int = 0) -
         raise FewshotSepError(f"{folder}: holds tar files already; give an empty folder")
     with tempfile.TemporaryDirectory(dir=folder) as name:
         place = Path(name)
-        overhead = tarfile.RECORDSIZE * (1 + 2 * most // volume)  # any two neighbours hold more than one volume
-        room = most - overhead
-        valid = list(_chosen(source.split("valid"), place, int(VALIDATION * room), seed))
+        # Any two neighbouring parts hold more than one part's size together, which bounds their number.
+        room = max_bytes - tarfile.RECORDSIZE * (1 + 2 * max_bytes // max_part_bytes)
+        valid = list(_chosen(source.split("valid"), place, int(VALIDATION_SHARE * room), seed))
         room -= sum(_bytes(place, row) for row in valid)
         rows = [*valid, *_chosen(source.split("train"), place, room, seed)]
         if not valid or len(rows) == len(valid):
             raise BadLibrary(
-                f"{source.folder}: no song to train or to validate with goes into {most / MIB:g} MiB; allow more"
+                f"{source.folder}: no song to train or to validate with goes into {max_bytes / MIB:g} MiB; allow more"
             )
-        library.write(place, rows)
-        parts = _parts(place, [library.CSV_NAME, *(row.path for row in rows)], volume)
+        libraries.write(place, rows)
+        parts = _parts(place, [libraries.CSV_NAME, *(row.path for row in rows)], max_part_bytes)
         return rows, [_tar(folder / f"part-{n:02}.tar", place, names) for n, names in enumerate(parts, 1)]
 
 
-def _chosen(part: Library, place: Path, most: int, seed: int) -> Iterator[Row]:
-    """Songs, or loops that belong to none, in random order until the next would be too much; their sound is written."""
+def _chosen(part: Library, place: Path, max_bytes: int, seed: int) -> Iterator[Row]:
+    """Songs, and loops of no song, in random order until the next would be too much; their sound is written."""
     songs: dict[str, list[Row]] = defaultdict(list)
     for row in part:
         songs[row.song or row.path].append(row)
@@ -89,7 +92,7 @@ def _chosen(part: Library, place: Path, most: int, seed: int) -> Iterator[Row]:
         for name in names:
             rows = list(pool.map(lambda row: _written(part, row, place), songs[name]))
             used += sum(_bytes(place, row) for row in rows)
-            if used > most:
+            if used > max_bytes:
                 return
             yield from rows
 
@@ -112,14 +115,14 @@ def _member_bytes(path: Path) -> int:
     return tarfile.BLOCKSIZE * (1 - (-path.stat().st_size // tarfile.BLOCKSIZE))
 
 
-def _parts(place: Path, names: Sequence[str], volume: int) -> Iterator[list[str]]:
-    """The names, divided so that each part's tar file is no larger than `volume` (if no single file is)."""
+def _parts(place: Path, names: Sequence[str], max_bytes: int) -> Iterator[list[str]]:
+    """The names, divided so that each part's tar file is no larger than allowed (if no single file is)."""
     part: list[str] = []
     used = empty = 2 * tarfile.BLOCKSIZE
-    most = volume // tarfile.RECORDSIZE * tarfile.RECORDSIZE
+    max_bytes = max_bytes // tarfile.RECORDSIZE * tarfile.RECORDSIZE
     for name in names:
         size = _member_bytes(place / name)
-        if part and used + size > most:
+        if part and used + size > max_bytes:
             yield part
             part, used = [], empty
         part.append(name)
@@ -135,4 +138,4 @@ def _tar(path: Path, place: Path, names: Sequence[str]) -> Path:
 
 
 if __name__ == "__main__":
-    main()
+    cli.run(pack)

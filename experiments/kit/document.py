@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import base64
-import html as html_escapes
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from html import escape
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -105,7 +105,7 @@ def page(title: str, blocks: Iterable[Block], folder: Path) -> str:
     """The same as one HTML page: pictures, which lie in `folder`, and sounds are in it as data."""
     body = "\n".join(_html(block, folder) for block in blocks)
     return (
-        f'<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n<title>{html_escapes.escape(title)}</title>\n'
+        f'<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n<title>{escape(title)}</title>\n'
         f"<style>{STYLE}</style>\n{body}\n</html>\n"
     )
 
@@ -123,17 +123,17 @@ def _html(block: Block, folder: Path) -> str:
             lines = "".join("<tr>" + "".join(f"<td>{_inline(cell)}</td>" for cell in row) + "</tr>\n" for row in rows)
             return f"<table><tr>{top}</tr>\n{lines}</table>"
         case Picture(name, text):
-            return f'<p><img alt="{html_escapes.escape(text)}" src="{_data((folder / name).read_bytes(), "image/png")}"></p>'
+            return f'<p><img alt="{escape(text)}" src="{_data((folder / name).read_bytes(), "image/png")}"></p>'
         case Sounds(text, clips):
             players = "".join(
-                f'<label>{html_escapes.escape(what)}<audio controls src="{_data(clip, "audio/mpeg")}"></audio></label>'
+                f'<label>{escape(what)}<audio controls src="{_data(clip, "audio/mpeg")}"></audio></label>'
                 for what, clip in clips.items()
             )
             return f'<h3>{_inline(text)}</h3><div class="sounds">{players}</div>'
 
 
 def _inline(text: str) -> str:
-    return re.sub(r"`([^`]+)`", r"<code>\1</code>", html_escapes.escape(text, quote=False))
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text, quote=False))
 
 
 def _data(content: bytes, kind: str) -> str:

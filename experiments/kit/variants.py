@@ -11,7 +11,8 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from safetensors.torch import load_file, save_file
 
-from fewshot_sep import files, training
+from fewshot_sep import files, training, weights
+from fewshot_sep.errors import WeightsError
 from fewshot_sep.experiments.kit import resume
 from fewshot_sep.objectives import Objective
 from fewshot_sep.systems import Trainable
@@ -33,9 +34,10 @@ def train(
     free: Collection[str] = ("steps", "device"),
     callbacks: Callable[[TrainableT], Sequence[Callback]] = lambda system: (),
 ) -> TrainableT:
-    """Train what `build` makes, seeded by `options.seed`, in folder `run`, or go on there.
+    """Train what `build` makes, seeded by `options.seed`, in the folder `run`, or resume there.
 
-    Writes weights.safetensors and run.json (settings, parameters, seconds) beside what `training.train` writes.
+    Writes weights.safetensors with their card, and run.json (settings, parameters, seconds) beside what
+    `training.train` writes.
 
     Args:
         settings: all that the outcome depends on; a run with others is refused, but for those in `free`.
@@ -51,7 +53,10 @@ def train(
     with files.replacing(run / WEIGHTS) as temporary:
         save_file({name: value.contiguous() for name, value in system.state_dict().items()}, temporary)
     parameters = sum(parameter.numel() for parameter in system.network.parameters())
-    files.write_json(run / FACTS, {**settings, "parameters": parameters, "seconds": round(seconds)})
+    found = {**settings, "parameters": parameters, "seconds": round(seconds)}
+    card = {**found, "minutes": round(seconds / 60, 1), "sha256": weights.sha256(run / WEIGHTS)}
+    files.write_json((run / WEIGHTS).with_suffix(".json"), card)
+    files.write_json(run / FACTS, found)
     return system.eval()
 
 
@@ -62,6 +67,14 @@ def facts(run: Path) -> dict[str, Any]:
 
 
 def load(run: Path, system: TrainableT) -> TrainableT:
-    """`system` with the weights of a finished run, ready for use."""
-    system.load_state_dict(load_file(run / WEIGHTS))
+    """`system` with the weights of a finished run, ready for use.
+
+    Raises:
+        WeightsError: missing, damaged, or of another system.
+    """
+    weights.verify(run / WEIGHTS)
+    try:
+        system.load_state_dict(load_file(run / WEIGHTS))
+    except RuntimeError as error:
+        raise WeightsError(f"{run / WEIGHTS}: does not fit: {str(error).splitlines()[-1].strip()}") from error
     return system.eval()

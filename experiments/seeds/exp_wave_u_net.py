@@ -27,7 +27,7 @@ class WaveUNet(Network):
     Shape: mixture `(batch, 1, input)`, labels `(batch, labels)` -> `(batch, labels, output)`, see `lengths`.
     """
 
-    level = 0.2  # a tanh puts out peaks up to 14 dB above that
+    level = 0.2  # a tanh gives peaks up to 14 dB above that
 
     def __init__(self, labels: int, conditioned: bool, width: int = 12, levels: int = 8) -> None:
         super().__init__()

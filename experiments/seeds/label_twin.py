@@ -2,34 +2,48 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from fewshot_sep import presets
-from fewshot_sep.experiments.seeds.tasks import Asks
-from fewshot_sep.systems import MaskSystem, Truth
+from fewshot_sep.experiments.seeds.settings import Labelling
+from fewshot_sep.separator import Conditioning, Separator
+from fewshot_sep.systems import MaskSystem
 from fewshot_sep.unet import QueryConditioning
 
 
 class LabelTwin(MaskSystem):
-    """The same signal, U-Net, mask and loss; a learnt embedding of the label in place of the query's.
+    """The same signal, U-Net and mask; a learnt embedding of the label in place of the query's.
 
     The two input channels with the query's profile stay silent: a name has no spectrum.
 
     Shape: mixture `(batch, channels, samples)`; queries are labels, `(batch, labels)`, one of them 1.
     """
 
-    asks: Asks = "one"
-    contrast_weight = 0.0
+    labelling: Labelling = "one"
 
     def __init__(self, labels: int, preset: str = "steered") -> None:
         super().__init__(presets.get(preset))
-        self.query_encoder = nn.Embedding(labels, self.preset.features)  # type: ignore[assignment]
-        del self.multi_source_detector  # there is no query to listen to
+        self.sample_rate, self.channels = self.preset.sample_rate, self.preset.channels
+        self.query_encoder = nn.Embedding(labels, self.preset.features)
+        del self.multi_source_detector  # there is no query that could hold several
 
     def condition(self, queries: Tensor) -> QueryConditioning:
         embedding = self.query_encoder(queries.argmax(1))
-        return QueryConditioning(embedding, torch.zeros(len(queries), 2, self.preset.bands, device=queries.device))
+        profile = torch.zeros(len(queries), 2, self.preset.bands, device=queries.device)
+        return QueryConditioning(embedding, profile, profile[:, 0, :, None][..., :0])
 
-    def crowd_loss(self, queries: Tensor, true: Truth) -> Tensor:
-        return true.whole.new_zeros(())
+    def polyphony_logit(self, conditioning: QueryConditioning) -> None:
+        return None
+
+    def task_samples(self, samples: int) -> int:
+        """Length of training tasks: the network needs no context."""
+        return samples
+
+    @torch.inference_mode()
+    def estimate(self, mixture: NDArray[np.float32], labels: Tensor, sample_rate: int) -> NDArray[np.float32]:
+        """The target of `(channels, samples)`."""
+        conditioning = Conditioning(self.condition(labels))
+        return Separator(self, str(self.device)).estimate(mixture, conditioning, sample_rate)

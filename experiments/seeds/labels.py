@@ -1,8 +1,8 @@
-"""What a label system can be asked for: the names of a library's instruments and families, and names mapped to them.
+"""The labels of a library: names of its instruments and families, and names mapped to them.
 
-In the families of `APART` everybody tells the members apart by name (a violin is no cello): each that the library holds
-enough of is a label of its own, the rest of the family share one. Elsewhere the family is the label: what one library
-calls a steel guitar, another one and most stems call a guitar. Invented instruments have no label: nobody names them.
+In the families of `DISTINCT` the members are known by their own names (a violin is no cello): each that the library
+holds enough of is a label of its own, the rest of the family share one. Elsewhere the family is the label: what one
+library calls a steel guitar, another one and most stems call a guitar. Invented instruments have no label.
 """
 
 from __future__ import annotations
@@ -10,12 +10,11 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
+from fewshot_sep.experiments.seeds.settings import MIN_ROWS
 from fewshot_sep.loops.curation import filenames
 from fewshot_sep.loops.library import Library
 
-APART = frozenset({"drums", "strings", "brass", "reed", "pipe", "voice"})
-ENOUGH = 16
-"""Rows of the training split that make an instrument a label of its own."""
+DISTINCT = frozenset({"drums", "strings", "brass", "reed", "pipe", "voice"})
 
 _MEANT = {"horn": "french horn"}  # with an orchestra's stems; to a producer a "horn" is a brass section
 
@@ -51,8 +50,8 @@ class Labels:
 def of_library(library: Library) -> Labels:
     """The labels that the library's training split can teach, in alphabetical order."""
     rows = [row for row in library if row.split == "train" and not row.family.startswith("invented")]
-    counts = Counter(_plain(row.instrument) for row in rows if row.family in APART)
-    own = {name for name, count in counts.items() if count >= ENOUGH}
+    counts = Counter(_plain(row.instrument) for row in rows if row.family in DISTINCT)
+    own = {name for name, count in counts.items() if count >= MIN_ROWS}
     return Labels(tuple(sorted(own | {_family(row.family) for row in rows if _plain(row.instrument) not in own})))
 
 

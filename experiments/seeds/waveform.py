@@ -1,21 +1,24 @@
-"""What the seed papers' waveform networks share: sample rate, level, context, loss; and the face of a system."""
+"""What the seed papers' waveform networks share: context, level, labels; the system around them and its objective."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+import numpy as np
+import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from fewshot_sep import metrics
-from fewshot_sep.experiments.seeds.tasks import Asks
-from fewshot_sep.presets import Preset
+from fewshot_sep import audio, metrics
+from fewshot_sep.experiments.seeds.settings import CONTEXT, SAMPLE_RATE, SEGMENT, Labelling
+from fewshot_sep.objectives import Loss, Objective
+from fewshot_sep.overlap_add import Chunk, crossfade
 from fewshot_sep.systems import Trainable
 
-SAMPLE_RATE = 16000
-SEGMENT = 2**17
-"""Samples (8.2 s) that are separated at once; all networks take any length."""
 EPS = 1e-5
+MIN_TARGET_SHARE = 1e-4  # of a mixture's energy, from which on a target counts as there
 
 
 class Lengths(NamedTuple):
@@ -25,11 +28,20 @@ class Lengths(NamedTuple):
     output: int
 
 
+class LabelConditioning(NamedTuple):
+    """Which labels are queried: 1 for these, else 0.
+
+    Shape: `(batch, labels)`.
+    """
+
+    labels: Tensor
+
+
 class Network(nn.Module):
     """A network on mono waveforms, which it sees at an RMS of `level`.
 
-    Shape: mixture `(batch, 1, input)`, labels `(batch, labels)` -> `(batch, outputs, output)`; one output for the label
-    asked for, or one per label.
+    Shape: mixture `(batch, 1, input)`, labels `(batch, labels)` -> `(batch, outputs, output)`; one output for the
+    queried label, or one per label.
     """
 
     level = 1.0
@@ -43,54 +55,79 @@ class WaveformSystem(Trainable):
     """A network that turns a mixture's waveform into a label's, at a level of its own.
 
     Args:
-        name: of the system.
-        network: see `Network`.
-        asks: how it is trained, see `Asks`; with `one` it has one output, else one per label.
-        squared: mean squared error between waveforms as the loss, else mean absolute error.
+        network: see `Network`; with labelling `one` it has one output, else one per label.
+        labelling: of the tasks that it is trained on.
 
     Shape: mixture `(batch, 1, samples)`, labels `(batch, labels)` -> `(batch, 1, samples)`, any number of samples.
     """
 
     network: Network
+    sample_rate, channels = SAMPLE_RATE, 1
 
-    def __init__(self, name: str, network: Network, asks: Asks, squared: bool) -> None:
+    def __init__(self, network: Network, labelling: Labelling) -> None:
         super().__init__()
-        self.preset = Preset(name, "waveform", SAMPLE_RATE, 1, n_fft=1, hop=1, segment=SEGMENT, bands=0, widths=())
-        self.network, self.asks = network, asks
-        self._distance = F.mse_loss if squared else F.l1_loss
+        self.network, self.labelling = network, labelling
 
-    def condition(self, labels: Tensor) -> Tensor:
-        """What `forward` needs to know: the labels as they are."""
-        return labels
+    def condition(self, labels: Tensor) -> LabelConditioning:
+        return LabelConditioning(labels)
 
-    def forward(self, mixture: Tensor, labels: Tensor) -> Tensor:
-        samples, level = mixture.shape[-1], self._level(mixture)
+    def forward(self, mixture: Tensor, conditioning: LabelConditioning) -> Tensor:
+        samples, level = mixture.shape[-1], self.reference(mixture)
         lengths = self.network.lengths(samples)
         before = (lengths.input - lengths.output) // 2
         padded = F.pad(mixture / level, (before, lengths.input - samples - before))
-        outputs = self.network(padded, labels)[..., :samples].float() * level
-        return outputs if self.asks == "one" else (outputs * labels[:, :, None]).sum(1, keepdim=True)
+        outputs: Tensor = self.network(padded, conditioning.labels)[..., :samples].float() * level
+        return outputs if self.labelling == "one" else (outputs * conditioning.labels[:, :, None]).sum(1, keepdim=True)
 
-    def loss(self, mixture: Tensor, queries: Tensor, target: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """The distance of the outputs to `target`, `(batch, outputs, samples)`, where the network had its context."""
-        level = self._level(mixture)
-        estimate = self.network(mixture / level, queries).float()
-        start = (mixture.shape[-1] - estimate.shape[-1]) // 2
-        heard, wanted = (x[..., start : start + estimate.shape[-1]] / level for x in (mixture, target))
-        parts = {}
-        if not self.training:
-            sounding = wanted.square().mean(-1) > 1e-4 * heard.square().mean(-1)
-            if sounding.any():
-                reference = wanted[sounding]
-                gain = metrics.batch_si_sdr(reference, estimate[sounding])
-                parts["si_sdri_db"] = (
-                    gain - metrics.batch_si_sdr(reference, heard.expand_as(wanted)[sounding])
-                ).median()
-        return self._distance(estimate, wanted), parts
-
-    def _level(self, mixture: Tensor) -> Tensor:
-        """What to divide by: `(batch, 1, 1)`."""
+    def reference(self, mixture: Tensor) -> Tensor:
+        """What to divide waveforms by for the network: `(batch, 1, 1)`."""
         return (mixture.square().mean(dim=(1, 2), keepdim=True).sqrt() + EPS) / self.network.level
+
+    def task_samples(self, samples: int) -> int:
+        """Length of training tasks, with the context that the network takes."""
+        return self.network.lengths(samples).input
+
+    @torch.inference_mode()
+    def estimate(self, mixture: NDArray[np.float32], labels: Tensor, sample_rate: int) -> NDArray[np.float32]:
+        """The target of `(channels, samples)`, one channel by itself; what is above the system's band is not in it."""
+        inside = audio.resample(mixture, sample_rate, self.sample_rate)
+        blocks = crossfade(self._chunks(inside, self.condition(labels.expand(len(mixture), -1))), CONTEXT // 2)
+        target = np.concatenate(list(blocks), axis=1)
+        return audio.resample(target, self.sample_rate, sample_rate, frames=mixture.shape[1])
+
+    def _chunks(self, mixture: NDArray[np.float32], conditioning: LabelConditioning) -> Iterator[Chunk]:
+        for start in range(0, mixture.shape[1], SEGMENT - 2 * CONTEXT):
+            stop = min(start + SEGMENT - 2 * CONTEXT, mixture.shape[1])
+            offset = max(0, min(start - CONTEXT, mixture.shape[1] - SEGMENT))  # the last chunk may be tiny
+            wave = torch.from_numpy(mixture[:, None, offset : stop + CONTEXT]).to(self.device)
+            yield Chunk(start, stop, offset, self(wave, conditioning)[:, 0].cpu().numpy())
+
+
+class WaveformObjective(Objective[WaveformSystem]):
+    """The distance of the outputs to the targets, where the network had its context.
+
+    Args:
+        distance: between waveforms: `F.mse_loss` or `F.l1_loss`.
+
+    Shape: mixture `(batch, 1, samples)`, labels as queries `(batch, labels)`, targets `(batch, outputs, samples)`.
+    """
+
+    def __init__(self, distance: Callable[[Tensor, Tensor], Tensor]) -> None:
+        super().__init__()
+        self.distance = distance
+
+    def forward(self, system: WaveformSystem, mixture: Tensor, queries: Tensor, target: Tensor) -> Loss:
+        level = system.reference(mixture)
+        estimate = system.network(mixture / level, queries).float()
+        mixture, target = (cropped(x, estimate.shape[-1]) / level for x in (mixture, target))
+        parts = {}
+        present = target.square().mean(-1) > MIN_TARGET_SHARE * mixture.square().mean(-1)
+        if not system.training and present.any():
+            reference = target[present]
+            before, after = mixture.expand_as(target)[present], estimate[present]
+            improvements = metrics.batch_si_sdr(reference, after) - metrics.batch_si_sdr(reference, before)
+            parts["si_sdri_db"] = improvements.median()
+        return Loss(self.distance(estimate, target), parts)
 
 
 class LabelScale(nn.Module):

@@ -9,16 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fewshot_sep import audio
-from fewshot_sep.experiments.evaluation import items as benchmark_items
+from fewshot_sep.errors import BadItems
+from fewshot_sep.experiments.evaluation import items as evaluation_items
+from fewshot_sep.experiments.whole_songs.settings import MIXTURE_CLIP_S, REFERENCE_CLIP_S, REFERENCE_CLIPS
 from fewshot_sep.songs.queries import Clip
 
 Array = NDArray[np.float32]
 
-QUERY_CLIPS, QUERY_SECONDS = 4, 4.0
-
 
 class Case(NamedTuple):
-    """One target to find. Sounds are `(channels, samples)` at `rate`; passages `left_out` (samples) are not scored."""
+    """One target to separate. Sounds are `(channels, samples)` at `rate`; `left_out` (samples) is not scored."""
 
     song: str
     mixture: Array
@@ -53,10 +53,10 @@ def frets_on_fire(folder: Path) -> Case:
     backing, _ = audio.read(folder / "song.ogg")
     length = min(guitar.shape[1], backing.shape[1])
     guitar, backing = guitar[:, :length], backing[:, :length]
-    quarter, span = length // QUERY_CLIPS, round(QUERY_SECONDS * rate)
+    quarter, span = length // REFERENCE_CLIPS, round(REFERENCE_CLIP_S * rate)
     starts = [
-        at + steadiest(guitar[:, at : at + quarter], rate, QUERY_SECONDS)
-        for at in range(0, QUERY_CLIPS * quarter, quarter)
+        at + steadiest(guitar[:, at : at + quarter], rate, REFERENCE_CLIP_S)
+        for at in range(0, REFERENCE_CLIPS * quarter, quarter)
     ]
     queries = [(guitar[:, start : start + span], rate) for start in starts]
     return Case(folder.name, guitar + backing, rate, queries, guitar, tuple((start, start + span) for start in starts))
@@ -71,19 +71,24 @@ def steadiest(samples: Array, rate: int, seconds: float) -> int:
 
 
 def chart(folder: Path) -> Chart:
-    """Of `notes.mid`; needs mido."""
-    import mido
+    """Of `notes.mid`.
 
-    tempi = {message.tempo for message in mido.MidiFile(folder / "notes.mid") if message.type == "set_tempo"}
+    Raises:
+        BadItems: its tempo changes.
+    """
+    import pretty_midi
+
+    path = folder / "notes.mid"
+    tempi = {float(tempo) for tempo in pretty_midi.PrettyMIDI(str(path)).get_tempo_changes()[1]}
     if len(tempi) != 1:
-        raise ValueError(f"{folder / 'notes.mid'}: {len(tempi)} tempi; only charts of constant tempo are understood")
-    return Chart(mido.tempo2bpm(tempi.pop()))
+        raise BadItems(f"{path}: {len(tempi)} tempi; only charts of constant tempo are understood")
+    return Chart(tempi.pop())
 
 
 def items(folder: Path) -> list[Case]:
     """The items of `items.json` whose target sounds: {song, mix, query, reference, ...}, paths from `folder` on."""
     cases = []
-    for item in benchmark_items.read(folder):
+    for item in evaluation_items.read(folder):
         if item.reference and item.mix:
             mixture, rate = audio.read(folder / item.mix)
             reference, _ = audio.read(folder / item.reference)
@@ -91,13 +96,13 @@ def items(folder: Path) -> list[Case]:
     return cases
 
 
-def crowds(folder: Path, seconds: float = 4.0) -> tuple[list[Clip], list[Clip]]:
+def single_and_several(folder: Path) -> tuple[list[Clip], list[Clip]]:
     """The queries of `items.json`, one instrument each, and passages of its mixtures, several each."""
-    found = benchmark_items.read(folder)
-    alone = [audio.read(folder / name) for name in sorted({item.query for item in found})]
-    passages = []
+    found = evaluation_items.read(folder)
+    single = [audio.read(folder / name) for name in sorted({item.query for item in found})]
+    several = []
     for name in sorted({item.mix for item in found if item.mix}):
         mixture, rate = audio.read(folder / name)
-        length = round(seconds * rate)
-        passages += [(mixture[:, at : at + length], rate) for at in range(0, mixture.shape[1] - length + 1, length)]
-    return alone, passages
+        length = round(MIXTURE_CLIP_S * rate)
+        several += [(mixture[:, at : at + length], rate) for at in range(0, mixture.shape[1] - length + 1, length)]
+    return single, several

@@ -1,275 +1,215 @@
-"""The songs report as Markdown."""
+"""The report on whole songs, as blocks, from what metrics.json holds; and its figures."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from fewshot_sep import plots
+from fewshot_sep.experiments.kit import document
+from fewshot_sep.experiments.kit.document import Block, Picture, Points, Table, Text, section
+from fewshot_sep.experiments.kit.tables import number, percent
 from fewshot_sep.experiments.whole_songs.measures import first_beat
-from fewshot_sep.experiments.whole_songs.methods import OURS, WAYS
+from fewshot_sep.experiments.whole_songs.settings import DEFAULT, METHODS, STAGES
 from fewshot_sep.songs.queries import POLYPHONIC_LOGIT
 
-
-def markdown(metrics: dict[str, Any]) -> str:
-    """The whole report, from what is in metrics.json."""
-    parts = [
-        "# Whole songs",
-        "",
-        "Made by `python -m fewshot_sep.experiments.whole_songs.run SONGS --items ITEMS` with the bundled weights: SONGS are the Sectoid",
-        "songs of the Debian package fretsonfire-songs-sectoid (guitar + backing), ITEMS the development set.",
-        "",
-        *_ways(metrics),
-        *_shifts(metrics),
-        *_seams(metrics),
-        *_beats(metrics),
-        *_queries(metrics),
-        *_held_back(metrics),
-        *_crowds(metrics),
-        *_length(metrics),
-    ]
-    return "\n".join(parts) + "\n"
+Metrics = Mapping[str, Any]
 
 
-def _table(head: list[str], rows: Iterable[list[str]]) -> list[str]:
-    return [f"| {' | '.join(row)} |" for row in ([*head], ["---"] * len(head), *rows)] + [""]
+def write(folder: Path, metrics: Metrics) -> Path:
+    """Write report.md, metrics.json and the figures; returns the report's path."""
+    if "profiles" in metrics:
+        _draw_profiles(metrics["profiles"], folder / "boundaries.png")
+    if "queries" in metrics:
+        _draw_queries(metrics["queries"], folder / "queries.png")
+    return document.write(folder, "Whole songs", blocks(metrics), metrics)
 
 
-def _ways(metrics: dict[str, Any]) -> list[str]:
-    lines = [
-        "## Bars and tempo",
-        "",
-        "SI-SDRi (dB) of the target per song, the mean where a song has several targets.",
-        "",
-    ]
-    rows = [*metrics.get("songs", []), *metrics.get("items", [])]
-    lines += _table(["song", *WAYS], [_song(rows, song) for song in dict.fromkeys(row["song"] for row in rows)])
-    lines += [
-        "Over all songs, each counting once. Time: median of the whole songs, seconds per second of audio.",
-        "",
-    ]
-    body = []
-    for way in WAYS:
-        gains, spectral = (_by_song(rows, way, key) for key in ("gain", "spectral gain"))
-        against = {name: np.subtract(gains, _by_song(rows, name, "gain")) for name in ("plain", "thesis")}
-        seconds = _stages(metrics["songs"], way)
-        body.append(
-            [
-                way,
-                f"{np.mean(gains):.2f}",
-                f"{np.mean(spectral):.2f}",
-                f"{against['plain'].mean():+.2f} (worst song {against['plain'].min():+.2f})",
-                f"{against['thesis'].mean():+.2f}",
-                *(f"{seconds.get(stage, 0):.3f}" for stage in ("tracking", "stretching", "network", "masking")),
-                f"{sum(seconds.values()):.3f}",
-            ]
-        )
-    head = [
-        "way",
-        "SI-SDRi",
-        "spectral",
-        "over plain",
-        "over thesis",
-        "tracking",
-        "stretching",
-        "network",
-        "masking",
-        "total",
-    ]
-    lines += _table(head, body)
-    lines += [f"- **{name}**: {way.about}." for name, way in WAYS.items()]
-    return [
-        *lines,
-        "",
-        "*Spectral*: the same improvement on magnitudes alone. A phase vocoder does not give a wave back as it was,",
-        "which costs the ways that stretch the found sound their SI-SDR whatever they found; magnitudes forgive that.",
-        "",
-    ]
-
-
-def _song(rows: list[dict[str, Any]], song: str) -> list[str]:
-    means = [np.mean([r["gain"] for r in rows if r["song"] == song and r["way"] == way]) for way in WAYS]
-    return [song, *(f"{mean:.2f}" for mean in means)]
-
-
-def _by_song(rows: list[dict[str, Any]], way: str, key: str) -> list[float]:
-    songs = dict.fromkeys(row["song"] for row in rows)
-    return [float(np.mean([r[key] for r in rows if r["song"] == song and r["way"] == way])) for song in songs]
-
-
-def _stages(rows: list[dict[str, Any]], way: str) -> dict[str, float]:
-    chosen = [row["seconds"] for row in rows if row["way"] == way]
-    return {
-        stage: float(np.median([s.get(stage, 0) for s in chosen]))
-        for stage in dict.fromkeys(k for s in chosen for k in s)
+def blocks(metrics: Metrics) -> list[Block]:
+    """The parts of which there are figures."""
+    made = (
+        "Made by `python -m fewshot_sep.experiments.whole_songs.run SONGS --items ITEMS` with the bundled weights: "
+        "SONGS are the Sectoid songs of the Debian package fretsonfire-songs-sectoid (guitar + backing), ITEMS the "
+        "development set."
+    )
+    parts = {
+        "Bars and tempo": _methods(metrics["songs"], metrics.get("items", [])) if "songs" in metrics else [],
+        "The same song, begun elsewhere": _shifts(metrics.get("shifts", {})),
+        "Boundaries": _boundaries(metrics.get("profiles", {}), metrics.get("boundaries", {})),
+        "Beats": _beats(metrics.get("beats", {})),
+        "Does the choice of query matter?": _queries(metrics.get("queries", {})),
+        "A clip of what the target is not": _negative(metrics.get("negative query", [])),
+        "More than one instrument in a query": _several(metrics.get("several instruments", {})),
+        "Length": _length({name: found for name, found in metrics.items() if name.startswith("memory")}),
     }
+    return [Text(made), *(block for title, content in parts.items() for block in section(title, content))]
 
 
-def _shifts(metrics: dict[str, Any]) -> list[str]:
-    if "shifts" not in metrics:
-        return []
-    rows = []
-    for song, ways in metrics["shifts"].items():
-        for way, found in ways.items():
-            moved = {count: value - found["0"] for count, value in found.items() if count != "0"}
-            rows.append([song, way, *(f"{value:+.2f}" for value in moved.values())])
-    head = ["song", "way", "3 beats later", "2", "1", "1 beat of silence before", "2", "3"]
+def _methods(songs: Sequence[Metrics], items: Sequence[Metrics]) -> list[Block]:
+    rows = [*songs, *items]
+    names = list(dict.fromkeys(row["song"] for row in rows))
+
+    def by_song(method: str, figure: str) -> list[float]:
+        """Mean of a song's targets."""
+        chosen = [row for row in rows if row["method"] == method]
+        return [float(np.mean([row[figure] for row in chosen if row["song"] == song])) for song in names]
+
+    found = {method: by_song(method, "si_sdri") for method in METHODS}
+    columns = [[number(value, 2) for value in values] for values in zip(*found.values(), strict=True)]
+    lines = []
+    for method, values in found.items():
+        plain, thesis = (np.subtract(values, found[other]) for other in ("plain", "thesis"))
+        seconds = {
+            stage: float(np.median([row["seconds"].get(stage, 0) for row in songs if row["method"] == method]))
+            for stage in STAGES
+        }
+        lines.append([method, number(np.mean(values), 2), number(np.mean(by_song(method, "spectral_snri")), 2)])
+        lines[-1] += [f"{plain.mean():+.2f} (worst song {plain.min():+.2f})", f"{thesis.mean():+.2f}"]
+        lines[-1] += [number(spent, 3) for spent in (*seconds.values(), sum(seconds.values()))]
+    head = ["method", "SI-SDRi", "spectral", "over plain", "over thesis", *STAGES, "total"]
     return [
-        "## The same song, begun elsewhere",
-        "",
-        "Change of the SI-SDR (dB) of the same 50 s when 1 to 3 beats are cut from the start or put before it.",
-        "",
-        *_table(head, rows),
+        Text("SI-SDRi (dB) of the target per song, the mean where a song has several targets."),
+        Table(["song", *METHODS], [[song, *cells] for song, cells in zip(names, columns, strict=True)]),
+        Text("Over all songs, each counting once. Time: median of the whole songs, seconds per second of audio."),
+        Table(head, lines),
+        Points([f"`{name}`: {method.about}." for name, method in METHODS.items()]),
+        Text(
+            "Spectral: the same improvement on magnitudes alone. A phase vocoder does not give a wave back as it was, "
+            "which costs the methods that stretch the target their SI-SDR whatever they separate; magnitudes forgive "
+            "that."
+        ),
     ]
 
 
-def _seams(metrics: dict[str, Any]) -> list[str]:
-    if "profiles" not in metrics:
+def _shifts(found: Metrics) -> list[Block]:
+    lines = [
+        [song, method, *(f"{value - values['0']:+.2f}" for count, value in values.items() if count != "0")]
+        for song, methods in found.items()
+        for method, values in methods.items()
+    ]
+    head = ["song", "method", "3 beats later", "2", "1", "1 beat of silence before", "2", "3"]
+    text = "Change of the SI-SDR (dB) of the same 50 s when 1 to 3 beats are cut from the start or put before it."
+    return [Text(text), Table(head, lines)] if lines else []
+
+
+def _boundaries(profiles: Metrics, snr: Metrics) -> list[Block]:
+    lines, names = [], []
+    for song, profile in profiles.items():
+        names = [name for name in profile if name not in ("meter", "truth")]
+        levels = {name: first_beat(np.array(profile[name]), int(profile["meter"])) for name in ("truth", *names)}
+        changes = [levels[name] - levels["plain"] for name in ("thesis", DEFAULT)]
+        snrs = [number(snr[song][name]) for name in ("thesis", DEFAULT)]
+        lines.append([song, *snrs, *(f"{level:+.2f}" for level in (*levels.values(), *changes))])
+    head = ["song", "boundary SNR, thesis", f"boundary SNR, {DEFAULT}", "first beat, true"]
+    head += [*(f"first beat, {name}" for name in names), "thesis - plain", f"{DEFAULT} - plain"]
+    text = (
+        "Boundary SNR (dB): within 50 ms of the boundaries, when the model lets everything through. First beat: how "
+        "much louder, re the mixture, the target is on first beats than on the others (dB). The music itself has "
+        "accents (true) and the model its own; what slicing adds is the difference from the same model without slices."
+    )
+    return [Text(text), Table(head, lines), Picture("boundaries.png", "level through the bar")] if lines else []
+
+
+def _beats(found: Metrics) -> list[Block]:
+    if not found:
         return []
-    names = [name for name in next(iter(metrics["profiles"].values())) if name not in ("meter", "truth")]
-    rows = []
-    for song, profile in metrics["profiles"].items():
-        meter = int(profile["meter"])
-        true = first_beat(np.array(profile["truth"]), meter)
-        levels = {name: first_beat(np.array(profile[name]), meter) for name in names}
-        snr = metrics["boundaries"][song]
-        rows.append(
-            [
-                song,
-                f"{snr['thesis']:.1f}",
-                f"{snr[OURS]:.1f}",
-                f"{true:+.2f}",
-                *(f"{levels[name]:+.2f}" for name in names),
-                f"{levels['thesis'] - levels['plain']:+.2f}",
-                f"{levels[OURS] - levels['plain']:+.2f}",
-            ]
+    head = list(next(iter(found.values())))
+    lines = [[song, *(number(figures[name], 2) for name in head)] for song, figures in found.items()]
+    text = "F-measure (70 ms) against the tempo of the songs' charts, their constant delay taken away."
+    return [Text(text), Table(["song", *head], lines)]
+
+
+def _queries(found: Metrics) -> list[Block]:
+    lines = []
+    for song, values in found.items():
+        alone, several, shorter = values["alone"], values["averaged"], values["shorter"]
+        cells = [min(alone), np.mean(alone), max(alone), *(np.mean(shorter[length]) for length in ("1", "3"))]
+        cells += [np.mean(several[count]) if count in several else None for count in ("3", "5")]
+        lines.append([song, *(number(cell, 2) for cell in (*cells, values["all"]))])
+    head = ["song", "worst 6 s", "mean", "best", "mean of 1 s", "mean of 3 s", "3 averaged", "5 averaged"]
+    text = "SI-SDRi (dB) of the guitar in the same minute, by clips of it from elsewhere in the song."
+    return [Text(text), Table([*head, "all averaged"], lines), Picture("queries.png", "queries")] if lines else []
+
+
+def _negative(rows: Sequence[Metrics]) -> list[Block]:
+    if not rows:
+        return []
+    before, after = (np.array([row[key] for row in rows]) for key in ("without", "with"))
+    change = after - before
+    return [
+        Text(
+            f"`--not` with a clip of the loudest other instrument, on {len(change)} items of the development set. Mean "
+            f"SI-SDRi: {before.mean():.2f} -> {after.mean():.2f} dB. Median: {np.median(before):.2f} -> "
+            f"{np.median(after):.2f} dB. Better for {percent(float(np.mean(change > 0)))} of the items; at best "
+            f"{change.max():+.1f} dB, at worst {change.min():+.1f} dB."
         )
-    head = [
-        "song",
-        "join SNR, thesis",
-        f"join SNR, {OURS}",
-        "first beat, true",
-        *(f"first beat, {name}" for name in names),
-    ]
-    head += ["thesis - plain", f"{OURS} - plain"]
-    return [
-        "## Seams",
-        "",
-        "*Join SNR* (dB): within 50 ms of the boundaries, when the model lets everything through. *First beat*: how much",
-        "louder, re the mixture, the target is on first beats than on the others (dB). The music itself has accents",
-        "(*true*) and the model its own; what slicing adds is the difference from the same model without slices.",
-        "",
-        *_table(head, rows),
-        "![level through the bar](boundaries.png)",
-        "",
     ]
 
 
-def _beats(metrics: dict[str, Any]) -> list[str]:
-    if "beats" not in metrics:
+def _several(found: Metrics) -> list[Block]:
+    if not found:
         return []
-    head = list(next(iter(metrics["beats"].values())))
-    rows = [[song, *(f"{found[name]:.2f}" for name in head)] for song, found in metrics["beats"].items()]
     return [
-        "## Beats",
-        "",
-        "F-measure (70 ms) against the tempo of the songs' charts, their constant delay taken away.",
-        "",
-        *_table(["song", *head], rows),
-    ]
-
-
-def _queries(metrics: dict[str, Any]) -> list[str]:
-    if "queries" not in metrics:
-        return []
-    rows = []
-    for song, found in metrics["queries"].items():
-        alone = found["alone"]
-        shorter = [f"{np.mean(found['shorter'][length]):.2f}" for length in ("1", "3")]
-        several = [
-            f"{np.mean(found['averaged'][count]):.2f}" if count in found["averaged"] else "" for count in ("3", "5")
-        ]
-        rows.append(
-            [
-                song,
-                f"{min(alone):.2f}",
-                f"{np.mean(alone):.2f}",
-                f"{max(alone):.2f}",
-                *shorter,
-                *several,
-                f"{found['all']:.2f}",
-            ]
+        Text(
+            f"`separate` warns where the log odds exceed {POLYPHONIC_LOGIT:g}: at "
+            f"{percent(found['false positive rate'])} of the items' {found['clips']} queries (one instrument each), "
+            f"and at {percent(found['true positive rate'])} of {found['mixtures']} passages of 4 s from their "
+            f"mixtures. Area under the ROC curve: {found['area']:.2f}."
         )
-    head = [
-        "song",
-        "worst 6 s",
-        "mean",
-        "best",
-        "mean of 1 s",
-        "mean of 3 s",
-        "3 averaged",
-        "5 averaged",
-        "all averaged",
-    ]
-    return [
-        "## Does the choice of query matter?",
-        "",
-        "SI-SDRi (dB) of the guitar in the same minute, for clips of it from elsewhere in the song.",
-        "",
-        *_table(head, rows),
-        "![queries](queries.png)",
-        "",
     ]
 
 
-def _held_back(metrics: dict[str, Any]) -> list[str]:
-    if "not" not in metrics:
-        return []
-    without, held = (np.array([row[key] for row in metrics["not"]]) for key in ("without", "with"))
-    change = held - without
-    return [
-        "## A clip of what it is not",
-        "",
-        f"`--not` with a clip of the loudest other instrument, on {len(change)} items of the development set: mean "
-        f"SI-SDRi {without.mean():.2f} -> {held.mean():.2f} dB, median {np.median(without):.2f} -> "
-        f"{np.median(held):.2f}; better for {np.mean(change > 0):.0%} of the items, at best {change.max():+.1f} dB, at "
-        f"worst {change.min():+.1f} dB.",
-        "",
-    ]
-
-
-def _crowds(metrics: dict[str, Any]) -> list[str]:
-    if "crowds" not in metrics:
-        return []
-    found = metrics["crowds"]
-    return [
-        "## More than one instrument in a query",
-        "",
-        f"`separate` warns where the log odds exceed {POLYPHONIC_LOGIT:g}: at {found['false alarms']:.0%} of the items' "
-        f"{found['clips']} queries (one instrument each), and at {found['hits']:.0%} of {found['mixtures']} passages "
-        f"of 4 s from their mixtures. Area under the ROC curve: {found['area']:.2f}.",
-        "",
-    ]
-
-
-def _length(metrics: dict[str, Any]) -> list[str]:
-    found = {name: values for name, values in metrics.items() if name.startswith("memory")}
+def _length(found: Metrics) -> list[Block]:
     stages = ("tracking", "network", "masking", "process")
-    rows = [
+    lines = [
         [
-            name.removeprefix("memory, "),
-            f"{values['bars']}",
-            *(f"{values[stage]:.3f}" for stage in stages),
-            f"{values['peak_mib']:.0f}",
+            *(name.removeprefix("memory, "), str(values["bars"])),
+            *(*(number(values[stage], 3) for stage in stages), number(values["peak_mib"], 0)),
         ]
         for name, values in found.items()
     ]
-    return [
-        "## Length",
-        "",
-        "One song over and over, through the whole command; seconds per second of audio. Peak memory: the greatest of",
-        "this row and those above it.",
-        "",
-        *_table(["song", "bars", *stages, "peak memory (MiB)"], rows),
-    ]
+    text = (
+        "One song over and over, through the whole command; seconds per second of audio. Peak memory: the greatest of "
+        "this row and those above it."
+    )
+    return [Text(text), Table(["song", "bars", *stages, "peak memory (MiB)"], lines)] if lines else []
+
+
+def _draw_profiles(profiles: Metrics, picture: Path) -> None:
+    figure, axes = plots.new_figure(len(profiles), 1, 9, 2.4 * len(profiles))
+    for axis, (song, profile) in zip(axes[:, 0], profiles.items(), strict=True):
+        meter = int(profile["meter"])
+        for name, line in profile.items():
+            if name != "meter":
+                levels = np.array(line)
+                beats = 1 + (np.arange(len(levels)) + 0.5) * meter / len(levels)
+                style = {"color": "black", "linestyle": ":"} if name == "truth" else {"marker": "."}
+                axis.plot(beats, levels - levels.mean(), label=name, **style)
+        axis.set(title=song, xlabel="beat of the bar", ylabel="target re mixture (dB)")
+        axis.set_xticks(range(1, meter + 2))
+        axis.grid(alpha=0.3)
+    axes[0, 0].legend(ncols=4)
+    figure.savefig(picture, dpi=100)
+
+
+def _draw_queries(songs: Metrics, picture: Path) -> None:
+    figure, axes = plots.new_figure(1, 1, 9, 4)
+    axis = axes[0, 0]
+    for place, values in enumerate(songs.values()):
+        groups = {f"{seconds} s": shorter for seconds, shorter in values["shorter"].items()}
+        groups["6 s"] = values["alone"]
+        groups |= {f"{count} averaged": several for count, several in values["averaged"].items()}
+        for index, (name, si_sdri) in enumerate(groups.items()):
+            x, color = place + 0.15 * (index - 2), f"C{index}"
+            axis.plot([x] * len(si_sdri), si_sdri, ".", color=color, alpha=0.7, label=None if place else name)
+            axis.plot(x, np.mean(si_sdri), "_", color=color, markersize=14)
+        axis.plot(place + 0.42, values["all"], "k*", markersize=9, label=None if place else "all averaged")
+    axis.axhline(0, color="black", linewidth=0.5)
+    axis.set_xticks(range(len(songs)), list(songs))
+    axis.set(ylabel="SI-SDRi of the guitar (dB)", title="the same minute, by different clips of the same guitar")
+    axis.legend(ncols=6, fontsize="small")
+    axis.grid(axis="y", alpha=0.3)
+    figure.savefig(picture, dpi=100)

@@ -91,16 +91,20 @@ def envelope(sample: Sample, held: float, frames: int) -> Sound:
     points = [(0.0, 0.0)]  # sample, level
     for stage, (rate, goal) in enumerate(zip(sample.rates, sample.levels, strict=True)):
         if stage == 3 and sample.held:  # whatever was reached stays until the note ends
-            reached = float(np.interp(release, *zip(*points, strict=True)))
+            reached = float(np.interp(release, *_columns(points)))
             points = [*(point for point in points if point[0] < release), (float(release), reached)]
         at, level = points[-1]
         speed = max(1, rate & 63) << (3 * (3 - (rate >> 6)))
         points.append((at + max(1.0, abs(goal - level) * 8192 / speed), float(goal)))
-    curve = np.interp(np.arange(frames), *zip(*points, strict=True))
+    curve = np.interp(np.arange(frames), *_columns(points))
     gain = np.where(curve < 0.5, 0.0, 2.0 ** ((curve / 255 - 1) * 6))
     if not sample.held:
         gain[release:] *= np.exp(-np.arange(max(0, frames - release)) / (0.08 * SAMPLE_RATE))
     return gain.astype(np.float32)
+
+
+def _columns(points: Sequence[tuple[float, float]]) -> tuple[list[float], list[float]]:
+    return [at for at, _ in points], [level for _, level in points]
 
 
 @dataclass(frozen=True)

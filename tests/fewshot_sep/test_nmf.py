@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from sklearn.decomposition import NMF
 from torch import Tensor
 
 from fewshot_sep import nmf
@@ -46,10 +47,21 @@ def test_free_templates_take_what_the_fixed_ones_cannot_explain() -> None:
         assert (own - true).norm() < 0.3 * (other - true).norm()
 
 
-def test_one_update_is_that_of_lee_and_seung(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(nmf, "ITERATIONS", 1)
+def test_from_chance_it_comes_as_near_as_scikit_learns() -> None:
+    chance = torch.Generator().manual_seed(0)
+    magnitude = torch.rand(1, 40, 6, generator=chance) @ torch.rand(1, 6, 60, generator=chance) + 0.01
+    start = nmf.random_templates(40, 6, chance)
+    found, activations = nmf.fit_activations(magnitude, start[..., :0], start, iterations=80)
+    image, first = magnitude[0].numpy(), np.random.default_rng(0).random((6, 60), dtype=np.float32) + 0.1
+    theirs = NMF(6, init="custom", solver="mu", beta_loss="kullback-leibler", max_iter=80, tol=0)
+    theirs.fit(image, W=start[0].numpy().copy(), H=first)
+    ours = (magnitude * torch.log(magnitude / (found @ activations)) - magnitude + found @ activations).sum()
+    assert float(ours) == pytest.approx(theirs.reconstruction_err_**2 / 2, rel=0.2)
+
+
+def test_one_update_is_that_of_lee_and_seung() -> None:
     magnitude, fixed, free = rises(0.3, 0.5, 0.9, 1.3), spectra(1, bands=4), spectra(3, 2, bands=4)
-    found, gains = (t[0].double().numpy() for t in nmf.fit_activations(magnitude, fixed, free))
+    found, gains = (t[0].double().numpy() for t in nmf.fit_activations(magnitude, fixed, free, iterations=1))
     v, w = magnitude[0].double().numpy(), torch.cat([fixed, free], -1)[0].double().numpy()
     h = np.tile(v.sum(0) / 3, (3, 1))
     h = h * (w.T @ (v / (w @ h))) / w.sum(0)[:, None]

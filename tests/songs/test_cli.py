@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,234 +13,183 @@ import numpy as np
 import pytest
 import soundfile
 
-from fewshot_sep import audio, beats, cli, presets
-from fewshot_sep.audio import Source
-from fewshot_sep.errors import BadQuery
+from fewshot_sep import Separator, audio, beats, cli
 from fewshot_sep.songs import cli as songs_cli
 from fewshot_sep.songs.checkpoint import Partial
-from fewshot_sep.songs.queries import parse_span
 
 RATE = 22050
 
 
-class Half:
-    """Finds half of everything, and keeps what it was asked with."""
-
-    sample_rate = RATE
-    preset = presets.get(presets.DEFAULT)
-
-    def __init__(self) -> None:
-        self.asked: list[list[tuple[np.ndarray, int]]] = []
-        self.device: Any = None
-
-    def condition(self, queries: Any, sample_rate: int, unlike: Any = (), within: Any = None) -> Any:
-        if not all(samples.any() for samples, _ in queries):
-            raise BadQuery("a query is silent")
-        self.asked.append(queries)
-        self.unlike, self.within = unlike, within
-        return queries
-
-    def estimate(self, mixture: np.ndarray, conditioning: Any, sample_rate: int, pace: float = 1.0) -> np.ndarray:
-        return mixture / 2
-
-    def stream(self, source: Source, conditioning: Any, progress: Any = None, start: int = 0) -> Iterator[np.ndarray]:
-        for at in range(start, source.frames, 10000):
-            yield source.read(at, at + 10000) / 2
-
-    def polyphony_logit(self, query: np.ndarray, sample_rate: int) -> float:
-        return 9.0 if query.shape[1] > 3 * sample_rate else -9.0
-
-    def describe(self) -> dict[str, Any]:
-        return {"name": "half", "sha256": "0"}
-
-
 @pytest.fixture
-def half(monkeypatch: pytest.MonkeyPatch) -> Half:
-    separator = Half()
+def half(fake: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A separator that finds half of everything; `loaded`: with which weights, on which device."""
+    separator = fake(lambda mixture, sample_rate: mixture / 2)
 
-    def load(weights: Path | None, device: str) -> Half:
-        separator.device = (weights, device)
+    def load(weights: Path | None, device: str) -> Any:
+        separator.loaded = (weights, device)
         return separator
 
-    monkeypatch.setattr(songs_cli, "load_separator", load)
+    monkeypatch.setattr(Separator, "from_pretrained", load)
     return separator
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, half: Half) -> Any:
-    """Exit code of `fewshot-sep separate ARGUMENTS`."""
+def run(half: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+    """Exit code of `fewshot-sep separate ARGUMENTS -o out --grid none`, run in a folder of its own."""
+    monkeypatch.chdir(tmp_path)
 
-    class Plug:
-        def load(self) -> Any:
-            return songs_cli.separate
-
-    monkeypatch.setattr(cli, "installed_commands", lambda: {"separate": Plug()})
-
-    def call(*arguments: Any) -> int:
+    def call(*arguments: Any, out: str = "out", grid: str = "none") -> int:
         with pytest.raises(SystemExit) as left:
-            cli.main(["separate", *map(str, arguments)])
+            cli.run(songs_cli.separate, "separate", [*map(str, arguments), "-o", out, "--grid", grid])
         return int(left.value.code or 0)
 
     return call
 
 
-def sound(path: Path, seconds: float = 1.0, channels: int = 2, seed: int = 0) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    samples = np.random.default_rng(seed).uniform(-0.5, 0.5, (channels, round(seconds * RATE)))
+def sound(path: str | Path, seconds: float = 1.0, channels: int = 2, seed: int = 0, peak: float = 0.5) -> Path:
+    samples = np.random.default_rng(seed).uniform(-peak, peak, (channels, round(seconds * RATE)))
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
     audio.write(path, samples.astype(np.float32), RATE)
-    return path
+    return Path(path)
 
 
-def files(folder: Path) -> list[str]:
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
-
-
-def test_target_residual_and_report_are_written(tmp_path: Path, run: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    song, clip = sound(tmp_path / "my song.wav"), sound(tmp_path / "horn.flac", 0.5, 1, 1)
-    assert run(song, "--query", clip, "-o", tmp_path / "out", "--grid", "none") == 0
-    folder = tmp_path / "out" / "my song"
-    assert files(tmp_path / "out") == [
-        "my song",
-        *(f"my song/{n}" for n in ("horn.wav", "report.json", "residual.wav")),
-    ]
-    mixture, _ = audio.read(song)
-    target, rate = audio.read(folder / "horn.wav")
-    residual, _ = audio.read(folder / "residual.wav")
+def samples(path: str | Path) -> np.ndarray:
+    found, rate = audio.read(path)
     assert rate == RATE
-    np.testing.assert_array_equal(target, mixture / 2)
-    np.testing.assert_allclose(target + residual, mixture, atol=1e-6)
-    report = json.loads((folder / "report.json").read_text())
-    assert report["song"] == str(song) and report["channels"] == 2
-    assert report["queries"] == [str(clip)]
-    assert report["settings"]["grid"] == "none" and report["settings"]["strict"] is False
-    assert report["model"] == {"name": "half", "sha256": "0"}
-    assert report["target level re mixture (dB)"] == pytest.approx(-6.02, abs=0.01)
-    assert report["seconds"]["total"] > 0
-    printed = capsys.readouterr().out.split("\n")
-    assert printed[:3] == [str(folder / name) for name in ("horn.wav", "residual.wav", "report.json")]
+    return found
 
 
-def test_queries_from_clips_folders_and_the_song(tmp_path: Path, run: Any, half: Half) -> None:
-    song = sound(tmp_path / "song.wav", 4)
-    sound(tmp_path / "horn" / "b.wav", 0.3, seed=1)
-    sound(tmp_path / "horn" / "a.flac", 0.2, seed=2)
-    (tmp_path / "horn" / "notes.txt").write_text("loud")
-    lone = sound(tmp_path / "lone.wav", 0.1)
-    arguments = ["-q", tmp_path / "horn", "--query", lone, "--query-at", "0:01-0:02.5", "--query-at", "3-4"]
-    assert run(song, *arguments, "-o", tmp_path / "out", "--grid", "none") == 0
-    lengths = [samples.shape[1] / RATE for samples, _ in half.asked[0]]
+def report(folder: str = "out/song") -> dict[str, Any]:
+    return dict(json.loads(Path(folder, "report.json").read_text()))
+
+
+def files(folder: str = "out") -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in Path(folder).rglob("*") if path.is_file())
+
+
+def test_target_residual_and_report_are_written(run: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    song, clip = sound("my song.wav"), sound("horn.flac", 0.5, 1, 1)
+    assert run(song, "--query", clip) == 0
+    assert files() == [f"my song/{name}" for name in ("horn.wav", "report.json", "residual.wav")]
+    target, residual = (samples(f"out/my song/{name}.wav") for name in ("horn", "residual"))
+    np.testing.assert_array_equal(target, samples(song) / 2)
+    np.testing.assert_allclose(target + residual, samples(song), atol=1e-6)
+    content = report("out/my song")
+    assert content["song"] == str(song) and content["channels"] == 2
+    assert content["queries"] == [str(clip)]
+    assert content["model"] == {"name": "fake", "sha256": "0"}
+    assert content["target level re mixture (dB)"] == pytest.approx(-6.02, abs=0.01)
+    assert content["seconds"]["total"] > 0
+    printed = capsys.readouterr().out.splitlines()
+    assert printed == [str(Path("out/my song", name)) for name in ("horn.wav", "residual.wav", "report.json")]
+
+
+def test_queries_from_clips_folders_and_the_song(run: Any, half: Any) -> None:
+    song = sound("song.wav", 4)
+    sound("horn/b.wav", 0.3, seed=1)
+    sound("horn/a.flac", 0.2, seed=2)
+    Path("horn/notes.txt").write_text("loud")
+    lone = sound("lone.wav", 0.1)
+    assert run(song, "-q", "horn", "--query", lone, "--query-at", "0:01-0:02.5", "--query-at", "3-4") == 0
+    lengths = [clip.shape[1] / RATE for _, clip in half.encoded]
     np.testing.assert_allclose(lengths, [0.2, 0.3, 0.1, 1.5, 1.0], atol=1e-4)
-    mixture, _ = audio.read(song)
-    np.testing.assert_array_equal(half.asked[0][3][0], mixture[:, RATE : round(2.5 * RATE)])
-    assert (tmp_path / "out" / "song" / "horn.wav").is_file()
-    report = json.loads((tmp_path / "out" / "song" / "report.json").read_text())
-    assert report["query passages (s)"] == [[1, 2.5], [3, 4]]
+    np.testing.assert_array_equal(half.encoded[3][1], samples(song)[:, RATE : round(2.5 * RATE)])
+    assert "song/horn.wav" in files()
+    assert report()["query passages (s)"] == [[1, 2.5], [3, 4]]
 
 
-def test_the_name_is_chosen_or_taken_from_the_query(tmp_path: Path, run: Any) -> None:
-    song = sound(tmp_path / "song.wav")
-    assert run(song, "--query-at", "0-1", "-o", tmp_path / "a", "--grid", "none") == 0
-    assert (tmp_path / "a" / "song" / "target.wav").is_file()
-    assert run(song, "--query-at", "0-1", "-o", tmp_path / "b", "--grid", "none", "--name", "Waldhorn 1") == 0
-    assert (tmp_path / "b" / "song" / "Waldhorn 1.wav").is_file()
+def test_each_file_is_read_once_and_each_clip_encoded_once(
+    run: Any, half: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    songs, clip, other = [sound(f"{name}.wav") for name in "ab"], sound("clip.wav"), sound("other.wav")
+    opened: list[str] = []
+    begin = audio.AudioFile.__init__
+
+    def counted(self: audio.AudioFile, path: Any, **more: Any) -> None:
+        opened.append(str(path))
+        begin(self, path, **more)
+
+    monkeypatch.setattr(audio.AudioFile, "__init__", counted)
+    evidence = ["-q", clip, "--not", other, "--query-at", "0-1"]
+    assert run(*songs, *evidence, "--format", "ogg", "--plot", grid="beat") == 0
+    assert opened == ["clip.wav", "other.wav", "a.wav", "b.wav"]
+    assert [name for name, _ in half.encoded] == ["clip.wav", "other.wav", "passage 0-1 s", "passage 0-1 s"]
+    for name in "ab":
+        assert Path(f"out/{name}/report.png").read_bytes().startswith(b"\x89PNG")
 
 
-@pytest.mark.parametrize("name", ["residual", "Residual", "a/b", "..", ""])
-def test_names_that_would_clash_or_escape_are_refused(tmp_path: Path, run: Any, name: str) -> None:
-    song = sound(tmp_path / "song.wav")
-    assert run(song, "--query-at", "0-1", "-o", tmp_path / "out", "--name", name) == 2
-    assert not (tmp_path / "out").exists()
+@pytest.mark.parametrize(
+    ("options", "name"), [([], "target"), (["--name", "Waldhorn 1"], "Waldhorn 1"), (["-q", "x/horn.wav"], "horn")]
+)
+def test_the_name_is_given_or_that_of_the_query(run: Any, options: list[str], name: str) -> None:
+    sound("x/horn.wav")
+    assert run(sound("song.wav"), "--query-at", "0-1", *options) == 0
+    assert f"song/{name}.wav" in files()
 
 
-def test_options_reach_the_separator(tmp_path: Path, run: Any, half: Half) -> None:
-    song = sound(tmp_path / "song.wav")
-    options = ["--grid", "downbeat", "--tracker", "librosa", "--tempo", "audio", "--stretcher", "signalsmith"]
-    assert run(song, "--query-at", "0-1", "-o", tmp_path / "out", *options, "--device", "cpu", "--weights", "w") == 0
-    assert half.device == (Path("w"), "cpu")
-    settings = json.loads((tmp_path / "out" / "song" / "report.json").read_text())["settings"]
-    assert settings == {
+@pytest.mark.parametrize(
+    "options",
+    [
+        *(["--name", name] for name in ("residual", "Residual", "a/b", "..", "")),
+        *(["--tracker", "sundial"], ["--stretcher", "taffy"], ["--tempo", "y"], ["--clip", "z"]),
+        *(["--format", "mp3", "--bits", "16"], ["--bits", "12"], ["--template", "{song}"], ["--query-at", "5-4"]),
+    ],
+)
+def test_options_that_cannot_be_are_named_and_nothing_is_written(
+    run: Any, options: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(sound("song.wav"), "--query-at", "0-1", *options) == 2
+    assert options[-1] in capsys.readouterr().err
+    assert not Path("out").exists()
+
+
+def test_options_reach_the_separator(run: Any, half: Any) -> None:
+    options = ["--tracker", "librosa", "--tempo", "audio", "--stretcher", "signalsmith", "--device", "cpu"]
+    assert run(sound("song.wav"), "--query-at", "0-1", *options, "--weights", "w", grid="downbeat") == 0
+    assert half.loaded == (Path("w"), "cpu")
+    assert report()["settings"] == {
         "grid": "downbeat", "tracker": "librosa", "stretcher": "signalsmith", "tempo": "audio", "meters": [3, 4],
         "strict": False, "residual_pass": True,
     }  # fmt: skip
-    assert half.within
+    assert half.conditionings[0] == ["1 s", "residual"]
 
 
-def test_a_song_is_not_listened_to_first_if_told_so(tmp_path: Path, run: Any, half: Half) -> None:
-    song = sound(tmp_path / "song.wav")
-    assert run(song, "--query-at", "0-1", "-o", tmp_path / "out", "--no-residual_pass") == 0
-    assert not half.within
-    assert json.loads((tmp_path / "out" / "song" / "report.json").read_text())["settings"]["residual_pass"] is False
+@pytest.mark.parametrize("option", ["--no-residual-pass", "--no-contrast"])
+def test_the_residual_pass_can_be_left_out_also_by_its_old_name(run: Any, half: Any, option: str) -> None:
+    assert run(sound("song.wav"), "--query-at", "0-1", option) == 0
+    assert half.conditionings[0] == ["1 s"]
+    assert report()["settings"]["residual_pass"] is False
 
 
-@pytest.mark.parametrize(
-    ("option", "value"), [("--tracker", "sundial"), ("--stretcher", "taffy"), ("--grid", "x"), ("--tempo", "y")]
-)
-def test_unknown_engines_are_one_line(
-    tmp_path: Path, run: Any, option: str, value: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    song = sound(tmp_path / "song.wav")
-    assert run(song, "--query-at", "0-1", "-o", tmp_path / "out", option, value) == 2
-    assert value in capsys.readouterr().err
-    assert not (tmp_path / "out").exists()
-
-
-def test_a_plot_is_drawn(tmp_path: Path, run: Any) -> None:
-    song = sound(tmp_path / "song.wav", 2)
-    assert run(song, "--query-at", "0-1", "-o", tmp_path / "out", "--grid", "none", "--plot") == 0
-    assert (tmp_path / "out" / "song" / "report.png").read_bytes().startswith(b"\x89PNG")
-
-
-def test_songs_of_one_name_get_folders_of_their_own(tmp_path: Path, run: Any) -> None:
-    songs = [sound(tmp_path / folder / "song.wav", seed=k) for k, folder in enumerate("ab")]
-    assert run(*songs, "--query-at", "0-1", "-o", tmp_path / "out", "--grid", "none") == 0
+def test_songs_of_one_name_get_folders_of_their_own(run: Any) -> None:
+    songs = [sound(f"{folder}/song.wav", seed=seed) for seed, folder in enumerate("ab")]
+    assert run(*songs, "--query-at", "0-1") == 0
     for song, name in zip(songs, ("song", "song-2"), strict=True):
-        target, _ = audio.read(tmp_path / "out" / name / "target.wav")
-        np.testing.assert_array_equal(target, audio.read(song)[0] / 2)
-
-
-def test_a_second_run_replaces_the_first(tmp_path: Path, run: Any) -> None:
-    song = sound(tmp_path / "song.wav")
-    for _ in range(2):
-        assert run(song, "--query-at", "0-1", "-o", tmp_path / "out", "--grid", "none") == 0
-    assert len(files(tmp_path / "out")) == 4
-
-
-@pytest.mark.parametrize(
-    ("text", "span"), [("0:12-0:18", (12, 18)), ("1:02:03.5 - 1:02:04", (3723.5, 3724)), ("3-4.25", (3, 4.25))]
-)
-def test_passages_are_read(text: str, span: tuple[float, float]) -> None:
-    assert parse_span(text) == span
-
-
-@pytest.mark.parametrize("text", ["", "12", "a-b", "5-5", "0:18-0:12", "-3-4", "1:2:3:4-5", "nan-inf"])
-def test_passages_that_are_none_are_refused(text: str) -> None:
-    with pytest.raises(ValueError, match=r"passage|ends before"):
-        parse_span(text)
+        np.testing.assert_array_equal(samples(f"out/{name}/target.wav"), samples(song) / 2)
 
 
 def test_importing_the_command_loads_nothing_heavy() -> None:
-    heavy = ("torch", "librosa", "scipy", "madmom", "matplotlib", "soundfile")
+    heavy = ("torch", "librosa", "numpy", "scipy", "madmom", "matplotlib", "soundfile")
     code = f"import fewshot_sep.songs.cli, sys; print([module for module in {heavy} if module in sys.modules])"
     paths = "import sys; sys.path[:0] = " + repr([p for p in sys.path if p]) + "; "
     found = subprocess.run([sys.executable, "-c", paths + code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
 
 
-def test_a_folder_of_songs_and_what_is_there_is_left_out(tmp_path: Path, run: Any, capsys: Any) -> None:
-    clip = sound(tmp_path / "horn.wav", 2, seed=9)
-    one, two = sound(tmp_path / "album" / "a.wav"), sound(tmp_path / "album" / "more" / "b.wav", seed=1)
-    arguments = [tmp_path / "album", "-q", clip, "-o", tmp_path / "out", "--grid", "none", "--skip-existing"]
-    assert run(*arguments) == 0
+def test_a_folder_of_songs_and_results_that_are_there(run: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    clip, one, two = sound("horn.wav", 2, seed=9), sound("album/a.wav"), sound("album/more/b.wav", seed=1)
+    assert run("album", "-q", clip, "--skip-existing") == 0
     for song, folder in ((one, "a"), (two, "more/b")):
-        target, _ = audio.read(tmp_path / "out" / folder / "horn.wav")
-        np.testing.assert_array_equal(target, audio.read(song)[0] / 2)
-    (tmp_path / "out" / "a" / "horn.wav").unlink()
-    before = (tmp_path / "out" / "more" / "b" / "horn.wav").stat().st_mtime_ns
+        np.testing.assert_array_equal(samples(f"out/{folder}/horn.wav"), samples(song) / 2)
+    Path("out/a/horn.wav").unlink()
+    kept = Path("out/more/b/horn.wav")
+    before = kept.stat().st_mtime_ns
     capsys.readouterr()
-    assert run(*arguments) == 0
-    assert (tmp_path / "out" / "a" / "horn.wav").is_file()
-    assert (tmp_path / "out" / "more" / "b" / "horn.wav").stat().st_mtime_ns == before
+    assert run("album", "-q", clip, "--skip-existing") == 0
+    assert Path("out/a/horn.wav").is_file() and kept.stat().st_mtime_ns == before
     assert f"{two}: done before, left out" in capsys.readouterr().err
+    assert run("album", "-q", clip) == 0
+    assert kept.stat().st_mtime_ns > before and len(files()) == 6
 
 
 @pytest.mark.parametrize(
@@ -252,147 +201,118 @@ def test_a_folder_of_songs_and_what_is_there_is_left_out(tmp_path: Path, run: An
         (["--format", "ogg"], "song/horn.ogg", "VORBIS"),
     ],
 )
-def test_formats_bits_names_and_tags(tmp_path: Path, run: Any, options: list[str], name: str, subtype: str) -> None:
-    song = tmp_path / "song.flac"
-    samples = np.random.default_rng(0).uniform(-0.5, 0.5, (2, RATE)).astype(np.float32)
-    with audio.AudioWriter(song, RATE, 2, tags={"title": "Süden", "artist": "Sectoid"}) as writer:
-        writer.write(samples)
-    assert run(song, "--query-at", "0-1", "--name", "horn", "-o", tmp_path / "out", "--grid", "none", *options) == 0
-    with soundfile.SoundFile(tmp_path / "out" / name) as file:
+def test_formats_bits_names_and_tags(run: Any, options: list[str], name: str, subtype: str) -> None:
+    mixture = np.random.default_rng(0).uniform(-0.5, 0.5, (2, RATE)).astype(np.float32)
+    with audio.AudioWriter("song.flac", RATE, 2, tags={"title": "Süden", "artist": "Sectoid"}) as writer:
+        writer.write(mixture)
+    assert run("song.flac", "--query-at", "0-1", "--name", "horn", *options) == 0
+    with soundfile.SoundFile(Path("out", name)) as file:
         assert file.subtype == subtype
         assert (file.title, file.artist) == ("Süden", "Sectoid")
         assert (file.samplerate, file.channels, file.frames) == (RATE, 2, RATE)
         if subtype.startswith("PCM"):
-            np.testing.assert_allclose(file.read().T, samples / 2, atol=4e-5)
+            np.testing.assert_allclose(file.read().T, mixture / 2, atol=4e-5)
 
 
-@pytest.mark.parametrize("options", [["--format", "mp3", "--bits", "16"], ["--bits", "12"], ["--template", "{song}"]])
-def test_output_options_that_do_not_go_together(tmp_path: Path, run: Any, options: list[str]) -> None:
-    song = sound(tmp_path / "song.wav")
-    assert run(song, "--query-at", "0-1", "-o", tmp_path / "out", *options) == 2
-    assert not (tmp_path / "out").exists()
+@pytest.mark.parametrize(
+    ("options", "warning"),
+    [(["--format", "flac"], "quieter"), (["--format", "flac", "--clip", "clamp"], "clipped"), ([], None)],
+)
+def test_what_a_format_cannot_hold_is_made_quieter_or_cut_off(
+    run: Any, capsys: pytest.CaptureFixture[str], options: list[str], warning: str | None
+) -> None:
+    song = sound("song.wav", channels=1, peak=3)
+    assert run(song, "--query-at", "0-1", *options) == 0
+    target, residual = (samples(next(Path("out/song").glob(f"{name}.*[av]*"))) for name in ("target", "residual"))
+    half = samples(song) / 2
+    gain = 1 / np.abs(half).max() if warning == "quieter" else 1.0
+    for part in (target, residual):
+        np.testing.assert_allclose(part, np.clip(gain * half, -1, 1) if warning else half, atol=1e-5)
+    said = capsys.readouterr().err
+    assert [word for word in ("quieter", "clipped") if word in said] == ([warning] if warning else [])
 
 
-def test_what_a_format_cannot_hold_is_made_softer_or_cut_off(tmp_path: Path, run: Any, capsys: Any) -> None:
-    song = tmp_path / "song.wav"
-    samples = np.random.default_rng(0).uniform(-3, 3, (1, RATE)).astype(np.float32)
-    audio.write(song, samples, RATE)
-    common = [song, "--query-at", "0-1", "--name", "x", "--grid", "none", "-o"]
-    assert run(*common, tmp_path / "soft", "--format", "flac") == 0
-    parts = [audio.read(tmp_path / "soft" / "song" / f"{name}.flac")[0] for name in ("x", "residual")]
-    gain = 2 / np.abs(samples).max()
-    np.testing.assert_allclose(parts[0] + parts[1], gain * samples, atol=1e-5)
-    assert "softer" in capsys.readouterr().err
-    assert run(*common, tmp_path / "cut", "--format", "flac", "--clip", "clamp") == 0
-    cut, _ = audio.read(tmp_path / "cut" / "song" / "x.flac")
-    np.testing.assert_allclose(cut, np.clip(samples / 2, -1, 1), atol=1e-5)
-    assert "clipped" in capsys.readouterr().err
-    assert run(*common, tmp_path / "whole") == 0
-    np.testing.assert_array_equal(audio.read(tmp_path / "whole" / "song" / "x.wav")[0], samples / 2)
-    assert "softer" not in capsys.readouterr().err
-
-
-def test_beats_are_kept_and_not_tracked_again(tmp_path: Path, run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    song = sound(tmp_path / "song.wav", 3)
-    arguments = [song, "--query-at", "0-2", "-o", tmp_path / "out", "--grid", "beat", "--tracker", "librosa"]
-    calls = []
+def test_beats_are_kept_and_not_tracked_again(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    song = sound("song.wav", 3)
+    meters = []
     track = beats.track
 
     def counted(*given: Any, **more: Any) -> Any:
-        calls.append(more["meters"])
+        meters.append(more["meters"])
         return track(*given, **more)
 
     monkeypatch.setattr(beats, "track", counted)
-    assert run(*arguments) == 0
-    first = (tmp_path / "out" / "song" / "report.json").read_text()
-    assert run(*arguments) == 0
-    assert len(calls) == 1
-    again = (tmp_path / "out" / "song" / "report.json").read_text()
-    assert json.loads(again)["grid"] == json.loads(first)["grid"]
-    assert run(*arguments, "--meter", "5") == 0
+
+    def again(*more: str) -> list[Any]:
+        assert run(song, "--query-at", "0-2", "--tracker", "librosa", *more, grid="beat") == 0
+        return meters
+
+    assert again() == [(3, 4)]
+    first = report()["grid"]
+    assert again() == [(3, 4)] and report()["grid"] == first
+    assert again("--meter", "5") == [(3, 4), (5,)]
     sound(song, 3, seed=4)
-    assert run(*arguments) == 0
-    assert calls == [(3, 4), (5,), (3, 4)]
-    (tmp_path / "out" / "song" / "beats.json").write_text("{", encoding="utf-8")
-    assert run(*arguments) == 0
-    assert len(calls) == 4
+    assert again()[2:] == [(3, 4)]
+    Path("out/song/beats.json").write_text("{", encoding="utf-8")
+    assert len(again()) == 4
+
+
+def interrupted(monkeypatch: pytest.MonkeyPatch, share: float) -> list[float]:
+    """Shares of the song done before each block that is written; the run is interrupted above `share`."""
+    shares: list[float] = []
+    write = Partial.write
+
+    def stop(self: Partial, block: np.ndarray) -> None:
+        shares.append(self.frames / (12 * RATE))
+        write(self, block)
+        if self.frames / (12 * RATE) > share:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Partial, "write", stop)
+    return shares
 
 
 @pytest.mark.parametrize("grid", ["none", "beat"])
-def test_an_interrupted_song_is_gone_on_with(
-    tmp_path: Path, run: Any, half: Half, grid: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    song = sound(tmp_path / "song.wav", 12)
-    arguments = [song, "--query-at", "0-2", "--grid", grid, "--tracker", "librosa", "-o"]
-    assert run(*arguments, tmp_path / "whole") == 0
-    share = []
-
-    def stop(self: Partial, block: np.ndarray) -> None:
-        write(self, block)
-        share.append(self.frames / (12 * RATE))
-        if share[-1] > 0.4:
-            raise KeyboardInterrupt
-
-    write = Partial.write
+def test_an_interrupted_song_is_resumed(run: Any, grid: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    arguments = [sound("song.wav", 12), "--query-at", "0-2", "--tracker", "librosa"]
+    assert run(*arguments, out="whole", grid=grid) == 0
     with monkeypatch.context() as patch:
-        patch.setattr(Partial, "write", stop)
-        assert run(*arguments, tmp_path / "out", "--resume") == 130
-    assert not list((tmp_path / "out").rglob("*.wav"))
-    begun = []
-
-    def begin(self: Partial, block: np.ndarray) -> None:
-        begun.append(self.frames / (12 * RATE))
-        write(self, block)
-
-    monkeypatch.setattr(Partial, "write", begin)
-    assert run(*arguments, tmp_path / "out", "--resume") == 0
-    assert begun[0] == share[-1] > 0.4
+        interrupted(patch, 0.4)
+        assert run(*arguments, "--resume", grid=grid) == 130
+    assert not list(Path("out").rglob("*.wav"))
+    shares = interrupted(monkeypatch, 1)
+    assert run(*arguments, "--resume", grid=grid) == 0
+    assert shares[0] > 0.4
     for name in ("target", "residual"):
-        parts = [audio.read(tmp_path / place / "song" / f"{name}.wav")[0] for place in ("out", "whole")]
-        np.testing.assert_array_equal(*parts)
-    reports = [json.loads((tmp_path / place / "song" / "report.json").read_text()) for place in ("out", "whole")]
-    assert reports[0]["target level re mixture (dB)"] == reports[1]["target level re mixture (dB)"]
-    assert not [path for path in (tmp_path / "out").rglob("*") if path.name.startswith(".")]
+        np.testing.assert_array_equal(samples(f"out/song/{name}.wav"), samples(f"whole/song/{name}.wav"))
+    resumed, whole = (report(f"{folder}/song")["target level re mixture (dB)"] for folder in ("out", "whole"))
+    assert resumed == whole
+    assert files("out") == files("whole")
 
 
-def test_what_it_is_not_reaches_the_model_and_the_report(tmp_path: Path, run: Any, half: Half) -> None:
-    song, folder = sound(tmp_path / "song.wav", 3), tmp_path / "others"
-    folder.mkdir()
-    others = [sound(folder / name, 2, seed=seed) for seed, name in enumerate(("drums.wav", "voice.wav"))]
-    assert run(song, "--query-at", "0-2", "--not", folder, "--grid", "none", "-o", tmp_path / "out") == 0
-    assert [clip.shape for clip, _ in half.unlike] == [audio.read(path)[0].shape for path in others]
-    report = json.loads((tmp_path / "out" / "song" / "report.json").read_text())
-    assert report["not"] == [str(path) for path in others]
-    assert len(report["query quality"]) == 1
-
-
-def test_another_query_in_the_same_file_begins_anew(
-    tmp_path: Path, run: Any, half: Half, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    song, query = sound(tmp_path / "song.wav", 8), sound(tmp_path / "query.wav", 2, seed=1)
-    arguments = [song, "-q", query, "--grid", "none", "-o", tmp_path / "out", "--resume"]
-    write, begun = Partial.write, []
-
-    def stop(self: Partial, block: np.ndarray) -> None:
-        begun.append(self.frames)
-        write(self, block)
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(Partial, "write", stop)
+def test_another_query_in_the_same_file_begins_anew(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    arguments = [sound("song.wav", 8), "-q", sound("query.wav", 2, seed=1), "--resume"]
+    shares = interrupted(monkeypatch, 0)
     assert [run(*arguments), run(*arguments)] == [130, 130]
-    assert 0 == begun[0] < begun[1]
-    sound(query, 2, seed=2)
+    assert 0 == shares[0] < shares[1]
+    sound("query.wav", 2, seed=2)
     assert run(*arguments) == 130
-    assert begun[2] == 0
+    assert shares[2] == 0
 
 
-def test_doubtful_queries_are_said(tmp_path: Path, run: Any, capsys: Any) -> None:
-    song, clip = sound(tmp_path / "song.wav"), sound(tmp_path / "horn.wav", 0.5)
-    assert run(song, "-q", clip, "-o", tmp_path / "out", "--grid", "none") == 0
-    assert f"warning: {clip}: only 0.5 s of it sound" in capsys.readouterr().err
-    (quality,) = json.loads((tmp_path / "out" / "song" / "report.json").read_text())["query quality"]
-    assert quality["query"] == str(clip) and quality["sound (s)"] == pytest.approx(0.5, abs=0.05)
-    assert quality["polyphony_logit"] == -9
-    long = sound(tmp_path / "band.wav", 4)
-    assert run(song, "-q", long, "-o", tmp_path / "band", "--grid", "none") == 0
-    assert f"warning: {long}: more than one instrument" in capsys.readouterr().err
+def test_negative_clips_reach_the_model_and_the_report(run: Any, half: Any) -> None:
+    others = [sound(f"others/{name}.wav", seconds) for name, seconds in (("drums", 2), ("voice", 3))]
+    assert run(sound("song.wav", 3), "--query-at", "0-2", "--not", "others") == 0
+    assert half.conditionings[0] == ["2 s", "not 2 s", "not 3 s", "residual"]
+    assert report()["not"] == [str(path) for path in others]
+    assert len(report()["query quality"]) == 1
+
+
+@pytest.mark.parametrize(("seconds", "logit", "said"), [(0.5, -9, "only 0.5 s"), (4, 9, "more than one instrument")])
+def test_doubtful_queries_are_said(run: Any, capsys: Any, seconds: float, logit: float, said: str) -> None:
+    clip = sound("horn.wav", seconds)
+    assert run(sound("song.wav"), "-q", clip) == 0
+    assert f"warning: {clip}: {said}" in capsys.readouterr().err
+    (quality,) = report()["query quality"]
+    assert quality["query"] == str(clip) and quality["sound (s)"] == pytest.approx(seconds, abs=0.05)
+    assert quality["polyphony_logit"] == logit

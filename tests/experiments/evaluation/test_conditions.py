@@ -8,7 +8,8 @@ import pytest
 from fewshot_sep import audio
 from fewshot_sep.errors import BadItems
 from fewshot_sep.experiments.evaluation import items
-from fewshot_sep.experiments.evaluation.conditions import CONDITIONS, Sounds, derive
+from fewshot_sep.experiments.evaluation.conditions import Sounds, derive
+from fewshot_sep.experiments.evaluation.settings import CONDITIONS
 
 
 def test_only_what_is_asked_for(item_folder: Path) -> None:
@@ -34,9 +35,9 @@ def test_the_best_query_is_the_target_itself(item_folder: Path) -> None:
 
 def test_a_wrong_query_plays_another_instrument_of_the_mixture(item_folder: Path) -> None:
     for item in derive(items.read(item_folder), ["wrong"], Sounds(item_folder)):
-        assert item.asked != item.target
-        assert item.asked_reference in item.others
-        assert f"{item.song}.{item.asked}.query" in item.query
+        assert item.queried != item.target
+        assert item.queried_reference in item.others
+        assert f"{item.song}.{item.queried}.query" in item.query
 
 
 def test_a_shuffled_query_is_of_another_song_and_instrument(item_folder: Path) -> None:

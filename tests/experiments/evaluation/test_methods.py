@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from fewshot_sep.errors import FewshotSepError
-from fewshot_sep.experiments import seeds
-from fewshot_sep.experiments.evaluation import methods
-from fewshot_sep.experiments.evaluation.methods import Case, choose, load
+from fewshot_sep.experiments.evaluation.case import Case
+from fewshot_sep.experiments.evaluation.methods import choose, imported, load
+from fewshot_sep.experiments.evaluation.settings import BASELINES, BUNDLED, PAPERS, SEEDS, TRAINED
 
 CASE = Case(
     np.random.default_rng(0).uniform(-0.5, 0.5, (2, 4000)).astype(np.float32),
@@ -24,34 +24,41 @@ CASE = Case(
 def test_labels_and_weights() -> None:
     found = choose(["clip", "new=clip", "nmf"], ["old.safetensors", "new=new.safetensors"])
     assert [(c.label, c.spec, c.weights) for c in found] == [
-        ("clip", "clip", Path("old.safetensors")),
-        ("new", "clip", Path("new.safetensors")),
+        ("segment", "segment", Path("old.safetensors")),
+        ("new", "segment", Path("new.safetensors")),
         ("nmf", "nmf", None),
     ]
     assert choose(["cmd:x --a=b {mix}"], [])[0].spec == "cmd:x --a=b {mix}"
     assert choose(["theirs=cmd:x --a=b"], [])[0][:2] == ("theirs", "cmd:x --a=b")
 
 
+def test_names_of_older_runs_are_read() -> None:
+    found = choose(["clip", "mine=once"], ["clip=a.safetensors"])
+    assert [(c.label, c.spec, c.weights) for c in found] == [
+        ("segment", "segment", Path("a.safetensors")),
+        ("mine", "segment-no-suppression", None),
+    ]
+
+
 @pytest.mark.parametrize(
     ("asked", "weights", "named"),
-    [(["magic"], [], "magic"), (["clip", "clip"], [], "clip, clip"), (["clip"], ["nmf=f.safetensors"], "nmf")],
+    [(["magic"], [], "magic"), (["clip", "clip"], [], "segment, segment"), (["clip"], ["nmf=f.safetensors"], "nmf")],
 )
 def test_what_cannot_be_meant_is_refused(asked: list[str], weights: list[str], named: str) -> None:
     with pytest.raises(FewshotSepError, match=named):
         choose(asked, weights)
 
 
-def test_illes2020_says_where_its_weights_come_from() -> None:
-    with pytest.raises(FewshotSepError, match="--preset illes2020"):
-        load(choose(["illes2020"], [])[0])
+@pytest.mark.parametrize("name", sorted(set(TRAINED) - set(BUNDLED)))
+def test_methods_without_weights_say_how_to_train_some(name: str) -> None:
+    with pytest.raises(FewshotSepError, match=r"python -m|fewshot-sep train") as caught:
+        load(choose([f"mine={name}"], [])[0])
+    assert f"--weights mine={TRAINED[name].file}" in str(caught.value)
 
 
-@pytest.mark.parametrize("name", seeds.NAMES)
-def test_seed_systems_say_where_their_weights_come_from(name: str, tmp_path: Path) -> None:
-    with pytest.raises(FewshotSepError, match=f"--system {name}"):
-        load(choose([name], [])[0])
-    with pytest.raises(FewshotSepError, match="weights"):
-        load(choose([name], [f"{name}={tmp_path / name / 'weights.safetensors'}"])[0])
+def test_other_experiments_have_the_methods_that_bear_their_names() -> None:
+    assert all(callable(imported(method.loader)) for method in TRAINED.values())
+    assert set(imported(PAPERS)) == set(SEEDS)
 
 
 def test_anyones_function(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -80,11 +87,9 @@ def test_a_command_that_fails_says_so(command: str) -> None:
 
 
 def test_kinds_that_tell_something_about_a_method() -> None:
-    kinds = {
-        name: {k for k in ("same", "absent", "wrong") if choose([name], [])[0].applies(k)} for name in methods.BASELINES
-    }
+    kinds = {name: {k for k in ("same", "absent", "wrong") if choose([name], [])[0].applies(k)} for name in BASELINES}
     assert kinds["irm"] == {"same"}
     assert kinds["silence"] == {"same", "absent"}
     assert kinds["nmf"] == {"same", "absent", "wrong"}
-    assert choose(["clip"], [])[0].applies("clips")
-    assert not choose(["demucs"], [])[0].applies("clips"), "told by name, whatever the clips are"
+    assert choose(["segment"], [])[0].applies("clips")
+    assert not choose(["demucs"], [])[0].applies("clips"), "conditioned on the label, whatever the clips are"

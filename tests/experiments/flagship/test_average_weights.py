@@ -21,7 +21,7 @@ def saved(path: Path, seed: int, preset: str = "tiny") -> Path:
 
 def test_every_tensor_lies_between_and_the_card_says_so(tmp_path: Path) -> None:
     before, after = saved(tmp_path / "before.safetensors", 1), saved(tmp_path / "after.safetensors", 2)
-    average_weights.mix(before, after, 0.25, tmp_path / "mixed.safetensors")
+    average_weights.write_average(before, after, 0.25, tmp_path / "mixed.safetensors")
     a, b, mixed = (weights.load(path).state_dict() for path in (before, after, tmp_path / "mixed.safetensors"))
     assert any((a[name] != b[name]).any() for name in a)
     for name, tensor in mixed.items():
@@ -44,9 +44,9 @@ def test_what_only_one_has_is_taken_from_it() -> None:
     assert all((after.query_encoder.state_dict()[name] == value).all() for name, value in other)
 
 
-def test_weights_of_a_network_with_fewer_inputs_count_as_paying_no_heed_to_the_others(tmp_path: Path) -> None:
+def test_weights_of_a_network_with_fewer_inputs_count_as_zero_for_the_others(tmp_path: Path) -> None:
     before, after = saved(tmp_path / "a.safetensors", 1), saved(tmp_path / "b.safetensors", 2, "tiny-informed")
-    average_weights.mix(before, after, 0.25, tmp_path / "mixed.safetensors")
+    average_weights.write_average(before, after, 0.25, tmp_path / "mixed.safetensors")
     a, b, mixed = (
         weights.load(path).state_dict()["network.stem.weight"]
         for path in (before, after, tmp_path / "mixed.safetensors")
@@ -59,4 +59,4 @@ def test_weights_of_a_network_with_fewer_inputs_count_as_paying_no_heed_to_the_o
 def test_other_presets_are_refused(tmp_path: Path) -> None:
     before, after = saved(tmp_path / "a.safetensors", 1, "tiny-image"), saved(tmp_path / "b.safetensors", 2)
     with pytest.raises(WeightsError, match="nothing in it fits preset 'tiny'"):
-        average_weights.mix(before, after, 0.5, tmp_path / "mixed.safetensors")
+        average_weights.write_average(before, after, 0.5, tmp_path / "mixed.safetensors")

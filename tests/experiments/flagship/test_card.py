@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -13,29 +14,47 @@ from fewshot_sep.experiments.flagship import card
 from fewshot_sep.systems import build
 
 
-def test_the_card_holds_what_the_run_found_and_nothing_else_changes(item_folder: Path, tmp_path: Path) -> None:
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
     torch.manual_seed(0)
-    path, run = tmp_path / "w.safetensors", tmp_path / "run"
-    weights.save(build("tiny"), path, {"steps": 3, "evaluation": {"older": 1}})
-    evaluate(item_folder, run, ["clip", "silence"], [str(path)], "same,absent")
+    weights.save(build("tiny"), tmp_path / "w.safetensors", {"steps": 3, "evaluation": {"older": 1}})
+    return tmp_path / "w.safetensors"
+
+
+def test_figures_take_the_place_of_earlier_ones_and_nothing_else_changes(path: Path, tmp_path: Path) -> None:
+    same = {"items": 5, "retrieved": 0.8} | {
+        name: {"median": [1.234, 0, 2], "mean": [2.346, 1, 3]} for name in ("si_sdri", "si_sdr", "sdri")
+    }
+    absent = {"items": 2, "level": {"median": [-20, -30, -10], "mean": [-21, -30, -10]}}
+    methods = {
+        "segment": {"is": f"w ({weights.sha256(path)[:12]})", "kinds": {"same": same, "absent": absent}},
+        "silence": {"is": "silence", "kinds": {}},
+    }
+    (tmp_path / "metrics.json").write_text(json.dumps({"items": "set", "methods": methods}))
     before = weights.card(path)
-    found = card.add(path, run)
-    after = weights.card(path)
-    assert after.pop("evaluation") == found and before.pop("evaluation") and after == before
-    assert set(found) == {"items", "note", "clip"} and found["clip"]["same"]["items"] == 5
-    rows = [row for row in measure.read_rows(run) if row["method"] == "clip"]
-    gains = sorted(row["si_sdri"] for row in rows if row["kind"] == "same")
-    assert found["clip"]["same"]["si_sdri"] == pytest.approx([gains[2], sum(gains) / 5], abs=0.01)
+    found = card.add_evaluation(path, tmp_path)
+    assert weights.card(path) == {**before, "evaluation": found}
+    assert set(found) == {"items", "note", "segment"}
+    assert found["segment"]["same"]["si_sdri"] == [1.23, 2.35]
+    assert found["segment"]["absent"] == {"items": 2, "level": [-20, -21]}
+
+
+@pytest.mark.slow
+def test_figures_are_those_of_an_evaluation(path: Path, item_folder: Path, tmp_path: Path) -> None:
+    evaluate(item_folder, tmp_path / "run", ["segment", "silence"], [str(path)], "same,absent")
+    found = card.add_evaluation(path, tmp_path / "run")["segment"]
+    rows = [row for row in measure.read_rows(tmp_path / "run") if row["method"] == "segment"]
+    si_sdri = sorted(row["si_sdri"] for row in rows if row["kind"] == "same")
+    assert found["same"]["items"] == len(si_sdri) == 5
+    assert found["same"]["si_sdri"] == pytest.approx([si_sdri[2], sum(si_sdri) / 5], abs=0.01)
     levels = [row["level"] for row in rows if row["kind"] == "absent"]
-    assert found["clip"]["absent"]["level"][1] == pytest.approx(sum(levels) / len(levels), abs=0.01)
-    weights.verify(path)
+    assert found["absent"]["level"][1] == pytest.approx(sum(levels) / len(levels), abs=0.01)
 
 
-def test_a_run_with_other_weights_is_refused(item_folder: Path, tmp_path: Path) -> None:
-    path = tmp_path / "w.safetensors"
-    weights.save(build("tiny"), path, {})
+def test_a_run_with_other_weights_is_refused(path: Path, tmp_path: Path) -> None:
     with pytest.raises(BadItems, match="no readable evaluation"):
-        card.add(path, tmp_path / "run")
-    evaluate(item_folder, tmp_path / "run", ["silence"], [], "absent")
+        card.add_evaluation(path, tmp_path)
+    other = {"items": "set", "methods": {"segment": {"is": "other (0123456789ab)", "kinds": {}}}}
+    (tmp_path / "metrics.json").write_text(json.dumps(other))
     with pytest.raises(BadItems, match="no method there had these weights"):
-        card.add(path, tmp_path / "run")
+        card.add_evaluation(path, tmp_path)

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import soundfile
 
-from fewshot_sep import audio
+from fewshot_sep import audio, cli
 from fewshot_sep.errors import BadLibrary, FewshotSepError
 from fewshot_sep.experiments.flagship import pack
 from fewshot_sep.loops import library
 from fewshot_sep.loops.library import Library, Row
-from fewshot_sep.loops.tasks.mixing import AudioPool
+from fewshot_sep.loops.tasks.pool import AudioPool
 
 RATE = 22050
 SONGS = "abcdefghijklmnopqrstuvwxyz"
@@ -44,7 +44,7 @@ def unpacked(files: list[Path], folder: Path) -> Library:
 
 
 def test_what_is_unpacked_is_a_library_of_the_same_sound(source: Library, tmp_path: Path) -> None:
-    rows, files = pack.pack(source, tmp_path / "packed", pack.MIB, 60_000)
+    rows, files = pack.write_parts(source, tmp_path / "packed", pack.MIB, 60_000)
     assert len(files) > 1 and all(file.stat().st_size <= 60_000 for file in files)
     there = unpacked(files, tmp_path / "there")
     assert set(there.rows) == set(rows) and len(rows) == ROWS
@@ -58,11 +58,11 @@ def test_what_is_unpacked_is_a_library_of_the_same_sound(source: Library, tmp_pa
 
 
 def test_songs_go_whole_and_another_seed_takes_others(source: Library, tmp_path: Path) -> None:
-    _, files = pack.pack(source, tmp_path / "all", pack.MIB, pack.MIB)
+    _, files = pack.write_parts(source, tmp_path / "all", pack.MIB, pack.MIB)
     most = sum(file.stat().st_size for file in files) * 7 // 10
     taken = []
     for seed in range(4):
-        rows, files = pack.pack(source, tmp_path / f"packed{seed}", most, pack.MIB, seed)
+        rows, files = pack.write_parts(source, tmp_path / f"packed{seed}", most, pack.MIB, seed)
         assert sum(file.stat().st_size for file in files) <= most
         songs = [row.song for row in rows if row.song]
         assert all(songs.count(song) == 2 for song in songs)
@@ -70,30 +70,26 @@ def test_songs_go_whole_and_another_seed_takes_others(source: Library, tmp_path:
         assert {row.song for row in rows if row.split == "valid"} == {"a"}
         taken.append({row.path for row in rows})
     assert len({frozenset(paths) for paths in taken}) > 1
-    again, _ = pack.pack(source, tmp_path / "again", most, pack.MIB, 3)
+    again, _ = pack.write_parts(source, tmp_path / "again", most, pack.MIB, 3)
     assert {row.path for row in again} == taken[3]
 
 
 def test_what_cannot_be_packed_is_said(source: Library, tmp_path: Path) -> None:
     with pytest.raises(BadLibrary, match="no song to train or to validate with goes into"):
-        pack.pack(source, tmp_path / "small", 1000, 1000)
+        pack.write_parts(source, tmp_path / "small", 1000, 1000)
     assert not list((tmp_path / "small").iterdir())
-    pack.pack(source, tmp_path / "packed", pack.MIB, pack.MIB)
+    pack.write_parts(source, tmp_path / "packed", pack.MIB, pack.MIB)
     with pytest.raises(FewshotSepError, match="holds tar files already"):
-        pack.pack(source, tmp_path / "packed", pack.MIB, pack.MIB)
+        pack.write_parts(source, tmp_path / "packed", pack.MIB, pack.MIB)
 
 
-def test_as_a_command(
-    source: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr("sys.argv", ["pack", str(source.folder), "-o", str(tmp_path / "packed"), "--mib", "1"])
-    pack.main()
+def test_as_a_command(source: Library, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def run(*options: str) -> int | str | None:
+        with pytest.raises(SystemExit) as ended:
+            cli.run(pack.pack, "pack", [str(source.folder), "-o", str(tmp_path / "packed"), *options])
+        return ended.value.code
+
+    assert run("--mib", "1") == 0
     assert capsys.readouterr().out.startswith(f"{ROWS} files of 2 instruments, ")
     assert [file.name for file in (tmp_path / "packed").iterdir()] == ["part-01.tar"]
-    with pytest.raises(SystemExit) as stopped:
-        pack.main()
-    assert stopped.value.code and "holds tar files already" in capsys.readouterr().err
-    monkeypatch.setattr("sys.argv", ["pack", str(source.folder), "-o", str(tmp_path / "none"), "--volume", "0"])
-    with pytest.raises(SystemExit):
-        pack.main()
-    assert "--volume: give numbers of 1 or more" in capsys.readouterr().err and not (tmp_path / "none").exists()
+    assert run("--mib", "1") and "holds tar files already" in capsys.readouterr().err

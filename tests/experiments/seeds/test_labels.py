@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from fewshot_sep.experiments.seeds.labels import ENOUGH, Labels, of_library
+from fewshot_sep.experiments.seeds.labels import Labels, of_library
+from fewshot_sep.experiments.seeds.settings import MIN_ROWS
 from fewshot_sep.loops.library import Library, Row
 
 FULL = Labels(
@@ -18,10 +19,10 @@ def rows(instrument: str, family: str, count: int, split: str = "train") -> list
 
 def test_labels_are_instruments_there_is_enough_of_and_families_of_the_rest() -> None:
     shelf = [
-        *rows("violin", "strings", ENOUGH),
-        *rows("cello", "strings", ENOUGH - 1),
+        *rows("violin", "strings", MIN_ROWS),
+        *rows("cello", "strings", MIN_ROWS - 1),
         *rows("cello (opl3)", "strings", 1),
-        *rows("viola", "strings", ENOUGH - 1),
+        *rows("viola", "strings", MIN_ROWS - 1),
         *rows("steel guitar", "guitar", 100),
         *rows("synth pad 3 (opl3)", "synth pad", 2),
         *rows("invented-00007", "invented voice", 100),

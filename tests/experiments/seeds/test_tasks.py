@@ -7,21 +7,24 @@ import pytest
 import torch
 
 from fewshot_sep.experiments.seeds.labels import of_library
-from fewshot_sep.experiments.seeds.tasks import Asks, LabelStream
+from fewshot_sep.experiments.seeds.settings import Labelling
+from fewshot_sep.experiments.seeds.tasks import LabelStream
 from fewshot_sep.loops.library import Library
-from fewshot_sep.loops.tasks.mixing import AudioPool, MixingOptions, TaskMixer
+from fewshot_sep.loops.tasks.mixing import TaskMixer
+from fewshot_sep.loops.tasks.options import MixingOptions
+from fewshot_sep.loops.tasks.pool import AudioPool
 
 RATE = 16000
 HERTZ = {"guitar": {300, 600}, "piano": {900}, "flute": {1200}, "pipe": {1200}, None: {1500}}
 BARE = MixingOptions(same_recording=0, all_but_one=0, equalise=0, room=0, band_limit=0, shift_semitones=0, absent=0.3)
 
 
-def stream(tones: Library, asks: Asks, options: MixingOptions = BARE, first: int = 0) -> LabelStream:
+def stream(tones: Library, labelling: Labelling, options: MixingOptions = BARE, first: int = 0) -> LabelStream:
     pool = AudioPool(tones, "train", RATE)
-    return LabelStream(TaskMixer(pool, 6, RATE // 10, 1, options, seed=2, first=first), of_library(tones), asks)
+    return LabelStream(TaskMixer(pool, 6, RATE // 10, 1, options, seed=2, first=first), of_library(tones), labelling)
 
 
-def heard(wave: torch.Tensor) -> set[int]:
+def frequencies(wave: torch.Tensor) -> set[int]:
     """Frequencies in a tenth of a second, whose bins are 10 Hz."""
     magnitude = np.abs(np.fft.rfft(wave.numpy()))
     return {10 * int(place) for place in np.flatnonzero(magnitude > 1e-2 * magnitude.max())} if wave.any() else set()
@@ -34,9 +37,9 @@ def test_the_target_is_all_that_bears_the_label(tones: Library) -> None:
         assert batch.queries.sum(1).eq(1).all()
         for mixture, query, target in zip(*batch, strict=True):
             label = tasks.labels.names[int(query.argmax())]
-            assert heard(target[0]) == heard(mixture[0]) & HERTZ[label]
-            seen.add((label, len(heard(target[0]))))
-    # One guitar, two of them as one target, and nothing for what is not there; invented sounds are never asked for.
+            assert frequencies(target[0]) == frequencies(mixture[0]) & HERTZ[label]
+            seen.add((label, len(frequencies(target[0]))))
+    # One guitar, two of them as one target, and nothing for what is not there; invented sounds are never queried.
     assert {("guitar", 1), ("guitar", 2), ("piano", 1), ("piano", 0), ("pipe", 1)} <= seen
 
 
@@ -45,16 +48,18 @@ def test_all_labels_have_their_output_and_what_is_absent_is_silent(tones: Librar
     for batch in islice(tasks, 10):
         assert batch.target.shape == (6, len(tasks.labels.names), RATE // 10)
         for mixture, query, target in zip(*batch, strict=True):
-            for label, asked, output in zip(tasks.labels.names, query, target, strict=True):
-                assert heard(output) == heard(mixture[0]) & HERTZ[label]
-                assert bool(asked) == output.any()
-            if not heard(mixture[0]) & HERTZ[None]:
+            for label, queried, output in zip(tasks.labels.names, query, target, strict=True):
+                assert frequencies(output) == frequencies(mixture[0]) & HERTZ[label]
+                assert bool(queried) == output.any()
+            if not frequencies(mixture[0]) & HERTZ[None]:
                 assert torch.allclose(target.sum(0), mixture[0], atol=1e-5)
 
 
-def test_either_asks_for_all_and_for_one_in_turn(tones: Library) -> None:
-    everything, one, either = (list(islice(stream(tones, asks), 5)) for asks in ("all", "one", "either"))
-    for whole, single, both in zip(everything, one, either, strict=True):
+def test_alternating_queries_all_and_one_in_turn(tones: Library) -> None:
+    everything, one, alternating = (
+        list(islice(stream(tones, labelling), 5)) for labelling in ("all", "one", "alternating")
+    )
+    for whole, single, both in zip(everything, one, alternating, strict=True):
         assert torch.equal(both.queries[::2], whole.queries[::2])
         assert torch.equal(both.target[::2], whole.target[::2])
         assert torch.equal(both.queries[1::2], single.queries[1::2])
@@ -68,10 +73,10 @@ def test_a_batch_depends_on_its_number_alone(tones: Library) -> None:
     assert all(torch.equal(a, b) for a, b in zip(third, later, strict=True))
 
 
-@pytest.mark.parametrize("asks", ["one", "all"])
-def test_mixtures_of_nothing_but_unnamed_sounds_ask_for_what_is_absent(tones: Library, asks: Asks) -> None:
-    tasks = stream(tones, asks)
+@pytest.mark.parametrize("labelling", ["one", "all"])
+def test_mixtures_of_nothing_but_unnamed_sounds_query_what_is_absent(tones: Library, labelling: Labelling) -> None:
+    tasks = stream(tones, labelling)
     tasks._label = dict.fromkeys(tasks._label)
     batch = tasks.draw(0)
     assert not batch.target.any()
-    assert batch.queries.sum(1).eq(1 if asks == "one" else 0).all()
+    assert batch.queries.sum(1).eq(1 if labelling == "one" else 0).all()

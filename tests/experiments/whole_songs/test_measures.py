@@ -9,9 +9,10 @@ import pytest
 
 from fewshot_sep import audio
 from fewshot_sep.beats import Beats
-from fewshot_sep.experiments.whole_songs import figures, material, measures, report
-from fewshot_sep.experiments.whole_songs.methods import OURS, WAYS
-from fewshot_sep.separator import Separation
+from fewshot_sep.errors import BadItems
+from fewshot_sep.experiments.whole_songs import material, measures
+from fewshot_sep.experiments.whole_songs.settings import DEFAULT, METHODS
+from fewshot_sep.songs.queries import Clip
 
 RATE = 8000
 
@@ -26,22 +27,22 @@ def case(seconds: float = 6.0) -> material.Case:
     return material.Case("noise", target + rest, RATE, [(target, RATE)], target)
 
 
-def test_gains_are_of_what_is_scored() -> None:
+def test_improvements_are_of_what_is_scored() -> None:
     given = case()._replace(left_out=((0, 3 * RATE),))
     found = given.mixture.copy()
     found[:, 3 * RATE :] = given.reference[:, 3 * RATE :]
-    assert measures.gain(given, found) > 60
-    assert measures.spectral_gain(given, found) > 60
-    assert measures.gain(given, given.mixture) == pytest.approx(0, abs=1e-6)
+    assert measures.si_sdri(given, found) > 60
+    assert measures.spectral_snri(given, found) > 60
+    assert measures.si_sdri(given, given.mixture) == pytest.approx(0, abs=1e-6)
 
 
-def test_an_identity_shows_joins_without_overlap_and_a_vocoder(tmp_path: Path) -> None:
+def test_an_identity_shows_boundaries_without_overlap_and_a_vocoder() -> None:
     given, found = case(), beats(6)
-    snr = {way: measures.join_snr(given, way, found) for way in WAYS if way != "plain"}
-    assert snr[OURS] > 40 and snr["none"] > 40
-    assert snr["thesis"] > 40, "at 120 bpm nothing needs stretching"
-    assert measures.join_snr(given, "thesis", beats(6, 0.4)) < 20
-    assert measures.join_snr(given, OURS, beats(6, 0.4)) > 40
+    for method in METHODS:
+        if method != "plain":
+            assert measures.boundary_snr(given, method, found) > 40, "at 120 bpm nothing needs stretching"
+    assert measures.boundary_snr(given, "thesis", beats(6, 0.4)) < 20
+    assert measures.boundary_snr(given, DEFAULT, beats(6, 0.4)) > 40
 
 
 def test_a_louder_first_beat_is_seen_whatever_the_mixture_does() -> None:
@@ -83,86 +84,77 @@ def test_steadiest_passage() -> None:
     samples = np.zeros((1, 10 * RATE), np.float32)
     samples[:, 3 * RATE : 6 * RATE] = 0.1
     samples[:, 7 * RATE : 8 * RATE] = 1.0
-    assert measures.steadiest(samples, RATE, 2.0) in (3 * RATE, 3 * RATE + RATE // 2, 4 * RATE)
+    assert material.steadiest(samples, RATE, 2.0) in (3 * RATE, 3 * RATE + RATE // 2, 4 * RATE)
 
 
-def test_report_and_figures_of_what_was_measured(tmp_path: Path) -> None:
-    rows = [
-        {
-            "song": "a",
-            "way": way,
-            "grid": "downbeat",
-            "gain": float(n),
-            "spectral gain": 0.5,
-            "seconds": {"network": 0.1},
-        }
-        for n, way in enumerate(WAYS)
-    ]
-    profile = {"meter": 4, "plain": [0.0] * 32, "thesis": [2.0] * 8 + [0.0] * 24, OURS: [0.0] * 32, "truth": [0.0] * 32}
-    queries = {
-        "from (s)": [1],
-        "alone": [1.0, 3.0],
-        "averaged": {"3": [2.0]},
-        "all": 2.5,
-        "shorter": {"1": [0.5], "3": [1.0]},
-    }
-    metrics = {
-        "songs": rows,
-        "profiles": {"a": profile},
-        "boundaries": {"a": dict.fromkeys(WAYS, 50.0)},
-        "queries": {"a": queries},
-        "not": [{"song": "a", "without": 1.0, "with": 2.0}, {"song": "a", "without": 3.0, "with": 2.5}],
-        "crowds": {"clips": 50, "mixtures": 40, "area": 0.9, "false alarms": 0.02, "hits": 0.5},
-        "memory, 3 hours": {
-            "tracking": 0.03,
-            "network": 0.04,
-            "masking": 0.02,
-            "process": 0.1,
-            "peak_mib": 800.0,
-            "bars": 9,
-        },
-    }
-    figures.draw(metrics, tmp_path)
-    assert {path.name for path in tmp_path.iterdir()} == {"boundaries.png", "queries.png"}
-    text = report.markdown(metrics)
-    assert "| a | 0.00 | 1.00 | 2.00 | 3.00 | 4.00 | 5.00 |" in text
-    assert "| a | 50.0 | 50.0 | +0.00 | +0.00 | +2.00 | +0.00 | +2.00 | +0.00 |" in text
-    assert "mean SI-SDRi 2.00 -> 2.25 dB" in text and "better for 50% of the items" in text
-    assert "at 2% of the items' 50 queries" in text and "at 50% of 40 passages" in text
-    assert "| 3 hours | 9 | 0.030 | 0.040 | 0.020 | 0.100 | 800 |" in text
+@pytest.mark.parametrize("bpm", [87.5, 150.0])
+def test_a_chart_tells_its_tempo_unless_that_changes(bpm: float, tmp_path: Path) -> None:
+    mido = pytest.importorskip("mido")
+    pytest.importorskip("pretty_midi")
+    notes, track = mido.MidiFile(), mido.MidiTrack()
+    notes.tracks.append(track)
+    track.append(mido.MetaMessage("set_tempo", tempo=mido.bpm2tempo(bpm)))
+    notes.save(tmp_path / "notes.mid")
+    assert material.chart(tmp_path).bpm == pytest.approx(bpm)
+    track.append(mido.MetaMessage("set_tempo", tempo=mido.bpm2tempo(2 * bpm), time=960))
+    notes.save(tmp_path / "notes.mid")
+    with pytest.raises(BadItems, match="2 tempi"):
+        material.chart(tmp_path)
 
 
-def test_crowds_are_counted_as_the_warning_has_it() -> None:
-    class Counts:
-        def polyphony_logit(self, samples: np.ndarray, rate: int) -> float:
+def test_shifts_and_queries_are_scored_on_the_excerpt(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The target is the mixture: its SI-SDR is the same wherever the excerpt begins."""
+    given = case(100)
+    monkeypatch.setattr(measures, "separate", lambda model, method, case: (case.mixture, None))
+
+    class Everything(measures.Identity):
+        def condition(self, queries: list[np.ndarray], sample_rate: int) -> None:
+            conditioned.append(queries)
+
+    conditioned: list[list[np.ndarray]] = []
+    found = measures.shifts(Everything(), given, 0.5, "plain")  # type: ignore[arg-type]
+    assert list(found) == ["-3", "-2", "-1", "0", "+1", "+2", "+3"]
+    np.testing.assert_allclose(list(found.values()), found["0"], atol=1e-4)
+    conditioned.clear()
+    choice = measures.queries(Everything(), given)  # type: ignore[arg-type]
+    np.testing.assert_allclose([*choice["alone"], choice["all"], *choice["shorter"]["1"]], 0, atol=1e-4)
+    assert all(not 24 < start < 90 for start in choice["from (s)"]) and len(choice["alone"]) == 12
+    assert {len(clips) for clips in conditioned} == {1, 3, 5, 12}
+
+
+def test_several_instruments_are_counted_as_the_warning_has_it() -> None:
+    class Loudest:
+        def encode(self, samples: np.ndarray, rate: int) -> float:
             return float(samples.max())
 
-    alone, together = ([(np.full((1, 8), odds), RATE) for odds in some] for some in ((-4, -1, 3, -9), (5, 2.5, -2)))
-    assert measures.crowds(Counts(), alone, together) == {
-        "clips": 4, "mixtures": 3, "area": pytest.approx(9 / 12), "false alarms": 0.25, "hits": pytest.approx(2 / 3)
-    }  # fmt: skip
+        def polyphony_logit(self, encoding: float) -> float:
+            return encoding
+
+    single, several = ([(np.full((1, 8), odds), RATE) for odds in some] for some in ((-4, -1, 3, -9), (5, 2.5, -2)))
+    found = measures.several_instruments(Loudest(), single, several)  # type: ignore[arg-type]
+    assert (found["clips"], found["mixtures"]) == (4, 3)
+    assert found["area"] == pytest.approx(9 / 12)
+    assert found["false positive rate"] == 0.25 and found["true positive rate"] == pytest.approx(2 / 3)
 
 
-def test_the_loudest_other_instrument_is_what_it_is_not() -> None:
-    target, loud, soft = np.random.default_rng(0).standard_normal((3, 1, 4000)).astype(np.float32) * [
-        [[1]],
-        [[2]],
-        [[1]],
-    ]
-    mixture = target + loud + soft
-    cases = [material.Case("a", mixture, RATE, [(part, RATE)], part) for part in (target, loud, soft)]
+def test_the_negative_query_is_of_the_loudest_other_instrument() -> None:
+    scale = np.array([1, 2, 1], np.float32)[:, None, None]
+    target, loud, quiet = np.random.default_rng(0).standard_normal((3, 1, 4000)).astype(np.float32) * scale
+    mixture = target + loud + quiet
+    cases = [material.Case("a", mixture, RATE, [(part, RATE)], part) for part in (target, loud, quiet)]
     cases.append(material.Case("b", loud, RATE, [(loud, RATE)], loud))
-    asked = []
+    unlike: list[list[int]] = []
 
     class Perfect:
-        def separate(
-            self, mixture: np.ndarray, queries: list, rate: int, unlike: tuple = (), residual_pass: bool = True
-        ) -> Separation:
-            assert not residual_pass
-            asked.append([next(k for k, c in enumerate(cases) if c.reference is clip) for clip, _ in unlike])
-            target = queries[0][0] if unlike else mixture
-            return Separation(target, mixture - target, rate)
+        """Gives the query where it has a negative, else the mixture."""
 
-    rows = measures.held_back(Perfect(), cases)
-    assert asked == [[], [1], [], [0], [], [1]] and [row["song"] for row in rows] == ["a"] * 3
+        def condition(self, queries: list[Clip], rate: int, negative: list[Clip]) -> np.ndarray | None:
+            unlike.append([next(k for k, c in enumerate(cases) if c.reference is clip) for clip, _ in negative])
+            return queries[0][0] if negative else None
+
+        def estimate(self, mixture: np.ndarray, conditioning: np.ndarray | None, rate: int) -> np.ndarray:
+            return mixture if conditioning is None else conditioning
+
+    rows = measures.negative_queries(Perfect(), cases)  # type: ignore[arg-type]
+    assert unlike == [[], [1], [], [0], [], [1]] and [row["song"] for row in rows] == ["a"] * 3
     assert all(abs(row["without"]) < 1e-6 and row["with"] > 60 for row in rows)

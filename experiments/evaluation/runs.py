@@ -1,0 +1,88 @@
+"""The folder of a run: `run.json` says which methods it holds over which items, `rows.jsonl` has a row for each."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import astuple
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from fewshot_sep import files, weights
+from fewshot_sep.errors import BadItems
+from fewshot_sep.experiments.evaluation.items import Item
+from fewshot_sep.experiments.evaluation.methods import Choice, current
+
+FACTS, ROWS = "run.json", "rows.jsonl"
+
+Row = dict[str, Any]
+"""What was measured of a method on an item, by name; `failed` where nothing could be."""
+
+
+class Chosen(NamedTuple):
+    """A method as it was chosen; `weights` says which, and is empty where none were given."""
+
+    spec: str
+    weights: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.spec}, weights {self.weights}" if self.weights else self.spec
+
+
+class Facts(NamedTuple):
+    """The set's name, a digest of its items, and what each method is by its label."""
+
+    items: str
+    digest: str
+    methods: dict[str, Chosen]
+
+
+def open_run(run: Path, items_name: str, items: Sequence[Item], choices: Sequence[Choice]) -> Facts:
+    """Make a run's folder, or check that it is one over the same items; note the methods, those of `choices` first.
+
+    Raises:
+        BadItems: it is a run over other items.
+        OutputError: it cannot be written.
+    """
+    digest = hashlib.sha256(repr([astuple(item) for item in items]).encode()).hexdigest()[:16]
+    before = read_facts(run) if (run / FACTS).is_file() else Facts(items_name, digest, {})
+    if before.digest != digest:
+        raise BadItems(f"{run}: is a run over other items ({before.items}); choose another folder with -o")
+    chosen = {choice.label: Chosen(choice.spec, _which(choice.weights) if choice.weights else "") for choice in choices}
+    noted = {label: method._asdict() for label, method in (before.methods | chosen).items()}
+    files.write_json(run / FACTS, {**before._asdict(), "methods": noted}, indent=1)
+    return before._replace(methods=chosen | {name: it for name, it in before.methods.items() if name not in chosen})
+
+
+def _which(path: Path) -> str:
+    """Weights by name and digest, and what their card says of the effort behind them."""
+    card = weights.card(path)
+    effort = [f"{card[name]} {name}" for name in ("examples", "minutes", "hours") if name in card]
+    return ", ".join([f"{path.name} ({weights.sha256(path)[:12]})", *effort])
+
+
+def read_facts(run: Path) -> Facts:
+    """What `run.json` holds. Raises BadItems where there is none to be read."""
+    try:
+        facts = json.loads((run / FACTS).read_text(encoding="utf-8"))
+        methods = facts["methods"].items()
+        chosen = {current(label): Chosen(current(method["spec"]), method["weights"]) for label, method in methods}
+        return Facts(facts["items"], facts["digest"], chosen)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        message = f"{run / FACTS}: is no readable run ({error}); make one: fewshot-sep evaluate ITEMS -o RUN"
+        raise BadItems(message) from error
+
+
+def read_rows(run: Path) -> list[Row]:
+    """The rows of a run, a later one in place of an earlier one for the same method and item."""
+    path = run / ROWS
+    rows: dict[tuple[str, str], Row] = {}
+    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
+        try:
+            row = json.loads(line)
+        except ValueError:  # cut off when the run was stopped
+            continue
+        row["method"] = current(row["method"])
+        rows[row["method"], row["id"]] = row
+    return list(rows.values())

@@ -1,0 +1,22 @@
+"""Vocabulary and numbers of the seed systems; nothing heavy is imported."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+Labelling: TypeAlias = Literal["one", "all", "alternating"]
+"""What a task's label vector names: one label, whose sound is the target; all that sound, each a target of its own; or,
+in turn, all and one."""
+
+SAMPLE_RATE = 16000
+"""Of the waveform systems, in Hz."""
+SEGMENT = 2**17
+"""Samples (8.2 s) that they separate at once; all networks take any length."""
+CONTEXT = SEGMENT // 6
+"""Samples on each side of a segment that are not kept."""
+
+MIN_ROWS = 16
+"""Rows of the training split that make an instrument a label of its own."""
+PILOT_STEPS = 12
+"""Steps whose time tells how many fit into the minutes; the first four do not count."""
+VALIDATION_BATCHES = 4
