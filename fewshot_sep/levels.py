@@ -23,7 +23,8 @@ def frame_power(samples: NDArray[np.floating], frame: int) -> NDArray[np.float64
     [1.0, 0.25, 0.5]
     """
     mono = samples.mean(0, dtype=np.float64) if samples.ndim > 1 else samples.astype(np.float64)
-    return np.square(np.pad(mono, (0, -len(mono) % frame))).reshape(-1, frame).mean(1)
+    power: NDArray[np.float64] = np.square(np.pad(mono, (0, -len(mono) % frame))).reshape(-1, frame).mean(1)
+    return power
 
 
 def active(power: NDArray[np.float64], range_db: float = 40.0, floor_dbfs: float = SILENCE_DBFS) -> NDArray[np.bool_]:
@@ -35,5 +36,5 @@ def active(power: NDArray[np.float64], range_db: float = 40.0, floor_dbfs: float
     >>> active(np.array([1.0, 1e-3, 1e-5])).tolist()
     [True, True, False]
     """
-    loudest = power.max(initial=0.0)
+    loudest = float(power.max(initial=0.0))
     return power > max(loudest * 10 ** (-range_db / 10), 10 ** (floor_dbfs / 10))

@@ -14,17 +14,16 @@ def mean_squared_error(predicted: Tensor, true: Tensor) -> Tensor:
     return F.mse_loss(predicted, true)
 
 
-def ratio_mask_cross_entropy(logits: Tensor, target: Tensor, rest: Tensor) -> Tensor:
+def ratio_mask_cross_entropy(logits: Tensor, target: Tensor, residual: Tensor) -> Tensor:
     """Cross-entropy between the mask and the ideal ratio mask, weighted by the mixture's energy.
 
-    A cell counts by the square root of its magnitude, so that loud partials do not drown the rest. Unlike a distance
-    between spectrograms it punishes a missing target as hard as a leak: the all-zero mask is no cheap answer.
+    A cell is weighted by the square root of its magnitude, so that loud partials do not dominate. Unlike a distance
+    between spectrograms it penalises a missing target as much as a leak, so an all-zero mask scores badly.
 
     Shape:
-        logits, target, rest: `(batch, ..., freq, time)`; target and rest are the magnitudes of what should pass
-            and of what should not.
+        logits, and magnitudes of target and residual: `(batch, ..., freq, time)`.
     """
-    total = target + rest
+    total = target + residual
     weight = total.sqrt()
     weight = weight / (weight.flatten(1).sum(1).view(-1, *[1] * (weight.dim() - 1)) + EPS)
     ideal = target / (total + EPS)
@@ -44,27 +43,27 @@ def soft_noise_ratio(error: Tensor, target: Tensor, mixture: Tensor, floor_db: f
     return (10 * torch.log10((error + soft) / (target + soft))).mean()
 
 
-def soft_si_sdr(product: Tensor, estimate: Tensor, target: Tensor, counts: Tensor, floor_db: float = -25.0) -> Tensor:
+def soft_si_sdr(product: Tensor, estimate: Tensor, target: Tensor, weights: Tensor, floor_db: float = -25.0) -> Tensor:
     """Scale-invariant SDR in dB, softened so that neither perfect nor hopeless examples dominate.
 
     `10 log10((c + t) / (1 - c + t))` with `c` the squared cosine between estimate and target and
     `t = 10 ** (floor_db / 10)`: without `t` it is SI-SDR of Le Roux et al. 2019, "SDR - half-baked or well done?".
 
     Shape: inner product of estimate and target, the energies of both, and the weight of each example, `(batch,)` each.
-        Where a target is silent the ratio means nothing: give it no weight. 0 where no example has any.
+        The ratio is undefined for a silent target: give it weight 0. The result is 0 if all weights are.
     """
     soft = 10 ** (floor_db / 10)
-    alike = (product.clamp(min=0).square() / (estimate * target + EPS)).clamp(max=1)
-    ratio = 10 * torch.log10((alike + soft) / (1 - alike + soft))
-    return (ratio * counts).sum() / counts.sum().clamp(min=EPS)
+    squared_cosine = (product.clamp(min=0).square() / (estimate * target + EPS)).clamp(max=1)
+    ratio = 10 * torch.log10((squared_cosine + soft) / (1 - squared_cosine + soft))
+    return (ratio * weights).sum() / weights.sum().clamp(min=EPS)
 
 
-def contrast(asked: Tensor, found: Tensor, temperature: float = 0.1) -> Tensor:
-    """InfoNCE: an embedding of `asked` is to resemble its own of `found` more than any other of the batch.
+def contrast(queries: Tensor, targets: Tensor, temperature: float = 0.1) -> Tensor:
+    """InfoNCE: a query's embedding is to resemble that of its own target more than any other of the batch.
 
     Eq. 4 of van den Oord et al. 2018, "Representation learning with contrastive predictive coding", by cosine.
 
     Shape: both `(batch, features)`, at least one.
     """
-    alike = F.normalize(asked, dim=1) @ F.normalize(found, dim=1).T
-    return F.cross_entropy(alike / temperature, torch.arange(len(asked), device=asked.device))
+    similarity = F.normalize(queries, dim=1) @ F.normalize(targets, dim=1).T
+    return F.cross_entropy(similarity / temperature, torch.arange(len(queries), device=queries.device))

@@ -1,4 +1,4 @@
-"""How near an estimate is to the truth, in dB. NumPy or torch in, a float (or a tensor per example) out."""
+"""How close an estimate is to the reference, in dB. NumPy or torch in, a float (or a tensor per example) out."""
 
 from __future__ import annotations
 
@@ -106,11 +106,11 @@ def bss_eval(references: ArrayLike, estimates: ArrayLike, filter_length: int = 5
         raise EngineMissing("SDR, SIR and SAR need fast-bss-eval: pip install 'fewshot-sep[evaluate]'") from error
     r, e = (np.asarray(x, dtype=np.float64) for x in (references, estimates))
     r, e = (x.mean(1) if x.ndim == 3 else x for x in (r, e))
-    heard = (np.abs(r).max(axis=1) > 0) & (np.abs(e).max(axis=1) > 0)
+    sounding = (np.abs(r).max(axis=1) > 0) & (np.abs(e).max(axis=1) > 0)
     found = np.full((3, len(r)), np.nan)
-    if heard.any():
-        pair = (torch.from_numpy(x[heard]) for x in (r, e))
+    if sounding.any():
+        pair = (torch.from_numpy(x[sounding]) for x in (r, e))
         with _one_thread():
             figures = bss_eval_sources(*pair, filter_length=filter_length, compute_permutation=False)
-        found[:, heard] = torch.stack(figures[:3]).numpy()
+        found[:, sounding] = torch.stack(figures[:3]).numpy()
     return BssEval(*found)

@@ -1,4 +1,4 @@
-"""Muon: steps of a matrix are orthogonalised, so that no few directions take them all; the rest goes by AdamW.
+"""Muon: a matrix's steps are orthogonalised, so that few directions do not dominate; AdamW does the other parameters.
 
 After Jordan et al. 2024, "Muon: an optimizer for hidden layers in neural networks", with the scale of Liu et al. 2025,
 "Muon is scalable for LLM training", eq. 4, by which learning rate and weight decay are those of AdamW.
@@ -55,7 +55,7 @@ class Muon(torch.optim.AdamW):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """One step; the gradients of what Muon moves are used up."""
+        """One step; afterwards the gradients of Muon's parameters are gone."""
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -65,7 +65,7 @@ class Muon(torch.optim.AdamW):
                 for parameter in group["params"]:
                     if parameter.grad is not None:
                         self._move(parameter, group["lr"], group["weight_decay"])
-                        parameter.grad = None  # AdamW passes over it
+                        parameter.grad = None  # AdamW skips it
         super().step()
         return loss
 
@@ -74,7 +74,7 @@ class Muon(torch.optim.AdamW):
         assert gradient is not None
         if not state:
             state |= {"step": torch.tensor(0.0), "momentum": torch.zeros_like(parameter)}
-        state["step"] += 1  # AdamW counts so too, and looks for it when a state is loaded
+        state["step"] += 1  # AdamW counts so too, and expects it when a state is loaded
         state["momentum"].lerp_(gradient, 1 - self.momentum)
         ahead = gradient.lerp(state["momentum"], self.momentum).flatten(1)
         step = orthogonalised(ahead.to(self.precision)).to(parameter.dtype) * (RMS * math.sqrt(max(ahead.shape)))
@@ -93,7 +93,8 @@ def orthogonalised(matrix: Tensor) -> Tensor:
     """
     a, b, c = COEFFICIENTS
     x = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
-    x = x / (x.norm() + 1e-7)
+    norm: Tensor = x.norm()
+    x = x / (norm + 1e-7)
     for _ in range(ITERATIONS):
         square = x @ x.T
         x = a * x + (b * square + c * square @ square) @ x

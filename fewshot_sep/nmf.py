@@ -1,4 +1,4 @@
-"""Non-negative matrix factorisation (NMF) of batches of magnitudes: what parts of a mixture sound like an example.
+"""Non-negative matrix factorisation (NMF) of batches of magnitudes: which parts of a mixture sound like an example.
 
 Multiplicative updates for the Kullback-Leibler divergence (Lee & Seung 2001, "Algorithms for non-negative matrix
 factorization", theorem 2). Templates start from frames of the sound itself, so that the same sound always gives the
@@ -14,14 +14,14 @@ from torch import Tensor
 
 EPS = 1e-8
 ITERATIONS = 12
-BROADER = 0.2
-"""Of the mean frame, in every template that is begun from one frame: so that no band is out of its reach."""
+MEAN_SHARE = 0.2
+"""Of the mean frame that is added to an initial template, as multiplicative updates cannot leave zero."""
 
 
 def frames_as_templates(magnitude: Tensor, count: int) -> Tensor:
-    """`count` frames evenly spread in time, each summing to 1: where templates begin."""
+    """`count` frames evenly spread in time, each summing to 1: initial templates."""
     chosen = torch.linspace(0, magnitude.shape[-1] - 1, count, device=magnitude.device).long()
-    return _normalised(magnitude[..., chosen] + BROADER * magnitude.mean(-1, keepdim=True))
+    return _normalised(magnitude[..., chosen] + MEAN_SHARE * magnitude.mean(-1, keepdim=True))
 
 
 def random_templates(bands: int, count: int, generator: torch.Generator) -> Tensor:
@@ -31,9 +31,9 @@ def random_templates(bands: int, count: int, generator: torch.Generator) -> Tens
 
 @torch.no_grad()
 def templates(magnitude: Tensor, count: int) -> Tensor:
-    """What `count` spectra, each summing to 1, explain a sound best."""
-    begun = frames_as_templates(magnitude, count)
-    return fit_activations(magnitude, begun[..., :0], begun)[0]
+    """The `count` spectra, each summing to 1, that explain a sound best."""
+    initial = frames_as_templates(magnitude, count)
+    return fit_activations(magnitude, initial[..., :0], initial)[0]
 
 
 @torch.no_grad()

@@ -1,11 +1,11 @@
-"""What training minimises: objects over a system, which itself knows nothing of losses.
+"""Training objectives: losses as objects over a system, which itself has none.
 
 An objective may have parameters of its own (a discriminator); they are trained with the system's.
 """
 
 from __future__ import annotations
 
-from typing import Generic, NamedTuple, Protocol, TypeVar
+from typing import Generic, NamedTuple, Protocol, TypeVar, cast
 
 import torch
 import torch.nn.functional as F
@@ -19,10 +19,10 @@ from fewshot_sep.unet import QueryConditioning
 
 EPS = 1e-8
 PROFILE_DROPOUT = 0.2
-MIN_TARGET_SHARE = 1e-4  # of a mixture's energy, from which on a target counts as there
-MAX_SOURCE_DISTANCE_DB = 12.0  # between target and residual of a mixture that counts as more than one instrument
+MIN_TARGET_SHARE = 1e-4  # of a mixture's energy; below it a target counts as absent
+MAX_SOURCE_DISTANCE_DB = 12.0  # in level, between target and residual of a mixture that counts as several sources
 
-TrainableT = TypeVar("TrainableT", bound=Trainable)
+TrainableT = TypeVar("TrainableT", bound=Trainable, contravariant=True)
 
 
 class Loss(NamedTuple):
@@ -35,6 +35,8 @@ class Loss(NamedTuple):
 class Objective(nn.Module, Generic[TrainableT]):
     """A training loss over what a system makes of a batch.
 
+    Call it as `objective(system, mixture, queries, target)`.
+
     Shape:
         mixture, target: `(batch, channels, samples)`; queries: `(batch, clips, samples)`.
     """
@@ -44,7 +46,7 @@ class Objective(nn.Module, Generic[TrainableT]):
 
 
 class TrueMask(NamedTuple):
-    """What a mask is to be like.
+    """The truth that a predicted mask is compared with.
 
     Shape:
         mixture_spectrum, target_spectrum: `(batch, channels, freq, time)` complex.
@@ -59,19 +61,19 @@ class TrueMask(NamedTuple):
 
 
 def true_mask(system: MaskSystem, mixture_spectrum: Tensor, target_spectrum: Tensor) -> TrueMask:
-    """The truth of a pair of spectra, gathered into the system's bands."""
+    """The truth of a pair of spectra, in the system's bands."""
     spectra = mixture_spectrum, target_spectrum, mixture_spectrum - target_spectrum
     return TrueMask(mixture_spectrum, target_spectrum, *(system.band_energy(spectrum) for spectrum in spectra))
 
 
 class MaskLoss(Protocol):
-    """How far a mask, given as logits `(batch, channels, bands, time)`, is from what it is to be like."""
+    """A loss of a mask, given as logits `(batch, channels, bands, time)`."""
 
     def __call__(self, system: MaskSystem, logits: Tensor, true: TrueMask) -> Loss: ...
 
 
 class CrossEntropyAndRatios(NamedTuple):
-    """Cross-entropy of the mask, and two ratios of what it lets through: all on bands.
+    """Cross-entropy of the mask, and noise ratio and SI-SDR of the masked mixture: all on bands.
 
     With a mask `m` that is constant in a band, its error is `|mX - S|^2 = m^2 P - m (P + T - R) + T`, where P, T
     and R are the energies of mixture, target and residual; no gradient has to pass the full spectrum.
@@ -97,7 +99,7 @@ class CrossEntropyAndRatios(NamedTuple):
 
 
 class MaskObjective(Objective[MaskSystem]):
-    """The mask's loss, the contrast of the queries' embeddings, and the detector of several sources.
+    """The mask's loss, the contrastive loss of the queries' embeddings, and the multi-source detector's.
 
     Args:
         mask_loss: of the mask.
@@ -144,11 +146,11 @@ class ImageObjective(Objective[ImageSystem]):
 
 def for_system(system: AnySystem) -> Objective[AnySystem]:
     """The objective with which a preset's system is trained."""
-    return MaskObjective() if system.preset.predicts_mask else ImageObjective()
+    return cast("Objective[AnySystem]", MaskObjective() if system.preset.predicts_mask else ImageObjective())
 
 
 def si_sdri_db(system: MaskSystem, logits: Tensor, true: TrueMask) -> Tensor:
-    """Improvement in SI-SDR of each example, `(batch,)`; NaN where the target is not there."""
+    """Improvement in SI-SDR of each example, `(batch,)`; NaN where the target is absent."""
     present = true.target.flatten(1).sum(1) > MIN_TARGET_SHARE * true.mixture.flatten(1).sum(1)
     estimate = system.masked(true.mixture_spectrum, logits)
     after = metrics.batch_si_sdr(true.target_spectrum, estimate)
@@ -157,7 +159,7 @@ def si_sdri_db(system: MaskSystem, logits: Tensor, true: TrueMask) -> Tensor:
 
 
 def contrastive_loss(system: MaskSystem, queries: Tensor, target: Tensor) -> Tensor:
-    """How much less a query resembles its own target than those of the batch's other tasks; 0 if none sounds.
+    """InfoNCE of queries and their targets among those of the batch's other tasks; 0 if all targets are silent.
 
     Shape: as in `Objective`.
     """
@@ -170,7 +172,7 @@ def contrastive_loss(system: MaskSystem, queries: Tensor, target: Tensor) -> Ten
 
 
 def multi_source_loss(system: MaskSystem, queries: Tensor, true: TrueMask) -> Tensor:
-    """Cross-entropy of telling mixtures from queries; it teaches the detector, not the encoder that it builds on.
+    """Cross-entropy of telling mixtures from queries; it trains the detector, not the encoder before it.
 
     Shape: queries `(batch, clips, samples)`.
     """
@@ -194,11 +196,9 @@ def query_images(system: MaskSystem, queries: Tensor) -> Tensor:
 
 
 def without_profile(conditioning: QueryConditioning, share: float) -> QueryConditioning:
-    """Profile and templates are taken from a share of the examples, so that the embedding has to tell what the query is
-    like.
+    """Profile and templates set to zero in a share of the examples, so that the embedding has to describe the query.
 
-    Which ones depends on the profile's own digits, not on a generator: so a training that is resumed does as one that
-    is not.
+    The profile's own digits decide which, not a generator: so a resumed training equals an uninterrupted one.
     """
     digits = 1000 * conditioning.profile.detach().float().sum((1, 2), keepdim=True)
     kept = digits - digits.floor() >= share
@@ -206,6 +206,6 @@ def without_profile(conditioning: QueryConditioning, share: float) -> QueryCondi
 
 
 def spread(embedding: Tensor) -> Tensor:
-    """How far embeddings lie apart, re their length: 0 where the encoder says the same of every query."""
+    """How far embeddings lie apart, re their length: 0 where all queries have the same one."""
     centred = embedding - embedding.mean(0)
     return (centred.square().sum(1).mean() / (embedding.square().sum(1).mean() + EPS)).sqrt()

@@ -13,7 +13,7 @@ Array = NDArray[np.float32]
 
 
 class Chunk(NamedTuple):
-    """Samples (channels, n) of the song from `offset` on, to stand for `start` to `stop`; what is beyond is context."""
+    """Samples (channels, n) of the song from `offset` on; `start` to `stop` are kept, the others are context."""
 
     start: int
     stop: int
@@ -22,10 +22,12 @@ class Chunk(NamedTuple):
 
 
 def first_needed(stops: Sequence[int], start: int) -> int:
-    """Index of the chunk to begin with, for `crossfade` to give what is from `start` on as if it had begun with the first.
+    """Index of the first chunk that `crossfade` needs for the same output from `start` on as with all chunks.
 
-    stops: where each chunk ends. Two chunks before the one that holds `start`: how far a crossfade reaches depends on the
-    one before it.
+    It is two before the one that holds `start`, as a crossfade's length depends on the one before it.
+
+    Args:
+        stops: where each chunk ends.
 
     >>> first_needed([10, 20, 30, 40, 50], 35), first_needed([10, 20], 5)
     (1, 0)
@@ -34,12 +36,13 @@ def first_needed(stops: Sequence[int], start: int) -> int:
 
 
 def crossfade(chunks: Iterable[Chunk], fade: int, start: int = 0) -> Iterator[Array]:
-    """Crossfade chunks that follow each other without gap; the blocks given cover them exactly, in order.
-
-    start: what comes before this sample is left out.
+    """Crossfade chunks that follow each other without gap; the blocks cover them exactly, in order.
 
     At a boundary the fades are a raised cosine, sum to 1, and reach at most `fade` samples to each side: less where a
-    chunk is short or its context ends. Two chunks are held at a time.
+    chunk is short or its context ends. Two chunks are in memory at a time.
+
+    Args:
+        start: samples before this one are left out.
     """
     for position, block in _crossfaded(chunks, fade):
         if position + block.shape[1] > start or not start:
@@ -48,32 +51,32 @@ def crossfade(chunks: Iterable[Chunk], fade: int, start: int = 0) -> Iterator[Ar
 
 def _crossfaded(chunks: Iterable[Chunk], fade: int) -> Iterator[tuple[int, Array]]:
     """Blocks and the sample that each begins at."""
-    held: Chunk | None = None
+    previous: Chunk | None = None
     done = 0
     half_before = 0
     for chunk in chunks:
-        if held is None:
-            held, done = chunk, chunk.start
+        if previous is None:
+            previous, done = chunk, chunk.start
             continue
-        if chunk.start != held.stop:
-            raise ValueError(f"a chunk ends at sample {held.stop}, the next begins at {chunk.start}")
-        edge = held.stop
+        if chunk.start != previous.stop:
+            raise ValueError(f"a chunk ends at sample {previous.stop}, the next begins at {chunk.start}")
+        edge = previous.stop
         half = min(
             fade,
-            edge - held.start - half_before,
+            edge - previous.start - half_before,
             (chunk.stop - edge) // 2,
-            held.offset + held.samples.shape[1] - edge,
+            previous.offset + previous.samples.shape[1] - edge,
             edge - chunk.offset,
         )
         half = max(half, 0)
-        yield done, _part(held, done, edge - half)
+        yield done, _part(previous, done, edge - half)
         if half:
             rising = (0.5 - 0.5 * np.cos(np.pi * (np.arange(2 * half) + 0.5) / (2 * half))).astype(np.float32)
-            faded = _part(held, edge - half, edge + half) * (1 - rising)
+            faded = _part(previous, edge - half, edge + half) * (1 - rising)
             yield edge - half, faded + _part(chunk, edge - half, edge + half) * rising
-        held, done, half_before = chunk, edge + half, half
-    if held is not None:
-        yield done, _part(held, done, held.stop)
+        previous, done, half_before = chunk, edge + half, half
+    if previous is not None:
+        yield done, _part(previous, done, previous.stop)
 
 
 def _part(chunk: Chunk, start: int, stop: int) -> Array:

@@ -56,8 +56,9 @@ def spectrogram(
 
 def mask_image(axes: Axes, mixture: np.ndarray, target: np.ndarray, sample_rate: int, columns: int = 1200) -> None:
     """Draw which share of the mixture's magnitude the target has in each cell: both `(channels, samples)`."""
-    times, frequency, whole = _magnitudes(mixture, sample_rate, columns)
-    share = np.clip(_magnitudes(target, sample_rate, columns)[2] / np.maximum(whole, 1e-6 * (whole.max() or 1.0)), 0, 1)
+    times, frequency, magnitude = _magnitudes(mixture, sample_rate, columns)
+    floor = 1e-6 * (magnitude.max() or 1.0)
+    share = np.clip(_magnitudes(target, sample_rate, columns)[2] / np.maximum(magnitude, floor), 0, 1)
     image = axes.pcolormesh(times, frequency[1:], share[1:], vmin=0, vmax=1, cmap="gray", rasterized=True)
     axes.set(yscale="log", ylim=(40, sample_rate / 2), title="mask", xlabel="time (s)", ylabel="frequency (Hz)")
     axes.figure.colorbar(image, ax=axes, label="share", pad=0.01)

@@ -15,8 +15,8 @@ class Preset:
     """All that defines a system besides its weights.
 
     Attributes:
-        kind: which system: `mask` (bounded mask, queries encoded to steer the U-Net), `informed` (a mask, from a network
-            that also sees what templates of the query explain) or `image` (the thesis: one spectrogram to another).
+        kind: which system: `mask` (a mask in [0, 1], conditioned on encoded queries), `informed` (its network
+            also gets what templates of the queries explain) or `image` (the thesis: one spectrogram to another).
         sample_rate: in Hz; other rates are resampled on the way in and out.
         channels: 1 or 2; mono sound is doubled for a stereo system and folded back.
         n_fft, hop: of the STFT, in samples.
@@ -25,7 +25,7 @@ class Preset:
         widths: channels of each level of the U-Net (`image`: only the first is used, each level doubles it).
         features: size of the query embedding (not `image`).
         beat: seconds that a beat lasts in the common tempo to which songs are brought.
-        context: seconds of sound on each side of a bar, in the common tempo, that the network hears too.
+        context: seconds of sound on each side of a bar, in the common tempo, that the network gets too.
         templates: spectra that are kept of the queries beside their embedding (`informed` only).
     """
 
@@ -56,12 +56,12 @@ PRESETS = {
     for preset in (
         # 44.1 kHz stereo up to Nyquist; 4096/1024 costs half of 2048/512 and its ideal ratio mask is 0.4 dB better.
         Preset("steered", "mask", 44100, 2, 4096, 1024, 127 * 1024, 256, (32, 64, 128, 256), 256),
-        # The same network, which also sees what of the mixture the spectra of the query explain.
+        # The same network with what the query's templates explain of the mixture as further input.
         Preset("informed", "informed", 44100, 2, 4096, 1024, 127 * 1024, 256, (32, 64, 128, 256), 256, templates=16),
-        # `steered` at half the width, in half the time: what `experiments/flagship` takes apart.
+        # `steered` at half the width, in half the time: for the ablations of `experiments/flagship`.
         Preset("slim", "mask", 44100, 2, 4096, 1024, 127 * 1024, 256, (16, 32, 64, 128), 256),
         # The 2020 bachata thesis: 4 beats at 147 BPM. 510/71 with 105 zeros appended make 18,000 samples 256 x 256.
-        # A whole beat of context: the thesis's network knows sounds only where its clips had them, on the beat's grid.
+        # A whole beat of context: the thesis's network was trained on clips whose sounds lie on the beat's grid.
         Preset("illes2020", "image", 11025, 1, 510, 71, 18000, 256, (64,), 0, _THESIS_BEAT, _THESIS_BEAT),
         # For tests: the same code as those above at a size that trains in seconds.
         Preset("tiny", "mask", 44100, 2, 2048, 512, 62 * 512, 64, (8, 16), 16),

@@ -1,7 +1,7 @@
-"""`Separator`: mixture and queries in, the queried instrument and the rest out; any length and rate, mono or stereo.
+"""`Separator`: mixture and queries in, target and residual out; any length and rate, mono or stereo.
 
-Compose as you need: `condition` (queries to what the network keeps of them), `estimate` (arrays), `stream` (anything
-that can be read in blocks, in bounded memory), `separate` (the whole job on arrays).
+Compose as you need: `condition` (encodes queries), `estimate` (arrays), `stream` (anything that can be read in blocks,
+in bounded memory), `separate` (the whole job on arrays).
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import torch
@@ -20,7 +20,7 @@ from fewshot_sep import audio, levels, spectral, weights
 from fewshot_sep.bandwidth import high_band_gain
 from fewshot_sep.errors import BadQuery, FewshotSepError
 from fewshot_sep.overlap_add import Chunk, crossfade, first_needed
-from fewshot_sep.systems import AnySystem
+from fewshot_sep.systems.base import System, opaque
 
 Array = NDArray[np.float32]
 Query = Array | tuple[Array, int]
@@ -30,8 +30,8 @@ Encoding: TypeAlias = tuple[Tensor, ...]
 
 MIN_SOUND_S, MIN_SOUND_DBFS = 0.1, -60.0
 MAX_WINDOWS = 32  # of a long query, or a mixture; spread over its length
-MIN_WINDOW_ENERGY = 1e-3  # of the loudest window's: what is quieter says nothing of the sound
-MIN_RESIDUAL = 0.1  # of the energy of a passage: less is what the first run missed of the target, not something else
+MIN_WINDOW_ENERGY = 1e-3  # of the loudest window's; quieter ones are left out
+MIN_RESIDUAL = 0.1  # of the energy of a passage; less is what the first pass missed of the target, not something else
 CONTEXT = 1 / 6  # of a segment, on each side of what is kept
 
 
@@ -45,7 +45,7 @@ class Separation:
 
 
 class Conditioning(NamedTuple):
-    """What a system keeps of the queries, and of each sound that the target is not."""
+    """What a system keeps of the queries, and of each interfering sound; only that system can read it."""
 
     positive: Encoding
     negative: tuple[Encoding, ...] = ()
@@ -54,8 +54,8 @@ class Conditioning(NamedTuple):
 class Separator:
     """Separates sound with a trained system.
 
-    Above the model's bandwidth (only for rates over its own) a mask system goes on with the gain that it gave to the
-    octave below, moment by moment; an image system leaves what it cannot see in the residual.
+    Above the model's bandwidth (only for rates over its own) the gain of the octave below is applied, frame by frame,
+    if the system predicts a mask; an image system leaves that band in the residual.
 
     Args:
         system: see `fewshot_sep.systems`; any `System` will do.
@@ -63,9 +63,9 @@ class Separator:
         name: of the weights, for reports.
     """
 
-    def __init__(self, system: AnySystem, device: str = "auto", name: str = "untrained", digest: str = "") -> None:
+    def __init__(self, system: System[Any], device: str = "auto", name: str = "untrained", digest: str = "") -> None:
         self.device = _device(device)
-        self.system = system.to(self.device).eval()
+        self.system = opaque(system).to(self.device).eval()
         self.preset = system.preset
         self.sample_rate = self.preset.sample_rate
         self.name, self.digest = name, digest
@@ -98,14 +98,14 @@ class Separator:
         unlike: Sequence[Query] = (),
         within: audio.Source | None = None,
     ) -> Conditioning:
-        """What the system keeps of the queries; any number of clips of any length count alike.
+        """Encode the queries, once for any number of mixtures; clips of any length have equal weight.
 
         Args:
             queries: arrays `(channels, samples)` or `(samples,)` at `sample_rate`, or pairs of array and rate.
-            unlike: clips of what the target is not, each of one instrument; what sounds like them is suppressed. Each
-                costs one more run of the network.
-            within: the mixture; what else plays in it is then suppressed like one more clip of `unlike`: the residual
-                of a first run over up to `MAX_WINDOWS` segments. Only systems that predict a mask make that pass.
+            unlike: clips of interference, each of one instrument that is not the target; what sounds like them is
+                suppressed. Each costs one more pass of the network.
+            within: the mixture, for the residual-estimation pass: the residual of a first pass over up to `MAX_WINDOWS`
+                segments is suppressed like one more clip of `unlike`. Only for systems that predict a mask.
 
         Raises:
             BadQuery: no query; one that is silent or has under 0.1 s of sound.
@@ -118,7 +118,7 @@ class Separator:
 
     @torch.inference_mode()
     def encode(self, query: Query, sample_rate: int, name: str = "the query") -> Encoding:
-        """What the system keeps of one clip; errors call it by its name. Raises BadQuery and BadAudio as `condition`."""
+        """What the system keeps of one clip; errors name it. Raises BadQuery and BadAudio as `condition` does."""
         samples, rate = query if isinstance(query, tuple) else (query, sample_rate)
         samples = audio.validate(samples, name)
         _check_sound(samples, rate, name)
@@ -150,7 +150,7 @@ class Separator:
         residuals = []
         length = round(self.preset.segment * source.sample_rate / self.sample_rate)
         starts = _spread(source.frames, length)
-        for start in starts[np.linspace(0, len(starts) - 1, min(len(starts), MAX_WINDOWS)).astype(int)]:
+        for start in _at_most(starts, MAX_WINDOWS):
             mixture = source.read(start, min(start + length, source.frames))
             residual = mixture - self._segment(mixture, conditioning, source.sample_rate, 1.0)
             if np.mean(residual**2) > MIN_RESIDUAL * np.mean(mixture**2):
@@ -176,10 +176,9 @@ class Separator:
         if len(mono) < segment:
             return np.resize(mono, (1, segment))
         starts = _spread(len(mono), segment)
-        levels = np.array([np.mean(mono[start : start + segment] ** 2) for start in starts])
-        starts = starts[levels >= levels.max() * MIN_WINDOW_ENERGY]
-        chosen = starts[np.linspace(0, len(starts) - 1, min(len(starts), MAX_WINDOWS)).astype(int)]
-        return np.stack([mono[start : start + segment] for start in chosen])
+        energies = np.array([np.mean(mono[start : start + segment] ** 2) for start in starts])
+        starts = starts[energies >= energies.max() * MIN_WINDOW_ENERGY]
+        return np.stack([mono[start : start + segment] for start in _at_most(starts, MAX_WINDOWS)])
 
     def estimate(
         self,
@@ -202,14 +201,14 @@ class Separator:
         unlike: Sequence[Query] = (),
         residual_pass: bool = True,
     ) -> Separation:
-        """Split a mixture into what sounds like the queries and the rest.
+        """Split a mixture into target, which sounds like the queries, and residual.
 
         Args:
             mixture: `(channels, samples)` or `(samples,)`, one or two channels, any rate.
-            queries, unlike: clips of what is wanted and of what is not, see `condition`.
+            queries, unlike: clips of the target and of interference, see `condition`.
             progress: called with the share done, 0 to 1.
-            residual_pass: separate passages of the mixture first, and suppress what else plays in it; takes more than
-                twice as long.
+            residual_pass: separate passages of the mixture first and suppress their residual, see `condition`; takes
+                more than twice as long.
 
         Raises:
             BadAudio, BadQuery: see `fewshot_sep.errors`.
@@ -230,11 +229,11 @@ class Separator:
     ) -> Iterator[Array]:
         """Blocks `(channels, n)` of the target, in order, covering the source exactly, in bounded memory.
 
-        Segments overlap by a third; at each joint one fades into the next within what both know well.
+        Segments overlap by a third and are crossfaded where both have context.
 
         Args:
             time_scale: the network sees the source as if it lasted so many times as long; see `System.forward`.
-            start: only what is from this sample on.
+            start: the first sample that is wanted.
         """
         segment = int(self.preset.segment * source.sample_rate / self.sample_rate / time_scale)
         context = max(1, int(CONTEXT * segment))
@@ -258,7 +257,7 @@ class Separator:
     ) -> Iterator[Chunk]:
         for start in range(first, source.frames, keep):
             stop = min(start + keep, source.frames)
-            # A file's last chunk may be tiny: let it look back over a whole segment.
+            # A file's last chunk may be tiny: its context reaches back over a whole segment.
             offset = max(0, min(start - context, source.frames - keep - 2 * context))
             mixture = source.read(offset, min(stop + context, source.frames))
             yield Chunk(start, stop, offset, self._segment(mixture, conditioning, source.sample_rate, time_scale))
@@ -304,6 +303,12 @@ def _spread(frames: int, segment: int) -> NDArray[np.int64]:
     """Starts of segments that overlap by about a half and cover all frames; of one alone where there are fewer."""
     most = max(0, frames - segment)
     return np.linspace(0, most, round(2 * most / segment) + 1).astype(int)
+
+
+def _at_most(starts: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    """`count` of them, evenly spread, or all if there are fewer."""
+    chosen = np.linspace(0, len(starts) - 1, min(len(starts), count)).astype(int)
+    return np.take(starts, chosen)
 
 
 def _check_sound(samples: Array, sample_rate: int, name: str) -> None:

@@ -1,4 +1,4 @@
-"""Short-time Fourier transform and back, the thesis's log compression, and bands: bins grouped as the ear would.
+"""Short-time Fourier transform and back, the thesis's log compression, and bands: bins grouped as in hearing.
 
 Shapes: waveforms `(..., samples)`, spectrograms `(..., freq, time)`; complex where the name says spectrum.
 """
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from fewshot_sep._torchaudio import transforms
 
 EPS = 1e-8
-SUPPRESSION = 0.7  # the best of a few on the development set; all of it takes too much where both are unsure
+SUPPRESSION = 0.7  # the best of a few on the development set; 1 takes too much where both estimates are unsure
 
 
 class Stft(nn.Module):
@@ -45,10 +45,12 @@ class Stft(nn.Module):
         self.to_wave = transforms.InverseSpectrogram(n_fft=n_fft, hop_length=hop, pad_mode="constant")
 
     def forward(self, wave: Tensor) -> Tensor:
-        return self.to_spectrum(wave)
+        spectrum: Tensor = self.to_spectrum(wave)
+        return spectrum
 
     def inverse(self, spectrum: Tensor, samples: int) -> Tensor:
-        return self.to_wave(spectrum, samples)
+        wave: Tensor = self.to_wave(spectrum, samples)
+        return wave
 
 
 def apply_mask(spectrum: Tensor, mask: Tensor) -> Tensor:
@@ -57,15 +59,15 @@ def apply_mask(spectrum: Tensor, mask: Tensor) -> Tensor:
 
 
 def suppress_interference(stft: Stft, mixture: Tensor, target: Tensor, interference: Sequence[Tensor]) -> Tensor:
-    """The target with less of what others claim too: its magnitudes times `1 - SUPPRESSION * n` in each bin.
+    """The target where no interference is: its magnitudes times `1 - SUPPRESSION * n` in each bin.
 
-    `n` is the greatest share of the mixture's magnitude that one of the others has, at most 1.
+    `n` is the greatest share of the mixture's magnitude that one of the interference's estimates has, at most 1.
 
     Shape: waveforms `(..., samples)`, all alike.
     """
-    whole = stft(mixture).abs() + EPS
-    claimed = torch.stack([stft(other).abs() / whole for other in interference]).amax(0).clamp(max=1)
-    return stft.inverse(apply_mask(stft(target), 1 - SUPPRESSION * claimed), target.shape[-1])
+    magnitude = stft(mixture).abs() + EPS
+    share = torch.stack([stft(other).abs() / magnitude for other in interference]).amax(0).clamp(max=1)
+    return stft.inverse(apply_mask(stft(target), 1 - SUPPRESSION * share), target.shape[-1])
 
 
 def log_compress(magnitude: Tensor) -> Tensor:

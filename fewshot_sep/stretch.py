@@ -1,4 +1,4 @@
-"""Time-stretching without change of pitch, from one of several engines behind one face."""
+"""Time-stretching without change of pitch, by one of several engines."""
 
 from __future__ import annotations
 
@@ -14,16 +14,18 @@ from fewshot_sep.errors import EngineMissing
 Array = NDArray[np.float32]
 Engine = Callable[[Array, int, int], Array]
 
-SHORTEST = 8192  # engines work on windows: shorter input is padded to this
+MIN_SAMPLES = 8192  # engines work on windows: shorter input is padded to this length
 MAX_RATIO = 8.0
 
 
 def stretch(samples: Array, frames: int, sample_rate: int, engine: str = "auto") -> Array:
     """Make `samples` last exactly `frames` samples at the same pitch.
 
-    Shape: (channels, n) -> (channels, frames). The same length gives a copy, silence gives silence, and nothing gives
-    silence. Raises EngineMissing for an engine that is unknown or not installed, ValueError beyond 8 times longer or
-    shorter.
+    Shape: (channels, n) -> (channels, frames). The same length gives a copy; silence or no samples give silence.
+
+    Raises:
+        EngineMissing: the engine is unknown or not installed.
+        ValueError: more than 8 times longer or shorter.
     """
     name = resolve(engine)
     channels, length = samples.shape
@@ -35,8 +37,8 @@ def stretch(samples: Array, frames: int, sample_rate: int, engine: str = "auto")
     if not 1 / MAX_RATIO <= ratio <= MAX_RATIO:
         raise ValueError(f"cannot stretch {length} samples to {frames}: more than {MAX_RATIO:g} times")
     peak = 2 * np.abs(samples).max()  # engines have floors and ceilings of level: stay clear of both
-    padded = _fit(samples / peak, max(length, SHORTEST))
-    wanted = frames if length >= SHORTEST else round(SHORTEST * ratio)
+    padded = _fit(samples / peak, max(length, MIN_SAMPLES))
+    wanted = frames if length >= MIN_SAMPLES else round(MIN_SAMPLES * ratio)
     return _fit(ENGINES[name](padded, wanted, sample_rate) * peak, frames)
 
 
@@ -56,7 +58,7 @@ def resolve(engine: str) -> str:
 def available_engines() -> list[str]:
     """Names of the engines that can run here, in the order in which "auto" takes them.
 
-    The order is that of the likeness of the spectra after there and back, on excerpts of ten recordings.
+    The order is by the similarity of the spectra after stretching there and back, on excerpts of ten recordings.
     """
     found = {
         "signalsmith": _installed("python_stretch"),
@@ -99,8 +101,8 @@ def _pylibrb(samples: Array, frames: int, sample_rate: int) -> Array:
     stretcher = RubberBandStretcher(sample_rate, samples.shape[0], options, frames / samples.shape[1], 1.0)
     stretcher.study(samples, final=True)
     parts = []
-    for start in range(0, samples.shape[1], SHORTEST):
-        stretcher.process(samples[:, start : start + SHORTEST], final=start + SHORTEST >= samples.shape[1])
+    for start in range(0, samples.shape[1], MIN_SAMPLES):
+        stretcher.process(samples[:, start : start + MIN_SAMPLES], final=start + MIN_SAMPLES >= samples.shape[1])
         while (ready := stretcher.available() or 0) > 0:
             parts.append(np.asarray(stretcher.retrieve(ready), dtype=np.float32))
     return np.concatenate(parts, axis=1)

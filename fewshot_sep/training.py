@@ -1,36 +1,38 @@
-"""Training of any system: one LightningModule, checkpoints that resume, averaged weights, logs and a curve."""
+"""Training of any system: one LightningModule, checkpoints to resume from, averaged weights, logs and a curve."""
 
 from __future__ import annotations
 
-import multiprocessing
-import sys
+import contextlib
+import importlib.util
+import logging
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Generic, Literal, NamedTuple, Protocol
 
 import lightning as L
 import torch
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint, WeightAveraging
-from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from torch import Tensor
 from torch.utils.data import DataLoader
 
 from fewshot_sep import plots
 from fewshot_sep.errors import FewshotSepError
 from fewshot_sep.muon import Muon
-from fewshot_sep.objectives import Objective
-from fewshot_sep.systems import Trainable
+from fewshot_sep.objectives import Objective, TrainableT
+from fewshot_sep.training_progress import TrainingProgress
 
-FAR = 10_000_000
-"""Batches between the streams of two processes: more than any training has steps."""
+STREAM_STRIDE = 10_000_000
+"""Batches between the first ones of two processes: more than any training has steps, so that none is drawn twice."""
 
 Optimizer = Literal["adamw", "muon"]
 
 
 class Batch(Protocol):
-    """What a step eats; `fewshot_sep.loops.tasks.mixing.Tasks` is one."""
+    """Training examples, shapes as in `Objective`; `fewshot_sep.loops.tasks.mixing.Tasks` is one."""
 
     @property
     def mixture(self) -> Tensor: ...
@@ -40,15 +42,25 @@ class Batch(Protocol):
     def target(self) -> Tensor: ...
 
 
+Stream = Callable[[int], Iterator[Batch]]
+"""Called with the number of the first batch wanted, gives an endless stream of batches from there on."""
+
+
 class TrainingOptions(NamedTuple):
     """How long, how fast, how often.
 
-    The learning rate rises over `warm_up` steps, stays, and falls linearly to zero over the last `cool_down` share of
-    `steps`; so a run can be resumed with more steps, best from a checkpoint before the fall. For the first
-    `target_first` steps a target is its own query, so that the separator learns before real queries lead it.
-
-    With `processes` above 1 as many forked processes of one thread each, which share the sound in memory, take every
-    step together, each on a batch of its own; their gradients are averaged.
+    Attributes:
+        steps: in all. More steps can follow in a later session, best from a checkpoint before the rate falls.
+        learning_rate: at its peak. It rises over `warm_up` steps and falls linearly to zero over the last `cool_down`
+            share of the steps.
+        ema_decay: of the exponential moving average of the weights, per step.
+        target_first: steps at the beginning in which a target is its own query: the network learns to separate first.
+        check_every: steps between validations, each with a checkpoint.
+        log_every: steps between lines of the log.
+        device: auto, cpu, cuda or mps.
+        compile: use torch.compile.
+        processes: on the CPU. Forked, of one thread each, they share the pool of sounds in memory and take every step
+            together, each on a batch of its own; their gradients are averaged.
     """
 
     steps: int
@@ -56,7 +68,7 @@ class TrainingOptions(NamedTuple):
     warm_up: int = 500
     cool_down: float = 0.3
     weight_decay: float = 1e-2
-    average: float = 0.998
+    ema_decay: float = 0.998
     target_first: int = 0
     check_every: int = 500
     log_every: int = 50
@@ -79,8 +91,8 @@ def rate_factor(step: int, options: TrainingOptions) -> float:
     return max(0.0, min(1.0, rise, fall))
 
 
-class _Stream:
-    """An iterable that starts at the batch the trainer has reached and draws the next while a step is at work."""
+class _Prefetched:
+    """An iterable that starts at the batch the trainer has reached and draws the next during a step."""
 
     def __init__(self, start: Callable[[], Iterator[Batch]]) -> None:
         self.start = start
@@ -96,20 +108,14 @@ class _Stream:
                 yield batch
 
 
-class Training(L.LightningModule):
-    """Minimises an objective over an endless stream of batches.
-
-    Args:
-        system: what to train. objective: what to minimise; its own parameters, if any, are trained too.
-        batches: called with the number of the first batch wanted, returns the stream from there.
-        validation: a few fixed batches.
-    """
+class Training(L.LightningModule, Generic[TrainableT]):
+    """Minimises an objective over an endless stream of batches, see `train`."""
 
     def __init__(
         self,
-        system: Trainable,
-        objective: Objective[Any],
-        batches: Callable[[int], Iterator[Batch]],
+        system: TrainableT,
+        objective: Objective[TrainableT],
+        batches: Stream,
         validation: Sequence[Batch],
         options: TrainingOptions,
     ) -> None:
@@ -121,7 +127,7 @@ class Training(L.LightningModule):
 
     @property
     def seconds(self) -> float:
-        """Time spent in this session, and in the earlier ones up to the checkpoint that it goes on from."""
+        """Time spent in this session, and in the earlier ones up to the checkpoint that it resumes."""
         return self._seconds_before + time.perf_counter() - self._began
 
     def setup(self, stage: str) -> None:
@@ -137,12 +143,12 @@ class Training(L.LightningModule):
         if begun != self.options.optimizer:
             raise FewshotSepError(
                 f"the run was begun with the optimizer {begun}, not {self.options.optimizer}; "
-                "begin another one with its weights"
+                "start another run from its weights"
             )
         self._began, self._seconds_before = time.perf_counter(), checkpoint.get("seconds", 0.0)
 
     def train_dataloader(self) -> Any:
-        return _Stream(lambda: self._batches(self.global_step + FAR * self.global_rank))
+        return _Prefetched(lambda: self._batches(self.global_step + STREAM_STRIDE * self.global_rank))
 
     def val_dataloader(self) -> Any:
         return DataLoader(self._validation, batch_size=None)  # type: ignore[arg-type]
@@ -164,15 +170,15 @@ class Training(L.LightningModule):
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
         queries = targets_as_queries(batch) if self.global_step < self.options.target_first else batch.queries
+        loss: Tensor
         loss, parts = self.objective(self.system, batch.mixture, queries, batch.target)
-        self.log("train/loss", loss.detach(), prog_bar=True)
-        self.log_dict({f"train/{name}": value.detach() for name, value in parts.items()})
+        self.log_dict({f"train/{name}": value.detach() for name, value in {"loss": loss, **parts}.items()})
         return loss
 
     def validation_step(self, batch: Batch, index: int) -> None:
         loss, parts = self.objective(self.system, batch.mixture, batch.queries, batch.target)
-        values = {"valid/loss": loss, **{f"valid/{name}": value for name, value in parts.items()}}
-        self.log_dict(values, prog_bar=True, batch_size=len(batch.mixture), sync_dist=True)
+        values = {f"valid/{name}": value for name, value in {"loss": loss, **parts}.items()}
+        self.log_dict(values, batch_size=len(batch.mixture), sync_dist=True)
 
     def on_train_batch_start(self, batch: Any, index: int) -> None:
         now = time.perf_counter()
@@ -209,7 +215,7 @@ class _SaveAtEnd(Callback):
         trainer.save_checkpoint(self.path)
 
 
-def _average(decay: float) -> Callable[[Tensor, Tensor, Tensor | int], Tensor]:
+def _ema(decay: float) -> Callable[[Tensor, Tensor, Tensor | int], Tensor]:
     """Exponential moving average whose memory grows with the steps done, so that a short run forgets its beginning."""
 
     def mix(average: Tensor, current: Tensor, updates: Tensor | int) -> Tensor:
@@ -227,35 +233,63 @@ def _precision(device: str) -> str:
     return "32-true"
 
 
+@contextlib.contextmanager
+def _quiet_lightning() -> Iterator[None]:
+    """Without Lightning's notes on hardware, tips and how it ended: `TrainingProgress` says what there is to say."""
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
+    levels = [logger.level for logger in loggers]
+    try:
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="lightning")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+def _loggers(run: Path) -> list[Logger]:
+    """A version for each session, as Lightning would overwrite one shared file."""
+    table = CSVLogger(run, name="log")
+    if importlib.util.find_spec("tensorboard") is None:
+        return [table]
+    return [table, TensorBoardLogger(run, name="log", version=table.version)]
+
+
+@_quiet_lightning()
 def train(
-    system: Trainable,
-    objective: Objective[Any],
-    batches: Callable[[int], Iterator[Batch]],
+    system: TrainableT,
+    objective: Objective[TrainableT],
+    batches: Stream,
     validation: Sequence[Batch],
     options: TrainingOptions,
     run: Path,
     callbacks: Sequence[Callback] = (),
 ) -> float:
-    """Train `system` by `objective` in folder `run`; where the folder holds a checkpoint, go on from it.
+    """Train `system` by `objective` in folder `run`; a checkpoint in that folder is resumed.
 
-    Writes `checkpoints/last.ckpt`, `log/version_*` (`metrics.csv` and TensorBoard events) and `curve.png`. Afterwards,
-    and in validation, the weights are the exponential moving average. `callbacks` are Lightning's.
+    Writes `checkpoints/last.ckpt`, `log/version_*` (`metrics.csv`, and TensorBoard events if that is installed) and
+    `curve.png`. Afterwards, and in validation, the weights are the exponential moving average.
+
+    Args:
+        objective: what to minimise; its own parameters, if any, are trained too.
+        validation: a few fixed batches.
+        callbacks: Lightning's.
 
     Returns:
         Seconds spent in all sessions of the run.
 
     Raises:
-        FewshotSepError: several processes asked for on another device than the CPU; a run begun with another optimizer.
+        FewshotSepError: several processes on another device than the CPU; a run begun with another optimizer.
     """
-    several = options.processes > 1
-    if several and options.device != "cpu":
+    if options.processes > 1 and options.device != "cpu":
         raise FewshotSepError(f"several processes train on the CPU only, not on device '{options.device}'")
     L.seed_everything(options.seed, verbose=False)
     module = Training(system, objective, batches, validation, options)
     if options.compile:
         system.network.compile()
-    logger = CSVLogger(run, name="log")  # a version for each session; Lightning would overwrite one shared file
-    # Without the version counter a run folder that was moved goes on saving where it is read from.
+    # Without the version counter a run folder that was moved is saved to where it is read from.
     checkpoint = ModelCheckpoint(
         run / "checkpoints",
         every_n_train_steps=options.check_every,
@@ -268,26 +302,26 @@ def train(
         max_steps=options.steps,
         accelerator={"auto": "auto", "cuda": "gpu"}.get(options.device, options.device),
         devices=options.processes,
-        strategy="ddp_fork" if several else "auto",
+        strategy="ddp_fork" if options.processes > 1 else "auto",
         precision=_precision(options.device),  # type: ignore[arg-type]
         gradient_clip_val=5.0,
         callbacks=[
             _SaveAtEnd(last),
-            WeightAveraging(use_buffers=True, avg_fn=_average(options.average)),
+            WeightAveraging(use_buffers=True, avg_fn=_ema(options.ema_decay)),
             checkpoint,
+            TrainingProgress(options.steps, options.log_every, options.processes),
             *callbacks,
         ],
-        logger=[logger, TensorBoardLogger(run, name="log", version=logger.version)],
+        logger=_loggers(run),
         val_check_interval=options.check_every,
         check_val_every_n_epoch=None,
         num_sanity_val_steps=0,
         log_every_n_steps=options.log_every,
         enable_model_summary=False,
-        # Not in a worker: several would draw over each other.
-        enable_progress_bar=sys.stderr.isatty() and multiprocessing.parent_process() is None,
+        enable_progress_bar=False,
     )
     trainer.fit(module, ckpt_path=last if last.exists() else None, weights_only=False)
-    # Also where there was nothing left to do: the checkpoint's `state_dict` is the average.
+    # Also where no step was left to take: the checkpoint's `state_dict` is the average.
     saved = torch.load(last, map_location="cpu", weights_only=False)
     module.load_state_dict(saved["state_dict"])
     plots.loss_curve(sorted(run.glob("log/*/metrics.csv")), run / "curve.png")

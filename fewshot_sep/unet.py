@@ -37,12 +37,13 @@ class Film(nn.Module):
         nn.init.zeros_(self.scale_and_shift.bias)
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
-        scale, shift = self.scale_and_shift(embedding)[:, :, None, None].chunk(2, dim=1)
+        both: Tensor = self.scale_and_shift(embedding)
+        scale, shift = both[:, :, None, None].chunk(2, dim=1)
         return x * (1 + scale) + shift
 
 
 class FrequencyLinear(nn.Module):
-    """A bottleneck of two linear maps along frequency: every band sees every other, as harmonics ask for.
+    """A bottleneck of two linear maps along frequency: every band sees every other, as harmonics require.
 
     The time-distributed fully-connected block of Choi et al. 2020, "Investigating U-Nets with various intermediate
     blocks for spectrogram-based singing voice separation".
@@ -56,7 +57,8 @@ class FrequencyLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = x.transpose(2, 3)
-        return self.norm(self.up(F.relu(self.down(x))).transpose(2, 3))
+        h: Tensor = self.norm(self.up(F.relu(self.down(x))).transpose(2, 3))
+        return h
 
 
 class SteeredBlock(nn.Module):
@@ -99,7 +101,7 @@ class QueryEncoder(nn.Module):
             layers += [nn.Conv2d(width, width, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
             before = width
         self.layers = nn.Sequential(*layers)
-        # Normalised before each rectifier: without that they fell silent for every query early in training, for good.
+        # Normalised before each rectifier: without that they died early in training.
         self.summary = nn.Sequential(
             nn.Conv1d(2 * before, 64, 1, bias=False), nn.Sequential(nn.BatchNorm1d(64), nn.ReLU()), nn.Flatten()
         )
@@ -111,8 +113,9 @@ class QueryEncoder(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        h = self.layers(x)
-        return self.head(self.summary(torch.cat([h.mean(3), h.amax(3)], dim=1)))
+        h: Tensor = self.layers(x)
+        embedding: Tensor = self.head(self.summary(torch.cat([h.mean(3), h.amax(3)], dim=1)))
+        return embedding
 
 
 class QueryUNet(nn.Module):
@@ -174,7 +177,8 @@ class QueryUNet(nn.Module):
             h = self.decoder[level](h, conditioning.embedding)
             if level:
                 h = self.up[level - 1](h) + skips[level - 1]
-        return self.sharpen(torch.cat([self.unpatch(h), fine], dim=1))[..., :frames]
+        logits: Tensor = self.sharpen(torch.cat([self.unpatch(h), fine], dim=1))
+        return logits[..., :frames]
 
 
 def _double_convolution(inputs: int, outputs: int) -> nn.Sequential:
@@ -182,18 +186,6 @@ def _double_convolution(inputs: int, outputs: int) -> nn.Sequential:
         *(nn.Conv2d(inputs, outputs, 3, padding=1), nn.BatchNorm2d(outputs), nn.ReLU()),
         *(nn.Conv2d(outputs, outputs, 3, padding=1), nn.BatchNorm2d(outputs), nn.ReLU()),
     )
-
-
-class ResidualConvolution(nn.Module):
-    """The double convolution with a shortcut around it (He et al. 2016, fig. 3), 1x1 where the channels change."""
-
-    def __init__(self, inputs: int, outputs: int) -> None:
-        super().__init__()
-        self.body = _double_convolution(inputs, outputs)[:-1]
-        self.shortcut = nn.Conv2d(inputs, outputs, 1) if inputs != outputs else nn.Identity()
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.relu(self.body(x) + self.shortcut(x))
 
 
 class ConcatUNet(nn.Module):
@@ -204,20 +196,18 @@ class ConcatUNet(nn.Module):
 
     Args:
         width: channels of the first level; doubled at each of four halvings (64: 1024 in the latent image).
-        residual: blocks with a shortcut, which the thesis left for later.
         clip: clamp the output to [0, 1], as the thesis does after its first experiment.
 
     Shape: mixture and query `(batch, 1, height, width)`, both multiples of 16 -> `(batch, 1, height, width)`.
     """
 
-    def __init__(self, width: int = 64, residual: bool = False, clip: bool = True) -> None:
+    def __init__(self, width: int = 64, clip: bool = True) -> None:
         super().__init__()
         self.clip = clip
-        block = ResidualConvolution if residual else _double_convolution
         widths = [width * 2**level for level in range(5)]
-        self.encoder = nn.ModuleList(block(a, b) for a, b in zip([2, *widths], widths, strict=False))
+        self.encoder = nn.ModuleList(_double_convolution(a, b) for a, b in zip([2, *widths], widths, strict=False))
         self.up = nn.ModuleList(nn.ConvTranspose2d(b, a, 2, stride=2) for a, b in pairwise(widths))
-        self.decoder = nn.ModuleList(block(2 * a, a) for a in widths[:-1])
+        self.decoder = nn.ModuleList(_double_convolution(2 * a, a) for a in widths[:-1])
         self.output = nn.Conv2d(width, 1, 1)
 
     def encode(self, images: Tensor) -> list[Tensor]:
@@ -231,4 +221,5 @@ class ConcatUNet(nn.Module):
         *skips, h = self.encode(torch.cat([mixture, query], dim=1))
         for level in reversed(range(len(self.decoder))):
             h = self.decoder[level](torch.cat([skips[level], self.up[level](h)], dim=1))
-        return self.output(h).clamp(0, 1) if self.clip else self.output(h)
+        image: Tensor = self.output(h)
+        return image.clamp(0, 1) if self.clip else image

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fewshot_sep import presets
+from fewshot_sep import files, presets
 from fewshot_sep.errors import WeightsError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from fewshot_sep.systems import AnySystem
+    from fewshot_sep.systems.base import AnySystem, ConditioningT, System
 
 RENAMED = {"crowd_detector.": "multi_source_detector."}
-"""Beginnings of tensors' names in older files, and what they are called now."""
+"""Prefixes of tensors' names: in older files, and now."""
 FOLDER = Path(__file__).parent / "pretrained"
 
 
@@ -77,41 +76,32 @@ def verify(path: Path) -> str:
     return found
 
 
-def save(system: AnySystem, path: Path, facts: dict[str, Any]) -> None:
-    """Write weights as float16 and the card: `facts` plus preset, parameter count and SHA-256."""
+def save(system: System[ConditioningT], path: Path, facts: dict[str, Any]) -> None:
+    """Write weights as float16 and the card: `facts` plus preset, parameter count and SHA-256. Raises OutputError."""
     import torch
     from safetensors.torch import save_file
 
-    path.parent.mkdir(parents=True, exist_ok=True)
     tensors = {
         name: (value.half() if value.is_floating_point() else value).contiguous()
-        for name, value in _wanted(system).items()
+        for name, value in _expected(system).items()
     }
-    part, new_card = (path.with_name(f".{path.stem}.{os.getpid()}{suffix}") for suffix in (path.suffix, ".json"))
-    try:
-        save_file(tensors, part)
-        part.chmod(0o644)  # safetensors writes for the owner alone
-        digest = sha256(part)
-        parameters = sum(p.numel() for p in system.parameters())
+    with files.replacing(path) as temporary:
+        save_file(tensors, temporary)
+        temporary.chmod(0o644)  # safetensors writes for the owner alone
         content = {
             "preset": system.preset.name,
-            "parameters": parameters,
-            "sha256": digest,
+            "parameters": sum(p.numel() for p in system.parameters()),
+            "sha256": sha256(temporary),
             "torch": torch.__version__,
             **facts,
         }
-        new_card.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        part.replace(path)
-        new_card.replace(path.with_suffix(".json"))
-    finally:
-        part.unlink(missing_ok=True)
-        new_card.unlink(missing_ok=True)
+        files.write_json(path.with_suffix(".json"), content)
 
 
-def load_what_fits(system: AnySystem, path: Path) -> list[str]:
+def load_what_fits(system: System[ConditioningT], path: Path) -> list[str]:
     """Put into `system` those tensors of the weights at `path` that it has, in the same shape.
 
-    A convolution that takes more planes in this system than in that one begins by paying no heed to the further ones.
+    Where a convolution has more input channels in this system, the further ones get zero weights.
 
     Returns:
         Names of the system's tensors that were left as they are.
@@ -120,22 +110,22 @@ def load_what_fits(system: AnySystem, path: Path) -> list[str]:
         WeightsError: missing, damaged, or nothing in it fits.
     """
     verify(path)
-    wanted = _wanted(system)
-    tensors = {name: _widened(tensor, wanted.get(name)) for name, tensor in _tensors(path).items()}
-    fitting = [name for name in wanted if name in tensors and tensors[name].shape == wanted[name].shape]
+    expected = _expected(system)
+    tensors = {name: _widened(tensor, expected.get(name)) for name, tensor in _tensors(path).items()}
+    fitting = [name for name in expected if name in tensors and tensors[name].shape == expected[name].shape]
     if not fitting:
         raise WeightsError(f"{path}: nothing in it fits preset '{system.preset.name}'")
     _put(system, {name: tensors[name] for name in fitting})
-    return [name for name in wanted if name not in fitting]
+    return [name for name in expected if name not in fitting]
 
 
-def _widened(tensor: Tensor, wanted: Tensor | None) -> Tensor:
-    """With zeros for the further inputs of a convolution that is wanted wider; else as it is."""
+def _widened(tensor: Tensor, expected: Tensor | None) -> Tensor:
+    """With zeros for the further input channels of a convolution; else as it is."""
     import torch.nn.functional as F
 
-    if wanted is None or not wanted.dim() == tensor.dim() == 4:
+    if expected is None or not expected.dim() == tensor.dim() == 4:
         return tensor
-    more = wanted.shape[1] - tensor.shape[1]
+    more = expected.shape[1] - tensor.shape[1]
     return F.pad(tensor, (0, 0, 0, 0, 0, more)) if more > 0 else tensor
 
 
@@ -158,19 +148,15 @@ def load(path: Path) -> AnySystem:
     return system.eval()
 
 
-def restore(system: AnySystem, path: Path) -> None:
+def restore(system: System[ConditioningT], path: Path) -> None:
     """Give `system` the weights of a file that was verified, all of them and no others.
 
     Raises:
         WeightsError: they do not fit.
     """
-    wanted, tensors = _wanted(system), _tensors(path)
-    wrong = sorted(
-        n
-        for n in wanted.keys() | tensors.keys()
-        if n not in wanted or n not in tensors or wanted[n].shape != tensors[n].shape
-    )
-    if wrong:
+    expected, tensors = _expected(system), _tensors(path)
+    shapes = [{name: tensor.shape for name, tensor in some.items()} for some in (expected, tensors)]
+    if wrong := sorted({name for name, _ in shapes[0].items() ^ shapes[1].items()}):
         raise WeightsError(
             f"{path}: does not fit preset '{system.preset.name}': {wrong[0]} and {len(wrong) - 1} more differ; "
             "train it again"
@@ -178,8 +164,8 @@ def restore(system: AnySystem, path: Path) -> None:
     _put(system, tensors)
 
 
-def _wanted(system: AnySystem) -> dict[str, Tensor]:
-    """What is kept of a system; its STFT's window follows from the preset."""
+def _expected(system: System[ConditioningT]) -> dict[str, Tensor]:
+    """The tensors that a file holds of a system; its STFT's window follows from the preset."""
     return {name: value for name, value in system.state_dict().items() if not name.startswith("stft.")}
 
 
@@ -191,15 +177,11 @@ def _tensors(path: Path) -> dict[str, Tensor]:
         tensors: dict[str, Tensor] = load_file(path)
     except SafetensorError as error:
         raise WeightsError(f"{path}: not a safetensors file ({error})") from error
-    return {_current_name(name): tensor for name, tensor in tensors.items()}
-
-
-def _current_name(name: str) -> str:
     for old, new in RENAMED.items():
-        name = name.replace(old, new) if name.startswith(old) else name
-    return name
+        tensors = {new + name.removeprefix(old) if name.startswith(old) else name: t for name, t in tensors.items()}
+    return tensors
 
 
-def _put(system: AnySystem, tensors: dict[str, Tensor]) -> None:
-    there = system.state_dict()
-    system.load_state_dict({**there, **{name: value.to(there[name].dtype) for name, value in tensors.items()}})
+def _put(system: System[ConditioningT], tensors: dict[str, Tensor]) -> None:
+    state = system.state_dict()
+    system.load_state_dict({**state, **{name: value.to(state[name].dtype) for name, value in tensors.items()}})

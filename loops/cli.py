@@ -3,47 +3,56 @@
 from __future__ import annotations
 
 import sys
-from enum import Enum
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from fewshot_sep.presets import DEFAULT
 
-_Paths = list[Path]
-_Strings = list[str]
-
-
-class Set(str, Enum):
-    songs = "songs"
-    bachata = "bachata"
+sounds = partial(typer.Option, rich_help_panel="Material", metavar="PATH")
+music, output, evidence, tasks, training, advanced = (
+    partial(typer.Option, rich_help_panel=panel)
+    for panel in ("Songs", "Output", "Evidence", "Tasks", "Training", "Advanced")
+)
+LibraryFolder = Annotated[Path, typer.Argument(metavar="LIBRARY", help="A loop library: a folder with library.csv.")]
+NewLibraryFolder = Annotated[
+    Path, typer.Argument(metavar="LIBRARY", help="Folder to write; an interrupted run is resumed.")
+]
 
 
 def make_library(
-    library: Annotated[Path, typer.Argument(help="Folder to write; an interrupted run goes on where it stopped.")],
-    soundfont: Annotated[_Paths | None, typer.Option(help="A soundfont, .sf2 or .sf3 (may be repeated).")] = None,
-    drumkits: Annotated[_Paths | None, typer.Option(help="Folder of Hydrogen drum kits.")] = None,
-    notes: Annotated[_Paths | None, typer.Option(help="Folder of recorded notes, or of such folders.")] = None,
-    stems: Annotated[_Paths | None, typer.Option(help="Folder with the aligned stems of one song.")] = None,
-    samples: Annotated[_Paths | None, typer.Option(help="Folder of samples of Sonic Pi, LMMS or Scratch.")] = None,
-    speech: Annotated[_Paths | None, typer.Option(help="Folder of speakers' folders; they are made to sing.")] = None,
-    patches: Annotated[_Paths | None, typer.Option(help="Folder of Gravis patches, such as Freepats.")] = None,
-    midi: Annotated[_Paths | None, typer.Option(help="Folder of MIDI files; each becomes a song.")] = None,
-    strums: Annotated[_Paths | None, typer.Option(help="Folder of strums named by chord (Hydrogen's).")] = None,
-    shots: Annotated[_Paths | None, typer.Option(help="Folder of single drum hits named by drum (LMMS's).")] = None,
-    set_: Annotated[Set, typer.Option("--set", help="Songs of four bars, or bachata cut into bars.")] = Set.songs,
+    library: NewLibraryFolder,
+    soundfont: Annotated[list[Path] | None, sounds(help="A soundfont, .sf2 or .sf3. Repeatable, as all here.")] = None,
+    drumkits: Annotated[list[Path] | None, sounds(help="Folder of Hydrogen drum kits.")] = None,
+    notes: Annotated[list[Path] | None, sounds(help="Folder of recorded notes, or of such folders.")] = None,
+    stems: Annotated[list[Path] | None, sounds(help="Folder with the aligned stems of one song.")] = None,
+    samples: Annotated[list[Path] | None, sounds(help="Folder of samples of Sonic Pi, LMMS or Scratch.")] = None,
+    speech: Annotated[list[Path] | None, sounds(help="Folder of speakers' folders; they are made to sing.")] = None,
+    patches: Annotated[list[Path] | None, sounds(help="Folder of Gravis patches, such as Freepats.")] = None,
+    midi: Annotated[list[Path] | None, sounds(help="Folder of MIDI files; each becomes a song.")] = None,
+    strums: Annotated[list[Path] | None, sounds(help="Folder of strums named by chord (Hydrogen's).")] = None,
+    shots: Annotated[list[Path] | None, sounds(help="Folder of single drum hits named by drum (LMMS's).")] = None,
+    set_: Annotated[
+        Literal["songs", "bachata"], music("--set", help="Songs of four bars, or bachata cut into bars.")
+    ] = "songs",
     songs: Annotated[
-        int | None, typer.Option(min=1, help="How many songs, chamber music besides; 500, or 150 of bachata.")
+        int | None, music(min=1, help="How many songs, chamber music besides; 500, or 150 of bachata.")
     ] = None,
     invented: Annotated[
-        float | None, typer.Option(min=0, max=1, help="Share of invented instruments; 1: nothing else.")
+        float | None, music(min=0, max=1, help="Share of invented instruments; 1: nothing else.")
     ] = None,
-    rooms: Annotated[float, typer.Option(min=0, max=1, help="Share of the songs that are played in a room.")] = 0.4,
-    seed: Annotated[int, typer.Option(help="The same seed and material give the same library.")] = 0,
-    workers: Annotated[int | None, typer.Option(min=1, help="Processes; all cores by default.")] = None,
+    rooms: Annotated[float, music(min=0, max=1, help="Share of the songs that are played in a room.")] = 0.4,
+    seed: Annotated[int, advanced(help="The same seed and material give the same library.")] = 0,
+    workers: Annotated[int | None, advanced(min=1, help="Processes; all cores by default.")] = None,
 ) -> None:
-    """Render a training library; without material, on pretty_midi's soundfont if it is installed."""
+    """Render a training library; without material, on pretty_midi's soundfont if it is installed.
+
+    Example:
+      fewshot-sep make-library my_library --songs 40
+      fewshot-sep make-library my_library --soundfont FluidR3_GM.sf2 --drumkits /usr/share/hydrogen/data/drumkits
+    """
     from rich.console import Console
     from rich.progress import Progress
 
@@ -56,7 +65,7 @@ def make_library(
     material = Material(*(tuple(paths or ()) for paths in given))
     if not material and invented != 1 and (bundled := bundled_soundfont()):
         material = Material(soundfonts=(bundled,))
-    used = [material.summary()] * bool(material) + ["invented instruments"] * (set_ is Set.songs and invented != 0)
+    used = [material.summary()] * bool(material) + ["invented instruments"] * (set_ == "songs" and invented != 0)
     console.print(f"material: {'; '.join(used) or 'none'}", soft_wrap=True)
     with Progress(console=console, transient=True) as bar:
         task = bar.add_task("rendering", total=1.0)
@@ -64,7 +73,7 @@ def make_library(
         def progress(share: float) -> None:
             bar.update(task, completed=share)
 
-        if set_ is Set.bachata:
+        if set_ == "bachata":
             made = make_bachata(
                 library, material, songs=songs or 150, seed=seed, rooms=rooms, workers=workers, progress=progress
             )
@@ -85,25 +94,28 @@ def make_library(
 
 
 def inspect(
-    library: Annotated[Path, typer.Argument(help="A loop library: a folder with library.csv.")],
-    output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", help="Folder for picture and tasks; LIBRARY/inspect if none."),
+    library: LibraryFolder,
+    out: Annotated[
+        Path | None, output("--out", "--output", "-o", help="Folder for picture and tasks; LIBRARY/inspect if none.")
     ] = None,
-    listen: Annotated[int, typer.Option(min=0, help="Write so many example tasks as WAV files.")] = 0,
-    preset: Annotated[str, typer.Option(help="Signal of the example tasks, by name.")] = DEFAULT,
-    seed: Annotated[int, typer.Option(help="Seed of the example tasks.")] = 0,
+    listen: Annotated[int, tasks(min=0, help="Write so many example tasks as WAV files.")] = 0,
+    preset: Annotated[str, tasks(help="Signal of the example tasks, by name.")] = DEFAULT,
+    seed: Annotated[int, tasks(help="Seed of the example tasks.")] = 0,
 ) -> None:
-    """Show what a library holds: a table per instrument, a picture, and tasks to listen to."""
+    """Show what a library holds: a table per instrument, a picture, and tasks to listen to.
+
+    Example:
+      fewshot-sep inspect my_library --listen 5
+    """
     from rich.console import Console
     from rich.table import Table
 
     from fewshot_sep.loops.library import read
-    from fewshot_sep.loops.tasks import inspect
+    from fewshot_sep.loops.tasks import inspect as contents
 
-    shelf = read(library)
-    minutes = inspect.minutes_by_path(shelf)
-    found = inspect.holdings(shelf, minutes)
+    rows = read(library)
+    minutes = contents.minutes_by_path(rows)
+    found = contents.holdings(rows, minutes)
     table = Table("instrument", "family", title=str(library))
     for heading in ("files", "minutes", "sources", "songs"):
         table.add_column(heading, justify="right")
@@ -114,45 +126,51 @@ def inspect(
         name = holding.instrument + ("" if holding.trainable or "train" not in holding.splits else " (alone: no query)")
         table.add_row(name, holding.family, *figures, " ".join(holding.splits), "; ".join(holding.licences))
     Console(width=None if sys.stdout.isatty() else 160).print(table)
-    folder = output or library / "inspect"
+    folder = out or library / "inspect"
     folder.mkdir(parents=True, exist_ok=True)
-    inspect.draw(shelf, found, folder / "library.png")
-    typer.echo(f"{len(shelf)} files, {len(found)} instruments, {sum(minutes.values()) / 60:.1f} hours")
+    contents.draw(rows, found, folder / "library.png")
+    typer.echo(f"{len(rows)} files, {len(found)} instruments, {sum(minutes.values()) / 60:.1f} hours")
     typer.echo(f"picture: {folder / 'library.png'}")
     if listen:
-        for line in inspect.write_tasks(shelf, folder, listen, preset, seed):
+        for line in contents.write_tasks(rows, folder, listen, preset, seed):
             typer.echo(line)
         typer.echo(f"tasks: {folder}")
 
 
 def curate(
     source: Annotated[Path, typer.Argument(metavar="SRC", help="Folder of raw loops, at any depth; only read.")],
-    library: Annotated[Path, typer.Argument(help="Folder to write; an interrupted run goes on where it stopped.")],
-    preset: Annotated[str, typer.Option(help="Whose rate and length the pieces get: four beats each.")] = DEFAULT,
+    library: NewLibraryFolder,
     decisions: Annotated[
-        Path | None, typer.Option(help="A decisions.csv or undecided.csv that you edited; what you changed wins.")
+        Path | None, evidence(help="A decisions.csv or undecided.csv that you edited; what you changed wins.")
     ] = None,
+    tracker: Annotated[str, evidence(help="Beat tracker: auto, madmom or librosa.")] = "auto",
+    preset: Annotated[str, output(help="Whose rate and length the pieces get: four beats each.")] = DEFAULT,
     gain: Annotated[
-        _Strings | None, typer.Option(help="Linear gain of an instrument: NAME=FACTOR (may be repeated).")
+        list[str] | None, output(metavar="NAME=FACTOR", help="Linear gain of an instrument. Repeatable.")
     ] = None,
-    licence: Annotated[str, typer.Option(help="Licence of the loops, noted with each.")] = "unknown",
-    tracker: Annotated[str, typer.Option(help="Beat tracker: auto, madmom or librosa.")] = "auto",
-    stretcher: Annotated[str, typer.Option(help="auto, signalsmith, rubberband or pylibrb.")] = "auto",
-    workers: Annotated[int | None, typer.Option(min=1, help="Processes; all cores by default.")] = None,
+    licence: Annotated[str, output(help="Licence of the loops, noted with each.")] = "unknown",
+    stretcher: Annotated[str, advanced(help="auto, signalsmith, rubberband or pylibrb.")] = "auto",
+    workers: Annotated[int | None, advanced(min=1, help="Processes; all cores by default.")] = None,
 ) -> None:
-    """Make a training library out of a folder of raw loops: find instrument and tempo, cut into four beats, report."""
+    """Make a training library out of a folder of raw loops: find instrument and tempo, cut into four beats, report.
+
+    Example:
+      fewshot-sep curate my_loops my_library
+      fewshot-sep curate my_loops my_library --decisions my_library/undecided.csv --gain guira=3
+    """
     from rich.console import Console
     from rich.progress import Progress
 
     from fewshot_sep.loops.curation import report
-    from fewshot_sep.loops.curation.curate import DECISIONS, UNDECIDED, Settings
+    from fewshot_sep.loops.curation.curate import Settings
     from fewshot_sep.loops.curation.curate import curate as run
+    from fewshot_sep.loops.curation.edits import DECISIONS, UNDECIDED
 
     gains = tuple((name.lower(), factor) for name, factor in (_factor(text) for text in gain or ()))
     settings = Settings(preset, stretcher, tracker, licence, gains)
     console = Console(stderr=True)
     with Progress(console=console, transient=True) as bar:
-        task = bar.add_task("looking", total=1.0)
+        task = bar.add_task("reading", total=1.0)
         made = run(
             source,
             library,
@@ -162,48 +180,50 @@ def curate(
             progress=lambda what, share: bar.update(task, description=what, completed=share),
         )
         bar.update(task, description="reporting", completed=1.0)
-        report = report.write(made)
+        page = report.write(made)
     counts = {status: sum(d.status == status for d in made.decisions) for status in ("kept", "rejected", "undecided")}
     typer.echo(", ".join(f"{count} {status}" for status, count in counts.items()) + f"; {len(made.library)} pieces")
-    typer.echo(f"report: {report}\ndecisions: {library / DECISIONS}")
+    typer.echo(f"report: {page}\ndecisions: {library / DECISIONS}")
     if counts["undecided"]:
         typer.echo(f"to be decided: {library / UNDECIDED}; edit it, then add --decisions {library / UNDECIDED}")
 
 
 def train(
-    library: Annotated[Path, typer.Argument(help="A loop library: a folder with library.csv.")],
-    output: Annotated[
-        Path, typer.Option("--output", "-o", help="Folder of the run; a run found there is gone on with.")
-    ],
-    preset: Annotated[str, typer.Option(help="Signal and model, by name.")] = DEFAULT,
-    steps: Annotated[int, typer.Option(min=1, help="Training steps in all.")] = 20_000,
-    batch: Annotated[int, typer.Option(min=1, help="Tasks per step.")] = 16,
-    learning_rate: Annotated[float, typer.Option(help="Peak learning rate.")] = 1e-3,
-    check_every: Annotated[int, typer.Option(min=1, help="Steps between validations and checkpoints.")] = 500,
+    library: LibraryFolder,
+    out: Annotated[Path, output("--out", "--output", "-o", help="Folder of the run; a run found there is resumed.")],
+    preset: Annotated[str, training(help="Signal and model, by name.")] = DEFAULT,
+    steps: Annotated[int, training(min=1, help="Training steps in all.")] = 20_000,
+    batch: Annotated[int, training(min=1, help="Tasks per step.")] = 16,
     emphasise: Annotated[
-        _Strings | None, typer.Option(help="Draw an instrument more often: NAME=FACTOR (may be repeated).")
+        list[str] | None, tasks(metavar="NAME=FACTOR", help="Draw an instrument more often. Repeatable.")
     ] = None,
     live: Annotated[
-        float, typer.Option(min=0, max=1, help="Share of tasks with an instrument invented on the spot; for a GPU.")
+        float, tasks(min=0, max=1, help="Share of tasks with an instrument invented on the spot; for a GPU.")
     ] = 0.0,
     start: Annotated[
-        Path | None, typer.Option(help="Weights to begin with; what does not fit this network is left out.")
+        Path | None, advanced(help="Weights to begin with; what does not fit this network is left out.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of weights and tasks.")] = 0,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
-    compile_network: Annotated[bool, typer.Option("--compile", help="Use torch.compile; pays on a GPU.")] = False,
+    learning_rate: Annotated[float, training(help="Peak learning rate.")] = 1e-3,
+    check_every: Annotated[int, training(min=1, help="Steps between validations and checkpoints.")] = 500,
+    seed: Annotated[int, advanced(help="Seed of weights and tasks.")] = 0,
+    device: Annotated[str, advanced(help="auto, cpu, cuda or mps.")] = "auto",
+    compile_network: Annotated[bool, advanced("--compile", help="Use torch.compile; pays on a GPU.")] = False,
     processes: Annotated[
-        int,
-        typer.Option(min=1, help="On the CPU, one a core; each takes --batch tasks a step, gradients are averaged."),
+        int, advanced(min=1, help="On the CPU, one a core; each takes --batch tasks a step, gradients are averaged.")
     ] = 1,
 ) -> None:
-    """Train a separator on a loop library; writes weights.safetensors with its model card, a log and a curve."""
+    """Train a separator on a loop library; writes weights.safetensors with its model card, a log and a curve.
+
+    Example:
+      fewshot-sep train my_library -o runs/mine --steps 2000
+      fewshot-sep separate song.mp3 --query guitar.wav --weights runs/mine/weights.safetensors -o out
+    """
     from fewshot_sep.loops.tasks.train import train as run
 
     factors = tuple(_factor(text) for text in emphasise or ())
     path = run(
         library,
-        output,
+        out,
         preset=preset,
         batch=batch,
         emphasis=factors,
@@ -219,7 +239,7 @@ def train(
             "processes": processes,
         },
     )
-    typer.echo(f"weights: {path}\nlog: {output / 'log'}\ncurve: {output / 'curve.png'}")
+    typer.echo(f"weights: {path}\nlog: {out / 'log'}\ncurve: {out / 'curve.png'}")
 
 
 def _factor(text: str) -> tuple[str, float]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import csv
-import os
 from collections.abc import Iterable, Iterator
 from dataclasses import MISSING, astuple, dataclass, fields
 from pathlib import Path, PurePosixPath
 
+from fewshot_sep import files
 from fewshot_sep.errors import BadLibrary
 
 CSV_NAME = "library.csv"
@@ -15,10 +15,10 @@ SAMPLE_RATE = 44100
 SPLITS = ("train", "valid", "unseen")
 
 HELD_OUT = frozenset({"bassoon", "contrabassoon", "tuba", "accordion", "banjo", "marimba", "sitar"})
-"""Instruments that no training may hear, from any source: with them one measures what the query alone can do."""
+"""Instruments that no training may use, from any source: with them one measures what the query alone can do."""
 
 HELD_OUT_SOURCES = frozenset({"freepats"})
-"""Collections that no training may hear, whatever they play: every row of theirs is of the split "unseen"."""
+"""Collections that no training may use, whatever they play: every row of theirs is of the split "unseen"."""
 
 _OTHER_NAMES = {"bandoneon": "accordion", "tango accordion": "accordion", "concertina": "accordion"}
 
@@ -27,10 +27,14 @@ _OTHER_NAMES = {"bandoneon": "accordion", "tango accordion": "accordion", "conce
 class Row:
     """One sound file. Rows with the same `song` start together, are equally long and share key and tempo.
 
-    `path` is relative to the library, with forward slashes. `bpm` and `beats` are 0 where unknown, `song` is empty for
-    a loop that belongs to no song. `split` is one of `SPLITS`. `section` says where in its song a loop is from (verse,
-    chorus, mambo), if that is known. `loudness` is the RMS over the active parts in dBFS (see `fewshot_sep.loops.instruments.voices.activity`),
-    0 where unknown. `room` is the time in seconds in which the room that was rendered falls by 60 dB, 0 without one.
+    Attributes:
+        path: relative to the library, with forward slashes.
+        bpm, beats: 0 where unknown.
+        song: empty for a loop that belongs to no song.
+        split: one of `SPLITS`.
+        section: where in its song a loop is from (verse, chorus, mambo), if that is known.
+        loudness: RMS over the active parts in dBFS, 0 where unknown.
+        room: time in seconds in which the room that was rendered falls by 60 dB, 0 without one.
     """
 
     path: str
@@ -93,8 +97,9 @@ def split_of(instrument: str, split: str, source: str = "") -> str:
 def read(folder: str | Path) -> Library:
     """The library in `folder`.
 
-    Raises `BadLibrary` if there is no `library.csv`, if it lacks columns or rows, if a value cannot be read, or if a
-    file that it names is missing or lies outside the folder.
+    Raises:
+        BadLibrary: there is no `library.csv`, it lacks columns or rows, a value cannot be read, or a file that it names
+            is missing or lies outside the folder.
     """
     folder = Path(folder)
     table = folder / CSV_NAME
@@ -138,17 +143,17 @@ def _parse(record: dict[str, str], table: Path, line: int) -> Row:
 
 
 def write(folder: str | Path, rows: Iterable[Row]) -> Library:
-    """Write `library.csv` for `rows`, in their order; the old table stays until the new one is whole."""
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    library = Library(folder, tuple(rows))
-    part = folder / f".{CSV_NAME}.{os.getpid()}.part"
-    try:
-        with part.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow(COLUMNS)
-            writer.writerows(astuple(row) for row in library.rows)
-        part.replace(folder / CSV_NAME)
-    finally:
-        part.unlink(missing_ok=True)
+    """Write `library.csv` for `rows`, in their order; the old table stays until the new one is whole.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    library = Library(Path(folder), tuple(rows))
+    with (
+        files.replacing(library.folder / CSV_NAME) as temporary,
+        temporary.open("w", newline="", encoding="utf-8") as file,
+    ):
+        writer = csv.writer(file)
+        writer.writerow(COLUMNS)
+        writer.writerows(astuple(row) for row in library.rows)
     return library

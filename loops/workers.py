@@ -36,7 +36,7 @@ def spread(
     if count <= 1:
         yield from map(work, jobs)
         return
-    # Not forked: a fork takes over locks that threads of this process (OpenMP, loggers) hold just then, for ever.
+    # Not forked: a fork inherits locks that threads of this process (OpenMP, loggers) hold just then, for ever.
     pool = ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), _leave_interrupts)
     try:
         for future in as_completed([pool.submit(work, job) for job in jobs]):

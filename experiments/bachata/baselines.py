@@ -1,4 +1,4 @@
-"""What the thesis's network is compared with: factorisation informed by the query, and what no mask can beat."""
+"""What the thesis's network is compared with: NMF informed by the query, the shipped model, and upper bounds."""
 
 from __future__ import annotations
 
@@ -13,17 +13,16 @@ from fewshot_sep.systems import ImageSystem
 
 
 def factorised(example: Example, sample_rate: int) -> Array:
-    """All stems as query-informed NMF finds them, `(instruments, samples)`."""
+    """The stems as query-informed NMF estimates them, `(instruments, samples)`."""
     mixture = example.mixture[None]
     cases = [Case(mixture, [(query[None], sample_rate)], sample_rate, "", None, []) for query in example.queries]
     return np.stack([nmf(case)[0] for case in cases])
 
 
 def shipped(separator: Separator, example: Example, sample_rate: int) -> Array:
-    """The stems as a `Separator` finds them with the same queries, `(instruments, samples)`."""
+    """The stems as a `Separator` estimates them with the same queries, `(instruments, samples)`."""
     mixture = example.mixture[None]
-    found = [separator.separate(mixture, [query], sample_rate).target[0] for query in example.queries]
-    return np.stack(found)
+    return np.stack([separator.separate(mixture, [query], sample_rate).target[0] for query in example.queries])
 
 
 def ideal_ratio_mask(system: ImageSystem, example: Example) -> Array:

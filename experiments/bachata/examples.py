@@ -1,4 +1,4 @@
-"""Test mixtures of clips that training never heard, every stem known, and queries for every instrument."""
+"""Test mixtures of clips that training never used, every stem known, and queries for every instrument."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fewshot_sep.experiments.bachata.run import INSTRUMENTS
+from fewshot_sep.experiments.bachata.settings import INSTRUMENTS
 from fewshot_sep.loops.tasks.augment import levels
-from fewshot_sep.loops.tasks.mixing import PLAIN, AudioPool
+from fewshot_sep.loops.tasks.options import PLAIN
+from fewshot_sep.loops.tasks.pool import AudioPool
 from fewshot_sep.systems import ImageSystem
 
 Array = NDArray[np.float32]
@@ -23,12 +24,12 @@ TEST_SEED = 7_000_000  # training never draws with it
 class Example(NamedTuple):
     """One mixture of all instruments.
 
-    rows: of the pool, one for each instrument. asked: likewise, the queries'.
+    stem_rows, query_rows: of the pool, one for each instrument.
     Shape: stems and queries `(instruments, samples)`; the mixture, which is the stems' sum, has a peak of 0.5.
     """
 
-    rows: tuple[int, ...]
-    asked: tuple[int, ...]
+    stem_rows: tuple[int, ...]
+    query_rows: tuple[int, ...]
     stems: Array
     queries: Array
 
@@ -43,15 +44,15 @@ def draw(pool: AudioPool, count: int, samples: int) -> list[Example]:
     for index in range(count):
         random = np.random.default_rng((TEST_SEED, index))
         rows = [int(random.choice(pool.by_instrument[name])) for name in INSTRUMENTS]
-        asked = [
+        query_rows = [
             int(random.choice([other for other in pool.by_instrument[name] if other != row]))
             for name, row in zip(INSTRUMENTS, rows, strict=True)
         ]
         gains = levels(random, len(rows), PLAIN.gain_db) / [pool.loudness[row] for row in rows]
         stems = np.stack([clip(pool, row, samples) * gain for row, gain in zip(rows, gains, strict=True)])
         stems = (stems * PEAK / np.abs(stems.sum(0)).max()).astype(np.float32)
-        queries = np.stack([clip(pool, row, samples) for row in asked])
-        drawn.append(Example(tuple(rows), tuple(asked), stems, queries))
+        queries = np.stack([clip(pool, row, samples) for row in query_rows])
+        drawn.append(Example(tuple(rows), tuple(query_rows), stems, queries))
     return drawn
 
 
@@ -62,23 +63,23 @@ def clip(pool: AudioPool, row: int, samples: int) -> Array:
 
 def tensor(system: ImageSystem, samples: Array) -> Tensor:
     """An array where the system is."""
-    return torch.from_numpy(samples).to(next(system.parameters()).device)
+    return torch.from_numpy(samples).to(system.device)
 
 
 @torch.inference_mode()
 def predict(system: ImageSystem, mixture: Array, queries: Array) -> tuple[Tensor, Tensor]:
-    """What the network finds in one mixture for each query.
+    """What the network makes of one mixture for each query.
 
     Shape: mixture `(samples,)`, queries `(count, samples)` -> magnitudes `(count, freq, time)` and the mixture's
     complex spectrum `(freq, time)`.
     """
-    heard = tensor(system, mixture).expand(len(queries), 1, -1)
-    magnitude, spectrum = system.magnitude(heard, system.condition(tensor(system, queries)[:, None]))
+    copies = tensor(system, mixture).expand(len(queries), 1, -1)
+    magnitude, spectrum = system.magnitude(copies, system.condition(tensor(system, queries)[:, None]))
     return magnitude[:, 0], spectrum[0, 0]
 
 
 @torch.inference_mode()
 def separate(system: ImageSystem, mixture: Array, queries: Array) -> Array:
-    """The sound of what the network finds for each query, with the mixture's phase; shapes as in `predict`."""
+    """The waveform predicted for each query, with the mixture's phase; shapes as in `predict`."""
     magnitude, spectrum = predict(system, mixture, queries)
     return system.stft.inverse(magnitude * spectrum.sgn(), len(mixture)).cpu().numpy()

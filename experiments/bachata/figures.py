@@ -1,26 +1,27 @@
-"""The thesis's figures 6, 8 and 10, and the report's own; figure 9 is `fewshot_sep.experiments.kit.curves.loss_per_epoch`."""
+"""The thesis's figures 6, 8 and 10; figure 9 is `kit.curves.loss_per_epoch`."""
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from fewshot_sep import plots, spectral
 from fewshot_sep.experiments.bachata.examples import Example, predict, tensor
-from fewshot_sep.experiments.bachata.run import INSTRUMENTS
-from fewshot_sep.experiments.bachata.song_tests import WAYS
+from fewshot_sep.experiments.bachata.settings import INSTRUMENTS
 from fewshot_sep.experiments.kit.curves import grouped
 from fewshot_sep.systems import ImageSystem
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 SMOOTH = 5  # epochs to a point of a smoothed curve
 
 
-def _show(axes: Any, image: torch.Tensor, title: str, system: ImageSystem) -> None:
+def _show(axes: Axes, image: torch.Tensor, title: str, system: ImageSystem) -> None:
     """An image in [0, 1] as the network sees it, with seconds and kHz at its sides."""
     preset = system.preset
     seconds = image.shape[-1] * preset.hop / preset.sample_rate
@@ -32,20 +33,20 @@ def _show(axes: Any, image: torch.Tensor, title: str, system: ImageSystem) -> No
 
 @torch.inference_mode()
 def spectrograms(system: ImageSystem, example: Example, picture: Path) -> None:
-    """Figure 6: the images of a mixture and of the instruments in it; below them what the network finds."""
+    """Figure 6: the images of a mixture and of the instruments in it; below them what the network predicts."""
     image, _, peak = system.image(tensor(system, example.mixture)[None, None])
     true = spectral.log_compress(system.spectrum(tensor(system, example.stems)).abs()) / peak[0, 0]
-    found = spectral.log_compress(predict(system, example.mixture, example.queries)[0]) / peak[0, 0]
+    predicted = spectral.log_compress(predict(system, example.mixture, example.queries)[0]) / peak[0, 0]
     figure, axes = plots.new_figure(2, len(INSTRUMENTS) + 1, 15, 5.4)
     _show(axes[0, 0], image[0, 0], "mixture", system)
     axes[1, 0].set_axis_off()
     for column, name in enumerate(INSTRUMENTS, 1):
         _show(axes[0, column], true[column - 1], name, system)
-        _show(axes[1, column], found[column - 1], f"{name}, found", system)
+        _show(axes[1, column], predicted[column - 1], f"{name}, predicted", system)
     figure.savefig(picture, dpi=80)
 
 
-def _curve(axes: Any, curve: Sequence[float], label: str = "") -> None:
+def _curve(axes: Axes, curve: Sequence[float], label: str = "") -> None:
     """Every epoch, and above it means of five."""
     (line,) = axes.plot(np.arange(1, len(curve) + 1), curve, alpha=0.35)
     place, mean, _ = grouped(curve, min(SMOOTH, len(curve)))
@@ -68,42 +69,11 @@ def clipping(curves: Mapping[str, Sequence[float]], epoch: int, picture: Path) -
 
 
 def instruments(curves: Mapping[str, Sequence[float]], epoch: int, picture: Path) -> None:
-    """Figure 10: one model per instrument against one that is asked for any."""
+    """Figure 10: one model per instrument against one that is queried with any."""
     figure, axes = plots.new_figure(1, 1, 8, 4.2)
     panel = axes[0, 0]
     for name in (*(f"only-{name}" for name in INSTRUMENTS), "any-instrument"):
         _curve(panel, curves[name], name.replace("-", " "))
     panel.set(xlabel=f"epoch of {epoch} iterations", ylabel="loss", yscale="log")
     panel.legend(fontsize=8)
-    figure.savefig(picture, dpi=80)
-
-
-def by_instrument(table: Mapping[str, Mapping[str, Mapping[str, float]]], picture: Path) -> None:
-    """Improvement in SI-SDR of every way and bound, by instrument."""
-    figure, axes = plots.new_figure(1, 1, 10, 4)
-    panel, shown = axes[0, 0], {name: entry for name, entry in table.items() if name != "the mixture itself"}
-    width = 0.8 / len(shown)
-    for number, (name, entry) in enumerate(shown.items()):
-        heights = [entry[instrument]["si_sdri"] for instrument in INSTRUMENTS]
-        panel.bar(np.arange(len(INSTRUMENTS)) + (number - (len(shown) - 1) / 2) * width, heights, width, label=name)
-    panel.axhline(0, color="black", linewidth=0.8)
-    panel.set_xticks(range(len(INSTRUMENTS)), INSTRUMENTS)
-    panel.set(ylabel="improvement in SI-SDR (dB)")
-    panel.grid(alpha=0.3, axis="y")
-    figure.legend(fontsize=8, ncols=5, loc="outside upper center")
-    figure.savefig(picture, dpi=80)
-
-
-def intros(listed: Sequence[Mapping[str, Any]], picture: Path) -> None:
-    """Improvement against the beats of the intro, for every way through a song."""
-    means: dict[str, dict[int, list[float]]] = {way: defaultdict(list) for way in WAYS}
-    for entry in listed:
-        means[entry["way"]][entry["intro"]] += entry["si_sdri"].values()
-    figure, axes = plots.new_figure(1, 1, 8, 4)
-    for way, by_intro in means.items():
-        beats = sorted(by_intro)
-        axes[0, 0].plot(beats, [np.mean(by_intro[beat]) for beat in beats], marker="o", label=way)
-    axes[0, 0].set(xlabel="beats of intro", ylabel="mean improvement in SI-SDR (dB)", xticks=sorted(beats))
-    axes[0, 0].grid(alpha=0.3)
-    figure.legend(fontsize=8, ncols=3, loc="outside upper center")
     figure.savefig(picture, dpi=80)

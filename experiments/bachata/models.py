@@ -1,4 +1,4 @@
-"""The thesis's system, with the switches of its experiments and of its list of future work."""
+"""The thesis's system, with the switches of its experiments."""
 
 from __future__ import annotations
 
@@ -7,33 +7,26 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from fewshot_sep import losses, presets
-from fewshot_sep.experiments.bachata.run import Variant
-from fewshot_sep.experiments.kit.adversarial import Discriminator
+from fewshot_sep import presets
+from fewshot_sep.experiments.bachata.settings import Variant
 from fewshot_sep.systems import ImageSystem
+from fewshot_sep.systems.image import NormalisedImage
 from fewshot_sep.unet import ConcatUNet
 
-ADVERSARIAL_WEIGHT = 0.01
+PRESET = presets.get("illes2020")
 
 
-class ThesisSystem(ImageSystem):
-    """The preset `illes2020` at some width, trained and run as `variant` says."""
+class UnnormalisedSystem(ImageSystem):
+    """The thesis's system before its equation 2: images keep their scale."""
 
-    def __init__(self, variant: Variant, width: int = 64) -> None:
-        super().__init__(replace(presets.get("illes2020"), widths=(width,)))
-        self.variant = variant
-        self.network = ConcatUNet(width, variant.residual, variant.clip).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.judge = Discriminator() if variant.adversarial else None
-
-    def image(self, wave: Tensor, time_scale: float = 1.0) -> tuple[Tensor, Tensor, Tensor]:
+    def image(self, wave: Tensor, time_scale: float = 1.0) -> NormalisedImage:
         image, spectrum, peak = super().image(wave, time_scale)
-        return (image, spectrum, peak) if self.variant.normalise else (image * peak, spectrum, torch.ones_like(peak))
+        return NormalisedImage(image * peak, spectrum, torch.ones_like(peak))
 
-    def loss(self, mixture: Tensor, queries: Tensor, target: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """The mean squared error, logged as `error`, and with a discriminator the losses of both players."""
-        output, wanted = self.images(mixture, queries, target)
-        error = losses.mean_squared_error(output, wanted)
-        if self.judge is None:
-            return error, {"error": error}
-        game = self.judge.game(output, wanted, *self.condition(queries))
-        return error + ADVERSARIAL_WEIGHT * game["deceit"] + game["discrimination"], {"error": error, **game}
+
+def build(variant: Variant, width: int = 64) -> ImageSystem:
+    """An untrained system as `variant` says; the thesis's has width 64."""
+    system = (ImageSystem if variant.normalise else UnnormalisedSystem)(replace(PRESET, widths=(width,)))
+    network = ConcatUNet(width, variant.clip)
+    system.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return system

@@ -1,100 +1,106 @@
-"""Writes what a run found: report.md, metrics.json, the figures and the page to listen to, in `report/`."""
+"""Writes what a run found into `report/`: report.md, metrics.json, the figures, and page.html to listen to."""
 
 from __future__ import annotations
 
-import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from fewshot_sep import audio, weights
-from fewshot_sep.experiments.bachata import figures, page, text
-from fewshot_sep.experiments.bachata.examples import Example, draw, separate
-from fewshot_sep.experiments.bachata.measure import model
-from fewshot_sep.experiments.bachata.models import ThesisSystem
-from fewshot_sep.experiments.bachata.run import VARIANTS, Settings
-from fewshot_sep.experiments.bachata.song_tests import WAYS, queries, take_apart
+from fewshot_sep.experiments.bachata import figures, findings, measure, measure_songs
+from fewshot_sep.experiments.bachata.examples import Array, Example, draw, separate
+from fewshot_sep.experiments.bachata.settings import INSTRUMENTS, VARIANTS, Settings, SongMethod
 from fewshot_sep.experiments.bachata.tunes import Tune, render
-from fewshot_sep.experiments.kit import curves
+from fewshot_sep.experiments.kit import curves, document, variants
+from fewshot_sep.experiments.kit.document import Sounds
 from fewshot_sep.loops.instruments.material import Material
 from fewshot_sep.loops.library import SAMPLE_RATE, Library
-from fewshot_sep.loops.tasks.mixing import AudioPool
+from fewshot_sep.loops.tasks.pool import AudioPool
 from fewshot_sep.loops.tasks.train import computing_device
 from fewshot_sep.separator import Separator
+from fewshot_sep.systems import ImageSystem
 
-CLIPS, INTROS_HEARD = 5, (0, 3)
+EXAMPLES, INTROS = 5, (0, 3)  # to listen to
+EXCERPT_S = 5.0  # of a song
 GROUPS = (1, 5, 10, 20)
 
 
 def write(
-    folder: Path, settings: Settings, shelf: Library, material: Material, measured: dict[str, Any], device: str
+    folder: Path, settings: Settings, library: Library, material: Material, measured: dict[str, Any], device: str
 ) -> Path:
     """The report on a finished run; returns the path of report.md."""
     target = folder / "report"
     target.mkdir(exist_ok=True)
-    monitor = {name: json.loads((folder / name / "run.json").read_text(encoding="utf-8")) for name in VARIANTS}
+    trainings = {name: variants.facts(folder / name) for name in VARIANTS}
     losses = {
-        name: curves.losses(
-            sorted((folder / name).glob("log/*/metrics.csv")), monitor[name]["iterations"], "train/error"
-        )
-        for name in VARIANTS
+        name: curves.losses(sorted((folder / name).glob("log/*/metrics.csv")), facts["iterations"])
+        for name, facts in trainings.items()
     }
-    system = model(folder, "thesis", settings, computing_device(device))
-    pool = AudioPool(shelf, "valid", system.preset.sample_rate)
-    examples = draw(pool, CLIPS, system.preset.segment)
-    short = monitor["any-instrument"]["iterations"]
+    system = measure.model(folder, settings, "thesis", computing_device(device))
+    pool = AudioPool(library, "valid", system.preset.sample_rate)
+    examples = draw(pool, EXAMPLES, system.preset.segment)
     figures.spectrograms(system, examples[0], target / "figure6.png")
     figures.clipping(losses, settings.iterations, target / "figure8.png")
     sizes = [size for size in GROUPS if size <= settings.epochs]
     curves.loss_per_epoch({"loss": losses["thesis"]}, settings.iterations, sizes, target / "figure9.png", columns=2)
-    figures.instruments(losses, short, target / "figure10.png")
-    figures.by_instrument(measured["test"], target / "test.png")
-    figures.intros(measured["whole_songs"]["songs"], target / "intros.png")
-    _page(target / "page.html", system, examples, render(material, 1, settings.bars, settings.seed), pool)
+    figures.instruments(losses, trainings["any-instrument"]["iterations"], target / "figure10.png")
     metrics = {
         "settings": settings._asdict(),
         "material": material.summary(),
-        "clips": {split: len(shelf.split(split)) for split in ("train", "valid")},
-        "voices_never_heard": _new_voices(shelf),
-        "collections_heard_by_the_shipped_model": _heard_before(shelf),
-        "trainings": monitor,
+        "clips": {split: len(library.split(split)) for split in ("train", "valid")},
+        "test_voices": _new_voices(library),
+        "collections_of_the_shipped_model": _shared_collections(library),
+        "trainings": trainings,
         "loss": losses,
         **measured,
     }
-    (target / "metrics.json").write_text(json.dumps(metrics, indent=1), encoding="utf-8")
-    path = target / "report.md"
-    path.write_text(text.report(metrics), encoding="utf-8")
-    return path
+    tunes = render(material, 1, settings.bars, settings.seed)
+    sounds = [*table_1(system, examples), *table_2(system, tunes, pool)]
+    return document.write(target, findings.TITLE, findings.blocks(metrics, sounds), metrics, html=True)
 
 
-def _new_voices(shelf: Library) -> list[str]:
-    """The instruments whose test clips are played on voices that training never heard."""
-    sources = {split: {(row.instrument, row.source) for row in shelf.split(split)} for split in ("train", "valid")}
+def _new_voices(library: Library) -> list[str]:
+    """The instruments whose test clips are played on voices that training never uses."""
+    sources = {split: {(row.instrument, row.source) for row in library.split(split)} for split in ("train", "valid")}
     return sorted({name for name, _ in sources["valid"] - sources["train"]})
 
 
-def _heard_before(shelf: Library) -> list[str]:
+def _shared_collections(library: Library) -> list[str]:
     """The collections of the clips' sounds that the shipped model's training drew on too, by its card."""
-    heard = weights.card(weights.bundled())["data"]["files_by_collection"]
-    return sorted({row.source.split("/")[0] for row in shelf} & set(heard))
+    trained_on = weights.card(weights.bundled())["data"]["files_by_collection"]
+    return sorted({row.source.split("/")[0] for row in library} & set(trained_on))
 
 
-def _page(path: Path, system: ThesisSystem, examples: list[Example], tunes: list[Tune], pool: AudioPool) -> None:
-    rate = system.preset.sample_rate
-    found = [separate(system, example.mixture, example.queries) for example in examples]
-    shipped = Separator.from_pretrained(device=str(next(system.parameters()).device))
-    songs: dict[str, tuple[Any, dict[str, Any]]] = {}
-    for tune in tunes:
-        if tune.intro not in INTROS_HEARD:
-            continue
-        heard = take_apart(tune, system, shipped, queries(pool, 0), (WAYS[0], WAYS[4]))
-        mixture: np.ndarray = audio.resample(tune.mixture, SAMPLE_RATE, rate)[0]
-        for way, taken in heard.items():
-            stems = {name: stem[0] for name, stem in taken.stems.items()}
-            songs[f"{tune.name}, intro of {tune.intro} beats: {way}"] = (mixture, stems)
-    note = (
-        f"True and found sound at {rate} Hz. Clips: the thesis's network. Songs: the thesis's way, and bars with the "
-        "shipped model. Rendered by fewshot_sep.experiments.bachata from General MIDI voices; no recording."
-    )
-    page.write(path, examples, found, songs, rate, note)
+def table_1(system: ImageSystem, examples: Iterable[Example]) -> list[Sounds]:
+    """Test mixtures, and each instrument as it is and as the thesis's network estimates it."""
+    rate, found = system.preset.sample_rate, []
+    for number, example in enumerate(examples, 1):
+        clips = {"mixture": _mp3(example.mixture, rate)}
+        estimates = separate(system, example.mixture, example.queries)
+        for name, stem, estimate in zip(INSTRUMENTS, example.stems, estimates, strict=True):
+            clips |= {f"{name}, true": _mp3(stem, rate), f"{name}, separated": _mp3(estimate, rate)}
+        found.append(Sounds(f"Example {number}", clips))
+    return found
+
+
+def table_2(system: ImageSystem, tunes: Iterable[Tune], pool: AudioPool) -> list[Sounds]:
+    """The beginning of songs, by the thesis's method and by bars with the shipped model."""
+    rate, found = system.preset.sample_rate, []
+    shipped = Separator.from_pretrained(device=str(system.device))
+    length = round(EXCERPT_S * rate)
+    for tune in (tune for tune in tunes if tune.intro in INTROS):
+        mixture = audio.resample(tune.mixture, SAMPLE_RATE, rate)
+        methods = (SongMethod.THESIS, SongMethod.BARS_SHIPPED)
+        queries = measure_songs.queries(pool, 0)
+        for method, result in measure_songs.separate(tune, system, shipped, queries, methods).items():
+            parts = {"mixture": mixture, **result.stems}
+            clips = {name: _mp3(part[0, :length], rate) for name, part in parts.items()}
+            found.append(Sounds(f"{tune.name}, intro of {tune.intro} beats: {method}", clips))
+    return found
+
+
+def _mp3(samples: Array, rate: int) -> bytes:
+    """Of mono samples, scaled to full scale where they would be clipped."""
+    return audio.encode(samples[None] / np.float32(max(1.0, np.abs(samples).max())), rate)

@@ -1,4 +1,4 @@
-"""Whole songs of the same patterns, on held-back voices, with every stem known and an intro of 0 to 3 beats."""
+"""Whole songs of the same patterns, on voices kept for the test, with every stem known and an intro of 0 to 3 beats."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fewshot_sep.experiments.bachata.clips import THESIS_NAMES
-from fewshot_sep.experiments.bachata.run import INSTRUMENTS
-from fewshot_sep.loops.composing import bachata
+from fewshot_sep.experiments.bachata.examples import Array
+from fewshot_sep.experiments.bachata.settings import INSTRUMENTS
+from fewshot_sep.loops.composing import bachata, bachata_parts
 from fewshot_sep.loops.composing.ensemble import Part, Song
-from fewshot_sep.loops.composing.patterns import Note
+from fewshot_sep.loops.instruments.loudness import level
 from fewshot_sep.loops.instruments.material import Material
-from fewshot_sep.loops.instruments.voices import level
+from fewshot_sep.loops.instruments.voice import Voice
 from fewshot_sep.loops.library import SAMPLE_RATE
-
-Array = NDArray[np.float32]
+from fewshot_sep.loops.score import Note
 
 INTROS = (0, 1, 2, 3)
 PEAK = 0.5
@@ -62,12 +62,12 @@ def render(material: Material, count: int, bars: int, seed: int) -> list[Tune]:
     ]
 
 
-def _songs(voices: list, count: int, seed: int) -> list[Song]:
+def _songs(voices: list[Voice], count: int, seed: int) -> list[Song]:
     """Songs on voices that only validation has; an instrument with a single voice is played by that one."""
     planned = bachata.plan(voices, round(count / bachata.VALID_SONGS) + 1, TUNE_SEED + seed, 0.0)
-    known = {part.role: part for song in planned for part in song.parts}
-    held = [song for song in planned if song.split == "valid"][:count]
-    return [replace(song, parts=tuple({**known, **{p.role: p for p in song.parts}}.values())) for song in held]
+    cast = {part.role: part for song in planned for part in song.parts}
+    held_back = [song for song in planned if song.split == "valid"][:count]
+    return [replace(song, parts=tuple({**cast, **{p.role: p for p in song.parts}}.values())) for song in held_back]
 
 
 def _body(song: Song, bars: int, seed: int) -> tuple[dict[str, Array], Array, float]:
@@ -75,7 +75,7 @@ def _body(song: Song, bars: int, seed: int) -> tuple[dict[str, Array], Array, fl
     shared = song.generator(seed)
     tonic, mode = int(shared.integers(12)), str(shared.choice(("minor", "major", "harmonic minor")))
     bpm = round(float(shared.uniform(*bachata.BPM)), 1)
-    sketches = [(style, bachata.sketch(shared, tonic, mode, bpm, bars)) for style in bachata.STYLES.values()]
+    sketches = [(style, bachata_parts.sketch(shared, tonic, mode, bpm, bars)) for style in bachata.STYLES.values()]
     seconds = sketches[0][1].seconds
     stems: dict[str, Array] = {}
     lead = np.zeros(0, np.float32)
@@ -83,18 +83,19 @@ def _body(song: Song, bars: int, seed: int) -> tuple[dict[str, Array], Array, fl
         rng = song.generator(seed, len(stems))
         notes: list[Note] = []
         for number, (style, sketch) in enumerate(sketches):
-            written = bachata.score(part.role, style, part.voice, sketch, rng)
-            notes += [note._replace(start=note.start + number * seconds) for note in written]
-        sound = _played(song, part, notes, seconds * len(sketches), rng)
+            score = bachata_parts.score(part.role, style, part.voice, sketch, rng)
+            notes += [note._replace(start=note.start + number * seconds) for note in score]
+        sound = _play(song, part, notes, seconds * len(sketches), rng)
         name = THESIS_NAMES.get(part.role, part.role)
         stems[name] = stems[name] + sound if name in stems else sound
         if part.role == "requinto":
-            alone = bachata.sketch(shared, tonic, mode, bpm, 1)
-            lead = _played(song, part, bachata.score("requinto", "derecho", part.voice, alone, rng), alone.seconds, rng)
+            alone = bachata_parts.sketch(shared, tonic, mode, bpm, 1)
+            score = bachata_parts.score("requinto", "derecho", part.voice, alone, rng)
+            lead = _play(song, part, score, alone.seconds, rng)
     return stems, lead, bpm
 
 
-def _played(song: Song, part: Part, notes: list[Note], seconds: float, rng: np.random.Generator) -> Array:
+def _play(song: Song, part: Part, notes: list[Note], seconds: float, rng: np.random.Generator) -> Array:
     return level(song.play(part, notes, round(seconds * SAMPLE_RATE), rng))[None]
 
 

@@ -1,4 +1,4 @@
-"""Makes a messy folder of loops out of unpacked packages: producers' names, odd formats and rates, broken files.
+"""Makes a fixture of loops out of unpacked packages: producers' names, odd formats and rates, broken files.
 
 `truth.csv` says for each file what it is made of, how, and what is true of it; it was written before `curate` ran.
 `make` is a list of words: the format (or `copy`, `empty`, `text`, `header`), then `rate=`, `gain=`, `subtype=`, `mono`,
@@ -13,11 +13,10 @@ import struct
 from pathlib import Path
 
 import numpy as np
-import soundfile
 
 from fewshot_sep import audio
+from fewshot_sep.experiments.curation.settings import TRUTH
 
-TRUTH = Path(__file__).with_name("truth.csv")
 _FORMATS = {"wav": "WAV", "flac": "FLAC", "ogg": "OGG", "mp3": "MP3", "aiff": "AIFF"}
 _CLUTTER = {"Thumbs.db": b"\0" * 64, "Downloads/._loop 120bpm.wav": b"\0\5\x16\7", "Downloads/prices.txt": b"10 EUR\n"}
 
@@ -29,9 +28,9 @@ def truth() -> list[dict[str, str]]:
 
 
 def build(folder: Path, packages: dict[str, Path], hide_tempo: bool = False) -> None:
-    """Write the messy folder; `packages` says where the first part of each `original` lies.
+    """Write the fixture; `packages` says where the first part of each `original` lies.
 
-    `hide_tempo` leaves out what names and acid chunks say of the tempo.
+    With `hide_tempo` names and acid chunks do not tell the tempo.
     """
     for row in truth():
         path = folder / row["hidden_path" if hide_tempo else "path"]
@@ -53,7 +52,7 @@ def _one(path: Path, original: Path, words: list[str], settings: dict[str, str])
     elif kind in ("empty", "text"):
         path.write_text("" if kind == "empty" else "Thank you for buying these loops.\n", encoding="utf-8")
     elif kind == "header":
-        soundfile.write(path, np.zeros((0, 1), np.float32), 44100)
+        path.write_bytes(audio.encode(np.zeros((1, 0), np.float32), 44100, "WAV"))
     else:
         samples, rate = audio.read(original)
         samples = samples.mean(0, keepdims=True) if "mono" in words else samples
@@ -61,10 +60,8 @@ def _one(path: Path, original: Path, words: list[str], settings: dict[str, str])
         samples = audio.resample(samples, rate, wanted) * np.float32(settings.get("gain", 1))
         if "nan" in words:
             samples[0, 1000] = np.nan
-        if settings.get("subtype") != "FLOAT":
-            samples = samples.clip(-1, 1)
         usual = "PCM_16" if kind in ("wav", "flac", "aiff") else None
-        soundfile.write(path, samples.T, wanted, format=_FORMATS[kind], subtype=settings.get("subtype", usual))
+        path.write_bytes(audio.encode(samples, wanted, _FORMATS[kind], settings.get("subtype", usual)))
         if "acid" in settings:
             _acidise(path, float(settings["acid"]), samples.shape[1] / wanted)
     if "cut" in settings:

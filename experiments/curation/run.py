@@ -1,24 +1,31 @@
-"""Curates a messy folder of real loops twice, tempi in the names and without them, and checks it against `truth.csv`.
-
-    python -m fewshot_sep.experiments.curation.run WORK --sonic-pi DIR --lmms DIR --scratch DIR --foxdot DIR
-
-builds the folders in WORK, curates them (a second call only does what is missing) and writes `report/`.
-"""
+"""Curates a fixture of real loops under odd names twice, with tempi in the names and without, and checks it."""
 
 from __future__ import annotations
 
-import argparse
-import json
 from pathlib import Path
+from typing import Annotated, NamedTuple
 
+import typer
+
+from fewshot_sep import cli
 from fewshot_sep.experiments.curation.make_fixture import build, truth
+from fewshot_sep.experiments.curation.settings import MODES, NEAR, REPORT, SHARES
+from fewshot_sep.experiments.kit.document import Block, Heading, Points, Table, write
 from fewshot_sep.loops.curation import report
 from fewshot_sep.loops.curation.curate import Curated, curate
 from fewshot_sep.loops.curation.decide import Decision
 
-REPORT = Path(__file__).with_name("report")
-PACKAGES = ("sonic-pi", "lmms", "scratch", "foxdot")
-NEAR = 0.04
+
+class Check(NamedTuple):
+    """How right a curation was.
+
+    shares: for each of `SHARES`, how many are "right", "of" how many, and their "share". undecided: loops left to the
+    user. wrong: a line for each mistake.
+    """
+
+    shares: dict[str, dict[str, float]]
+    undecided: int
+    wrong: list[str]
 
 
 def right_tempo(found: float, true: float) -> bool:
@@ -30,94 +37,84 @@ def right_tempo(found: float, true: float) -> bool:
     return found > 0 and any(abs(found * octave / true - 1) <= NEAR for octave in (0.5, 1, 2))
 
 
-def judge(made: Curated, hidden: bool) -> dict[str, object]:
-    """Shares of right decisions, and each wrong one, by name."""
+def check(made: Curated, hidden: bool) -> Check:
+    """A curation against `truth.csv`."""
     key = "hidden_path" if hidden else "path"
     found = {decision.path: decision for decision in made.decisions}
-    rows = [(row, found[row[key]]) for row in truth()]
-    loops = [(row, decision) for row, decision in rows if row["expected"] != "rejected"]
-    named = [(row, d) for row, d in loops if row["tempo_in_name"]]
-    tempo = [(right_tempo(d.bpm, float(row["bpm"])), row, d) for row, d in named]
-    kept = [right_tempo(d.bpm, float(row["bpm"])) for row, d in loops if row["bpm"] and d.status == "kept"]
-    return {
-        "files": len(rows),
-        "real_loops": len(loops),
-        "tempo_in_name": _share([good for good, _, _ in tempo]),
-        "tempo_of_kept_loops": _share(kept),
-        "instrument": _share([d.instrument == row["instrument"] for row, d in loops]),
-        "kept_or_rejected": _share([_status_right(row, d, key, found) for row, d in rows]),
-        "undecided": sum(d.status == "undecided" for _, d in loops),
-        "wrong": [f"tempo: {d.path}: {d.bpm:g}, true {row['bpm']} ({d.status})" for good, row, d in tempo if not good]
-        + [f"status: {d.path}: {d.status} {d.reason}" for row, d in rows if not _status_right(row, d, key, found)]
-        + [
-            f"instrument: {d.path}: {d.instrument or 'none'}, true {row['instrument'] or 'none'}"
-            for row, d in loops
-            if d.instrument != row["instrument"]
-        ],
-    }
-
-
-def _share(right: list[bool]) -> dict[str, float]:
-    return {"right": sum(right), "of": len(right), "share": round(sum(right) / max(1, len(right)), 3)}
+    files = [(row, found[row[key]]) for row in truth()]
+    loops = [(row, decision) for row, decision in files if row["expected"] != "rejected"]
+    tempo = [
+        (right_tempo(d.bpm, float(row["bpm"])), f"tempo: {d.path}: {d.bpm:g}, true {row['bpm']} ({d.status})")
+        for row, d in loops
+        if row["tempo_in_name"]
+    ]
+    kept = [(right_tempo(d.bpm, float(row["bpm"])), "") for row, d in loops if row["bpm"] and d.status == "kept"]
+    instrument = [
+        (d.instrument == true, f"instrument: {d.path}: {d.instrument or 'none'}, true {true or 'none'}")
+        for true, d in ((row["instrument"], d) for row, d in loops)
+    ]
+    status = [(_status_right(row, d, key, found), f"status: {d.path}: {d.status} {d.reason}") for row, d in files]
+    shares = {}
+    for name, group in zip(SHARES, (tempo, kept, instrument, status), strict=True):
+        right, of = sum(good for good, _ in group), len(group)
+        shares[name] = {"right": right, "of": of, "share": round(right / max(1, of), 3)}
+    wrong = [line for good, line in (*tempo, *status, *instrument) if not good]
+    return Check(shares, sum(d.status == "undecided" for _, d in loops), wrong)
 
 
 def _status_right(row: dict[str, str], decision: Decision, key: str, found: dict[str, Decision]) -> bool:
     """Whether a file was rightly kept off or let through; of two duplicates either may stay, but only one."""
-    twins = [other for other in truth() if other["original"] == row["original"] and other is not row]
+    rejected = decision.status == "rejected"
     twins = [
-        other for other in twins if "duplicate" in (other["reason"], row["reason"]) and other["path"] != row["path"]
+        other
+        for other in truth()
+        if other["original"] == row["original"]
+        and other["path"] != row["path"]
+        and "duplicate" in (other["reason"], row["reason"])
     ]
-    chosen = decision.reason.removeprefix("duplicate of ")
     if row["reason"] == "duplicate":
-        if decision.status == "rejected":
+        if rejected:
             return "duplicate" in decision.reason
         return any(found[other[key]].reason == f"duplicate of {decision.path}" for other in twins)
-    if decision.status == "rejected" and row["expected"] != "rejected":
-        return chosen in [other[key] for other in twins]
-    return (decision.status == "rejected") == (row["expected"] == "rejected")
+    if rejected and row["expected"] != "rejected":
+        return decision.reason.removeprefix("duplicate of ") in [other[key] for other in twins]
+    return rejected == (row["expected"] == "rejected")
 
 
-def _table(results: dict[str, dict[str, object]]) -> str:
-    lines = [
-        "# A messy folder of real loops, curated",
-        "",
-        "| | tempo in the names | tempo hidden, so tracked |",
-        "|---|---|---|",
+def blocks(checks: dict[str, Check]) -> list[Block]:
+    """The report's content."""
+    rows = [
+        [label, *("{right} of {of}: {share:.1%}".format(**found.shares[name]) for found in checks.values())]
+        for name, label in SHARES.items()
     ]
-    for name, label in (
-        ("tempo_in_name", f"tempo within {NEAR:.0%} or its octave, of loops with a tempo in their name"),
-        ("tempo_of_kept_loops", "the same, of loops that were kept and whose tempo is known"),
-        ("instrument", "instrument right (or rightly none)"),
-        ("kept_or_rejected", "rightly rejected, rightly not rejected"),
-    ):
-        cells = [result[name] for result in results.values()]
-        lines.append(f"| {label} | " + " | ".join(f"{c['right']} of {c['of']}: {c['share']:.1%}" for c in cells) + " |")  # type: ignore[index]
-    lines.append("| loops left to the user | " + " | ".join(str(r["undecided"]) for r in results.values()) + " |")
-    for mode, result in results.items():
-        lines += ["", f"## Wrong, {mode}", ""] + [f"- {line}" for line in result["wrong"] or ["nothing"]]  # type: ignore[attr-defined]
-    return "\n".join(lines) + "\n"
+    rows.append(["loops left to the user", *(str(found.undecided) for found in checks.values())])
+    content: list[Block] = [Table(["", *checks], rows)]
+    for mode, found in checks.items():
+        content += [Heading(f"Wrong, {mode}"), Points(found.wrong or ["nothing"])]
+    return content
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("work", type=Path)
-    parser.add_argument("--workers", type=int)
-    for package in PACKAGES:
-        parser.add_argument(f"--{package}", type=Path, required=True)
-    arguments = parser.parse_args()
-    packages = {package: getattr(arguments, package.replace("-", "_")) for package in PACKAGES}
-    results = {}
-    for mode, hidden in (("messy", False), ("hidden", True)):
-        if not (arguments.work / mode).exists():
-            build(arguments.work / mode, packages, hidden)
-        made = curate(arguments.work / mode, arguments.work / f"{mode}_library", workers=arguments.workers)
+def main(
+    work: Annotated[Path, typer.Argument(metavar="WORK", help="Folder for fixtures and libraries.")],
+    sonic_pi: Annotated[Path, typer.Option(metavar="DIR", rich_help_panel="Material", help="Sonic Pi's samples.")],
+    lmms: Annotated[Path, typer.Option(metavar="DIR", rich_help_panel="Material", help="What holds lmms.")],
+    scratch: Annotated[Path, typer.Option(metavar="DIR", rich_help_panel="Material", help="What holds scratch.")],
+    foxdot: Annotated[Path, typer.Option(metavar="DIR", rich_help_panel="Material", help="FoxDot unpacked.")],
+    workers: Annotated[int | None, typer.Option(help="Processes; all cores by default.")] = None,
+) -> None:
+    """Build the fixtures in WORK, curate them and write report/; a second call only does what is missing."""
+    packages = {"sonic-pi": sonic_pi, "lmms": lmms, "scratch": scratch, "foxdot": foxdot}
+    checks = {}
+    for mode, hidden in MODES.items():
+        fixture = work / ("tempo_hidden" if hidden else "tempo_in_names")
+        if not fixture.exists():
+            build(fixture, packages, hidden)
+        made = curate(fixture, work / f"{fixture.name}_library", workers=workers)
         report.write(made)
-        results["tempo in the names" if not hidden else "tempo hidden"] = judge(made, hidden)
-    REPORT.mkdir(exist_ok=True)
-    (REPORT / "metrics.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-    (REPORT / "report.md").write_text(_table(results), encoding="utf-8")
-    print(_table(results))
+        checks[mode] = check(made, hidden)
+    metrics = {mode: {**c.shares, "undecided": c.undecided, "wrong": c.wrong} for mode, c in checks.items()}
+    typer.echo(write(REPORT, "A folder of real loops, curated", blocks(checks), metrics).read_text("utf-8"))
 
 
 if __name__ == "__main__":
-    main()
+    cli.run(main)

@@ -74,5 +74,5 @@ def sounds(example: Example) -> document.Sounds:
     for name, (samples, its_rate) in example.sounds.items():
         begin = 0 if name == "query" else start
         part = samples[:, begin : begin + LISTEN_S * its_rate].mean(0, keepdims=True)
-        clips[name] = audio.to_mp3(audio.resample(part, its_rate, LISTEN_RATE), LISTEN_RATE)
+        clips[name] = audio.encode(audio.resample(part, its_rate, LISTEN_RATE), LISTEN_RATE)
     return document.Sounds(example.title, clips)

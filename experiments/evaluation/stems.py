@@ -2,7 +2,7 @@
 
 - A folder per song with a file per stem (MUSDB18-HQ, ...); a mixture beside them is left out.
 - A folder per song with a folder per stem, whose files are summed (MoisesDB).
-- `*.stem.mp4` (MUSDB18, Native Instruments): needs ffmpeg.
+- `*.stem.mp4` (MUSDB18, Native Instruments).
 - URMP: `AuSep_1_vn_01_Jupiter.wav`, one for each player.
 - Frets on Fire: `guitar.ogg`, `song.ogg` and, where there are, `rhythm.ogg` and `drums.ogg`.
 

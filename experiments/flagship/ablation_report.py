@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 
 from fewshot_sep import files, plots, weights
-from fewshot_sep.experiments.evaluation import measure, tables
+from fewshot_sep.experiments.evaluation import runs as run_folder
+from fewshot_sep.experiments.evaluation import tables
 from fewshot_sep.experiments.evaluation.evaluate import evaluate
-from fewshot_sep.experiments.evaluation.measure import Row
+from fewshot_sep.experiments.evaluation.runs import Row
 from fewshot_sep.experiments.flagship import generalization, settings
 from fewshot_sep.experiments.flagship.generalization import Improvements
 from fewshot_sep.experiments.flagship.settings import BASE, PRESENT
@@ -23,6 +24,7 @@ from fewshot_sep.experiments.flagship.variants import VARIANTS, load
 from fewshot_sep.experiments.kit import document, stats
 from fewshot_sep.experiments.kit import variants as driver
 from fewshot_sep.experiments.kit.document import Block, Heading, Picture, Points, Table, Text, section
+from fewshot_sep.experiments.kit.tables import interval, median_mean, number, percent
 from fewshot_sep.loops.library import Library
 
 
@@ -39,7 +41,7 @@ def write(library: Library, items: Path, runs: Path) -> Path:
     evaluate(items, runs / "evaluation", methods, files_of_weights, ",".join(settings.CONDITIONS))
     if BASE in trained:
         evaluate(items, runs / "evaluation", methods[:1], files_of_weights[:1], ",".join(settings.BASE_CONDITIONS))
-    rows = [row for row in measure.read_rows(runs / "evaluation") if "failed" not in row]
+    rows = [row for row in run_folder.read_rows(runs / "evaluation") if "failed" not in row]
     by_variant = {name: [row for row in rows if row["method"] == name] for name in trained}
     on_library = dict(_on_library(library, trained))
     metrics = {name: {"card": facts[name], "library": on_library[name]._asdict()} for name in trained}
@@ -76,11 +78,11 @@ def blocks(
         present = tables.of_kind(rows, *PRESENT)
         line = [name, f"{facts[name]['seconds'] / 60:.0f}"]
         for found in (same, cross):
-            line += [tables.interval(found.median), f"{found.mean.value:.1f}"] if found else ["", ""]
+            line += [interval(found.median), number(found.mean.value)] if found else ["", ""]
         changed = difference(methods, name)
-        line.append(tables.interval(changed.mean) if changed else "")
-        line += [tables.percent(tables.share(present, share)) for share in ("retrieved", "collapsed")]
-        lines.append([*line, tables.interval(level.median) if level else ""])
+        line.append(interval(changed and changed.mean))
+        line += [percent(tables.share(present, share)) for share in ("retrieved", "collapsed")]
+        lines.append([*line, interval(level and level.median)])
     head = ["variant", "minutes", "same: median", "mean", "cross: median", "mean", f"mean difference to `{BASE}`"]
     head += ["retrieved", "collapsed", "absent: level"]
     held_out = [[name, *_cells(found)] for name, found in on_library.items() if found.held_out]
@@ -117,8 +119,7 @@ def difference(methods: Mapping[str, Sequence[Row]], name: str) -> stats.Differe
 
 
 def _cells(found: Improvements) -> list[str]:
-    cells = [f"{np.median(some):.1f} / {np.mean(some):.1f}" for some in found]
-    return [*cells, f"{np.mean(found.seen) - np.mean(found.held_out):.1f}"]
+    return [*map(median_mean, found), number(float(np.mean(found.seen) - np.mean(found.held_out)))]
 
 
 def draw(methods: Mapping[str, Sequence[Row]], picture: Path) -> None:
@@ -126,9 +127,9 @@ def draw(methods: Mapping[str, Sequence[Row]], picture: Path) -> None:
     found = {name: pair.mean for name in methods if (pair := difference(methods, name))}
     figure, axes = plots.new_figure(1, 1, 7, 1 + 0.3 * max(1, len(found)))
     panel = axes[0, 0]
-    for place, interval in enumerate(found.values()):
-        panel.plot([interval.low, interval.high], [place, place], color="tab:blue")
-        panel.plot(interval.value, place, "o", color="tab:blue")
+    for place, change in enumerate(found.values()):
+        panel.plot([change.low, change.high], [place, place], color="tab:blue")
+        panel.plot(change.value, place, "o", color="tab:blue")
     panel.axvline(0, color="grey", linewidth=1)
     panel.set_yticks(range(len(found)), list(found))
     panel.invert_yaxis()

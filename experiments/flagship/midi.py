@@ -15,7 +15,7 @@ import numpy as np
 import typer
 
 from fewshot_sep import cli
-from fewshot_sep.loops.composing.patterns import SCALES
+from fewshot_sep.loops.score import SCALES
 
 GROOVES_PER_FILE, BARS = 3, 16
 _NAMES = ("C", "Db", "D", "Eb", "E", "F", "Gb", "G", "Ab", "A", "Bb", "B")

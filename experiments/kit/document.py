@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from fewshot_sep import files
+from fewshot_sep.markdown import table
 
 STYLE = """
 body { font: 15px/1.45 system-ui, sans-serif; max-width: 75rem; margin: 2rem auto; padding: 0 1rem; color: #222 }
@@ -94,8 +95,7 @@ def _markdown(block: Block) -> str:
         case Points(texts):
             return "\n".join(f"- {text}" for text in texts)
         case Table(head, rows):
-            lines = [f"| {' | '.join(line)} |" for line in (head, *rows)]
-            return "\n".join([lines[0], f"|{'---|' * len(head)}", *lines[1:]])
+            return table(head, rows)
         case Picture(name, title):
             return f"![{title}]({name})"
     return ""

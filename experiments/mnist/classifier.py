@@ -11,7 +11,7 @@ from torch import Tensor, nn
 EPOCHS, BATCH = 5, 100
 
 
-class Judge(nn.Module):
+class DigitClassifier(nn.Module):
     """Shape: `(batch, 1, 32, 32)` in [0, 1] -> `(batch, 10)` logits."""
 
     def __init__(self) -> None:
@@ -28,22 +28,23 @@ class Judge(nn.Module):
     def read(self, images: Tensor) -> Tensor:
         """The class of each image, `(batch,)`."""
         self.eval()
-        return torch.cat([self(part).argmax(1) for part in images.split(500)])
+        return torch.cat([self(part).argmax(1) for part in torch.split(images, 500)])
 
 
-def train(images: Tensor, labels: Tensor, seed: int = 0, progress: Callable[[float], None] | None = None) -> Judge:
-    """A judge trained on clean digits; images `(count, 1, 32, 32)`, labels `(count,)`."""
+def train(
+    images: Tensor, labels: Tensor, seed: int = 0, progress: Callable[[float], None] = lambda done: None
+) -> DigitClassifier:
+    """A classifier trained on clean digits; images `(count, 1, 32, 32)`, labels `(count,)`."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        judge, steps = Judge(), EPOCHS * (len(images) // BATCH)
-        optimizer = torch.optim.AdamW(judge.parameters(), 3e-3)
+        classifier, steps = DigitClassifier(), EPOCHS * (len(images) // BATCH)
+        optimizer = torch.optim.AdamW(classifier.parameters(), 3e-3)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, total_steps=max(2, steps))
         for step in range(steps):
             chosen = torch.randint(len(images), (BATCH,))
             optimizer.zero_grad()
-            F.cross_entropy(judge(images[chosen]), labels[chosen]).backward()
+            F.cross_entropy(classifier(images[chosen]), labels[chosen]).backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             schedule.step()
-            if progress:
-                progress((step + 1) / steps)
-    return judge
+            progress((step + 1) / steps)
+    return classifier

@@ -2,114 +2,112 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from rich.progress import Progress
 
-from fewshot_sep.experiments.kit import curves
-from fewshot_sep.experiments.mnist import classifier as judges
-from fewshot_sep.experiments.mnist import evaluate, figures, trainer
+from fewshot_sep.experiments.kit import curves, document, variants
+from fewshot_sep.experiments.kit.document import Block, Heading, Picture, Points, Table, Text
+from fewshot_sep.experiments.mnist import classifier as classifiers
+from fewshot_sep.experiments.mnist import evaluate, figures, models, snapshots
 from fewshot_sep.experiments.mnist.digits import Digits
-from fewshot_sep.experiments.mnist.run import VARIANTS
+from fewshot_sep.experiments.mnist.settings import UNSEEN, VARIANTS
 from fewshot_sep.experiments.mnist.tasks import Drawer
 
+TITLE = "Pick a digit out of an overlay, by an example in another hand"
 
-def write(folder: Path, learn: Digits, test: Digits, tasks: int) -> Path:
+
+def write(folder: Path, training: Digits, test: Digits, tasks: int) -> Path:
     """The report on every variant trained in `folder`; returns the path of report.md."""
-    names = [name for name in VARIANTS if (folder / name / "run.json").is_file()]
-    clean, unread = Drawer(learn), Drawer(test)
+    known = {name: variants.facts(folder / name) for name in VARIANTS}
+    trained = {name: facts for name, facts in known.items() if facts}
+    clean, unread = Drawer(training), Drawer(test)
+    measured, outputs, losses = {}, {}, {}
+    example = Drawer(test, 10, seed=evaluate.TEST_SEED).draw(0)
     with Progress(transient=True) as bar:
-        line = bar.add_task("training the judge", total=1.0)
-        judge = judges.train(
-            clean.images, torch.from_numpy(learn.labels), progress=lambda done: bar.update(line, completed=done)
-        )
-        accuracy = float((judge.read(unread.images).numpy() == test.labels).mean())
-        metrics: dict[str, Any] = {"judge_accuracy": accuracy, "tasks": tasks, "variants": {}}
-        example, outputs = Drawer(test, 10, seed=evaluate.TEST_SEED).draw(0), {}
-        losses = {}
-        for name in bar.track(names, description="measuring"):
-            system, facts = trainer.load(folder / name)
-            measured = evaluate.measure_all(system, judge, test, facts["unseen"], tasks)
-            parameters = sum(p.numel() for n, p in system.named_parameters() if not n.startswith("judge."))
-            metrics["variants"][name] = {
+        line = bar.add_task("training the classifier", total=1.0)
+        labels = torch.from_numpy(training.labels)
+        classifier = classifiers.train(clean.images, labels, progress=lambda done: bar.update(line, completed=done))
+        for name, facts in bar.track(trained.items(), description="measuring"):
+            run = folder / name
+            system = variants.load(run, models.build(facts["model"], facts["width"]))
+            measured[name] = {
                 **facts,
                 "unseen_classes": facts["unseen"],
-                "parameters": parameters,
-                **{"unseen": None, **measured},
+                "unseen": None,
+                "parameters": sum(parameter.numel() for parameter in system.parameters()),
+                **evaluate.measure_all(system, classifier, test, facts["unseen"], tasks),
             }
-            losses[name] = curves.losses(sorted((folder / name).glob("log/*/metrics.csv")), figures.EPOCH)
+            losses[name] = curves.losses(sorted(run.glob("log/*/metrics.csv")), figures.EPOCH)
             with torch.inference_mode():
                 outputs[name] = system(example.mixture, example.queries)
-            steps, kept = trainer.read_snapshots(folder / name)
-            figures.evolution(trainer.read_example(folder / name), steps, kept, folder / f"evolution-{name}.png")
+            figures.evolution(snapshots.read_example(run), *snapshots.read(run), folder / f"evolution-{name}.png")
     figures.task(example, folder / "task.png")
     figures.gallery(example, outputs, folder / "gallery.png")
-    figures.by_count(metrics["variants"], folder / "by_count.png")
-    # The adversarial loss is another quantity: it would hide the others' curves.
-    shown = {name: curve for name, curve in losses.items() if name != "gan"} or losses
-    curves.loss_per_epoch(shown, figures.EPOCH, (1, 5, 10), folder / "loss.png", columns=3)
-    (folder / "metrics.json").write_text(json.dumps(metrics, indent=1), encoding="utf-8")
-    path = folder / "report.md"
-    path.write_text(_text(metrics), encoding="utf-8")
-    return path
+    figures.by_count(measured, folder / "by_count.png")
+    curves.loss_per_epoch(losses, figures.EPOCH, (1, 5, 10), folder / "loss.png", columns=3)
+    accuracy = float((classifier.read(unread.images).numpy() == test.labels).mean())
+    metrics = {"classifier_accuracy": accuracy, "tasks": tasks, "variants": measured}
+    return document.write(folder, TITLE, blocks(metrics), metrics)
 
 
 def _percent(share: float) -> str:
     return f"{100 * share:.1f} %"
 
 
-def _text(metrics: dict[str, Any]) -> str:
-    variants: dict[str, dict[str, Any]] = metrics["variants"]
-    first = next(iter(variants.values()))
-    count = first["digits"]
-    lines = [
-        "# Pick a digit out of an overlay, by an example in another hand",
-        "",
-        f"{metrics['tasks']:,} test tasks a figure, digits that no training saw. A mixture is the pixel-wise maximum "
-        f"of {count} digits of distinct classes; the judge is a classifier trained on clean digits alone "
-        f"({_percent(metrics['judge_accuracy'])} right on clean test digits).",
-        "",
-        "![a task](task.png)",
-        "",
-        "| variant | parameters | iterations | minutes | PSNR (dB) | read as the query's class | unseen classes | "
-        "wrong query: still the target | wrong query: followed |",
-        "|---|---|---|---|---|---|---|---|---|",
+def blocks(metrics: Mapping[str, Any]) -> list[Block]:
+    """The report, of what metrics.json holds."""
+    measured: dict[str, dict[str, Any]] = metrics["variants"]
+    name, first = next(iter(measured.items()))
+    command = "fewshot-sep mnist" + "".join(f" --variant {name}" for name in measured)
+    return [
+        Text(
+            f"A classifier reads {_percent(first['seen']['agreement'])} of the outputs of `{name}` as the query's "
+            f"class, and {_percent(first['seen']['target_agreement'])} of the true targets."
+        ),
+        Picture("task.png", "a task"),
+        _table(measured),
+        Points(
+            [
+                f"A mixture is the pixel-wise maximum of {first['digits']} digits of distinct classes. Each figure is "
+                f"over {metrics['tasks']:,} test tasks of digits that no training saw; PSNR is the median.",
+                "The classifier is trained on clean digits alone. It reads "
+                f"{_percent(metrics['classifier_accuracy'])} of the clean test digits right.",
+                "Wrong query: the query is another digit of the mixture; chance is 10 %.",
+                f"Unseen classes ({' and '.join(map(str, UNSEEN))}): never in a training mixture, target or query; "
+                "queried in test mixtures of all.",
+            ]
+        ),
+        Picture("gallery.png", "the same tasks through every variant"),
+        Picture("by_count.png", "agreement and PSNR by number of digits"),
+        Heading("Figure 4: loss per epoch of 100 iterations, and mean and standard deviation over 5 and 10"),
+        Picture("loss.png", "loss"),
+        Heading("Figure 3: outputs for five tasks as training goes on"),
+        *(Picture(f"evolution-{name}.png", name) for name in measured),
+        Text(
+            f"Width {first['width']} (64 in the thesis), seed {first['seed']}. Made by `{command} --width "
+            f"{first['width']} --steps {first['steps']}`; every number in `metrics.json`."
+        ),
     ]
-    for name, entry in variants.items():
-        seen, unseen = entry["seen"], entry.get("unseen")
-        held = f"{_percent(unseen['agreement'])} ({', '.join(map(str, entry['unseen_classes']))})" if unseen else ""
-        lines.append(
-            f"| {name} | {entry['parameters'] / 1e6:.2f} M | {entry['steps']:,} x {entry['batch']} | "
-            f"{entry['seconds'] / 60:.1f} | {seen['psnr_db']:.1f} | {_percent(seen['agreement'])} | {held} | "
-            f"{_percent(seen['wrong_query'])} | {_percent(seen['wrong_query_followed'])} |"
-        )
-    lines += [
-        f"| the mixture itself | | | | {first['seen']['mixture_psnr_db']:.1f} | "
-        f"{_percent(first['seen']['mixture_agreement'])} | | | |",
-        f"| the true target | | | | | {_percent(first['seen']['target_agreement'])} | | | |",
-        "",
-        "PSNR is the median. *Wrong query*: another digit of the mixture is asked for; chance is 10 %.",
-        "*Unseen classes*: never in a training mixture, target or query; in the test, asked for in mixtures of all.",
-        "",
-        "![the same tasks through every variant](gallery.png)",
-        "",
-        "![agreement and PSNR by number of digits](by_count.png)",
-        "",
-        "## The thesis's figures",
-        "",
-        "Loss per epoch of 100 iterations, and its mean and standard deviation over 5 and 10 epochs (figure 4):",
-        "",
-        "![loss](loss.png)",
-        "",
-        "Outputs for five tasks as training goes on (figure 3):",
-        "",
-        *(f"{name}\n\n![{name}](evolution-{name}.png)\n" for name in variants),
-        f"Width {first['width']} (64 in the thesis), seed {first['seed']}. Made by `fewshot-sep mnist"
-        + "".join(f" --variant {name}" for name in variants)
-        + f" --width {first['width']} --steps {first['steps']}`.",
-        "",
-    ]
-    return "\n".join(lines)
+
+
+def _table(measured: Mapping[str, Mapping[str, Any]]) -> Table:
+    columns: dict[str, Callable[[Mapping[str, Any]], str]] = {
+        "parameters": lambda entry: f"{entry['parameters'] / 1e6:.2f} M",
+        "iterations": lambda entry: f"{entry['steps']:,} x {entry['batch']}",
+        "minutes": lambda entry: f"{entry['seconds'] / 60:.1f}",
+        "PSNR (dB)": lambda entry: f"{entry['seen']['psnr_db']:.1f}",
+        "read as the query's class": lambda entry: _percent(entry["seen"]["agreement"]),
+        "unseen classes": lambda entry: _percent(entry["unseen"]["agreement"]) if entry.get("unseen") else "",
+        "wrong query: still the target": lambda entry: _percent(entry["seen"]["wrong_query"]),
+        "wrong query: followed": lambda entry: _percent(entry["seen"]["wrong_query_followed"]),
+    }
+    rows = [[name, *(cell(entry) for cell in columns.values())] for name, entry in measured.items()]
+    seen = next(iter(measured.values()))["seen"]
+    mixture, target = (_percent(seen[key]) for key in ("mixture_agreement", "target_agreement"))
+    rows.append(["the mixture itself", "", "", "", f"{seen['mixture_psnr_db']:.1f}", mixture, "", "", ""])
+    rows.append(["the true target", "", "", "", "", target, "", "", ""])
+    return Table(["variant", *columns], rows)

@@ -1,4 +1,4 @@
-"""Draws tasks from digits: an overlay of several, one of them wanted, another image of the same digit as the query."""
+"""Draws tasks from digits: an overlay of several, one of them the target, another image of its class the query."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ class Drawer:
     Args:
         digits: where mixtures and queries are taken from.
         count: digits in a mixture, each of another class.
-        asked: classes that are wanted; every other class of `present` only covers them.
+        queried: classes of targets; every other class of `present` only covers them.
         present: classes in mixtures.
-        wrong: ask for another class of the mixture than the target's, as a control.
+        wrong: query with another class of the mixture than the target's, as a control.
     """
 
     def __init__(
@@ -45,15 +45,15 @@ class Drawer:
         digits: Digits,
         batch: int = 64,
         count: int = 4,
-        asked: Sequence[int] = range(10),
+        queried: Sequence[int] = range(10),
         present: Sequence[int] = range(10),
         seed: int = 0,
         wrong: bool = False,
     ) -> None:
-        if not 2 <= count <= len({*asked, *present}):
-            raise ValueError(f"{count} digits of distinct classes cannot be drawn from {sorted({*asked, *present})}")
+        if not 2 <= count <= len({*queried, *present}):
+            raise ValueError(f"{count} digits of distinct classes cannot be drawn from {sorted({*queried, *present})}")
         self.batch, self.count, self.seed, self.wrong = batch, count, seed, wrong
-        self.asked, self.present = tuple(asked), tuple(present)
+        self.queried, self.present = tuple(queried), tuple(present)
         whole = torch.from_numpy(digits.images.astype(np.float32) / 255)[:, None]
         self.images = F.interpolate(whole, size=(SIZE, SIZE), mode="bilinear", align_corners=False)
         self.by_class = [np.flatnonzero(digits.labels == label) for label in range(10)]
@@ -69,7 +69,7 @@ class Drawer:
         random = np.random.default_rng([self.seed, index])
         labels, chosen, queries = [], [], []
         for _ in range(self.batch):
-            target = int(random.choice(self.asked))
+            target = int(random.choice(self.queried))
             others = random.choice([c for c in self.present if c != target], self.count - 1, replace=False)
             classes = [target, *(int(other) for other in others)]
             rows = [int(random.choice(self.by_class[label])) for label in classes]

@@ -17,7 +17,9 @@ from fewshot_sep.experiments.kit.document import Block, Heading, Table, Text
 from fewshot_sep.experiments.kit.tables import number, percent
 from fewshot_sep.loops import library
 from fewshot_sep.loops.composing import make_library
-from fewshot_sep.loops.tasks.mixing import AudioPool, MixingOptions, TaskMixer, Tasks
+from fewshot_sep.loops.tasks.mixing import TaskMixer, Tasks
+from fewshot_sep.loops.tasks.options import MixingOptions
+from fewshot_sep.loops.tasks.pool import AudioPool
 from fewshot_sep.presets import Preset
 from fewshot_sep.systems import build
 from fewshot_sep.training import TrainingOptions, train
@@ -70,7 +72,7 @@ def _train(
     return float(rows[-1]["speed/examples_per_s"]), float(rows[-1]["speed/waiting_for_data"])
 
 
-def blocks(part: dict[str, Any], folder: Path) -> list[Block]:
+def blocks(part: dict[str, Any]) -> list[Block]:
     """The section of the report."""
     lines = [
         ["mixer alone, one thread", f"{number(part['mixer'], 0)} tasks"],

@@ -9,21 +9,18 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
-from fewshot_sep import Separator, audio, plots
+from fewshot_sep import Separator, audio
 from fewshot_sep.experiments.kit import cost, excerpt
-from fewshot_sep.experiments.kit.document import Block, Heading, Picture, Points, Table, Text
+from fewshot_sep.experiments.kit.document import Block, Heading, Points, Table, Text
 from fewshot_sep.experiments.kit.tables import number
 from fewshot_sep.separator import Array
 from fewshot_sep.systems import ImageSystem, MaskSystem, build
 
-PICTURE = "peers.png"
 MAX_COST = 0.25
 """The network's goal: seconds per second of stereo on two cores."""
 INSTALL = "pip install -c constraints.txt -e '.[compare]'"
@@ -175,10 +172,9 @@ def _medians(name: str, times: tuple[list[float], list[float]], seconds: float) 
     return {f"{name}_wall": wall, f"{name}_cpu": cpu}
 
 
-def blocks(part: dict[str, Any], folder: Path) -> list[Block]:
-    """The section of the report; its figure is drawn into `folder`."""
+def blocks(part: dict[str, Any]) -> list[Block]:
+    """The section of the report."""
     rows = part["rows"]
-    _draw(rows, part["threads"], folder / PICTURE)
     first = rows[0]["model"]
     head = ["model", "gives", "parameters (M)", "network", "CPU", "whole", "CPU"]
     lines = [
@@ -206,24 +202,4 @@ def blocks(part: dict[str, Any], folder: Path) -> list[Block]:
             "overlaps of a quarter for HTDemucs, which gives four stems at once: a quarter of its cost falls to each. "
             f"The network's goal is at most {MAX_COST} s per second on two cores."
         ),
-        Picture(PICTURE, "seconds per second of audio"),
     ]
-
-
-def _draw(rows: list[dict[str, Any]], threads: int, path: Path) -> None:
-    figure, axes = plots.new_figure(1, 1, 8, 3.2)
-    panel = axes[0, 0]
-    places = np.arange(len(rows))
-    for offset, name in ((-0.2, "network"), (0.2, "whole")):
-        bars = panel.barh(places + offset, [row[f"{name}_wall"] for row in rows], 0.4, label=name)
-        panel.bar_label(bars, fmt="%.3f", padding=3, fontsize=8)
-    panel.axvline(MAX_COST, color="black", linestyle="--", linewidth=1, label="goal for the network")
-    panel.set_yticks(places, [row["model"] for row in rows])
-    panel.invert_yaxis()
-    panel.set(xscale="log", xlabel=f"seconds per second of audio, {threads} threads", ylabel="model")
-    panel.xaxis.set_major_formatter("{x:g}")
-    panel.xaxis.set_minor_formatter("")
-    widest = max(row["whole_wall"] for row in rows)
-    panel.set_xlim(0.003, max(1.0, 2 * widest))  # room for the figure beside the longest bar
-    panel.legend(ncols=3, loc="upper center", bbox_to_anchor=(0.5, 1.2), fontsize=9)
-    figure.savefig(path, dpi=110)

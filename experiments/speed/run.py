@@ -66,21 +66,17 @@ def speed(
 
 def write(folder: Path, part: Part, found: dict[str, Any]) -> Path:
     """Put a part in place of the one before and write the report; returns the report's path."""
-    path = folder / "metrics.json"
-    parts = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    return _write(folder, {**parts, part.value: found})
-
-
-def _write(folder: Path, parts: dict[str, Any]) -> Path:
     from fewshot_sep.experiments.kit import document
     from fewshot_sep.experiments.speed import mixing, peers, song
 
-    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "metrics.json"
+    parts = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    parts[part.value] = found
     blocks: list[document.Block] = []
-    for name, section in (("song", song), ("peers", peers), ("mixing", mixing)):
-        if name in parts:
-            blocks += section.blocks(parts[name], folder)
-            blocks.append(document.Text(f"Made by `python -m fewshot_sep.experiments.speed.run {name}`."))
+    for name, section in ((Part.SONG, song), (Part.PEERS, peers), (Part.MIXING, mixing)):
+        if name.value in parts:
+            blocks += section.blocks(parts[name.value])
+            blocks.append(document.Text(f"Made by `python -m fewshot_sep.experiments.speed.run {name.value}`."))
     return document.write(folder, "Speed on a CPU", [*blocks, document.Text(OTHER_RUNTIMES)], parts)
 
 

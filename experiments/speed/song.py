@@ -6,14 +6,11 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from fewshot_sep import audio, plots
+from fewshot_sep import audio
 from fewshot_sep.experiments.kit import cost, excerpt
-from fewshot_sep.experiments.kit.document import Block, Heading, Picture, Table, Text
+from fewshot_sep.experiments.kit.document import Block, Heading, Table, Text
 from fewshot_sep.experiments.kit.tables import number
 
-PICTURE = "song.png"
 SECONDS = 180.0
 
 
@@ -26,15 +23,14 @@ def measure(song: Path | None, query: Path) -> dict[str, Any]:
         return {"rows": {grid: cost.of_command(song, query, grid, Path(folder)) for grid in ("none", "auto")}}
 
 
-def blocks(part: dict[str, Any], folder: Path) -> list[Block]:
-    """The section of the report; its figure is drawn into `folder`."""
+def blocks(part: dict[str, Any]) -> list[Block]:
+    """The section of the report."""
     rows: dict[str, dict[str, Any]] = part["rows"]
     columns = (*cost.STAGES, "total", "process")
     lines = [
         [grid, row["grid"], *(number(row[name], 3) for name in columns), number(row["peak_mib"], 0)]
         for grid, row in rows.items()
     ]
-    _draw(rows, folder / PICTURE)
     seconds = next(iter(rows.values()))["audio_s"]
     return [
         Heading("The whole command"),
@@ -44,18 +40,4 @@ def blocks(part: dict[str, Any], folder: Path) -> list[Block]:
             "includes its start-up."
         ),
         Table(["`--grid`", "bars", *columns, "peak memory (MiB)"], lines),
-        Picture(PICTURE, "where the time goes"),
     ]
-
-
-def _draw(rows: dict[str, dict[str, Any]], path: Path) -> None:
-    figure, axes = plots.new_figure(1, 1, 8, 2.4)
-    panel, names = axes[0, 0], list(rows)
-    left = np.zeros(len(names))
-    for stage in cost.STAGES:
-        width = np.array([rows[name][stage] for name in names])
-        panel.barh(names, width, left=left, label=stage)
-        left += width
-    panel.set(xlabel="seconds per second of audio", ylabel="--grid", title="where the time goes")
-    panel.legend(ncols=len(cost.STAGES), loc="upper center", bbox_to_anchor=(0.5, -0.3))
-    figure.savefig(path, dpi=110)

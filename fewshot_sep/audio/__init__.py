@@ -1,18 +1,8 @@
-"""Sound files and arrays at the boundary: reading, validating, resampling, writing."""
+"""Sound files and arrays at the boundary: the only place that opens or writes sound files."""
 
-from fewshot_sep.audio.files import (
-    ArraySource,
-    AudioFile,
-    AudioWriter,
-    Samples,
-    Source,
-    open_audio,
-    read,
-    resample,
-    to_mp3,
-    validate,
-    write,
-)
+from fewshot_sep.audio.files import AudioFile, header_seconds, open_audio, read, read_unchecked
+from fewshot_sep.audio.samples import ArraySource, Samples, Source, resample, validate
+from fewshot_sep.audio.writer import AudioWriter, encode, write
 
 __all__ = [
     "ArraySource",
@@ -20,10 +10,12 @@ __all__ = [
     "AudioWriter",
     "Samples",
     "Source",
+    "encode",
+    "header_seconds",
     "open_audio",
     "read",
+    "read_unchecked",
     "resample",
-    "to_mp3",
     "validate",
     "write",
 ]

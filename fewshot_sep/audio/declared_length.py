@@ -1,30 +1,29 @@
-"""What a sound file promises about its own length, so that a file that was cut short can be told from a short file.
+"""The length that a sound file declares, so that a truncated file can be told from a short one.
 
-Decoders don't do this: half a wav, ogg or mp3 decodes without a word.
+Decoders don't tell: half a wav, ogg or mp3 decodes without an error.
 """
 
 from __future__ import annotations
 
 import mmap
-import struct
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
+
+from fewshot_sep.audio import riff
 
 # Data sizes that recorders write when they cannot know the length yet (ffmpeg, sox, arecord writing to a pipe).
 _UNKNOWN_SIZES = frozenset({0x7FFFF000, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF})
 _OGG_PAGE_MAX_BYTES = 65307
 
 
-@dataclass(frozen=True)
-class Promise:
-    """Length that a file claims: `frames` (None: it does not say); `complete` is False where its end is missing."""
+class Promise(NamedTuple):
+    """Length that a file declares: `frames` (None: it does not say); `complete` is False where its end is missing."""
 
     frames: int | None
     complete: bool = True
 
 
-@dataclass(frozen=True)
-class SampleChunk:
+class SampleChunk(NamedTuple):
     """The chunk of a wav or aiff file that holds the samples: bytes `declared` by it, bytes `present` in the file."""
 
     declared: int
@@ -33,34 +32,18 @@ class SampleChunk:
 
 def sample_chunk(path: Path) -> SampleChunk | None:
     """Find the sample chunk of a wav or aiff file; None for other files and where the size is not declared."""
-    size = path.stat().st_size
     with path.open("rb") as file:
-        head = file.read(12)
-        if head[:4] in (b"RIFF", b"RF64", b"BW64") and head[8:] == b"WAVE":
-            order = "<"
-        elif (head[:4] == b"RIFX" and head[8:] == b"WAVE") or (head[:4] == b"FORM" and head[8:] in (b"AIFF", b"AIFC")):
-            order = ">"
-        else:
-            return None
-        long_size = 0
-        while len(header := file.read(8)) == 8:
-            name, length = header[:4], struct.unpack(order + "I", header[4:])[0]
-            if name == b"ds64":
-                long_size = struct.unpack("<8xQ", file.read(16))[0]
-                length -= 16
-            elif name in (b"data", b"SSND"):
-                if length == 0xFFFFFFFF and long_size:
-                    length = long_size
-                if length in _UNKNOWN_SIZES:
+        for chunk in riff.chunks(file):
+            if chunk.name in (b"data", b"SSND"):
+                if chunk.size in _UNKNOWN_SIZES:
                     return None
-                prefix = 8 if name == b"SSND" else 0
-                return SampleChunk(length - prefix, max(0, size - file.tell() - prefix))
-            file.seek(length + length % 2, 1)
+                prefix = 8 if chunk.name == b"SSND" else 0
+                return SampleChunk(chunk.size - prefix, max(0, path.stat().st_size - chunk.start - prefix))
     return None
 
 
 def ogg_is_complete(path: Path) -> bool:
-    """Whether the last page of an Ogg file is whole and carries the end-of-stream mark (RFC 3533, section 6)."""
+    """Whether the last page of an Ogg file is whole and carries the end-of-stream flag (RFC 3533, section 6)."""
     with path.open("rb") as file:
         file.seek(max(0, path.stat().st_size - 2 * _OGG_PAGE_MAX_BYTES))
         tail = file.read()
@@ -111,8 +94,8 @@ def mp3_promise(path: Path) -> Promise | None:
 
 
 def _has_frame_count(frame: bytes) -> bool:
-    mark = max(frame.find(b"Xing"), frame.find(b"Info"))
-    return mark >= 0 and len(frame) >= mark + 8 and bool(frame[mark + 7] & 1)
+    at = max(frame.find(b"Xing"), frame.find(b"Info"))
+    return at >= 0 and len(frame) >= at + 8 and bool(frame[at + 7] & 1)
 
 
 def _mp3_start(data: mmap.mmap) -> int | None:

@@ -1,50 +1,76 @@
-"""From bytes on disk to blocks of samples, front to back: libsndfile, and ffmpeg for what libsndfile cannot open.
+"""From bytes on disk to blocks of samples, front to back: libsndfile, and FFmpeg (PyAV) for what that cannot open.
 
 Front to back because seeking in mp3 and ogg is not exact: libsndfile gives other samples after a seek than before it,
-and the soundfile package seeks after every read. `fewshot_sep.audio` builds exact random access on top.
+and the soundfile package seeks after every read. `fewshot_sep.audio.files` builds exact random access on top.
 """
 
 from __future__ import annotations
 
 import os
-import re
-import shutil
-import struct
-import subprocess
-import tempfile
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
+import av
 import numpy as np
 import soundfile
-from numpy.typing import NDArray
+from av.container import InputContainer
 
 from fewshot_sep.audio import declared_length
 from fewshot_sep.audio.declared_length import Promise
-from fewshot_sep.errors import BadAudio, EngineMissing
+from fewshot_sep.audio.samples import Samples
+from fewshot_sep.errors import BadAudio
 
 BLOCK_FRAMES = 4096
 _EXACT_SUBTYPES = frozenset({"PCM_S8", "PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ULAW", "ALAW"})
 _ENDLESS = 1 << 60  # libsndfile's frame count for a flac stream of unknown length is above this
 
+# FFmpeg's demuxers of sound. Playlists and scripts, which name other files and hosts, are not among them.
+_STATE_LENGTH = (
+    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,asf,avi,flv,mxf,rm,nut,ogg,flac,wav,w64,aiff,caf,au,voc,"
+    "ape,tta,wv,mpc,mpc8,tak,oma,dsf,iff,qcp"
+)
+_GUESS_LENGTH = "aac,loas,mp3,ac3,eac3,ac4,dts,dtshd,truehd,mlp,amr,amrnb,amrwb,shn,mpeg,mpegts"
+
 
 class Decoder(Protocol):
-    """Decodes one file, front to back, as often as asked.
+    """Decodes one file, front to back.
 
-    `seekable`: whether libsndfile's own seeking in the file is exact. `damaged`: the last pass met an error.
+    `exact`: whether libsndfile's own seeking in the file is exact. `damaged`: the last pass met an error.
+    `tags`: title, artist and the like.
     """
 
     sample_rate: int
     channels: int
-    seekable: bool
+    exact: bool
     damaged: bool
+    tags: dict[str, str]
 
-    def blocks(self) -> Iterator[NDArray[np.float32]]:
+    def blocks(self) -> Iterator[Samples]:
         """Yield blocks (channels, n) from the first frame to the last readable one."""
 
     def promise(self) -> Promise:
-        """What the file says about its own length; to be asked after a whole pass over `blocks`."""
+        """The length that the file declares; to be called after a whole pass over `blocks`."""
+
+
+def open_decoder(path: Path, stream: int = 0) -> Decoder:
+    """Find what can decode `path`; BadAudio where nothing can.
+
+    `stream`: which of several audio streams, in containers that have more than one.
+    """
+    try:
+        decoder = SoundfileDecoder(path)
+    except (soundfile.LibsndfileError, TypeError):  # TypeError: soundfile wants more facts about a file named .raw
+        return FfmpegDecoder(path, stream)
+    return FfmpegDecoder(path) if decoder.stops_early() else decoder
+
+
+def libraries() -> dict[str, str]:
+    """What decodes which files, with versions."""
+    return {
+        "wav, flac, ogg, mp3, ...": f"libsndfile {soundfile.__libsndfile_version__}",
+        "m4a, webm, wma, ...": f"FFmpeg {av.ffmpeg_version_info} in PyAV {av.__version__}",
+    }
 
 
 def system_path(path: Path) -> str | bytes:
@@ -52,8 +78,8 @@ def system_path(path: Path) -> str | bytes:
     return os.fsencode(path) if os.name == "posix" else str(path)
 
 
-class _Forward(soundfile.SoundFile):
-    """A file that is only read forward; for a seekable one soundfile seeks after each read, which corrupts mp3."""
+class _Forward(soundfile.SoundFile):  # type: ignore[misc]
+    """A file that is only read forward; in a seekable one soundfile seeks after each read, which corrupts mp3."""
 
     def seekable(self) -> bool:
         return False
@@ -69,10 +95,14 @@ class SoundfileDecoder:
             self.channels: int = file.channels
             self.format: str = file.format
             self._header_frames: int = file.frames
-            self.seekable = file.subtype in _EXACT_SUBTYPES and file.frames < _ENDLESS
+            self.exact: bool = file.subtype in _EXACT_SUBTYPES and file.frames < _ENDLESS
+            try:
+                self.tags: dict[str, str] = dict(file.copy_metadata())
+            except UnicodeDecodeError:
+                self.tags = {}
         self.damaged = False
 
-    def blocks(self) -> Iterator[NDArray[np.float32]]:
+    def blocks(self) -> Iterator[Samples]:
         self.damaged = False
         with _Forward(system_path(self.path)) as file:
             while True:
@@ -105,96 +135,88 @@ class SoundfileDecoder:
         return bool(counted and counted.frames and counted.frames > self._header_frames + self.sample_rate // 10)
 
 
-def ffmpeg_program() -> str | None:
-    """Path of an ffmpeg: that of the imageio-ffmpeg package (extra `m4a`), else the one on the PATH, else None."""
-    try:
-        import imageio_ffmpeg
-
-        return str(imageio_ffmpeg.get_ffmpeg_exe())
-    except (ImportError, RuntimeError):
-        return shutil.which("ffmpeg")
-
-
 class FfmpegDecoder:
-    """One audio stream of whatever ffmpeg opens (m4a, aac, mp4, webm, wma, ...), piped as 32-bit float `.au`."""
+    """One audio stream of whatever FFmpeg opens: m4a, aac, mp4, webm, wma, ...
 
-    seekable = False
+    FFmpeg is given the open file, and may open no other (file, host or device), whatever stands in it.
+    """
 
-    def __init__(self, path: Path, program: str, stream: int = 0) -> None:
+    exact = False
+
+    def __init__(self, path: Path, stream: int = 0) -> None:
         self.path = path
-        self._stream = stream
-        self._program = program
-        self._log = ""
+        self.tags: dict[str, str] = {}
         self.damaged = False
-        self.sample_rate, self.channels = 0, 0
-        blocks = self.blocks()
-        next(blocks, None)
-        blocks.close()
-        if not self.channels:
-            missing = f"has no audio stream{f' number {stream}' if stream else ''}"
-            problem = missing if "matches no streams" in self._log else "is not audio that can be read"
-            raise BadAudio(f"{path}: {problem}")
+        self._stream = stream
+        self._seconds: float | None = None
+        self._has_video = False
+        first = next((frame for packet in self._packets() for frame in self._decode(packet)), None)
+        if first is None:
+            raise BadAudio(f"{path}: is not audio that can be read")
+        self.sample_rate, self.channels = first.sample_rate, first.layout.nb_channels
+        self._layout = first.layout.name
 
-    def blocks(self) -> Generator[NDArray[np.float32]]:
-        # `file:` lets names begin with a dash or hold a colon; the whitelist keeps playlists off the network.
-        command = [self._program, "-hide_banner", "-nostdin", "-nostats", "-loglevel", "level+info"]
-        command += ["-protocol_whitelist", "file,pipe", "-i", f"file:{self.path}", "-map", f"0:a:{self._stream}", "-vn"]
-        command += ["-c:a", "pcm_f32be", "-f", "au", "pipe:1"]
-        with tempfile.TemporaryFile() as log:
-            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log)
-            assert process.stdout is not None
-            try:
-                header = process.stdout.read(24)
-                if len(header) == 24:
-                    offset, self.sample_rate, self.channels = struct.unpack(">4xI8x2I", header)
-                    process.stdout.read(offset - 24)
-                    width = 4 * self.channels
-                    while data := process.stdout.read(BLOCK_FRAMES * width):
-                        whole = np.frombuffer(data, ">f4", count=len(data) // width * self.channels)
-                        yield np.ascontiguousarray(whole.reshape(-1, self.channels).T, np.float32)
-                process.wait()
-            finally:
-                process.kill()
-                process.stdout.close()
-                process.wait()
-                log.seek(0)
-                self._log = log.read().decode(errors="replace")
-                self.damaged = "[error]" in self._log
+    def blocks(self) -> Iterator[Samples]:
+        self.damaged = False
+        converters: dict[tuple[str, str, int], av.AudioResampler] = {}  # a stream may change its format on the way
+        last: Samples = np.empty((self.channels, 0), np.float32)
+        kept: int | None = None
+        for packet in self._packets():
+            for frame in self._decode(packet):
+                form = (frame.format.name, frame.layout.name, frame.sample_rate)
+                if form not in converters:
+                    converters[form] = av.AudioResampler("fltp", self._layout, self.sample_rate)
+                for converted in converters[form].resample(frame):
+                    if last.size:
+                        yield last
+                    last = np.asarray(converted.to_ndarray(), np.float32)
+                    kept = _samples(packet, self.sample_rate)
+        yield last[:, :kept]  # what the last packet holds beyond its duration is the coder's padding
 
     def promise(self) -> Promise:
-        """The container's duration, except where ffmpeg guessed it, or a video may be longer than its sound."""
-        duration = re.search(r"Duration: (\d+):(\d+):([\d.]+)", self._log)
-        guessed = "Estimating duration" in self._log or ("Video:" in self._log and not self.damaged)
-        if not duration or guessed:
+        """The stated duration; not where FFmpeg guessed it, or it may be that of a video longer than its sound."""
+        if self._seconds is None or (self._has_video and not self.damaged):
             return Promise(None)
-        hours, minutes, seconds = duration.groups()
-        return Promise(round((int(hours) * 3600 + int(minutes) * 60 + float(seconds)) * self.sample_rate))
+        return Promise(round(self._seconds * self.sample_rate))
+
+    def _packets(self) -> Iterator[av.Packet[av.AudioStream]]:
+        with self.path.open("rb") as file:
+            try:
+                options = {"format_whitelist": f"{_STATE_LENGTH},{_GUESS_LENGTH}", "protocol_whitelist": "none"}
+                container = av.open(file, "r", options=options, metadata_errors="replace")
+            except av.FFmpegError as error:
+                raise BadAudio(f"{self.path}: is not audio that can be read") from error
+            with container:
+                streams = container.streams.audio
+                if self._stream >= len(streams):
+                    number = f" number {self._stream}" if self._stream else ""
+                    raise BadAudio(f"{self.path}: has no audio stream{number}")
+                stream = streams[self._stream]
+                if container.format.name.split(",")[0] in _STATE_LENGTH.split(","):
+                    self._note_length(container, stream)
+                try:
+                    for packet in container.demux(stream):
+                        self.damaged |= packet.is_corrupt
+                        yield packet
+                except av.FFmpegError:
+                    self.damaged = True
+
+    def _note_length(self, container: InputContainer, stream: av.AudioStream) -> None:
+        if stream.duration is not None and stream.time_base is not None:
+            self._seconds = float(stream.duration * stream.time_base)
+        elif container.duration is not None:
+            self._seconds = container.duration / av.time_base
+            self._has_video = bool(container.streams.video)
+
+    def _decode(self, packet: av.Packet[av.AudioStream]) -> list[av.AudioFrame]:
+        try:
+            return packet.decode()
+        except av.FFmpegError:
+            self.damaged = True
+            return []
 
 
-def open_decoder(path: Path, stream: int = 0) -> Decoder:
-    """Find what can decode `path`; BadAudio where nothing can, EngineMissing where ffmpeg could but is not there.
-
-    `stream`: which of several audio streams, in containers that have more than one.
-    """
-    try:
-        decoder = SoundfileDecoder(path)
-    except (soundfile.LibsndfileError, TypeError):  # TypeError: soundfile wants more facts about a file named .raw
-        program = ffmpeg_program()
-        if program:
-            return FfmpegDecoder(path, program, stream)
-        if _is_ffmpegs(path):
-            raise EngineMissing(
-                f"{path}: reading this format needs ffmpeg; install it with: pip install 'fewshot-sep[m4a]'"
-            ) from None
-        raise BadAudio(f"{path}: is not audio that can be read (wav, flac, ogg, opus, mp3, aiff, m4a)") from None
-    if decoder.stops_early() and (program := ffmpeg_program()):
-        return FfmpegDecoder(path, program)
-    return decoder
-
-
-def _is_ffmpegs(path: Path) -> bool:
-    """Whether the file begins like mp4/m4a, Matroska/WebM, ASF/WMA or raw AAC."""
-    with path.open("rb") as file:
-        head = file.read(8)
-    marks = (b"\x1a\x45\xdf\xa3", b"\x30\x26\xb2\x75", b"\xff\xf1", b"\xff\xf9")
-    return head[4:] == b"ftyp" or head.startswith(marks)
+def _samples(packet: av.Packet[av.AudioStream], sample_rate: int) -> int | None:
+    """The packet's duration in samples; None where it does not say, or its clock is coarser than every other sample."""
+    tick = sample_rate * (packet.time_base or 0)
+    return int(packet.duration * tick) if packet.duration and tick in (1, 2) else None

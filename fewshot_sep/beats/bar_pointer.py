@@ -1,11 +1,11 @@
 """Beat activations -> beats and their places in the bar: the bar-pointer model, decoded a beat at a time.
 
 The model is that of F. Krebs, S. Boeck, G. Widmer, "An Efficient State-Space Model for Joint Tempo and Meter Tracking",
-ISMIR 2015, with madmom's defaults. Within a beat its hidden position moves on by itself, so only the borders of beats
-need deciding: what lies between comes from running sums. The path is the very one that the state-by-state way finds,
+ISMIR 2015, with madmom's defaults. Within a beat its hidden position moves on by itself, so only the boundaries of
+beats are decoded: what lies between comes from running sums. The path is the one that decoding state by state finds,
 for 300 bytes per frame instead of some 60 000, so that hours fit.
 
-Beyond that model a bar may be cut short, at a price: a song may hold half a bar between two sections, or be spliced.
+Unlike in that model a bar may be cut short, at a penalty: songs hold half bars between sections, and are spliced.
 """
 
 from __future__ import annotations
@@ -15,30 +15,32 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-FRAMES_PER_SECOND = 100
-SLOWEST_BPM, FASTEST_BPM = 55.0, 215.0
+from fewshot_sep.beats.activations import FRAMES_PER_SECOND
+
+MIN_BPM, MAX_BPM = 55.0, 215.0
 TEMPI = 60
-STEADINESS = 100.0  # how much a change of tempo from one beat to the next costs
-BEAT_SHARE = 16  # the first 1/16 of a beat is where its activation is expected
-SHORT_BAR = 30.0  # how much evidence, in nats, it takes to begin a bar before the last one is full
-THRESHOLD = 0.05  # quieter activations before the first and after the last beat are left out
+TRANSITION_LAMBDA = 100.0  # how improbable a change of tempo from one beat to the next is
+OBSERVATION_LAMBDA = 16  # a beat's activation is expected in the first 1/16 of the beat
+SHORT_BAR_PENALTY = 30.0  # how much evidence, in nats, it takes to begin a bar before the last one is full
+MIN_ACTIVATION = 0.05  # lower ones before the first and after the last beat are left out
 
 
 def decode(
-    activations: NDArray[np.floating], meters: Sequence[int] = (3, 4), short_bar: float = SHORT_BAR
+    activations: NDArray[np.floating], meters: Sequence[int] = (3, 4), short_bar_penalty: float = SHORT_BAR_PENALTY
 ) -> tuple[NDArray[np.float64], NDArray[np.int64], int]:
     """The likeliest beats: times in seconds, positions in the bar (1 = downbeat), and the likeliest of the `meters`.
 
     Shape: activations (frames, 2), 100 a second, beat and downbeat. No beat is found where no activation reaches 0.05.
 
-    short_bar: price of a bar that ends early; infinite, all bars are whole, as in madmom.
+    short_bar_penalty: of a bar that ends early; where infinite, all bars are whole, as in madmom.
     """
-    loud = np.flatnonzero(activations.max(axis=1, initial=0) >= THRESHOLD)
+    loud = np.flatnonzero(activations.max(axis=1, initial=0) >= MIN_ACTIVATION)
     if not loud.size:
         return np.empty(0), np.empty(0, dtype=np.int64), int(meters[-1])
     first = int(loud[0])
     kept = np.asarray(activations[first : loud[-1] + 1], dtype=np.float64)
-    _, beats, meter = max(((*_viterbi(kept, meter, short_bar), meter) for meter in meters), key=lambda found: found[0])
+    paths = [(*_viterbi(kept, meter, short_bar_penalty), meter) for meter in meters]
+    _, beats, meter = max(paths, key=lambda path: path[0])
     peaks, positions = [], []
     for start, stop, position in beats:
         if stop > start:
@@ -49,7 +51,7 @@ def decode(
 
 def _intervals() -> NDArray[np.int64]:
     """Beat lengths in frames: about `TEMPI` of them, logarithmically spaced."""
-    shortest, longest = np.round(60 * FRAMES_PER_SECOND / np.array([FASTEST_BPM, SLOWEST_BPM]))
+    shortest, longest = np.round(60 * FRAMES_PER_SECOND / np.array([MAX_BPM, MIN_BPM]))
     count, lengths = TEMPI, np.arange(shortest, longest + 1)
     if len(lengths) > TEMPI:
         lengths = np.empty(0)
@@ -60,23 +62,23 @@ def _intervals() -> NDArray[np.int64]:
 
 
 def _viterbi(
-    activations: NDArray[np.float64], meter: int, short_bar: float
+    activations: NDArray[np.float64], meter: int, short_bar_penalty: float
 ) -> tuple[float, list[tuple[int, int, int]]]:
     """Log-probability of the best path, and its beats: expected from, to, and place in the bar from 0."""
     frames = len(activations)
     lengths = _intervals()
-    heads = -(-lengths // BEAT_SHARE)
+    heads = -(-lengths // OBSERVATION_LAMBDA)
     tempi, longest = len(lengths), int(lengths.max())
     tiny = np.finfo(np.float32).tiny
     beat, downbeat = np.log(np.maximum(activations, tiny)).T
-    rest = np.log(np.maximum((1 - activations.sum(axis=1)) / (BEAT_SHARE - 1), tiny))
+    rest = np.log(np.maximum((1 - activations.sum(axis=1)) / (OBSERVATION_LAMBDA - 1), tiny))
     # Running sums, led by `longest` zeros: a beat that began before the first frame costs nothing there.
     on_beat, on_down, between = (np.concatenate([np.zeros(longest + 1), np.cumsum(x)]) for x in (beat, downbeat, rest))
     on = np.stack([on_down] + [on_beat] * (meter - 1))
 
     ratio = lengths[None, :] / lengths[:, None]
     with np.errstate(divide="ignore"):
-        change = np.exp(-STEADINESS * np.abs(ratio - 1))
+        change = np.exp(-TRANSITION_LAMBDA * np.abs(ratio - 1))
         change[change <= np.spacing(1)] = 0
         change = np.log(change / change.sum(axis=1, keepdims=True))
     arrivals = np.ascontiguousarray(change.T)  # (to, from)
@@ -90,15 +92,15 @@ def _viterbi(
     for t in range(longest, frames + longest):
         begun = t - lengths
         head_end = begun + heads
-        gain = on[:, head_end] - on[:, begun] + (between[t] - between[head_end])
-        left = entered[begun % longest, :, each].T + gain
+        observed = on[:, head_end] - on[:, begun] + (between[t] - between[head_end])
+        left = entered[begun % longest, :, each].T + observed
         scores = left[:, None, :] + arrivals
         best = scores.argmax(axis=2)
         gained = np.take_along_axis(scores, best[..., None], axis=2)[..., 0]
         early = gained[:-1].argmax(axis=0)
-        cut = gained[early, each] - short_bar > gained[-1]
+        cut = gained[early, each] - short_bar_penalty > gained[-1]
         best[-1] = np.where(cut, best[early, each], best[-1])
-        gained[-1] = np.where(cut, gained[early, each] - short_bar, gained[-1])
+        gained[-1] = np.where(cut, gained[early, each] - short_bar_penalty, gained[-1])
         last_beat[t - longest, cut] = early[cut]
         came_from[t - longest] = np.roll(best, 1, axis=0)
         entered[t % longest] = np.roll(gained, 1, axis=0)

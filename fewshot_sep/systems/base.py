@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Generic, TypeAlias, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +12,7 @@ from fewshot_sep import spectral
 from fewshot_sep.presets import Preset
 
 ConditioningT = TypeVar("ConditioningT", bound=tuple[Tensor, ...])
-"""What a system keeps of a query: a named tuple of tensors with a batch dimension; only that system can read it."""
+"""What a system keeps of queries: a named tuple of tensors with a batch dimension; only that system can read it."""
 
 
 class Trainable(nn.Module):
@@ -38,11 +38,11 @@ class System(Trainable, Generic[ConditioningT]):
         self.stft = spectral.Stft(preset.n_fft, preset.hop)
 
     def condition(self, queries: Tensor) -> ConditioningT:
-        """What `forward` needs to know of the queries."""
+        """The conditioning for `forward`: what the system keeps of the queries."""
         raise NotImplementedError
 
     def average(self, conditionings: Sequence[ConditioningT]) -> ConditioningT:
-        """What `forward` needs to know of several sounds, given what it needs to know of each."""
+        """One conditioning for several sounds, from that of each."""
         raise NotImplementedError
 
     def forward(self, mixture: Tensor, conditioning: ConditioningT, time_scale: float = 1.0) -> Tensor:
@@ -68,5 +68,12 @@ class System(Trainable, Generic[ConditioningT]):
         return self.stft if hop == self.preset.hop else spectral.Stft(self.preset.n_fft, hop).to(self.device)
 
 
-AnySystem: TypeAlias = System[Any]
-"""A system whose kind is known only when its weights are read; what it keeps of queries is then opaque."""
+SystemT = TypeVar("SystemT", bound=System[Any])
+
+AnySystem: TypeAlias = System[tuple[Tensor, ...]]
+"""A system whose kind is known only when its weights are read; its conditionings can only be given back to it."""
+
+
+def opaque(system: System[ConditioningT]) -> AnySystem:
+    """The same system, for those to whom its kind does not matter."""
+    return cast(AnySystem, system)

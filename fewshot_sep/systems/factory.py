@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fewshot_sep import presets
 from fewshot_sep.presets import Kind, Preset
-from fewshot_sep.systems.base import AnySystem
+from fewshot_sep.systems.base import AnySystem, System, opaque
 from fewshot_sep.systems.image import ImageSystem
 from fewshot_sep.systems.informed import InformedSystem
 from fewshot_sep.systems.mask import MaskSystem
 
-SYSTEMS: dict[Kind, type[AnySystem]] = {"mask": MaskSystem, "informed": InformedSystem, "image": ImageSystem}
+SYSTEMS: dict[Kind, type[System[Any]]] = {"mask": MaskSystem, "informed": InformedSystem, "image": ImageSystem}
 
 
 def build(preset: Preset | str) -> AnySystem:
@@ -19,4 +21,4 @@ def build(preset: Preset | str) -> AnySystem:
         FewshotSepError: no preset has that name.
     """
     preset = presets.get(preset) if isinstance(preset, str) else preset
-    return SYSTEMS[preset.kind](preset)
+    return opaque(SYSTEMS[preset.kind](preset))

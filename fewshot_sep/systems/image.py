@@ -46,10 +46,11 @@ class ImageSystem(System[ImageConditioning]):
         """`(..., samples)` -> `(..., bands, frames)` complex; zeros are appended to make frames a multiple of 16."""
         stft = self.stft_at(time_scale)
         frames = -(-(wave.shape[-1] // stft.hop + 1) // 16) * 16
-        return stft(F.pad(wave, (0, (frames - 1) * stft.hop - wave.shape[-1])))
+        spectrum: Tensor = stft(F.pad(wave, (0, (frames - 1) * stft.hop - wave.shape[-1])))
+        return spectrum
 
     def image(self, wave: Tensor, time_scale: float = 1.0) -> NormalisedImage:
-        """What the network sees of a waveform `(..., samples)`."""
+        """The network's input for a waveform `(..., samples)`."""
         spectrum = self.spectrum(wave, time_scale)
         log_magnitude = spectral.log_compress(spectrum.abs())
         peak = log_magnitude.amax(dim=(-2, -1), keepdim=True) + EPS

@@ -1,8 +1,8 @@
-"""A mask system whose network also sees what of the mixture the query's own spectra explain.
+"""A mask system whose network also gets what spectral templates of the queries explain of the mixture.
 
-Embedding and profile say what an instrument is like; they cannot say which notes the query played. Where the clip is
-cut out of the song, the very same notes may come again, and templates of them find these (NMF), however rare the
-instrument. Where it is of another song they explain little, which the network sees too.
+Embedding and profile describe an instrument, not the notes of the query. If the clip is from the song itself, the same
+notes may come again: templates of them find these (NMF), however rare the instrument. If it is from another song they
+explain little, which the network sees too.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from fewshot_sep.unet import QueryConditioning
 
 
 class InformedSystem(MaskSystem):
-    """A `MaskSystem` whose network is given two further images: what the query's templates explain, and what is left.
+    """A `MaskSystem` whose network gets two further images: what the query's templates explain, and the remainder.
 
-    The templates are learnt on the queries and stay fixed; as many free ones, which begin as frames of the mixture,
-    take the rest (semi-supervised NMF, see `fewshot_sep.nmf`).
+    The templates are learnt on the queries and stay fixed; as many free ones, initialised with frames of the mixture,
+    explain the remainder (semi-supervised NMF, see `fewshot_sep.nmf`).
     """
 
     extra_channels = 2

@@ -1,4 +1,4 @@
-"""A system that predicts a mask on the mixture's spectrum, steered by the query."""
+"""A system that predicts a mask on the mixture's spectrum, conditioned on queries."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ class NetworkInputs(NamedTuple):
 
 
 class MaskSystem(System[QueryConditioning]):
-    """Queries steer a U-Net that predicts a mask in [0, 1] per channel, band and frame.
+    """A U-Net, conditioned on queries, predicts a mask in [0, 1] per channel, band and frame.
 
-    The mask is spread from bands to bins and laid on the mixture's complex spectrum, whose phase it keeps. Levels are
-    relative to the sound itself, so the result does not depend on the gain of mixture or query.
+    The mask is interpolated from bands to bins and applied to the mixture's complex spectrum. Levels are relative to
+    the sound's own mean, so the result does not depend on the gain of mixture or query.
     """
 
     extra_channels = 0
-    """Further images that the network is given beside the mixture's."""
+    """Further images that the network gets beside the mixture's."""
 
     bands: Tensor
 
@@ -60,7 +60,9 @@ class MaskSystem(System[QueryConditioning]):
     def condition(self, queries: Tensor) -> QueryConditioning:
         energy = self.band_energy(self.stft(queries))
         clips = self.encode_query(self.image(energy.flatten(0, 1)[:, None]))
-        embedding, profile = (part.unflatten(0, energy.shape[:2]).mean(1) for part in (clips.embedding, clips.profile))
+        embedding, profile = (
+            part.view(*energy.shape[:2], *part.shape[1:]).mean(1) for part in (clips.embedding, clips.profile)
+        )
         return QueryConditioning(embedding, profile, self.templates(energy.sqrt().transpose(1, 2).flatten(2)))
 
     def encode_query(self, images: Tensor) -> QueryConditioning:
@@ -69,21 +71,22 @@ class MaskSystem(System[QueryConditioning]):
         return QueryConditioning(self.query_encoder(images), profile, images.new_zeros(len(images), images.shape[2], 0))
 
     def templates(self, magnitude: Tensor) -> Tensor:
-        """Spectra to keep of sounds `(batch, bands, time)`: `(batch, bands, templates)`, here none."""
+        """Templates of sounds `(batch, bands, time)`: `(batch, bands, templates)`, here none."""
         return magnitude[..., :0]
 
     def average(self, conditionings: Sequence[QueryConditioning]) -> QueryConditioning:
-        """Means, and as many templates as of one, which explain the templates of all best."""
+        """Means of embeddings and profiles, and as many templates as of one, learnt on those of all."""
         embeddings, profiles, templates = zip(*conditionings, strict=True)
         return QueryConditioning(
             torch.stack(embeddings).mean(0), torch.stack(profiles).mean(0), self.templates(torch.cat(templates, dim=-1))
         )
 
-    def polyphony_logit(self, conditioning: QueryConditioning) -> Tensor | None:
+    def polyphony_logit(self, conditioning: QueryConditioning) -> Tensor:
         """As in `System`; 0 from a system that was not trained."""
         embedding = F.layer_norm(conditioning.embedding.float(), conditioning.embedding.shape[1:])
         features = torch.cat([embedding, conditioning.profile.flatten(1).float()], dim=1)
-        return self.multi_source_detector(features)[:, 0]
+        logit: Tensor = self.multi_source_detector(features)
+        return logit[:, 0]
 
     def network_inputs(self, energy: Tensor, conditioning: QueryConditioning) -> NetworkInputs:
         """For a mixture's energies `(batch, channels, bands, time)`."""
@@ -92,10 +95,11 @@ class MaskSystem(System[QueryConditioning]):
 
     def logits(self, energy: Tensor, conditioning: QueryConditioning) -> Tensor:
         """Of the mask, for a mixture's energies `(batch, channels, bands, time)`."""
-        return self.network(*self.network_inputs(energy, conditioning))
+        logits: Tensor = self.network(*self.network_inputs(energy, conditioning))
+        return logits
 
     def masked(self, spectrum: Tensor, logits: Tensor) -> Tensor:
-        """The spectrum times the mask, which is spread from bands to bins."""
+        """The spectrum times the mask, which is interpolated from bands to bins."""
         return spectral.apply_mask(spectrum, torch.matmul(self.bands.T, torch.sigmoid(logits.float())))
 
     def forward(self, mixture: Tensor, conditioning: QueryConditioning, time_scale: float = 1.0) -> Tensor:

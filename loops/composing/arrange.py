@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections import defaultdict, deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -14,9 +14,9 @@ from numpy.random import Generator
 from fewshot_sep.loops.composing import patterns
 from fewshot_sep.loops.composing.ensemble import Part, Song, is_played, room_of
 from fewshot_sep.loops.instruments.general_midi import COMMON, DRUM_PARTS
-from fewshot_sep.loops.instruments.synth import PERCUSSION_SOUNDS, Patch
-from fewshot_sep.loops.instruments.voices import InventedVoice, Voice
+from fewshot_sep.loops.instruments.voice import Voice
 from fewshot_sep.loops.library import SAMPLE_RATE, Row, is_held_out
+from fewshot_sep.loops.score import Note, Sketch
 
 PLAYS = {"invented": 3, "sampled": 3, "sung": 4, "amp": 3, "kit": 3, "soundfont": 2}
 """A voice that is used at all is used at least this often, so that a query can come from another of its rows."""
@@ -161,33 +161,7 @@ def _slots(rng: Generator) -> list[str]:
     return slots + ["pitched"] * int(rng.choice((2, 3, 4, 5), p=(0.1, 0.35, 0.4, 0.15)))
 
 
-def invented_voices(count: int) -> list[Voice]:
-    """The first `count` invented instruments with the parts and ranges that suit them."""
-    voices: list[Voice] = []
-    for seed in range(count):
-        kind, rng = Patch(seed).kind, np.random.default_rng((17, seed))
-        low = int(rng.integers(36, 62))
-        high = low + int(rng.integers(19, 34))
-        keys: tuple[int, ...] = ()
-        roles: tuple[str, ...] = ("melody", "chords", "arpeggio", "pad", "counter")
-        if kind == "percussion":
-            roles, keys = ("beat",), tuple(range(PERCUSSION_SOUNDS))
-        elif kind == "voice":
-            roles, low = ("vocal", "vocal", "counter"), int(rng.integers(41, 62))
-            high = low + int(rng.integers(14, 22))
-        elif rng.random() < 0.3:
-            roles, low, high = ("bass",), 28, 55
-        elif kind == "pluck":
-            roles = ("strum", "arpeggio", "melody")
-        family = {"voice": "invented voice", "percussion": "invented percussion"}.get(kind, "invented")
-        name = Patch(seed).name
-        voices.append(InventedVoice(name, f"invented/{kind}", family, "CC0", roles, low, high, keys, seed))
-    return voices
-
-
-def score(
-    role: str, voice: Voice, song: patterns.Sketch, drums: Sequence[patterns.Note], rng: Generator
-) -> list[patterns.Note]:
+def score(role: str, voice: Voice, song: Sketch, drums: Sequence[Note], rng: Generator) -> list[Note]:
     """What `voice` plays in `role`; `drums` is the song's drum part, of which a part of a kit takes its own keys."""
     if role == "groove":
         return list(drums)
@@ -202,8 +176,15 @@ def score(
 def is_valid(voice: Voice) -> bool:
     """True if training leaves this voice to validation; held-out ones belong to neither."""
     share = zlib.crc32(f"{voice.instrument}|{voice.source}".encode()) / 2**32
-    held = is_held_out(voice.instrument, voice.source)
-    return share < VALID_VOICES and voice.kind not in ("sampled", "sung") and not held
+    if is_held_out(voice.instrument, voice.source):
+        return False
+    return share < VALID_VOICES and voice.kind not in ("sampled", "sung")
+
+
+def by_split(voices: Iterable[Voice]) -> dict[str, list[Voice]]:
+    """The voices of the splits train and valid; held-out ones are in neither."""
+    free = [voice for voice in voices if not is_held_out(voice.instrument, voice.source)]
+    return {split: [v for v in free if is_valid(v) == (split == "valid")] for split in ("train", "valid")}
 
 
 def plan_all(
@@ -213,8 +194,7 @@ def plan_all(
     rng = np.random.default_rng((seed, 1))
     strangers = [voice for voice in voices if is_held_out("", voice.source)]
     held = [voice for voice in voices if is_held_out(voice.instrument) and voice not in strangers]
-    valid = [voice for voice in voices if is_valid(voice)]
-    train = [voice for voice in voices if not is_held_out(voice.instrument, voice.source) and not is_valid(voice)]
+    train, valid = by_split(voices).values()
     few, unseen = round(songs * VALID_SONGS), round(songs * UNSEEN_SONGS) if held else 0
     strange = round(songs * STRANGER_SONGS) if strangers else 0
     tasks = plan(train, songs - few - unseen - strange, rng, "song", "train", invented)

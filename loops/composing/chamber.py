@@ -1,6 +1,6 @@
 """Chamber music: two to five winds and strings that play lines, at times with an accompaniment, and no beat.
 
-The songs of `fewshot_sep.loops.composing.arrange` all have a beat or a bass. In an ensemble without, tones last, the voices cross, and their
+The songs of `arrange` all have a beat or a bass. In an ensemble without, tones last, the voices cross, and the
 players shape every tone.
 """
 
@@ -14,12 +14,12 @@ import numpy as np
 from numpy.random import Generator
 
 from fewshot_sep.loops.composing import patterns
-from fewshot_sep.loops.composing.arrange import is_valid
+from fewshot_sep.loops.composing.arrange import by_split
 from fewshot_sep.loops.composing.ensemble import Part, Song, is_played, room_of
-from fewshot_sep.loops.composing.patterns import Note
 from fewshot_sep.loops.instruments.expression import express
-from fewshot_sep.loops.instruments.voices import Voice
-from fewshot_sep.loops.library import SAMPLE_RATE, Row, is_held_out
+from fewshot_sep.loops.instruments.voice import Sound, Voice
+from fewshot_sep.loops.library import SAMPLE_RATE, Row
+from fewshot_sep.loops.score import Note
 
 SHARE, VALID, ROOMS = 0.6, 0.05, 1.75
 """Chamber songs for each other song; the share of the valid split; how much more often than others in a room."""
@@ -51,7 +51,7 @@ class Chamber(Song):
                 rows.append(self.keep(folder, number, sound, sketch.bpm, float(sketch.beats)))
         return rows
 
-    def dry(self, part: Part, notes: Sequence[Note], frames: int, rng: Generator) -> np.ndarray:
+    def dry(self, part: Part, notes: Sequence[Note], frames: int, rng: Generator) -> Sound:
         """A line is shaped by its player, an accompaniment is not."""
         sound = super().dry(part, notes, frames, rng)
         return express(sound, notes, rng) if part.role == LINE else sound
@@ -62,10 +62,8 @@ def plan(voices: Sequence[Voice], songs: int, seed: int, room: float = 0.0) -> l
 
     Held-out instruments and sources play in none. Without two instruments that can play a line there are no songs.
     """
-    free = [v for v in voices if not is_held_out(v.instrument, v.source) and v.kind in ("soundfont", "sampled")]
     planned: list[Song] = []
-    for split in ("train", "valid"):
-        mine = [voice for voice in free if is_valid(voice) == (split == "valid")]
+    for split, mine in by_split([v for v in voices if v.kind in ("soundfont", "sampled")]).items():
         able = [voice for voice in mine if set(voice.roles) & LINE_ROLES and not voice.instrument.startswith("synth")]
         lines = _by_instrument(voice for voice in able if voice.family in LINES)
         company = _by_instrument(v for v in mine if {v.family, v.instrument} & COMPANY)

@@ -9,19 +9,25 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import soundfile
 from numpy.random import Generator
 
-from fewshot_sep.errors import OutputError
-from fewshot_sep.loops.composing.patterns import Note
-from fewshot_sep.loops.instruments import collections, reverb
-from fewshot_sep.loops.instruments.voices import Voice, activity, level, read_mono
+from fewshot_sep import audio
+from fewshot_sep.loops.instruments import reverb
+from fewshot_sep.loops.instruments.loudness import activity, level
+from fewshot_sep.loops.instruments.recordings import Recording
+from fewshot_sep.loops.instruments.sound_files import read_mono, slug
+from fewshot_sep.loops.instruments.voice import Sound, Voice
 from fewshot_sep.loops.library import SAMPLE_RATE, Row, split_of
+from fewshot_sep.loops.score import Note
 
-PIECE_SECONDS, PIECE_ACTIVE, PIECE_DB = 8.0, 0.25, -50.0
+PIECE_SECONDS, MIN_PIECE_SECONDS = 8.0, 1.5
+"""Length of pieces; of shorter recordings, halves."""
+MIN_PIECE_ACTIVE, MIN_PIECE_DBFS = 0.25, -50.0
 
 
 class Part(NamedTuple):
+    """A voice and what it plays: melody, bass, beat and the like."""
+
     voice: Voice
     role: str
 
@@ -44,11 +50,11 @@ class Song:
         """Random numbers for this song, or for something numbered within it."""
         return np.random.default_rng((seed, zlib.crc32(self.name.encode()), *more))
 
-    def play(self, part: Part, notes: Sequence[Note], frames: int, rng: Generator) -> np.ndarray:
+    def play(self, part: Part, notes: Sequence[Note], frames: int, rng: Generator) -> Sound:
         """A part's notes in the song's room, `(frames,)` float32; as loud as it comes."""
         return reverb.place(self.dry(part, notes, frames, rng), self.room, SAMPLE_RATE, rng)
 
-    def dry(self, part: Part, notes: Sequence[Note], frames: int, rng: Generator) -> np.ndarray:
+    def dry(self, part: Part, notes: Sequence[Note], frames: int, rng: Generator) -> Sound:
         """As `play`, without the room."""
         return part.voice.play(notes, frames, rng)
 
@@ -59,10 +65,10 @@ class Song:
         about = (voice.instrument, voice.family, voice.source, voice.licence)
         return Row(path, *about, bpm, beats, song, split, section, room=self.room)
 
-    def keep(self, folder: Path, number: int, sound: np.ndarray, bpm: float, beats: float) -> Row:
+    def keep(self, folder: Path, number: int, sound: Sound, bpm: float, beats: float) -> Row:
         """Write what part `number` plays, levelled, and return its row."""
         part = self.parts[number]
-        path = f"{collections.slug(part.voice.instrument)}/{self.name}-{number}.flac"
+        path = f"{slug(part.voice.instrument)}/{self.name}-{number}.flac"
         return store(folder, self.row(part, path, bpm, beats, self.name), level(sound))
 
     def render(self, folder: Path, seed: int) -> list[Row]:
@@ -76,51 +82,39 @@ def room_of(name: str, seed: int, share: float) -> float:
     return round(float(rng.uniform(*reverb.DECAY)), 2) if rng.random() < share else 0.0
 
 
-def store(folder: Path, row: Row, sound: np.ndarray) -> Row:
+def store(folder: Path, row: Row, sound: Sound) -> Row:
     """Write the file of `row` and return the row with its loudness."""
-    write_flac(folder / row.path, sound)
+    audio.write(folder / row.path, sound, SAMPLE_RATE, subtype="PCM_16")
     _, rms = activity(sound)
     return replace(row, loudness=round(20 * float(np.log10(max(rms, 1e-6))), 2))
 
 
-def cut(take: collections.Take, folder: Path) -> list[Row]:
-    """Pieces of a recording at fixed positions, so that takes of one group stay together; not the silent ones."""
-    sound, rows = read_mono(take.path), []
+def cut(recording: Recording, folder: Path) -> list[Row]:
+    """Pieces of a recording at fixed positions, so that those of one group stay together; not the silent ones."""
+    path, instrument, family, source, licence, group = recording
+    sound, rows = read_mono(path), []
     size = round(min(PIECE_SECONDS, len(sound) / SAMPLE_RATE / 2) * SAMPLE_RATE)
-    if size < 1.5 * SAMPLE_RATE:
+    if size < MIN_PIECE_SECONDS * SAMPLE_RATE:
         return []
     for start in range(0, len(sound) - size + 1, size):
         piece = sound[start : start + size]
         if is_faint(piece):
             continue
-        name = f"{collections.slug(take.group)}@{start / SAMPLE_RATE:05.1f}s"
-        path = f"{collections.slug(take.instrument)}/{name}-{collections.slug(Path(take.path).stem)}.flac"
-        split = split_of(take.instrument, "train", take.source)
-        row = Row(path, take.instrument, take.family, take.source, take.licence, 0.0, 0.0, name, split)
+        song = f"{slug(group)}@{start / SAMPLE_RATE:05.1f}s"
+        file = f"{slug(instrument)}/{song}-{slug(Path(path).stem)}.flac"
+        split = split_of(instrument, "train", source)
+        row = Row(file, instrument, family, source, licence, 0.0, 0.0, song, split)
         rows.append(store(folder, row, level(piece)))
     return rows if len(rows) > 1 else []
 
 
-def is_played(sound: np.ndarray, least_active: float) -> bool:
+def is_played(sound: Sound, min_active: float) -> bool:
     """True if a part, at whatever level, plays for long enough; see `activity`."""
     active, rms = activity(sound)
-    return bool(active >= least_active and rms > 1e-5 and np.isfinite(sound).all())
+    return bool(active >= min_active and rms > 1e-5 and np.isfinite(sound).all())
 
 
-def is_faint(piece: np.ndarray) -> bool:
+def is_faint(piece: Sound) -> bool:
     """True if too little of a piece sounds for it to be learnt from."""
     active, rms = activity(piece)
-    return active < PIECE_ACTIVE or rms < 10 ** (PIECE_DB / 20) or not np.isfinite(piece).all()
-
-
-def write_flac(path: Path, sound: np.ndarray) -> None:
-    """Mono 16-bit FLAC, under a temporary name until it is whole."""
-    part = path.with_name(f".{path.name}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        soundfile.write(part, sound, SAMPLE_RATE, subtype="PCM_16", format="FLAC")
-        part.replace(path)
-    except (OSError, soundfile.LibsndfileError) as error:
-        raise OutputError(f"{path}: cannot be written ({error}); check the disk and its permissions") from error
-    finally:
-        part.unlink(missing_ok=True)
+    return active < MIN_PIECE_ACTIVE or rms < 10 ** (MIN_PIECE_DBFS / 20) or not np.isfinite(piece).all()

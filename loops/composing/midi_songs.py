@@ -8,27 +8,29 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.random import Generator
 
 from fewshot_sep.errors import BadAudio, EngineMissing
-from fewshot_sep.loops.composing.arrange import is_valid
+from fewshot_sep.loops.composing.arrange import by_split
 from fewshot_sep.loops.composing.ensemble import PIECE_SECONDS, Part, Song, is_faint, room_of, store
-from fewshot_sep.loops.composing.patterns import Note
-from fewshot_sep.loops.instruments.collections import slug, source_of
 from fewshot_sep.loops.instruments.general_midi import DRUM_PARTS, PERCUSSION, PROGRAMS
-from fewshot_sep.loops.instruments.voices import Voice, level
-from fewshot_sep.loops.library import SAMPLE_RATE, Row, is_held_out
+from fewshot_sep.loops.instruments.loudness import level
+from fewshot_sep.loops.instruments.sound_files import slug
+from fewshot_sep.loops.instruments.sources import source_of
+from fewshot_sep.loops.instruments.voice import Voice
+from fewshot_sep.loops.library import SAMPLE_RATE, Row
+from fewshot_sep.loops.score import Note
 
 PIECES = 2
 """Pieces taken of each file, one after the other from where most is played: each can be the other's query."""
-FEWEST = 8
+MIN_NOTES = 8
 """A track with fewer notes than this in those pieces is left out."""
+MIN_NOTE_S = 0.04
 VALID_SONGS, SAME_FAMILY = 0.06, 0.7
 
-_DRUMMER = 9
 _KIT_KEYS = frozenset(key for keys in DRUM_PARTS.values() for key in keys) | {49, 52, 55, 57}
 
 
@@ -44,45 +46,35 @@ class Track(NamedTuple):
 def read(path: str) -> tuple[tuple[Track, ...], float]:
     """The tracks of a MIDI file and its first tempo in beats per minute. Pitch bends and pedals are not followed.
 
-    Raises `BadAudio` if the file is no MIDI file, `EngineMissing` without the package mido.
+    Raises `BadAudio` if the file is no MIDI file, `EngineMissing` without the package pretty_midi.
     """
     try:
         import mido
+        import pretty_midi
     except ImportError as error:
-        raise EngineMissing("MIDI files need the package mido; install it with `pip install mido`") from error
-    programs: dict[int, int] = {}
-    open_notes: dict[tuple[int, int], tuple[float, int, int]] = {}
-    notes: dict[tuple[int, int], list[Note]] = defaultdict(list)
-    now, tempo = 0.0, 0.0
-
-    def close(channel: int, key: int) -> None:
-        start, velocity, program = open_notes.pop((channel, key), (0.0, 0, 0))
-        if velocity:
-            notes[channel, program].append(Note(start, max(0.04, now - start), float(key), velocity / 127))
-
-    try:
-        for message in mido.MidiFile(path, clip=True):
-            now += message.time
-            if message.type == "set_tempo" and not tempo:
-                tempo = 60e6 / message.tempo
-            elif message.type == "program_change":
-                programs[message.channel] = message.program
-            elif message.type in ("note_on", "note_off"):
-                close(message.channel, message.note)
-                if message.type == "note_on" and message.velocity:
-                    at = (now, message.velocity, programs.get(message.channel, 0))
-                    open_notes[message.channel, message.note] = at
-        for channel, key in list(open_notes):
-            close(channel, key)
-    except Exception as error:  # mido lets whatever a damaged file causes through
+        raise EngineMissing(
+            "MIDI files need the package pretty_midi; install it with `pip install pretty_midi`"
+        ) from error
+    try:  # clipped: there are files with velocities over 127
+        song = pretty_midi.PrettyMIDI(mido_object=mido.MidiFile(path, clip=True))
+    except Exception as error:  # these packages let whatever a damaged file causes through
         raise BadAudio(f"{path}: cannot be read as a MIDI file ({error or type(error).__name__})") from error
-    tracks = [Track(program, "", tuple(sorted(n))) for (channel, program), n in notes.items() if channel != _DRUMMER]
-    struck = sorted(note for (channel, _), some in notes.items() if channel == _DRUMMER for note in some)
-    for name, keys in {"drums": _KIT_KEYS, **PERCUSSION}.items():
-        own = tuple(note for note in struck if note.pitch in keys)
-        if own and (name == "drums" or max(keys) < 110):
-            tracks.append(Track(0, name, own))
-    return tuple(tracks), round(tempo or 120.0, 1)
+    notes = [[_note(note) for note in part.notes] for part in song.instruments]
+    pitched = [
+        Track(int(part.program), "", tuple(sorted(own)))
+        for part, own in zip(song.instruments, notes, strict=True)
+        if not part.is_drum
+    ]
+    struck = sorted(note for part, own in zip(song.instruments, notes, strict=True) if part.is_drum for note in own)
+    names = {"drums": _KIT_KEYS, **PERCUSSION}
+    drums = [Track(0, name, tuple(note for note in struck if note.pitch in keys)) for name, keys in names.items()]
+    tracks = [*pitched, *(track for track in drums if track.notes)]
+    return tuple(tracks), round(float(song.get_tempo_changes()[1][0]), 1)
+
+
+def _note(note: Any) -> Note:
+    """Of a pretty_midi.Note, which may be as short as its file says."""
+    return Note(note.start, max(MIN_NOTE_S, note.end - note.start), float(note.pitch), note.velocity / 127)
 
 
 def busiest(tracks: Sequence[Track], seconds: float) -> float:
@@ -136,18 +128,16 @@ class Scored(Song):
 
     def render(self, folder: Path, seed: int) -> list[Row]:
         tracks, bpm = read(self.path)
-        seconds, rows = PIECES * PIECE_SECONDS, []
-        start = busiest(tracks, seconds)
-        size = round(PIECE_SECONDS * SAMPLE_RATE)
+        start = busiest(tracks, PIECES * PIECE_SECONDS)
+        size, rows = round(PIECE_SECONDS * SAMPLE_RATE), []
         for number, part in enumerate(self.parts):
             rng = self.generator(seed, number)
-            notes = excerpt(tracks[int(part.role)], start, seconds)
+            notes = excerpt(tracks[int(part.role)], start, PIECES * PIECE_SECONDS)
             if not part.voice.keys and part.voice.instrument != "drums":
                 notes = fitted(notes, part.voice.low, part.voice.high)
             sound = self.play(part, humanised(notes, rng), PIECES * size, rng)
             sound = level(sound) if np.isfinite(sound).all() and sound.any() else sound
-            for index in range(PIECES):
-                piece = sound[index * size : (index + 1) * size]
+            for index, piece in enumerate(np.split(sound, PIECES)):
                 if is_faint(piece):
                     continue
                 song = f"{self.name}-{index}"
@@ -185,8 +175,7 @@ def plan(voices: Sequence[Voice], paths: Iterable[Path], seed: int, room: float)
     recorded strums, which cannot follow any score.
     """
     able = [voice for voice in voices if voice.kind != "sung" and voice.roles != ("strum",)]
-    free = [voice for voice in able if not is_held_out(voice.instrument, voice.source)]
-    pools = {"train": [v for v in free if not is_valid(v)], "valid": [v for v in free if is_valid(v)]}
+    pools = by_split(able)
     songs: list[Song] = []
     for path in paths:
         source = source_of(path)
@@ -196,7 +185,7 @@ def plan(voices: Sequence[Voice], paths: Iterable[Path], seed: int, room: float)
         tracks, _ = read(str(path))
         start, taken, parts = busiest(tracks, PIECES * PIECE_SECONDS), set[str](), []
         for number, track in enumerate(tracks):
-            if len(excerpt(track, start, PIECES * PIECE_SECONDS)) < FEWEST:
+            if len(excerpt(track, start, PIECES * PIECE_SECONDS)) < MIN_NOTES:
                 continue
             voice = _suitable(pools[split], track, taken, rng)
             if voice is not None:

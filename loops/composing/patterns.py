@@ -1,23 +1,16 @@
-"""Short scores: a song's sketch (key, chords, tempo) and the parts that instruments play on it."""
+"""Draws short scores: a song's sketch (key, chords, tempo) and the parts that instruments play on it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.random import Generator
 
-BEATS_PER_BAR = 4
-
-SCALES = {
-    "major": (0, 2, 4, 5, 7, 9, 11),
-    "minor": (0, 2, 3, 5, 7, 8, 10),
-    "dorian": (0, 2, 3, 5, 7, 9, 10),
-    "mixolydian": (0, 2, 4, 5, 7, 9, 10),
-    "harmonic minor": (0, 2, 3, 5, 7, 8, 11),
-}
+from fewshot_sep.loops import tables
+from fewshot_sep.loops.score import BEATS_PER_BAR, SCALES, Chord, Note, Sketch, chord_tones
 
 PROGRESSIONS = {
     "major": ("0453", "0345", "0534", "0354", "1400", "0343", "5304", "0042"),
@@ -28,83 +21,28 @@ PROGRESSIONS = {
 }
 
 
-class Note(NamedTuple):
-    """One note: start and duration in seconds, MIDI pitch (a key for drums), velocity in (0, 1], bend in semitones.
-
-    A bend of -2 starts two semitones low and slides up to the pitch.
-    """
-
-    start: float
-    duration: float
-    pitch: float
-    velocity: float
-    bend: float = 0.0
-
-
-class Chord(NamedTuple):
-    """A chord from beat `start` on, `beats` long: pitch classes, the root first."""
-
-    start: float
-    beats: float
-    tones: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class Sketch:
-    """What the parts of a song share. `swing` is where a beat's second eighth falls: 0.5 straight, 0.67 shuffle."""
-
-    tonic: int
-    mode: str
-    chords: tuple[Chord, ...]
-    bpm: float
-    swing: float = 0.5
-    bars: int = 4
-
-    @property
-    def beats(self) -> int:
-        return self.bars * BEATS_PER_BAR
-
-    @property
-    def seconds(self) -> float:
-        return self.beats * 60.0 / self.bpm
-
-    @property
-    def scale(self) -> tuple[int, ...]:
-        """Pitch classes of the key, the tonic first."""
-        return tuple((self.tonic + step) % 12 for step in SCALES[self.mode])
-
-    def chord_at(self, beat: float) -> Chord:
-        """The chord that sounds at `beat`."""
-        return max((chord for chord in self.chords if chord.start <= beat + 1e-6), key=lambda chord: chord.start)
-
-
 def sketch(rng: Generator, bars: int = 4, bpm: tuple[float, float] = (70.0, 170.0)) -> Sketch:
     """A random sketch: any key, a common progression, sometimes two chords in a bar, sometimes swung."""
     mode = str(rng.choice(list(SCALES), p=(0.36, 0.34, 0.12, 0.1, 0.08)))
     degrees = [int(degree) for degree in rng.choice(PROGRESSIONS[mode])]
-    scale, tonic, sevenths = SCALES[mode], int(rng.integers(12)), rng.random() < 0.3
+    tonic, size = int(rng.integers(12)), 4 if rng.random() < 0.3 else 3
     chords = []
     for bar in range(bars):
         split = rng.random() < 0.15
         for half in range(1 + split):
-            degree = degrees[(bar + half) % len(degrees)]
-            tones = tuple((tonic + scale[(degree + 2 * third) % 7]) % 12 for third in range(3 + sevenths))
+            tones = chord_tones(tonic, mode, degrees[(bar + half) % len(degrees)], size)
             chords.append(Chord(bar * 4 + half * 2, 4 - 2 * split, tones))
     swing = float(rng.choice((0.5, 0.56, 0.62, 2 / 3), p=(0.72, 0.1, 0.08, 0.1)))
     return Sketch(tonic, mode, tuple(chords), round(float(rng.uniform(*bpm)), 1), swing, bars)
 
 
-# A part is written in beats as (start, duration, pitch, velocity, bend) and performed into seconds at the end.
-Event = tuple[float, float, float, float, float]
-
-
-def perform(events: Sequence[Event], song: Sketch, rng: Generator, loose_ms: float | None = None) -> list[Note]:
+def perform(written: Iterable[Note], song: Sketch, rng: Generator, loose_ms: float | None = None) -> list[Note]:
     """Beats to seconds, with swing, uneven timing and velocity; nothing starts before 0 or after the end."""
     beat = 60.0 / song.bpm
     loose = (rng.uniform(1.0, 9.0) if loose_ms is None else loose_ms) / 1000
     drag = rng.normal(0, loose)
     notes = []
-    for start, duration, pitch, velocity, bend in events:
+    for start, duration, pitch, velocity, bend in written:
         whole, part = divmod(start, 1.0)
         if song.swing != 0.5 and abs(part * 4 - round(part * 4)) < 1e-6:
             part = part * 2 * song.swing if part <= 0.5 else song.swing + (part - 0.5) * 2 * (1 - song.swing)
@@ -121,8 +59,12 @@ def near(tone: int, centre: float, low: float, high: float) -> int:
     return min(options, key=lambda pitch: abs(pitch - centre))
 
 
-def rhythm(rng: Generator, grid: float, density: float) -> list[tuple[float, float]]:
-    """One bar of (start, duration) in beats on a `grid`; strong steps are likelier. Never empty.
+Rhythm = list[tuple[float, float]]
+"""One bar: start and length in beats."""
+
+
+def rhythm(rng: Generator, grid: float, density: float) -> Rhythm:
+    """One bar on a `grid` of beats; strong steps are likelier. Never empty.
 
     >>> rhythm(np.random.default_rng(0), 1.0, 1.0)
     [(0.0, 1.0), (1.0, 1.0), (2.0, 1.0), (3.0, 1.0)]
@@ -135,10 +77,32 @@ def rhythm(rng: Generator, grid: float, density: float) -> list[tuple[float, flo
     return [(float(start), float(end - start)) for start, end in zip(kept, ends, strict=True)]
 
 
-def _form(rng: Generator, bars: int, grid: float, density: float) -> list[list[tuple[float, float]]]:
+def _even(length: float) -> Rhythm:
+    return [(step * length, length) for step in range(round(BEATS_PER_BAR / length))]
+
+
+def _form(rng: Generator, bars: int, grid: float, density: float) -> list[Rhythm]:
     """Bars of rhythm in the form a b a c, so that a part sounds composed."""
     one, two, three = (rhythm(rng, grid, density) for _ in range(3))
     return [(one, two, one, three)[bar % 4] for bar in range(bars)]
+
+
+class _Step(NamedTuple):
+    """A place in a part where something is played; `number` and `beat` count within the bar, `at` from the start."""
+
+    bar: int
+    number: int
+    at: float
+    beat: float
+    length: float
+    chord: Chord
+
+
+def _steps(song: Sketch, bars: Sequence[Rhythm]) -> Iterator[_Step]:
+    for bar, steps in enumerate(bars):
+        for index, (beat, length) in enumerate(steps):
+            at = bar * BEATS_PER_BAR + beat
+            yield _Step(bar, index, at, beat, length, song.chord_at(at))
 
 
 def melody(
@@ -151,30 +115,26 @@ def melody(
     hold = float(rng.choice((0.35, 0.7, 0.92, 1.02), p=(0.15, 0.2, 0.4, 0.25)))
     window = min(high - low, 19)
     floor = rng.uniform(low, high - window) if high - low > window else low
-    scale = sorted(pitch for pitch in range(int(floor), int(floor + window) + 1) if pitch % 12 in song.scale)
-    if rng.random() < 0.35:
-        thin = {
-            song.scale[step] for step in ((0, 1, 2, 4, 5) if song.mode in ("major", "mixolydian") else (0, 2, 3, 4, 6))
-        }
-        scale = [pitch for pitch in scale if pitch % 12 in thin] or scale
+    scale = pitches_of(song.scale, floor, floor + window)
+    if rng.random() < 0.35:  # pentatonic
+        degrees = (0, 1, 2, 4, 5) if song.mode in ("major", "mixolydian") else (0, 2, 3, 4, 6)
+        scale = pitches_of([song.scale[degree] for degree in degrees], floor, floor + window) or scale
     scale = scale or [round((low + high) / 2)]
     at, leap, level = int(rng.integers(len(scale))), rng.uniform(1.0, 2.6), rng.uniform(0.45, 0.95)
-    motif = rng.normal(0, leap, 24)
-    events: list[Event] = []
-    for bar, starts in enumerate(_form(rng, song.bars, grid, density)):
-        for index, (start, length) in enumerate(starts):
-            step = motif[index % 24] if bar % 2 == 0 else rng.normal(0, leap)
-            at = int(at + np.round(step))
-            if not 0 <= at < len(scale):
-                at = int(np.clip(len(scale) - 1 - (at - len(scale)) if at >= len(scale) else -at, 0, len(scale) - 1))
-            pitch = scale[at]
-            if start % 1 == 0 and rng.random() < 0.6:
-                pitch = min(scale, key=lambda p: (p % 12 not in song.chord_at(bar * 4 + start).tones, abs(p - pitch)))
-                at = scale.index(pitch)
-            bend = float(rng.choice((-1.0, -2.0, -0.5))) if bends and length >= 0.5 and rng.random() < 0.3 else 0.0
-            accent = level + 0.12 * (start % 1 == 0) + rng.normal(0, 0.06)
-            events.append((bar * 4 + start, length * hold, pitch, accent, bend))
-    return perform(_phrase(events, rng, song), song, rng)
+    motif, top = rng.normal(0, leap, 24), len(scale) - 1
+    written: list[Note] = []
+    for step in _steps(song, _form(rng, song.bars, grid, density)):
+        at = int(at + np.round(motif[step.number % 24] if step.bar % 2 == 0 else rng.normal(0, leap)))
+        if not 0 <= at <= top:  # turned back at the ends of the range
+            at = int(np.clip(2 * top + 1 - at if at > top else -at, 0, top))
+        pitch = scale[at]
+        if step.beat % 1 == 0 and rng.random() < 0.6:
+            pitch = min(scale, key=lambda p: (p % 12 not in step.chord.tones, abs(p - pitch)))
+            at = scale.index(pitch)
+        bend = float(rng.choice((-1.0, -2.0, -0.5))) if bends and step.length >= 0.5 and rng.random() < 0.3 else 0.0
+        accent = level + 0.12 * (step.beat % 1 == 0) + rng.normal(0, 0.06)
+        written.append(Note(step.at, step.length * hold, pitch, accent, bend))
+    return perform(_phrase(written, rng, song), song, rng)
 
 
 def line(song: Sketch, rng: Generator, low: float, high: float) -> list[Note]:
@@ -183,85 +143,87 @@ def line(song: Sketch, rng: Generator, low: float, high: float) -> list[Note]:
     density, bound = rng.uniform(0.5, 1.0), float(rng.uniform(0.95, 1.05))
     centre, level = rng.uniform(low + 3, max(low + 4, high - 6)), rng.uniform(0.45, 0.9)
     pitch = near(song.chords[0].tones[int(rng.integers(3))], centre, low, high)
-    events: list[Event] = []
-    for bar, starts in enumerate(_form(rng, song.bars, grid, density)):
-        for start, length in starts:
-            tones = song.chord_at(bar * 4 + start).tones if start % 2 == 0 else song.scale
-            towards = pitch + rng.choice((-2, -1, 1, 2)) + 0.15 * (centre - pitch)
-            pitch = min((near(tone, towards, low, high) for tone in tones), key=lambda p: abs(p - towards))
-            events.append((bar * 4 + start, length * bound, pitch, level + 0.1 * (start == 0), 0.0))
-    return perform(_phrase(events, rng, song), song, rng)
+    written: list[Note] = []
+    for step in _steps(song, _form(rng, song.bars, grid, density)):
+        tones = step.chord.tones if step.beat % 2 == 0 else song.scale
+        towards = pitch + rng.choice((-2, -1, 1, 2)) + 0.15 * (centre - pitch)
+        pitch = min((near(tone, towards, low, high) for tone in tones), key=lambda p: abs(p - towards))
+        written.append(Note(step.at, step.length * bound, pitch, level + 0.1 * (step.beat == 0)))
+    return perform(_phrase(written, rng, song), song, rng)
 
 
-def _phrase(events: list[Event], rng: Generator, song: Sketch) -> list[Event]:
-    """A swell over the part and now and then a rest of half a bar, as players breathe."""
+def _phrase(written: Sequence[Note], rng: Generator, song: Sketch) -> list[Note]:
+    """A swell over the part and now and then half a bar without notes, as players breathe."""
     shape, depth = rng.uniform(0, 2 * np.pi), rng.uniform(0, 0.25)
-    rest = rng.integers(song.bars) * 4 + 2.0 if rng.random() < 0.35 else -9.0
+    breath = rng.integers(song.bars) * 4 + 2.0 if rng.random() < 0.35 else -9.0
     return [
-        (start, length, pitch, float(velocity * (1 + depth * np.sin(shape + np.pi * start / 8))), bend)
-        for start, length, pitch, velocity, bend in events
-        if not rest <= start < rest + 2 or len(events) < 6
+        note._replace(velocity=float(note.velocity * (1 + depth * np.sin(shape + np.pi * note.start / 8))))
+        for note in written
+        if not breath <= note.start < breath + 2 or len(written) < 6
     ]
+
+
+def pitches_of(classes: Collection[int], low: float, high: float) -> list[int]:
+    """All pitches of these classes from `low` to `high`."""
+    return [pitch for pitch in range(int(low), int(high) + 1) if pitch % 12 in classes]
 
 
 def voicing(chord: Chord, size: int, centre: float, low: float, high: float) -> list[int]:
     """`size` different pitches of the chord around `centre`, low to high."""
-    every = [p for p in range(int(low), int(high) + 1) if p % 12 in chord.tones]
-    every = every or [near(chord.tones[0], centre, low, high)]
+    every = pitches_of(chord.tones, low, high) or [near(chord.tones[0], centre, low, high)]
     return sorted(sorted(every, key=lambda p: abs(p - centre))[:size])
 
 
-def chords(song: Sketch, rng: Generator, low: float, high: float, strum: bool = False, most: int = 5) -> list[Note]:
-    """Chords in one of several rhythms: held, on the beat, off-beat, syncopated, sixteenths; strummed if asked."""
-    style = str(
-        rng.choice(("held", "beats", "off", "sync", "eighths", "sixteenths"), p=(0.2, 0.2, 0.12, 0.26, 0.14, 0.08))
-    )
+def strum(at: float, length: float, pitches: Sequence[int], loud: float, spread: float, up: bool = False) -> list[Note]:
+    """A chord whose strings begin `spread` beats apart, each a little quieter; `up`: from the highest."""
+    return [
+        Note(at + string * spread, length, pitch, loud * (1 - 0.04 * string))
+        for string, pitch in enumerate(reversed(pitches) if up else pitches)
+    ]
+
+
+def chords(song: Sketch, rng: Generator, low: float, high: float, strummed: bool = False, most: int = 5) -> list[Note]:
+    """Chords in one of several rhythms: held, on the beat, off-beat, syncopated, sixteenths; strummed up and down."""
+    styles = ("held", "beats", "off", "sync", "eighths", "sixteenths")
+    style = str(rng.choice(styles, p=(0.2, 0.2, 0.12, 0.26, 0.14, 0.08)))
     size = int(rng.integers(min(3, most), most + 1))
     centre = rng.uniform(low + (high - low) * 0.25, low + (high - low) * 0.75)
     sync = _form(rng, song.bars, 0.5 if rng.random() < 0.7 else 0.25, rng.uniform(0.4, 0.7))
     fixed = {
-        "held": [(0.0, 4.0)],
-        "beats": [(float(b), 1.0) for b in range(4)],
-        "off": [(b + 0.5, 0.5) for b in range(4)],
-        "eighths": [(b / 2, 0.5) for b in range(8)],
+        "held": _even(4.0),
+        "beats": _even(1.0),
+        "off": [(beat + 0.5, 0.5) for beat in range(4)],
+        "eighths": _even(0.5),
         "sixteenths": [(b / 4, 0.25) for b in range(16) if b % 4 != 3 or rng.random() < 0.5],
     }
     hold, level = float(rng.choice((0.35, 0.7, 0.95))), rng.uniform(0.45, 0.9)
+    spread = (rng.uniform(0.008, 0.03) if strummed else rng.uniform(0, 0.004)) * song.bpm / 60
+    written: list[Note] = []
     if style == "held":
         hold = 0.98
-    spread = rng.uniform(0.008, 0.03) if strum else rng.uniform(0, 0.004)
-    events: list[Event] = []
-    for bar in range(song.bars):
-        starts = fixed.get(style, sync[bar])
-        for index, (start, length) in enumerate(starts):
-            chord = song.chord_at(bar * 4 + start)
-            pitches = voicing(chord, size, centre, low, high)
-            length = min(length, chord.start + chord.beats - bar * 4 - start)
-            up = strum and index % 2 == 1
-            loud = level * (0.8 if up else 1.0) + 0.1 * (start % 2 == 0)
-            for string, pitch in enumerate(reversed(pitches) if up else pitches):
-                late = string * spread * song.bpm / 60
-                events.append((bar * 4 + start + late, length * hold, pitch, loud * (1 - 0.04 * string), 0.0))
+    for step in _steps(song, [fixed.get(style, bar) for bar in sync]):
+        length = min(step.length, step.chord.start + step.chord.beats - step.at)
+        up = strummed and step.number % 2 == 1
+        loud = level * (0.8 if up else 1.0) + 0.1 * (step.beat % 2 == 0)
+        written += strum(step.at, length * hold, voicing(step.chord, size, centre, low, high), loud, spread, up)
         if style == "held":
-            events += [
-                (chord.start, chord.beats * hold, pitch, level, 0.0)
-                for chord in song.chords
-                if bar * 4 < chord.start < bar * 4 + 4
-                for pitch in voicing(chord, size, centre, low, high)
-            ]
-    return perform(events, song, rng)
+            within = [chord for chord in song.chords if step.at < chord.start < step.at + BEATS_PER_BAR]
+            for chord in within:
+                pitches = voicing(chord, size, centre, low, high)
+                written += [Note(chord.start, chord.beats * hold, pitch, level) for pitch in pitches]
+    return perform(written, song, rng)
 
 
 def pad(song: Sketch, rng: Generator, low: float, high: float, most: int = 4) -> list[Note]:
     """Each chord held for its whole length, slightly overlapping the next."""
     size = int(rng.integers(min(2, most), most + 1))
     centre, level = rng.uniform(low + (high - low) * 0.3, low + (high - low) * 0.7), rng.uniform(0.4, 0.85)
-    events = [
-        (chord.start, chord.beats * 1.02, float(pitch), level, 0.0)
+    written = [
+        Note(chord.start, chord.beats * 1.02, float(pitch), level)
         for chord in song.chords
         for pitch in voicing(chord, size, centre, low, high)
     ]
-    return perform(events, song, rng)
+    return perform(written, song, rng)
 
 
 def arpeggio(song: Sketch, rng: Generator, low: float, high: float) -> list[Note]:
@@ -270,7 +232,7 @@ def arpeggio(song: Sketch, rng: Generator, low: float, high: float) -> list[Note
     size, order = int(rng.integers(3, 7)), str(rng.choice(("up", "down", "both", "mixed")))
     centre, hold = rng.uniform(low + (high - low) * 0.3, low + (high - low) * 0.7), float(rng.choice((0.4, 0.9, 1.8)))
     level, mixed = rng.uniform(0.45, 0.9), rng.permutation(size)
-    events: list[Event] = []
+    written: list[Note] = []
     for index, beat in enumerate(np.arange(0, song.beats - 1e-9, grid)):
         if rng.random() < 0.06:
             continue
@@ -283,8 +245,8 @@ def arpeggio(song: Sketch, rng: Generator, low: float, high: float) -> list[Note
             "both": turn if turn < count else 2 * count - 2 - turn,
             "mixed": int(mixed[index % size]) % count,
         }[order]
-        events.append((float(beat), grid * hold, pitches[which], level + 0.15 * (beat % 1 == 0), 0.0))
-    return perform(events, song, rng)
+        written.append(Note(float(beat), grid * hold, pitches[which], level + 0.15 * (beat % 1 == 0)))
+    return perform(written, song, rng)
 
 
 def bass(song: Sketch, rng: Generator, low: float, high: float) -> list[Note]:
@@ -295,93 +257,74 @@ def bass(song: Sketch, rng: Generator, low: float, high: float) -> list[Note]:
     level = rng.uniform(0.6, 0.95)
     sync = _form(rng, song.bars, float(rng.choice((0.5, 0.25))), rng.uniform(0.4, 0.75))
     licks = rng.choice((0, 0, 0, 3, 5, 7, 10, 12), 16)
-    events: list[Event] = []
-    for bar in range(song.bars):
-        plain = {
-            "roots": [(0.0, 2.0), (2.0, 2.0)],
-            "fifths": [(0.0, 1.5), (1.5, 0.5), (2.0, 1.5), (3.5, 0.5)],
-            "walking": [(float(b), 1.0) for b in range(4)],
-            "eighths": [(b / 2, 0.5) for b in range(8)],
-            "octaves": [(b / 2, 0.5) for b in range(8)],
-        }
-        for index, (start, length) in enumerate(plain.get(style, sync[bar])):
-            chord = song.chord_at(bar * 4 + start)
-            root = near(chord.tones[0], centre, low, high)
-            pitch = root
-            if style == "fifths" and index % 2:
-                pitch = near(chord.tones[2], root, low, high)
-            elif style == "octaves" and index % 2 and root + 12 <= high:
-                pitch = root + 12
-            elif style == "walking" and index:
-                pitch = near(
-                    int(rng.choice(song.scale if index == 3 else chord.tones)), root + rng.integers(-5, 8), low, high
-                )
-            elif style == "riff" and root + licks[index % 16] <= high:
-                pitch = near(min(song.scale, key=lambda t: (t - root - licks[index % 16]) % 12), root + 4, low, high)
-            elif style == "sync" and rng.random() < 0.25:
-                pitch = near(int(rng.choice(chord.tones)), root, low, high)
-            events.append((bar * 4 + start, length * hold, pitch, level + 0.1 * (start % 2 == 0), 0.0))
-    return perform(events, song, rng)
+    fixed = {
+        "roots": _even(2.0),
+        "fifths": [(0.0, 1.5), (1.5, 0.5), (2.0, 1.5), (3.5, 0.5)],
+        "walking": _even(1.0),
+        "eighths": _even(0.5),
+        "octaves": _even(0.5),
+    }
+    written: list[Note] = []
+    for _, index, at, beat, length, chord in _steps(song, [fixed.get(style, bar) for bar in sync]):
+        root = pitch = near(chord.tones[0], centre, low, high)
+        lick = int(licks[index % 16])
+        if style == "fifths" and index % 2:
+            pitch = near(chord.tones[2], root, low, high)
+        elif style == "octaves" and index % 2 and root + 12 <= high:
+            pitch = root + 12
+        elif style == "walking" and index:
+            tone = int(rng.choice(song.scale if index == 3 else chord.tones))
+            pitch = near(tone, root + int(rng.integers(-5, 8)), low, high)
+        elif style == "riff" and root + lick <= high:
+            pitch = near(_next_tone(song, root + lick), root + 4, low, high)
+        elif style == "sync" and rng.random() < 0.25:
+            pitch = near(int(rng.choice(chord.tones)), root, low, high)
+        written.append(Note(at, length * hold, pitch, level + 0.1 * (beat % 2 == 0)))
+    return perform(written, song, rng)
+
+
+def _next_tone(song: Sketch, pitch: int) -> int:
+    """The class of the scale's first tone from `pitch` up."""
+    return min(song.scale, key=lambda tone: (tone - pitch) % 12)
 
 
 def riff(song: Sketch, rng: Generator, low: float, high: float) -> list[Note]:
     """Rock guitar: power chords held or syncopated, chugs and gallops of short notes, or a low single-note riff."""
     style = str(rng.choice(("held", "sync", "chug", "gallop", "single"), p=(0.2, 0.28, 0.22, 0.1, 0.2)))
     root_high = min(low + 12, high)
-    level, sizes = rng.uniform(0.65, 1.0), int(rng.choice((2, 3)))
+    level, size = rng.uniform(0.65, 1.0), int(rng.choice((2, 3)))
     sync = _form(rng, song.bars, float(rng.choice((0.5, 0.25))), rng.uniform(0.45, 0.7))
     accents = rng.random(16) < 0.25
-    bars = {
-        "held": [(0.0, 4.0)],
-        "chug": [(b / 4, 0.25) for b in range(16)] if song.bpm < 125 else [(b / 2, 0.5) for b in range(8)],
-        "gallop": [(b + part, 0.25) for b in range(4) for part in (0.0, 0.5, 0.75)],
+    fixed = {
+        "held": _even(4.0),
+        "chug": _even(0.25 if song.bpm < 125 else 0.5),
+        "gallop": [(beat + part, 0.25) for beat in range(4) for part in (0.0, 0.5, 0.75)],
     }
-    events: list[Event] = []
-    for bar in range(song.bars):
-        for index, (start, length) in enumerate(bars.get(style, sync[bar])):
-            chord = song.chord_at(bar * 4 + start)
-            root = near(chord.tones[0], low + 5, low, root_high)
-            if style == "single":
-                step = int(rng.choice((0, 0, 3, 5, 7, 10)))
-                tone = min(song.scale, key=lambda t: (t - root - step) % 12)
-                pitches = [near(tone, root + 3, low, high)]
-            else:
-                pitches = [root, root + 7, root + 12][:sizes]
-            accent = start == 0 or bool(accents[index % 16])
-            if style in ("chug", "gallop"):
-                hold, loud = (0.9, level) if accent else (0.45, level * 0.75)
-            else:
-                hold, loud = 0.95, level
-            length = min(length, chord.start + chord.beats - bar * 4 - start) if style == "held" else length
-            events += [
-                (bar * 4 + start, length * hold, float(pitch), loud, 0.0) for pitch in pitches if pitch <= high + 12
-            ]
-    return perform(events, song, rng, 4.0)
+    written: list[Note] = []
+    for _, index, at, beat, length, chord in _steps(song, [fixed.get(style, bar) for bar in sync]):
+        root = near(chord.tones[0], low + 5, low, root_high)
+        pitches = [root, root + 7, root + 12][:size]
+        if style == "single":
+            tone = _next_tone(song, root + int(rng.choice((0, 0, 3, 5, 7, 10))))
+            pitches = [near(tone, root + 3, low, high)]
+        hold, loud = 0.95, level
+        if style in ("chug", "gallop"):
+            accent = beat == 0 or accents[index % 16]
+            hold, loud = (0.9, level) if accent else (0.45, level * 0.75)
+        elif style == "held":
+            length = min(length, chord.start + chord.beats - at)
+        written += [Note(at, length * hold, float(pitch), loud) for pitch in pitches if pitch <= high + 12]
+    return perform(written, song, rng, 4.0)
 
 
 KICK, SNARE, RIM, CLAP = 36, 38, 37, 39
 CLOSED, PEDAL, OPEN, CRASH, RIDE, BELL = 42, 44, 46, 49, 51, 53
 TOMS = (50, 48, 47, 45, 43, 41)
 
-# Sixteen (or, swung, twelve) steps to the bar. X accent, x hit, o ghost.
-_GROOVES: dict[str, dict[int, str]] = {
-    "rock": {KICK: "X.......X.x.....", SNARE: "....X.......X...", CLOSED: "X.x.X.x.X.x.X.x."},
-    "pop": {KICK: "X..x....X.......", SNARE: "....X.......X..o", CLOSED: "x.x.x.x.x.x.x.x."},
-    "four": {KICK: "X...X...X...X...", SNARE: "....X.......X...", OPEN: "..x...x...x...x.", CLOSED: "x...x...x...x..."},
-    "sixteenth": {KICK: "X..x..x...x.....", SNARE: "....X..o.o..X...", CLOSED: "XxxxXxxxXxxxXxxx"},
-    "half-time": {KICK: "X.....x.........", SNARE: "........X.......", CLOSED: "x.x.x.x.x.x.x.x."},
-    "funk": {KICK: "X.x...x..x......", SNARE: "....X..o.o.oX..o", CLOSED: "X.xxX.x.X.xxX.x."},
-    "punk": {KICK: "X...X...X...X...", SNARE: "..X...X...X...X.", CLOSED: "x.x.x.x.x.x.x.x."},
-    "ride": {KICK: "X.....x.X.......", SNARE: "....X.......X...", RIDE: "X.x.X.x.X.x.X.x."},
-    "latin": {KICK: "X..x..X.X..x..X.", RIM: "X..X..X...X.X...", RIDE: "x.xxx.xxx.xxx.xx", PEDAL: "....x.......x..."},
-    "bossa": {KICK: "X..xX..xX..xX..x", RIM: "X..X..X...X..X..", CLOSED: "xxxxxxxxxxxxxxxx"},
-    "trap": {KICK: "X......x..x.....", CLAP: "........X.......", CLOSED: "x.x.x.xxx.x.xxxx"},
-    "break": {KICK: "X.X.......XX....", SNARE: "....X..o.o..X..o", RIDE: "X.X.X.X.X.X.X.X."},
-    "toms": {KICK: "X...X...X...X...", 43: "X.x.x.x.X.x.x.xx", 47: "......x.......x.", SNARE: "............X..."},
-    "shuffle": {KICK: "X.....X..x..", SNARE: "...X.....X..", CLOSED: "X.xX.xX.xX.x"},
-    "jazz": {KICK: "o..o..o..o..", RIDE: "X..X.xX..X.x", PEDAL: "...x.....x..", SNARE: ".....o..o..."},
-    "slow-blues": {KICK: "X....xX.....", SNARE: "...X.....X..", CLOSED: "XxxXxxXxxXxx"},
-}
+_GROOVES: dict[str, dict[int, str]] = defaultdict(dict)
+"""Drum kit's keys to sixteen (or, swung, twelve) steps to the bar: X accent, x hit, o ghost."""
+for _row in tables.beside(__file__, "grooves.csv"):
+    _GROOVES[_row["groove"]][int(_row["key"])] = _row["steps"]
 _LOUD = {"X": 0.95, "x": 0.7, "o": 0.32}
 
 
@@ -391,7 +334,7 @@ def groove(song: Sketch, rng: Generator) -> list[Note]:
     fill, crash = rng.random() < 0.75, rng.random() < 0.6
     if rng.random() < 0.2 and CLOSED in table and RIDE not in table:
         table[RIDE] = table.pop(CLOSED)
-    events: list[Event] = []
+    written: list[Note] = []
     steps = len(next(iter(table.values())))
     for bar in range(song.bars):
         tail = steps - int(rng.choice((steps // 4, steps // 2))) if fill and bar == song.bars - 1 else steps
@@ -402,15 +345,15 @@ def groove(song: Sketch, rng: Generator) -> list[Note]:
                 if mark == "." or (mark != "X" and rng.random() < 0.05):
                     continue
                 key_now = OPEN if key == CLOSED and step % 4 == 2 and rng.random() < 0.06 else key
-                events.append((bar * 4 + step * 4 / steps, 0.2, key_now, _LOUD[mark], 0.0))
+                written.append(Note(bar * 4 + step * 4 / steps, 0.2, key_now, _LOUD[mark]))
         if crash and bar == 0:
-            events.append((0.0, 1.0, CRASH, 0.85, 0.0))
+            written.append(Note(0.0, 1.0, CRASH, 0.85))
         for step in range(tail, steps):
             if rng.random() < 0.8:
                 place = int((step - tail) / max(1, steps - tail) * len(TOMS))
                 key_now = SNARE if rng.random() < 0.35 else TOMS[place]
-                events.append((bar * 4 + step * 4 / steps, 0.2, key_now, rng.uniform(0.6, 1.0), 0.0))
-    return perform(events, song, rng)
+                written.append(Note(bar * 4 + step * 4 / steps, 0.2, key_now, rng.uniform(0.6, 1.0)))
+    return perform(written, song, rng)
 
 
 def beat(song: Sketch, rng: Generator, keys: Sequence[int]) -> list[Note]:
@@ -422,14 +365,14 @@ def beat(song: Sketch, rng: Generator, keys: Sequence[int]) -> list[Note]:
     strong = {(step + turn) % steps for step in range(steps) if (step * hits) % steps < hits}
     accents = {0} | set(rng.choice(sorted(strong), max(1, hits // 3), replace=False).tolist())
     which = {step: keys[0 if step in accents else int(rng.integers(len(keys)))] for step in range(steps)}
-    events: list[Event] = []
+    written: list[Note] = []
     for bar in range(song.bars):
         for step in range(steps):
             on = step in strong if rng.random() > 0.06 else rng.random() < 0.4
             if on:
                 loud = rng.uniform(0.8, 1.0) if step in accents else rng.uniform(0.35, 0.7)
-                events.append((bar * 4 + step * 4 / steps, 0.3, which[step], loud, 0.0))
-    return perform(events, song, rng)
+                written.append(Note(bar * 4 + step * 4 / steps, 0.3, which[step], loud))
+    return perform(written, song, rng)
 
 
 def pitched(role: str, song: Sketch, rng: Generator, low: float, high: float) -> list[Note]:
@@ -442,5 +385,5 @@ def pitched(role: str, song: Sketch, rng: Generator, low: float, high: float) ->
     if role == "line":
         return line(song, rng, low, high)
     if role in ("chords", "strum"):
-        return chords(song, rng, low, high, strum=role == "strum", most=6 if role == "strum" else 5)
+        return chords(song, rng, low, high, strummed=role == "strum", most=6 if role == "strum" else 5)
     return {"arpeggio": arpeggio, "pad": pad, "riff": riff}[role](song, rng, low, high)

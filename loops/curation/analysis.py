@@ -1,36 +1,36 @@
-"""What can be heard of one raw loop without knowing its name: damage, silence, clipping, onsets, tempo, fingerprint."""
+"""What one raw loop sounds like, whatever its name: damage, silence, clipping, onsets, tempo, fingerprint."""
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fewshot_sep import audio, beats
+from fewshot_sep import audio, beats, levels
 from fewshot_sep.errors import BadAudio, EngineMissing
 
 Samples = NDArray[np.float32]
 
-FLOOR = 10 ** (-50 / 20)  # of the peak: quieter ends are taken for padding
-HEARD_SECONDS = 16.0  # a loop is repeated to about this length before the tracker hears it
-LONGEST_SECONDS = 120.0
+PADDING_DB = 50.0  # below the peak: quieter ends are taken for padding
+TRACKED_SECONDS = 16.0  # a loop is repeated to about this length for the tracker
+MAX_SECONDS = 120.0
 RATE = 11025
 BANDS, COLUMNS = 24, 64
 
 
 @dataclass(frozen=True)
-class Heard:
-    """What was heard of one file.
+class Analysis:
+    """Measures of one file.
 
     error: why it cannot be used, else empty (all that follows is 0 then). cut_short: it promises more than it holds.
     peak, rms: of full scale. clipped: share of samples in flat tops. head_s, tail_s: padding at the ends, in seconds.
     onsets: how many. decays: it ends at least 40 dB below its loudest. bpm: as tracked, 0 for none. strength: 0 to 1,
     of the tracked beats. steadiness: share of the tracked intervals near their median. sha256: of the file.
-    print: the fingerprint, hexadecimal.
+    fingerprint: of the sound, hexadecimal.
     """
 
     error: str = ""
@@ -49,7 +49,7 @@ class Heard:
     strength: float = 0.0
     steadiness: float = 0.0
     sha256: str = ""
-    print: str = ""
+    fingerprint: str = ""
 
     @property
     def seconds(self) -> float:
@@ -57,32 +57,31 @@ class Heard:
         return self.frames / self.sample_rate if self.sample_rate else 0.0
 
 
-def listen(path: Path, tracker: str = "auto") -> Heard:
-    """Hear one file. What is wrong with it stands in the answer; raises nothing for bad audio."""
+def analyse(path: Path, tracker: str = "auto") -> Analysis:
+    """Measure one file. What is wrong with it stands in the answer; raises nothing for bad audio."""
     try:
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         with audio.open_audio(path) as file:
             rate, cut_short = file.sample_rate, bool(file.warnings)
-            if file.frames > LONGEST_SECONDS * rate:
-                return Heard(
-                    error=f"lasts {file.frames / rate:.0f} s, a loop up to {LONGEST_SECONDS:.0f}", sha256=digest
+            if file.frames > MAX_SECONDS * rate:
+                return Analysis(
+                    error=f"lasts {file.frames / rate:.0f} s, a loop up to {MAX_SECONDS:.0f}", sha256=digest
                 )
             samples = file.read(0, file.frames)
     except (BadAudio, EngineMissing, OSError) as error:
-        return Heard(error=str(error).replace(f"{path}: ", ""))
+        return Analysis(error=str(error).replace(f"{path}: ", ""))
     peak = float(np.abs(samples).max())
     rms = float(np.sqrt(np.mean(samples.astype(np.float64) ** 2)))
-    about = {"cut_short": cut_short, "sample_rate": rate, "channels": len(samples), "frames": samples.shape[1]}
+    found = Analysis("", cut_short, rate, len(samples), samples.shape[1], peak, rms, sha256=digest)
     if peak < 1e-4:
-        return Heard(**about, peak=peak, rms=rms, sha256=digest)
-    first, last = _extent(samples, peak)
+        return found
+    loud = np.flatnonzero(levels.active(np.square(samples, dtype=np.float64).max(0), PADDING_DB))
+    first, last = int(loud[0]), int(loud[-1]) + 1
     mono = samples.mean(0)
     onsets, decays = _onsets(mono[first:last], rate)
     bpm, strength, steadiness = _track(mono[first:last], rate, tracker)
-    return Heard(
-        **about,
-        peak=peak,
-        rms=rms,
+    return replace(
+        found,
         clipped=clipped_share(samples),
         head_s=first / rate,
         tail_s=(len(mono) - last) / rate,
@@ -91,15 +90,8 @@ def listen(path: Path, tracker: str = "auto") -> Heard:
         bpm=bpm,
         strength=strength,
         steadiness=steadiness,
-        sha256=digest,
-        print=fingerprint(mono[first:last], rate),
+        fingerprint=fingerprint(mono[first:last], rate),
     )
-
-
-def _extent(samples: Samples, peak: float) -> tuple[int, int]:
-    """First frame and the one after the last that are louder than `FLOOR`."""
-    loud = np.flatnonzero(np.abs(samples).max(0) > FLOOR * peak)
-    return int(loud[0]), int(loud[-1]) + 1
 
 
 def clipped_share(samples: Samples) -> float:
@@ -126,22 +118,21 @@ def _onsets(mono: Samples, rate: int) -> tuple[int, bool]:
     hop = max(1, rate // 100)
     count = max(1, len(mono) // (10 * hop))
     power = np.array([float(np.mean(part.astype(np.float64) ** 2)) for part in np.array_split(mono, count)])
-    decays = bool(power[-1] < power.max() * 1e-4)
+    decays = not levels.active(power)[-1]
     flux = librosa.onset.onset_strength(y=np.pad(mono, (2048, 0)), sr=rate, hop_length=hop, n_fft=1024)
     found = librosa.onset.onset_detect(onset_envelope=flux, sr=rate, hop_length=hop, delta=0.1)
-    return len(found), decays
+    return len(found), bool(decays)
 
 
 def _track(mono: Samples, rate: int, tracker: str) -> tuple[float, float, float]:
-    """Tempo, strength and steadiness of the sound, repeated without a gap as a loop is."""
-    times = max(1, round(HEARD_SECONDS * rate / len(mono)))
+    """Tempo, strength and steadiness of the sound, repeated seamlessly as a loop is."""
+    times = max(1, round(TRACKED_SECONDS * rate / len(mono)))
     found = beats.track(np.tile(mono, times)[None], rate, tracker)
-    gaps = np.diff(found.times)
-    if len(gaps) < 3:
+    intervals = np.diff(found.times)
+    if len(intervals) < 3:
         return 0.0, 0.0, 0.0
-    middle = float(np.median(gaps))
-    steady = np.abs(gaps / middle - 1) < 0.08
-    return 60 / float(gaps[steady].mean()), found.confidence, float(steady.mean())
+    steady = np.abs(intervals / np.median(intervals) - 1) < 0.08
+    return 60 / float(intervals[steady].mean()), found.confidence, float(steady.mean())
 
 
 def fingerprint(mono: Samples, rate: int) -> str:
@@ -155,10 +146,10 @@ def fingerprint(mono: Samples, rate: int) -> str:
     parts = [level[:, int(a) : max(int(a) + 1, int(b))].mean(1) for a, b in pairwise(edges)]
     shape = np.array(parts)
     shape = (shape - shape.mean()) / (shape.std() + 1e-9)
-    return np.clip(np.round(shape * 32 + 128), 0, 255).astype(np.uint8).tobytes().hex()
+    return bytes(np.clip(np.round(shape * 32 + 128), 0, 255).astype(np.uint8)).hex()
 
 
-def likeness(one: str, other: str) -> float:
+def similarity(one: str, other: str) -> float:
     """Correlation of two fingerprints, -1 to 1."""
     a, b = (np.frombuffer(bytes.fromhex(text), np.uint8).astype(np.float64) - 128 for text in (one, other))
     a, b = a - a.mean(), b - b.mean()

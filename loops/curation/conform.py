@@ -15,7 +15,7 @@ from fewshot_sep.stretch import stretch
 Samples = NDArray[np.float32]
 
 BEATS = 4
-FAINT = 10 ** (-60 / 20)  # pieces of a lower RMS are left out
+MIN_RMS = 10 ** (-60 / 20)  # fainter pieces are left out
 _OCTAVES = (0.25, 0.5, 1.0, 2.0, 4.0)
 
 
@@ -102,7 +102,7 @@ def pieces(
     resampled = audio.resample(loop, sample_rate, preset.sample_rate)
     whole = stretch(np.tile(resampled, how.repeats), how.pieces * preset.segment, preset.sample_rate, engine)
     cut = [whole[:, k * preset.segment : (k + 1) * preset.segment].copy() for k in range(how.pieces)]
-    return [_soft_ends(piece) for piece in cut if np.sqrt(np.mean(piece**2)) > FAINT]
+    return [_soft_ends(piece) for piece in cut if np.sqrt(np.mean(piece**2)) > MIN_RMS]
 
 
 def _soft_ends(piece: Samples) -> Samples:

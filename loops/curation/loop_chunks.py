@@ -1,7 +1,7 @@
 """What a WAV file's `acid` and `smpl` chunks say of a loop: its tempo, its beats, where it begins and ends.
 
 Fields of `acid`: as libsndfile reads them (src/wav.c, wav_read_acid_chunk); of `smpl`: "Multiple channel audio data and
-WAVE files", RIFF MCI 1.0. Chunks are walked tolerantly: what is damaged or missing says nothing.
+WAVE files", RIFF MCI 1.0. What is damaged or missing says nothing.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ import math
 import struct
 from dataclasses import dataclass
 from pathlib import Path
+
+from fewshot_sep.audio import riff
 
 _MAX_BYTES = 4096  # of one chunk: these two are 24 and at least 36 bytes long
 _ONE_SHOT = 1
@@ -33,38 +35,28 @@ def read(path: Path) -> LoopInfo:
 
     Raises OSError where the file cannot be opened.
     """
-    found = _chunks(path)
-    return LoopInfo(*_acid(found.get(b"acid", b"")), _loop(found.get(b"smpl", b"")))
-
-
-def _chunks(path: Path) -> dict[bytes, bytes]:
-    found: dict[bytes, bytes] = {}
-    size = path.stat().st_size
+    acid, loop = _acid(b"", "<"), _loop(b"", "<")
     with path.open("rb") as file:
-        head = file.read(12)
-        if head[:4] not in (b"RIFF", b"RF64", b"BW64") or head[8:] != b"WAVE":
-            return found
-        while file.tell() < size and len(header := file.read(8)) == 8:
-            name, length = header[:4], struct.unpack("<I", header[4:])[0]
-            start = file.tell()
-            if name in (b"acid", b"smpl"):
-                found.setdefault(name, file.read(min(length, _MAX_BYTES)))
-            file.seek(start + length + length % 2)
-    return found
+        for chunk in riff.chunks(file):
+            if chunk.name == b"acid":
+                acid = _acid(chunk.read(file, _MAX_BYTES), chunk.order)
+            elif chunk.name == b"smpl":
+                loop = _loop(chunk.read(file, _MAX_BYTES), chunk.order)
+    return LoopInfo(*acid, loop)
 
 
-def _acid(data: bytes) -> tuple[float | None, float | None, bool]:
+def _acid(data: bytes, order: str) -> tuple[float | None, float | None, bool]:
     if len(data) < 24:
         return None, None, False
-    flags, beats, tempo = struct.unpack("<I8xI4xf", data[:24])
+    flags, beats, tempo = struct.unpack(order + "I8xI4xf", data[:24])
     if flags & _ONE_SHOT:
         return None, None, True
     sane = math.isfinite(tempo) and 30 <= tempo <= 300
     return (float(tempo) if sane else None), (float(beats) if 0 < beats <= 1024 else None), False
 
 
-def _loop(data: bytes) -> tuple[int, int] | None:
-    if len(data) < 60 or not struct.unpack("<I", data[28:32])[0]:
+def _loop(data: bytes, order: str) -> tuple[int, int] | None:
+    if len(data) < 60:
         return None
-    first, last = struct.unpack("<II", data[44:52])
-    return (first, last) if last > first else None
+    loops, first, last = struct.unpack(order + "28xI12x2I", data[:52])
+    return (first, last) if loops and last > first else None

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
-from fewshot_sep import audio, presets
-from fewshot_sep.loops.curation.curate import DECISIONS, UNDECIDED, Curated
+from fewshot_sep import audio, files, presets
+from fewshot_sep.loops.curation.curate import Curated
 from fewshot_sep.loops.curation.decide import Decision
-from fewshot_sep.loops.instruments.collections import slug
+from fewshot_sep.loops.curation.edits import DECISIONS, UNDECIDED
+from fewshot_sep.loops.instruments.sound_files import slug
 from fewshot_sep.loops.library import Row
+from fewshot_sep.markdown import table
 from fewshot_sep.plots import new_figure, spectrogram
 
 SHEET = 12  # spectrograms on a contact sheet
@@ -21,79 +23,78 @@ BIN_BPM = 10
 
 def write(curated: Curated) -> Path:
     """Write `report.md` and `report/`, a contact sheet for each instrument, into the library; the report's path."""
-    folder = curated.library.folder
-    sheets = {}
-    by_instrument: dict[str, list[Row]] = defaultdict(list)
+    folder, pictures = curated.library.folder, curated.library.folder / "report"
+    by_instrument = defaultdict[str, list[Row]](list)
     for row in curated.library:
         by_instrument[row.instrument].append(row)
-    (folder / "report").mkdir(exist_ok=True)
-    for old in (folder / "report").glob("sheet-*.png"):
+    pictures.mkdir(exist_ok=True)
+    for old in pictures.glob("sheet-*.png"):
         old.unlink()
-    for instrument, rows in sorted(by_instrument.items()):
-        sheets[instrument] = f"report/sheet-{slug(instrument)}.png"
-        contact_sheet(folder, rows, folder / sheets[instrument])
-    if curated.decisions:
-        _histogram(curated.decisions, folder / "report" / "tempi.png")
-    path = folder / "report.md"
-    path.write_text(_text(curated, by_instrument, sheets), encoding="utf-8")
-    return path
+    for instrument, rows in by_instrument.items():
+        contact_sheet(folder, rows, pictures / _sheet(instrument))
+    _histogram(curated.decisions, pictures / "tempi.png")
+    files.write_text(folder / "report.md", _text(curated, dict(sorted(by_instrument.items()))))
+    return folder / "report.md"
 
 
-def _text(curated: Curated, by_instrument: dict[str, list[Row]], sheets: dict[str, str]) -> str:
-    decisions, settings = curated.decisions, curated.settings
+def _sheet(instrument: str) -> str:
+    return f"sheet-{slug(instrument)}.png"
+
+
+def _text(curated: Curated, by_instrument: dict[str, list[Row]]) -> str:
+    settings = curated.settings
     preset = presets.get(settings.preset)
-    seconds = preset.segment / preset.sample_rate
-    counts = Counter(decision.status for decision in decisions)
-    lines = [
+    minutes = preset.segment / preset.sample_rate / 60
+    kept, rejected, undecided = (
+        [decision for decision in curated.decisions if decision.status == status]
+        for status in ("kept", "rejected", "undecided")
+    )
+    owner = {piece: path for path, pieces in curated.pieces.items() for piece in pieces}
+    instruments = [
+        (
+            name,
+            rows[0].family,
+            str(len({owner[row.path] for row in rows})),
+            str(len(rows)),
+            f"{len(rows) * minutes:.1f}",
+            ", ".join(sorted({row.split for row in rows})),
+            f"{settings.gain(name.split(' (')[0]):g}",
+        )
+        for name, rows in by_instrument.items()
+    ]
+    tempi = Counter(int(decision.bpm // BIN_BPM) * BIN_BPM for decision in kept)
+    sources = Counter(decision.tempo_by for decision in kept).most_common()
+    reasons = Counter(decision.reason.split(":")[0].split(" of ")[0].split(" (")[0] for decision in rejected)
+    blocks = [
         "# What the curation did",
-        "",
-        f"{len(decisions)} files: {counts['kept']} kept, {counts['rejected']} rejected, {counts['undecided']} "
-        f"undecided ([{UNDECIDED}]({UNDECIDED}): fill in what is missing, then call again with `--decisions`).",
-        f"{len(curated.library)} pieces of four beats, {len(curated.library) * seconds / 60:.1f} minutes: "
+        f"{len(curated.decisions)} files: {len(kept)} kept, {len(rejected)} rejected, {len(undecided)} undecided "
+        f"([{UNDECIDED}]({UNDECIDED}): fill in what is missing, then call again with `--decisions`).\n"
+        f"{len(curated.library)} pieces of four beats, {len(curated.library) * minutes:.1f} minutes: "
         f"{preset.segment} samples at {preset.sample_rate} Hz (preset `{preset.name}`), stretched with "
         f"{settings.stretcher}, beats tracked with {settings.tracker}. All decisions: [{DECISIONS}]({DECISIONS}).",
-        "",
-        "| instrument | family | loops | pieces | minutes | split | gain |",
-        "|---|---|---|---|---|---|---|",
+        table(("instrument", "family", "loops", "pieces", "minutes", "split", "gain"), instruments),
+        "## Tempo",
+        table(("BPM", "loops kept"), [(f"{low} to {low + BIN_BPM}", str(n)) for low, n in sorted(tempi.items())]),
+        f"Tempo known by: {', '.join(f'{by} {count}' for by, count in sources)}.",
+        "![tempi](report/tempi.png)",
+        "## Rejected",
+        table(("reason", "files"), [(reason, str(count)) for reason, count in reasons.most_common()]),
+        "## Undecided",
+        table(("file", "why", "BPM, if any"), [(d.path, d.reason, f"{d.bpm:g}") for d in undecided]),
+        "## Done to fit four beats",
+        table(("file", "what"), [(path, note) for path, note in sorted(curated.notes.items()) if note]),
+        "## Contact sheets",
+        *(f"### {name}\n\n![{name}](report/{_sheet(name)})" for name in by_instrument),
     ]
-    owner = {piece: path for path, pieces in curated.pieces.items() for piece in pieces}
-    for name, rows in sorted(by_instrument.items()):
-        loops, splits = len({owner[row.path] for row in rows}), ", ".join(sorted({row.split for row in rows}))
-        gain = settings.gain(name.split(" (")[0])
-        minutes = len(rows) * seconds / 60
-        lines.append(f"| {name} | {rows[0].family} | {loops} | {len(rows)} | {minutes:.1f} | {splits} | {gain:g} |")
-    lines += ["", "## Tempo", "", "| BPM | loops kept |", "|---|---|"]
-    tempi = Counter(int(d.bpm // BIN_BPM) * BIN_BPM for d in decisions if d.status == "kept")
-    lines += [f"| {low} to {low + BIN_BPM} | {count} |" for low, count in sorted(tempi.items())]
-    said = Counter(d.tempo_by for d in decisions if d.status == "kept")
-    lines += ["", "Tempo known by: " + ", ".join(f"{by} {count}" for by, count in said.most_common()) + "."]
-    lines += ["", "![tempi](report/tempi.png)", "", "## Rejected", "", "| reason | files |", "|---|---|"]
-    reasons = Counter(_short(d.reason) for d in decisions if d.status == "rejected")
-    lines += [f"| {reason} | {count} |" for reason, count in reasons.most_common()]
-    lines += ["", "## Undecided", "", "| file | why | BPM, if any |", "|---|---|---|"]
-    lines += [f"| {_cell(d.path)} | {_cell(d.reason)} | {d.bpm:g} |" for d in decisions if d.status == "undecided"]
-    noted = [(path, note) for path, note in sorted(curated.notes.items()) if note]
-    lines += ["", "## Done to fit four beats", "", "| file | what |", "|---|---|"]
-    lines += [f"| {_cell(path)} | {note} |" for path, note in noted]
-    lines += ["", "## Contact sheets", ""]
-    for name, sheet in sheets.items():
-        lines += [f"### {name}", "", f"![{name}]({sheet})", ""]
-    return "\n".join(lines).rstrip() + "\n"
-
-
-def _short(reason: str) -> str:
-    return reason.split(":")[0].split(" of ")[0].split(" (")[0]
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|").encode("utf-8", "replace").decode()
+    return "\n\n".join(blocks) + "\n"
 
 
 def contact_sheet(folder: Path, rows: Sequence[Row], picture: Path) -> None:
     """Spectrograms of up to `SHEET` pieces, spread evenly over `rows`, on one scale each."""
     chosen = [rows[int(k)] for k in np.linspace(0, len(rows) - 1, min(SHEET, len(rows)))]
     columns = min(4, len(chosen))
-    figure, axes = new_figure(-(-len(chosen) // columns), columns, 4 * columns, 2.6 * -(-len(chosen) // columns))
+    height = -(-len(chosen) // columns)
+    figure, axes = new_figure(height, columns, 4 * columns, 2.6 * height)
     for panel in axes.flat[len(chosen) :]:
         panel.set_axis_off()
     for panel, row in zip(axes.flat, chosen, strict=False):

@@ -15,11 +15,11 @@ import soxr
 from numpy.random import Generator
 
 from fewshot_sep.errors import BadAudio
-from fewshot_sep.loops.composing.patterns import Note
-from fewshot_sep.loops.instruments.collections import source_of
-from fewshot_sep.loops.instruments.general_midi import DRUM_PARTS, PERCUSSION, PROGRAMS
-from fewshot_sep.loops.instruments.voices import Voice
+from fewshot_sep.loops.instruments.general_midi import PROGRAMS, drums_among
+from fewshot_sep.loops.instruments.sources import source_of
+from fewshot_sep.loops.instruments.voice import Sound, Voice, add
 from fewshot_sep.loops.library import SAMPLE_RATE
+from fewshot_sep.loops.score import Note
 
 _HEADER, _SAMPLE = 239, 96
 _FIELDS = struct.Struct("<7sB3IH3IHb6B6B6BB2H36x")
@@ -33,7 +33,7 @@ class Sample(NamedTuple):
     format's own units (see `envelope`), `held` is true if the third stage lasts until the note ends.
     """
 
-    sound: np.ndarray
+    sound: Sound
     rate: int
     loop: tuple[int, int]
     root: float
@@ -81,32 +81,30 @@ def read(path: str) -> tuple[Sample, ...]:
     return tuple(samples)
 
 
-def envelope(sample: Sample, held: float, frames: int) -> np.ndarray:
+def envelope(sample: Sample, held: float, frames: int) -> Sound:
     """The gain of a note held for `held` seconds, `(frames,)`; all 0 from where it has died away.
 
     A stage moves the level from 0 to 255 in 255 * 8192 / (r << 3 * (3 - range)) samples at 44.1 kHz, r being the lower
     six bits of its rate and `range` the upper two; six octaves of gain lie between level 1 and 255, as on the card.
     """
     release = round(held * SAMPLE_RATE)
-    at, now, places, heights = 0.0, 0.0, [0.0], [0.0]
+    points = [(0.0, 0.0)]  # sample, level
     for stage, (rate, goal) in enumerate(zip(sample.rates, sample.levels, strict=True)):
-        if stage == 3 and sample.held:
-            if at < release:
-                places, heights, at = [*places, float(release)], [*heights, now], float(release)
-            else:
-                now = float(np.interp(release, places, heights))
-                kept = [i for i, place in enumerate(places) if place < release]
-                places, heights = [places[i] for i in kept] + [release], [heights[i] for i in kept] + [now]
-                at = float(release)
+        if stage == 3 and sample.held:  # whatever was reached stays until the note ends
+            reached = float(np.interp(release, *_columns(points)))
+            points = [*(point for point in points if point[0] < release), (float(release), reached)]
+        at, level = points[-1]
         speed = max(1, rate & 63) << (3 * (3 - (rate >> 6)))
-        at += max(1.0, abs(goal - now) * 8192 / speed)
-        now = float(goal)
-        places, heights = [*places, at], [*heights, now]
-    curve = np.interp(np.arange(frames), places, heights)
+        points.append((at + max(1.0, abs(goal - level) * 8192 / speed), float(goal)))
+    curve = np.interp(np.arange(frames), *_columns(points))
     gain = np.where(curve < 0.5, 0.0, 2.0 ** ((curve / 255 - 1) * 6))
     if not sample.held:
         gain[release:] *= np.exp(-np.arange(max(0, frames - release)) / (0.08 * SAMPLE_RATE))
     return gain.astype(np.float32)
+
+
+def _columns(points: Sequence[tuple[float, float]]) -> tuple[list[float], list[float]]:
+    return [at for at, _ in points], [level for _, level in points]
 
 
 @dataclass(frozen=True)
@@ -115,26 +113,23 @@ class PatchVoice(Voice):
 
     files: tuple[tuple[int | None, str], ...]
 
-    @property
-    def kind(self) -> str:
-        return "soundfont"
+    kind = "soundfont"
 
-    def play(self, notes: Sequence[Note], frames: int, rng: Generator) -> np.ndarray:
+    def play(self, notes: Sequence[Note], frames: int, rng: Generator) -> Sound:
         out = np.zeros(frames, np.float32)
         paths = dict(self.files)
         for note in notes:
-            start = round(note.start * SAMPLE_RATE)
             path = paths.get(None) or paths.get(int(note.pitch))
-            if path is None or start >= frames:
+            left = frames - round(note.start * SAMPLE_RATE)
+            if path is None or left <= 0:
                 continue
             hz = 440 * 2 ** ((note.pitch - 69) / 12) if None in paths else None
-            room = min(frames - start, round((note.duration + 2.0) * SAMPLE_RATE))
-            sound = tone(read(path), hz, note.duration, room)
-            out[start : start + len(sound)] += sound * np.float32(note.velocity**1.5)
+            sound = tone(read(path), hz, note.duration, min(left, round((note.duration + 2.0) * SAMPLE_RATE)))
+            add(out, sound, note.start, note.velocity**1.5)
         return out
 
 
-def tone(samples: Sequence[Sample], hz: float | None, held: float, frames: int) -> np.ndarray:
+def tone(samples: Sequence[Sample], hz: float | None, held: float, frames: int) -> Sound:
     """At most `frames` of a note of `hz`; the loop repeats for as long as the note sounds. None: as it was recorded."""
     if hz is None:
         sample, ratio = samples[0], samples[0].rate / SAMPLE_RATE
@@ -148,8 +143,8 @@ def tone(samples: Sequence[Sample], hz: float | None, held: float, frames: int) 
         sound = np.concatenate([sound[:end], np.tile(sound[start:end], repeats)])
     sound = soxr.resample(sound[:needed], ratio, 1.0, quality="MQ")[:frames]
     if hz is None:  # drums ring out; their envelopes would cut them off at once
-        return sound.astype(np.float32)
-    return (sound * envelope(sample, held, len(sound))).astype(np.float32)
+        return np.asarray(sound, np.float32)
+    return np.asarray(sound * envelope(sample, held, len(sound)), np.float32)
 
 
 _NUMBER = re.compile(r"^(\d{3})_")
@@ -167,15 +162,9 @@ def patch_voices(folder: Path) -> list[Voice]:
             own = source if number != 1 else f"{source}/1"
             about = (program.instrument, own, program.family, licence, program.roles, program.low, program.high, ())
             voices.append(PatchVoice(*about, ((None, str(path)),)))
-    roles = {"drums": ("groove",), **dict.fromkeys(DRUM_PARTS, ("part",))}
-    for name, keys in {"drums": tuple(drums), **DRUM_PARTS, **PERCUSSION}.items():
-        present = tuple(key for key in keys if key in drums)
-        if present:
-            files = tuple((key, str(drums[key])) for key in present)
-            family = "drums" if name in roles else "percussion"
-            own_keys = () if name == "drums" else present
-            parts = roles.get(name, ("beat",))
-            voices.append(PatchVoice(name, source, family, licence, parts, 0, 127, own_keys, files))
+    for drum in drums_among(drums):
+        files = tuple((key, str(drums[key])) for key in drum.keys or drums)
+        voices.append(PatchVoice(drum.instrument, source, drum.family, licence, drum.roles, 0, 127, drum.keys, files))
     return voices
 
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from fewshot_sep.errors import BadAudio
-from fewshot_sep.loops.instruments import collections, gus_patches
-from fewshot_sep.loops.instruments.voices import Voice
+from fewshot_sep.loops.instruments import drumkits, gus_patches, recorded_notes, recordings, singing, soundfonts
+from fewshot_sep.loops.instruments.recordings import Recording
+from fewshot_sep.loops.instruments.voice import Voice
 
 
 @dataclass(frozen=True)
@@ -51,26 +52,26 @@ class Material:
         """Every voice that can be made of the material."""
         self.check()
         readers = (
-            (self.soundfonts, collections.soundfont_voices),
-            (self.drumkits, collections.drumkit_voices),
-            (self.notes, collections.note_voices),
-            (self.samples, collections.sample_voices),
-            (self.speech, collections.speech_voices),
+            (self.soundfonts, soundfonts.soundfont_voices),
+            (self.drumkits, drumkits.drumkit_voices),
+            (self.notes, recorded_notes.note_voices),
+            (self.samples, drumkits.sample_kit_voices),
+            (self.speech, singing.speech_voices),
             (self.patches, gus_patches.patch_voices),
-            (self.strums, collections.strum_voices),
-            (self.shots, collections.shot_voices),
+            (self.strums, recorded_notes.strum_voices),
+            (self.shots, drumkits.shot_voices),
         )
         return [voice for paths, reader in readers for path in paths for voice in reader(path)]
 
-    def takes(self) -> list[collections.Take]:
+    def recordings(self) -> list[Recording]:
         """Every recording that is to be cut into pieces."""
         self.check()
         readers = (
-            (self.stems, collections.stem_takes),
-            (self.samples, collections.sample_takes),
-            (self.notes, collections.phrase_takes),
+            (self.stems, recordings.stems),
+            (self.samples, recordings.loops),
+            (self.notes, recordings.phrases),
         )
-        return [take for paths, reader in readers for path in paths for take in reader(path)]
+        return [recording for paths, reader in readers for path in paths for recording in reader(path)]
 
 
 def bundled_soundfont() -> Path | None:

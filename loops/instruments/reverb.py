@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.random import Generator
+from numpy.typing import NDArray
 from scipy.signal import fftconvolve
 
 DECAY = (0.1, 1.0)
 """Range of the time in seconds in which a room's sound falls by 60 dB."""
 
 
-def response(random: Generator, decay: float, samples: int, sample_rate: int) -> np.ndarray:
+def response(random: Generator, decay: float, samples: int, sample_rate: int) -> NDArray[np.float64]:
     """The direct sound at sample 0, then noise that falls by 60 dB within `decay` seconds, at most `samples` long.
 
     The tail begins after 2 to 20 ms; its level is 6 to 20 dB under the direct sound.
@@ -23,9 +24,9 @@ def response(random: Generator, decay: float, samples: int, sample_rate: int) ->
     return tail
 
 
-def place(sound: np.ndarray, decay: float, sample_rate: int, random: Generator) -> np.ndarray:
+def place(sound: NDArray[np.float32], decay: float, sample_rate: int, random: Generator) -> NDArray[np.float32]:
     """`sound` `(frames,)` in a room of this decay, as long as before; unchanged if `decay` is 0."""
     if decay <= 0 or not len(sound):
         return sound
     room = response(random, decay, len(sound), sample_rate)
-    return fftconvolve(sound, room)[: len(sound)].astype(np.float32)
+    return np.asarray(fftconvolve(sound, room)[: len(sound)], np.float32)

@@ -10,20 +10,27 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.random import Generator
+from numpy.typing import NDArray
 
 from fewshot_sep.errors import EngineMissing
-from fewshot_sep.loops.composing.patterns import Note
-from fewshot_sep.loops.instruments.voices import Voice, read_mono
+from fewshot_sep.loops.instruments import sound_files
+from fewshot_sep.loops.instruments.oscillators import Curve
+from fewshot_sep.loops.instruments.sound_files import read_mono
+from fewshot_sep.loops.instruments.sources import source_of
+from fewshot_sep.loops.instruments.voice import Sound, Voice
 from fewshot_sep.loops.library import SAMPLE_RATE
+from fewshot_sep.loops.score import Note
 
 FRAME = 0.005  # seconds between WORLD's frames
 _BINS = 1025
 _QUIET = 1e-12
-_ONSET, _LONGEST, _SHORTEST = round(0.12 / FRAME), round(0.6 / FRAME), round(0.06 / FRAME)
+_ONSET, _MAX_FRAMES, _MIN_FRAMES = round(0.12 / FRAME), round(0.6 / FRAME), round(0.06 / FRAME)
+MIN_CLIPS = 10
 
 
 def _world() -> Any:
@@ -43,8 +50,8 @@ class Syllable(NamedTuple):
         envelope (power), aperiodicity: `(frames, 1025)` float32; the first `onset` frames are the consonant.
     """
 
-    envelope: np.ndarray
-    aperiodicity: np.ndarray
+    envelope: NDArray[np.float32]
+    aperiodicity: NDArray[np.float32]
     onset: int
     pitch: float
 
@@ -66,8 +73,8 @@ def syllables(path: str) -> tuple[Syllable, ...]:
     starts, ends = np.flatnonzero(voiced[1:] & ~voiced[:-1]), np.flatnonzero(voiced[:-1] & ~voiced[1:])
     found, previous = [], 0
     for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
-        end = min(end, start + _LONGEST)
-        if end - start < _SHORTEST or power[start:end].max() < 1e-3 * power.max():
+        end = min(end, start + _MAX_FRAMES)
+        if end - start < _MIN_FRAMES or power[start:end].max() < 1e-3 * power.max():
             continue
         first = max(previous, start - _ONSET)
         loud = np.flatnonzero(power[first:start] > 3e-4 * power.max())
@@ -86,11 +93,9 @@ class SungVoice(Voice):
 
     files: tuple[str, ...]
 
-    @property
-    def kind(self) -> str:
-        return "sung"
+    kind = "sung"
 
-    def play(self, notes: Sequence[Note], frames: int, rng: Generator) -> np.ndarray:
+    def play(self, notes: Sequence[Note], frames: int, rng: Generator) -> Sound:
         chosen = rng.permutation(len(self.files))[:16]
         words = [syllable for index in chosen for syllable in syllables(self.files[index])]
         if not words or not notes:
@@ -135,25 +140,38 @@ class _Habit(NamedTuple):
     rate: float
     delay: float
 
-    def curve(self, tone: float, before: float, length: int, rng: Generator) -> np.ndarray:
+    def curve(self, tone: float, before: float, length: int, rng: Generator) -> Curve:
         """Pitch in semitones over `length` frames, coming from `before`."""
         time = np.arange(length) * FRAME
         vibrato = self.depth * (1 - np.exp(-time / self.delay)) * np.sin(2 * np.pi * (self.rate * time + rng.random()))
         knots = np.arange(0, time[-1] + 0.2, 0.1)
         drift = np.interp(time, knots, rng.normal(0, 0.12, len(knots)))
-        return tone + (before - tone) * np.exp(-time / self.glide) + vibrato + drift
+        pitch: Curve = tone + (before - tone) * np.exp(-time / self.glide) + vibrato + drift
+        return pitch
 
 
-def _stretch(word: Syllable, length: int) -> np.ndarray:
+def _stretch(word: Syllable, length: int) -> Curve:
     """Which frame of the syllable sounds when: the consonant at its own speed, the vowel over the rest of the note."""
     onset = min(word.onset, length // 3)
     vowel = np.linspace(word.onset, len(word.envelope) - 1, length - onset)
     return np.concatenate([np.arange(word.onset - onset, word.onset), vowel])
 
 
-def _interpolate(values: np.ndarray, place: np.ndarray, warp: float) -> np.ndarray:
+def _interpolate(values: NDArray[np.float32], place: Curve, warp: float) -> Curve:
     """`values` at fractional frames, its frequency axis stretched by `warp`: `(len(place), 1025)`."""
     low = np.clip(place.astype(int), 0, len(values) - 1)
     high, share = np.minimum(low + 1, len(values) - 1), (place - low)[:, None]
     bins = np.minimum(np.arange(_BINS) / warp, _BINS - 1).astype(int)
-    return ((1 - share) * values[low] + share * values[high])[:, bins].astype(np.float64)
+    return np.asarray(((1 - share) * values[low] + share * values[high])[:, bins], np.float64)
+
+
+def speech_voices(folder: Path) -> list[Voice]:
+    """A singer for each folder in `folder` that holds 10 clips or more of one speaker, at any depth."""
+    short, licence, _ = source_of(folder)
+    voices: list[Voice] = []
+    for place in sorted(path for path in folder.iterdir() if path.is_dir()):
+        clips = tuple(str(path) for path in sound_files.among(place.rglob("*")))
+        if len(clips) >= MIN_CLIPS:
+            own = f"{short}/{place.name}"
+            voices.append(SungVoice("vocals", own, "voice", licence, ("vocal",), 45, 74, (), clips))
+    return voices

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from fewshot_sep.loops.tasks import live
 from fewshot_sep.loops.tasks.augment import equalisers, low_passed, rooms, widened
-from fewshot_sep.loops.tasks.options import MixingOptions
+from fewshot_sep.loops.tasks.options import USUAL, MixingOptions
 from fewshot_sep.loops.tasks.plan import EQUALISERS, ROOMS, Excerpts, Invention, Plan, Planner
 from fewshot_sep.loops.tasks.pool import AudioPool
 
@@ -72,7 +72,7 @@ class TaskMixer:
         batch: int,
         samples: int,
         channels: int,
-        options: MixingOptions = MixingOptions(),
+        options: MixingOptions = USUAL,
         seed: int = 0,
         first: int = 0,
     ) -> None:

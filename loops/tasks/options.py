@@ -15,7 +15,7 @@ class MixingOptions:
         absent: queries of an instrument that is not in the mixture; a quarter of them of the target's family.
         cross: queries from another source (another instrument's maker, another recording) than the target.
         same_recording: queries from another passage of the very recording that the target is from, at its pitch, in
-            its room: as when the clip is cut out of the song. Of this and the next: shares of tasks that are not absent.
+            its room, as when the clip is cut out of the song. Share, like the next, of the tasks that are not absent.
         all_but_one: tasks whose target is all sources but one, queried by another passage of them: as in the
             residual-estimation pass of `fewshot_sep.Separator`.
         same_family_query: queries by another instrument of the target's family, where no other of it is in the mixture:
@@ -46,6 +46,8 @@ class MixingOptions:
     clips: int = 1
     emphasis: tuple[tuple[str, float], ...] = ()
 
+
+USUAL = MixingOptions()
 
 PLAIN = MixingOptions(
     coherent=0,

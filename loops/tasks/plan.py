@@ -12,7 +12,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from fewshot_sep.loops.composing.patterns import Note
+from fewshot_sep.loops.score import Note
 from fewshot_sep.loops.tasks import live
 from fewshot_sep.loops.tasks.augment import levels, pan
 from fewshot_sep.loops.tasks.options import MixingOptions
@@ -107,14 +107,6 @@ class Plan(NamedTuple):
     peak: Floats
 
 
-class _Clip(NamedTuple):
-    """A sound of query number `query`: of a row of its own, or (`of`) another passage of that source."""
-
-    query: int
-    row: int
-    of: int | None
-
-
 class Planner:
     """Plans batches; batch number `i` depends on seed and `i` alone. Arguments: see `mixing.TaskMixer`."""
 
@@ -148,40 +140,34 @@ class Planner:
                 ratios.append(ratio if task.coherent else self._ratio(random))
         gains = self._gains(random, rows)
 
-        clips = self._clips(tasks)
-        clip_rows = [clip.row for clip in clips]
+        query, clip_rows, of = np.array(self._clips(tasks)).T
         clip_starts = [
-            self._start(random, row) if of is None else self._elsewhere(random, row, starts[of]) for _, row, of in clips
+            self._start(random, row) if source < 0 else self._elsewhere(random, row, starts[source])
+            for row, source in zip(clip_rows, of, strict=True)
         ]
-        clip_ratios = [self._ratio(random) if of is None else ratios[of] for _, _, of in clips]
-        own = self._gains(random, clip_rows)
-        clip_gains = np.array([gain if of is None else gains[of] for gain, (_, _, of) in zip(own, clips, strict=True)])
+        clip_ratios = [self._ratio(random) if source < 0 else ratios[source] for source in of]
+        clip_gains = np.where(of < 0, self._gains(random, clip_rows), gains[of])
 
-        invention = self._invent(random, tasks, clips) if self.options.live else None
+        invention = self._invent(random, tasks, query) if self.options.live else None
         states = self._states(random, len(rows))
         panned, delays = self._stereo(random, len(rows))
-        clip_states = [
-            state if clip.of is None else states[clip.of]
-            for clip, state in zip(clips, self._states(random, len(clips)), strict=True)
-        ]
+        clip_states = np.where(of < 0, self._states(random, len(of)), states[:, of])
         limits, query_limits = self._limits(random), self._limits(random)
         same = [not task.queries for task in tasks]
         query_limits[same] = limits[same]
         return Plan(
             tasks,
-            Excerpts(np.array(rows), np.array(starts), np.array(ratios), gains, *np.array(states).T),
-            np.array([number for number, task in enumerate(tasks) for _ in task.sources]),
-            np.array([place for task in tasks for place in range(len(task.sources))]),
-            panned,
-            delays,
-            Excerpts(
-                np.array(clip_rows), np.array(clip_starts), np.array(clip_ratios), clip_gains, *np.array(clip_states).T
-            ),
-            np.array([clip.query for clip in clips]),
-            invention,
-            limits,
-            query_limits,
-            random.uniform(0.1, 1.0, self.batch),
+            sources=Excerpts(np.array(rows), np.array(starts), np.array(ratios), gains, *states),
+            task=np.array([number for number, task in enumerate(tasks) for _ in task.sources]),
+            place=np.array([place for task in tasks for place in range(len(task.sources))]),
+            pan=panned,
+            delay=delays,
+            clips=Excerpts(clip_rows, np.array(clip_starts), np.array(clip_ratios), clip_gains, *clip_states),
+            query=query,
+            invention=invention,
+            mixture_limit_hz=limits,
+            query_limit_hz=query_limits,
+            peak=random.uniform(0.1, 1.0, self.batch),
         )
 
     # --- which rows
@@ -262,15 +248,15 @@ class Planner:
         preferred = [other, same] if random.random() < self.options.cross else [same, other]
         return int(random.choice(next(rows for rows in preferred if rows)))
 
-    def _clips(self, tasks: Sequence[TaskRows]) -> list[_Clip]:
-        """What the queries of all tasks are made of."""
-        clips, first, each = list[_Clip](), 0, self.options.clips
+    def _clips(self, tasks: Sequence[TaskRows]) -> list[tuple[int, int, int]]:
+        """What the queries are made of: number of the query, row, and which source it is another passage of, or -1."""
+        clips, first, each = list[tuple[int, int, int]](), 0, self.options.clips
         for number, task in enumerate(tasks):
             queries = range(number * each, (number + 1) * each)
             if task.queries:
-                clips += [_Clip(query, row, None) for query, row in zip(queries, task.queries, strict=True)]
+                clips += [(query, row, -1) for query, row in zip(queries, task.queries, strict=True)]
             else:
-                clips += [_Clip(query, task.sources[k], first + k) for query in queries for k in task.target]
+                clips += [(query, task.sources[k], first + k) for query in queries for k in task.target]
             first += len(task.sources)
         return clips
 
@@ -294,14 +280,14 @@ class Planner:
     def _last(self, row: int) -> int:
         return max(0, self.pool.lengths[row] - self.samples)
 
-    def _gains(self, random: Generator, rows: Sequence[int]) -> Floats:
+    def _gains(self, random: Generator, rows: Iterable[int]) -> Floats:
         """For random levels around an RMS of 0.1 and random polarity."""
         loudness = np.array([self.pool.loudness[row] for row in rows])
-        return np.asarray(levels(random, len(rows), self.options.gain_db) / loudness)
+        return np.asarray(levels(random, len(loudness), self.options.gain_db) / loudness)
 
     # --- in which state
 
-    def _invent(self, random: Generator, tasks: Sequence[TaskRows], clips: Sequence[_Clip]) -> Invention | None:
+    def _invent(self, random: Generator, tasks: Sequence[TaskRows], query: Ints) -> Invention | None:
         """New instruments for some targets and their queries; for the queries alone where the target is absent.
 
         Tasks whose queries are other passages of their own sources stay as they are.
@@ -312,7 +298,7 @@ class Planner:
             return None
         patches = live.invent(random, len(chosen))
         first_source = np.cumsum([0, *(len(task.sources) for task in tasks)])
-        clip_of = {clip.query: number for number, clip in enumerate(clips)}
+        first_clip = np.searchsorted(query, np.array(chosen) * self.options.clips)
 
         def perform(replaces: list[int | None]) -> Performance:
             parts = live.scores(random, patches, self.samples / self.pool.sample_rate)
@@ -320,19 +306,14 @@ class Planner:
             return Performance(parts, seed, levels(random, len(chosen), self.options.gain_db), replaces)
 
         target = perform([int(first_source[number]) if tasks[number].target else None for number in chosen])
-        each = self.options.clips
-        return Invention(
-            patches, target, [perform([clip_of[number * each + clip] for number in chosen]) for clip in range(each)]
-        )
+        return Invention(patches, target, [perform([*(first_clip + k)]) for k in range(self.options.clips)])
 
-    def _states(self, random: Generator, count: int) -> list[tuple[int, int]]:
-        """Which equaliser and which room each of `count` sounds gets, -1 for none."""
-        options = self.options
-        equalised, in_room = random.random(count) < options.equalise, random.random(count) < options.room
-        states = [(-1, -1)] * count
-        for index in np.flatnonzero(equalised | in_room):
-            equaliser = int(random.integers(EQUALISERS)) if equalised[index] else -1
-            states[index] = equaliser, int(random.integers(ROOMS)) if in_room[index] else -1
+    def _states(self, random: Generator, count: int) -> Ints:
+        """Which equaliser and which room each of `count` sounds gets, -1 for none: `(2, count)`."""
+        options, states = self.options, np.full((2, count), -1)
+        wanted = np.array([random.random(count) < options.equalise, random.random(count) < options.room])
+        for sound, effect in np.argwhere(wanted.T):
+            states[effect, sound] = random.integers((EQUALISERS, ROOMS)[effect])
         return states
 
     def _stereo(self, random: Generator, count: int) -> tuple[Floats, Ints]:

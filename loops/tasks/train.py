@@ -21,7 +21,7 @@ from fewshot_sep.training import train as fit
 WARM_UP = 500
 """Steps in which the learning rate rises, or a tenth of them all if that is less."""
 TARGET_FIRST = 250
-"""Steps of a training from nothing in which targets are their own queries; see `fewshot_sep.experiments.flagship.ablation`."""
+"""Steps of a training from nothing in which targets are their own queries (`experiments/flagship/ablation.py`)."""
 VALIDATION_BATCHES = 8
 VALIDATION_SEED = 20_260_000  # a stream of its own: no training seed draws the validation tasks
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,8 +12,7 @@ import pytest
 import soundfile
 
 from fewshot_sep import audio
-from fewshot_sep.audio import decoders
-from fewshot_sep.errors import BadAudio, EngineMissing, OutputError
+from fewshot_sep.errors import BadAudio, OutputError
 
 RATE = 44100
 
@@ -23,9 +21,9 @@ def noise(seconds: float = 4.0, channels: int = 2) -> np.ndarray:
     return np.random.default_rng(3).uniform(-0.5, 0.5, (channels, round(seconds * RATE))).astype(np.float32)
 
 
-def refusal(path: Path | str, error: type[Exception] = BadAudio, **options: bool) -> str:
+def refusal(path: Path | str, **options: bool) -> str:
     """The one line with which opening `path` is refused."""
-    with pytest.raises(error) as refused:
+    with pytest.raises(BadAudio) as refused:
         audio.open_audio(path, **options)
     message = str(refused.value)
     assert message.startswith(f"{path}: ") and "\n" not in message
@@ -33,15 +31,9 @@ def refusal(path: Path | str, error: type[Exception] = BadAudio, **options: bool
 
 
 def test_missing(tmp_path: Path) -> None:
-    assert "no such file" in refusal(tmp_path / "none.wav")
-
-
-def test_directory(tmp_path: Path) -> None:
-    assert "is a directory" in refusal(tmp_path)
-
-
-def test_inside_a_file(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
+    assert "no such file" in refusal(tmp_path / "none.wav")
+    assert "is a directory" in refusal(tmp_path)
     refusal(tmp_path / "file" / "song.wav")
 
 
@@ -51,23 +43,11 @@ def test_named_pipe(tmp_path: Path) -> None:
     assert "not a regular file" in refusal(tmp_path / "pipe.wav")
 
 
-@pytest.mark.parametrize("suffix", ["wav", "mp3", "flac", "m4a", "raw", ""])
-def test_empty(tmp_path: Path, suffix: str) -> None:
-    (tmp_path / f"a.{suffix}").touch()
-    assert "is empty" in refusal(tmp_path / f"a.{suffix}")
-
-
-@pytest.mark.parametrize("with_ffmpeg", [True, False])
-@pytest.mark.parametrize("suffix", ["wav", "mp3", "ogg", "m4a", "raw", "txt"])
-@pytest.mark.parametrize("content", [b"Dear diary,\n" * 50, bytes(5000), b"RIFF", b"x"])
-def test_not_audio(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str, content: bytes, with_ffmpeg: bool
-) -> None:
-    if not with_ffmpeg:
-        monkeypatch.setattr(decoders, "ffmpeg_program", lambda: None)
+@pytest.mark.parametrize("suffix", ["wav", "mp3", "ogg", "m4a", "raw", "txt", ""])
+@pytest.mark.parametrize("content", [b"", b"x", b"RIFF", bytes(5000), b"Dear diary,\n" * 50, b"\0\0\0\x20ftypM4A "])
+def test_not_audio(tmp_path: Path, suffix: str, content: bytes) -> None:
     (tmp_path / f"a.{suffix}").write_bytes(content)
-    message = refusal(tmp_path / f"a.{suffix}")
-    assert "is not audio" in message or "has no audio stream" in message
+    assert ("is not audio" if content else "is empty") in refusal(tmp_path / f"a.{suffix}")
 
 
 def test_unreadable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,21 +58,6 @@ def test_unreadable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(Path, "open", deny)
     assert "Permission denied" in refusal(tmp_path / "a.wav")
-
-
-def test_m4a_without_ffmpeg_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(decoders, "ffmpeg_program", lambda: None)
-    (tmp_path / "a.m4a").write_bytes(b"\0\0\0\x20ftypM4A " + bytes(100))
-    assert "fewshot-sep[m4a]" in refusal(tmp_path / "a.m4a", EngineMissing)
-
-
-def test_video_without_sound(tmp_path: Path) -> None:
-    program = decoders.ffmpeg_program()
-    if program is None:
-        pytest.skip("needs ffmpeg (extra m4a)")
-    picture = ["-f", "lavfi", "-i", "color=size=16x16:duration=0.2", "-c:v", "mpeg4"]
-    subprocess.run([program, "-v", "error", *picture, tmp_path / "a.mp4"], check=True)
-    assert "no audio stream" in refusal(tmp_path / "a.mp4")
 
 
 @pytest.mark.parametrize("suffix", ["wav", "aiff", "caf"])
@@ -161,22 +126,6 @@ def test_truncated_ogg_has_no_promise_but_misses_its_end(tmp_path: Path, contain
     assert "its end is missing" in refusal(path, strict=True)
 
 
-def test_truncated_m4a(tmp_path: Path) -> None:
-    program = decoders.ffmpeg_program()
-    if program is None:
-        pytest.skip("needs ffmpeg (extra m4a)")
-    audio.write(tmp_path / "song.wav", noise(), RATE)
-    options = ["-c:a", "aac", "-movflags", "+faststart"]
-    path = tmp_path / "song.m4a"
-    subprocess.run([program, "-v", "error", "-i", tmp_path / "song.wav", *options, path], check=True)
-    audio.open_audio(path, strict=True).close()
-    halve(path)
-    with audio.open_audio(path) as file:
-        assert RATE < file.frames < 3 * RATE
-        assert "of the promised 4.000 s" in file.warnings[0]
-    assert "4.000 s" in refusal(path, strict=True)
-
-
 @pytest.mark.parametrize("lost", [1, 2, 4, 5])
 def test_a_wav_that_misses_its_last_bytes(tmp_path: Path, lost: int) -> None:
     path = tmp_path / "song.wav"
@@ -188,7 +137,7 @@ def test_a_wav_that_misses_its_last_bytes(tmp_path: Path, lost: int) -> None:
 
 
 def test_a_file_that_changes_under_the_reader(tmp_path: Path) -> None:
-    path = tmp_path / "song.ogg"
+    path = tmp_path / "song.wav"
     soundfile.write(path, noise().T, RATE)
     with audio.open_audio(path) as file:
         soundfile.write(path, noise(1.0).T, RATE)
@@ -238,16 +187,12 @@ def not_written(path: Path, attempt: Callable[[], object] | None = None) -> str:
     return message
 
 
-def test_folder_is_a_file(tmp_path: Path) -> None:
+def test_a_folder_that_is_a_file_and_a_file_that_is_a_folder(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    not_written(tmp_path / "file" / "a.wav")
-    assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
-
-
-def test_target_is_a_folder(tmp_path: Path) -> None:
     (tmp_path / "a.wav").mkdir()
+    not_written(tmp_path / "file" / "a.wav")
     assert "is a directory" in not_written(tmp_path / "a.wav")
-    assert not list((tmp_path / "a.wav").iterdir()) and len(list(tmp_path.iterdir())) == 1
+    assert sorted(entry.name for entry in tmp_path.rglob("*")) == ["a.wav", "file"]
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write anywhere")

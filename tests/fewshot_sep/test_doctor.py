@@ -8,6 +8,7 @@ import types
 from collections.abc import Callable
 from pathlib import Path
 
+import av
 import pytest
 import soundfile
 import typer
@@ -38,7 +39,7 @@ def test_all_well(put_weights: Callable, capsys: pytest.CaptureFixture[str]) -> 
     doctor.doctor(as_json=False)
     printed = capsys.readouterr().out
     assert "ab" * 32 in printed and "verified" in printed and "all well" in printed
-    assert soundfile.__version__ in printed and "!" not in printed
+    assert soundfile.__version__ in printed and f"PyAV {av.__version__}" in printed and "!" not in printed
 
 
 def test_damaged_weights(put_weights: Callable, capsys: pytest.CaptureFixture[str]) -> None:

@@ -23,6 +23,7 @@ def test_si_sdr_is_torchmetrics(noise: float, scale: float) -> None:
         torch.from_numpy(estimate.mean(0)), torch.from_numpy(SIGNAL.mean(0)), zero_mean=True
     )
     assert metrics.si_sdr(SIGNAL, estimate) == pytest.approx(float(expected), abs=1e-3)
+    assert metrics.si_sdr(SIGNAL.mean(0), estimate.mean(0)) == pytest.approx(float(expected), abs=1e-3)
 
 
 @pytest.mark.parametrize("noise", [1e-3, 0.1, 1.0, 3.0])
@@ -41,19 +42,10 @@ def test_si_sdr_knows_no_scale_but_sdr_does(scale: float, sign: int) -> None:
 
 
 @pytest.mark.parametrize("estimate", [np.zeros_like(SIGNAL), 1e-4 * SIGNAL], ids=["zero", "-80 dB"])
-def test_silence_scores_the_floor(estimate: np.ndarray) -> None:
+def test_silence_scores_the_floor_and_nothing_less(estimate: np.ndarray) -> None:
     assert metrics.si_sdr(SIGNAL, estimate) == metrics.SILENT_SI_SDR_DB == -30
-
-
-def test_nothing_scores_below_the_floor() -> None:
     time = np.arange(8000) / 8000
-    orthogonal = np.sin(2 * np.pi * 100 * time), np.cos(2 * np.pi * 100 * time)
-    assert metrics.si_sdr(*orthogonal) == -30
-
-
-def test_one_channel_or_none_is_the_same() -> None:
-    estimate = SIGNAL[0] + 0.1 * SIGNAL[1]
-    assert metrics.si_sdr(SIGNAL[0], estimate) == metrics.si_sdr(SIGNAL[:1], estimate[None])
+    assert metrics.si_sdr(np.sin(2 * np.pi * 100 * time), np.cos(2 * np.pi * 100 * time)) == -30, "orthogonal"
 
 
 def test_batch_si_sdr_is_torchmetrics_for_each_example() -> None:
@@ -81,11 +73,7 @@ def test_batch_si_sdr_of_silence_is_finite() -> None:
 @given(gain_db=st.floats(-100, 40))
 def test_level_is_the_gain(gain_db: float) -> None:
     assert metrics.level_db(10 ** (gain_db / 20) * SIGNAL, SIGNAL) == pytest.approx(gain_db, abs=1e-3)
-
-
-def test_level_of_silence() -> None:
-    assert metrics.level_db(np.zeros(10), np.ones(10)) == pytest.approx(-180, abs=0.1)
-    assert metrics.level_db(np.zeros(10), np.zeros(10)) == 0
+    assert metrics.level_db(0 * SIGNAL, 0 * SIGNAL) == 0
 
 
 def test_bss_eval_tells_interference_from_artefacts() -> None:

@@ -34,10 +34,7 @@ def test_singular_values_come_to_about_one(shape: tuple[int, int], precision: to
     assert values.max() < 1.3
     left, _, right = torch.linalg.svd(matrix, full_matrices=False)
     assert ((left.T @ found @ right.T).diagonal() > 0.5).all()  # along the same singular vectors
-
-
-def test_nothing_stays_nothing() -> None:
-    assert not orthogonalised(torch.zeros(8, 16)).any()
+    assert not orthogonalised(torch.zeros(shape)).any()
 
 
 def test_a_step_has_the_size_of_adamw_whatever_the_gradient_has() -> None:
@@ -82,33 +79,3 @@ def test_what_has_no_gradient_stays() -> None:
     before = copy.deepcopy(layer.state_dict())
     Muon(layer.parameters()).step()
     assert all(torch.equal(value, before[name]) for name, value in layer.state_dict().items())
-
-
-def test_goes_on_from_a_saved_state() -> None:
-    gradients = [noise(16, 32, seed=seed) for seed in range(4)]
-    whole, parts = (nn.Parameter(noise(16, 32, seed=9)) for _ in range(2))
-    optimizers = [Muon([whole]), Muon([parts])]
-    for step, gradient in enumerate(gradients):
-        if step == 2:
-            saved = copy.deepcopy(optimizers[1].state_dict())
-            optimizers[1] = Muon([parts])
-            optimizers[1].load_state_dict(saved)
-        for parameter, optimizer in zip((whole, parts), optimizers, strict=True):
-            parameter.grad = gradient.clone()
-            optimizer.step()
-    assert torch.equal(whole, parts)
-
-
-def test_a_closure_is_called_with_gradients_on() -> None:
-    layer = nn.Linear(16, 16)
-
-    def closure() -> Tensor:
-        loss = layer(torch.ones(1, 16)).square().sum()
-        loss.backward()
-        return loss
-
-    before = closure().item()
-    layer.zero_grad()
-    optimizer = Muon(layer.parameters(), learning_rate=1e-2)
-    assert optimizer.step(closure).item() == pytest.approx(before)
-    assert closure().item() < before

@@ -1,7 +1,8 @@
-"""Joining what was cut gives back what was there."""
+"""Crossfading what was cut gives back what was there."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import pairwise
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fewshot_sep.overlap_add import Chunk, join
+from fewshot_sep.overlap_add import Chunk, crossfade, first_needed
 
 
 def cut(samples: np.ndarray, edges: list[int], context: int) -> list[Chunk]:
@@ -26,46 +27,54 @@ def cut(samples: np.ndarray, edges: list[int], context: int) -> list[Chunk]:
     cuts=st.lists(st.integers(1, 699), max_size=12, unique=True),
     context=st.integers(0, 60),
     fade=st.integers(0, 80),
+    start=st.integers(0, 699),
 )
-def test_identity_slices_join_to_their_input(
-    frames: int, channels: int, cuts: list[int], context: int, fade: int
+def test_chunks_of_a_sound_give_back_the_sound_from_any_start(
+    frames: int, channels: int, cuts: list[int], context: int, fade: int, start: int
 ) -> None:
-    samples = np.random.default_rng(frames).standard_normal((channels, frames)).astype(np.float32)
-    edges = [0, *sorted(c for c in cuts if c < frames), frames]
-    joined = np.concatenate(list(join(iter(cut(samples, edges, context)), fade)), axis=1)
-    assert joined.dtype == np.float32
-    np.testing.assert_allclose(joined, samples, rtol=0, atol=1e-6)
+    samples, start = (
+        np.random.default_rng(frames).standard_normal((channels, frames)).astype(np.float32),
+        start % frames,
+    )
+    chunks = cut(samples, [0, *sorted(c for c in cuts if c < frames), frames], context)
+    whole = np.concatenate(list(crossfade(iter(chunks), fade)), axis=1)
+    assert whole.dtype == np.float32
+    np.testing.assert_allclose(whole, samples, rtol=0, atol=1e-6)
+    scaled = [chunk._replace(samples=number * chunk.samples) for number, chunk in enumerate(chunks)]
+    first = first_needed([chunk.stop for chunk in chunks], start)
+    np.testing.assert_array_equal(
+        np.concatenate(list(crossfade(scaled[first:], fade, start)), axis=1),
+        np.concatenate(list(crossfade(scaled, fade)), axis=1)[:, start:],
+    )
 
 
 def test_fades_sum_to_one_and_stay_within_reach() -> None:
     low, high = np.zeros((1, 500), np.float32), np.ones((1, 500), np.float32)
-    pieces = [Chunk(0, 250, 0, low[:, :350]), Chunk(250, 500, 150, high[:, 150:])]
-    joined = np.concatenate(list(join(pieces, 40)), axis=1)[0]
+    chunks = [Chunk(0, 250, 0, low[:, :350]), Chunk(250, 500, 150, high[:, 150:])]
+    joined = np.concatenate(list(crossfade(chunks, 40)), axis=1)[0]
     assert (joined[:210] == 0).all() and (joined[290:] == 1).all()
     rise = joined[210:290]
     assert (np.diff(rise) > 0).all()
     np.testing.assert_allclose(rise + rise[::-1], 1, atol=1e-6)
 
 
-def test_blocks_come_while_pieces_go_by() -> None:
-    taken: list[int] = []
-    samples = np.zeros((1, 1000), np.float32)
+def test_blocks_come_before_all_chunks_are_read() -> None:
+    read: list[int] = []
 
-    def pieces():  # type: ignore[no-untyped-def]
-        for piece in cut(samples, list(range(0, 1001, 100)), 20):
-            taken.append(piece.start)
-            yield piece
+    def chunks() -> Iterator[Chunk]:
+        for chunk in cut(np.zeros((1, 1000), np.float32), list(range(0, 1001, 100)), 20):
+            read.append(chunk.start)
+            yield chunk
 
-    blocks = join(pieces(), 10)
-    next(blocks)
-    assert taken == [0, 100]
+    next(crossfade(chunks(), 10))
+    assert read == [0, 100]
 
 
 def test_a_gap_is_refused() -> None:
     block = np.zeros((1, 10), np.float32)
     with pytest.raises(ValueError, match=r"sample 10.*at 11"):
-        list(join([Chunk(0, 10, 0, block), Chunk(11, 21, 11, block)], 2))
+        list(crossfade([Chunk(0, 10, 0, block), Chunk(11, 21, 11, block)], 2))
 
 
-def test_nothing_joins_to_nothing() -> None:
-    assert list(join([], 10)) == []
+def test_no_chunks_give_no_blocks() -> None:
+    assert list(crossfade([], 10)) == []

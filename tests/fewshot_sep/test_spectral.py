@@ -26,7 +26,7 @@ def test_round_trip_of_any_length(n_fft: int, hop: int, samples: int, shape: tup
 
 
 @pytest.mark.parametrize("name", presets.PRESETS)
-def test_a_masked_sound_ends_as_softly_as_it_goes(name: str) -> None:
+def test_a_masked_sound_ends_without_a_click(name: str) -> None:
     """The window must not vanish at the last samples, or what a mask changes there becomes a loud click."""
     preset = presets.get(name)
     stft, random = spectral.Stft(preset.n_fft, preset.hop), torch.Generator().manual_seed(0)
@@ -42,28 +42,6 @@ def test_stft_is_librosas(n_fft: int, hop: int) -> None:
     wave = np.random.default_rng(0).standard_normal((2, 10_007)).astype(np.float32)
     expected = librosa.stft(wave, n_fft=n_fft, hop_length=hop, window="hann", center=True, pad_mode="constant")
     np.testing.assert_allclose(spectral.Stft(n_fft, hop)(torch.from_numpy(wave)).numpy(), expected, atol=1e-3)
-
-
-def test_stft_by_its_definition() -> None:
-    n_fft, hop, wave = 64, 16, np.random.default_rng(1).standard_normal(200)
-    padded = np.pad(wave, n_fft // 2)
-    window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(n_fft) / n_fft)
-    frames = [padded[start : start + n_fft] * window for start in range(0, 200 + 1, hop)]
-    found = spectral.Stft(n_fft, hop)(torch.from_numpy(wave).float()).numpy()
-    np.testing.assert_allclose(found, np.array([np.fft.rfft(frame) for frame in frames]).T, atol=1e-5)
-
-
-def test_mask_scales_and_keeps_the_phase() -> None:
-    spectrum = torch.randn(2, 5, 7, dtype=torch.complex64)
-    mask = torch.rand(2, 5, 7) + 0.01
-    masked = spectral.apply_mask(spectrum, mask)
-    torch.testing.assert_close(masked.abs(), spectrum.abs() * mask)
-    torch.testing.assert_close(masked.angle(), spectrum.angle())
-
-
-def test_equation_3() -> None:
-    magnitude = np.array([0.0, 0.5, 1.0, 99.0, 1e5])
-    np.testing.assert_allclose(spectral.log_compress(torch.from_numpy(magnitude)).numpy(), np.log10(magnitude + 1))
 
 
 @given(arrays.arrays(np.float64, 20, elements=st.floats(0, 1e6)))

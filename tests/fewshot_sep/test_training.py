@@ -1,8 +1,11 @@
+"""Training: that it learns, resumes as if nothing had happened, and says what it does."""
+
 from __future__ import annotations
 
 import csv
 import itertools
 import math
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,9 +17,10 @@ from hypothesis import strategies as st
 from matplotlib.image import imread
 from torch import Tensor
 
-from fewshot_sep import plots, presets, systems, training
+from fewshot_sep import objectives, plots, presets, systems, training
 from fewshot_sep.errors import FewshotSepError
-from fewshot_sep.training import FAR, TrainingOptions, rate_factor, targets_as_queries, train
+from fewshot_sep.objectives import Loss, Objective
+from fewshot_sep.training import STREAM_STRIDE, TrainingOptions, rate_factor, targets_as_queries, train
 
 State = dict[str, Tensor]
 
@@ -38,50 +42,50 @@ def example(preset: str, number: int) -> Example:
     return Example(target + noise, tone.expand(2, 1, -1).contiguous(), target)
 
 
-class Recorded(NamedTuple):
-    """What happened in a run: losses and queries of the training steps, the numbers asked for, weights before each."""
+class Session(Objective[systems.AnySystem]):
+    """A training by a preset's own objective, which records every step."""
 
-    system: systems.System
-    losses: list[float]
-    firsts: list[int]
-    before: list[State]
-    queries: list[Tensor]
+    def __init__(
+        self, run: Path, preset: str = "tiny", fixed: bool = False, die_at: int | None = None, **options: Any
+    ) -> None:
+        super().__init__()
+        torch.manual_seed(1)
+        system = systems.build(preset)
+        self.record: dict[str, Any] = {  # in a dictionary, so that it is no submodule
+            "system": system,
+            "objective": objectives.for_system(system),
+        }
+        self.losses: list[float] = []
+        self.firsts: list[int] = []  # numbers of the first batches asked for
+        self.before: list[State] = []  # weights before each step
+        self.queries: list[Tensor] = []
+        self.die_at = die_at
+
+        def batches(first: int) -> Iterator[Example]:
+            self.firsts.append(first)
+            return (example(preset, 0 if fixed else number) for number in itertools.count(first))
+
+        usual = {"warm_up": 1, "cool_down": 0.0, "check_every": 3, "device": "cpu"}
+        train(system, self, batches, [example(preset, 1000)], TrainingOptions(**{**usual, **options}), run)
+
+    def forward(self, system: systems.AnySystem, mixture: Tensor, queries: Tensor, target: Tensor) -> Loss:
+        if system.training:
+            if len(self.losses) == self.die_at:
+                raise RuntimeError("the power failed")
+            self.before.append(self.state)
+            self.queries.append(queries)
+        loss: Loss = self.record["objective"](system, mixture, queries, target)
+        if system.training:
+            self.losses.append(float(loss.total.detach()))
+        return loss
+
+    @property
+    def system(self) -> systems.AnySystem:
+        return self.record["system"]  # type: ignore[no-any-return]
 
     @property
     def state(self) -> State:
         return {name: value.clone() for name, value in self.system.state_dict().items()}
-
-
-def session(
-    run: Path, preset: str = "tiny", fixed: bool = False, die_at: int | None = None, **options: Any
-) -> Recorded:
-    torch.manual_seed(1)
-    system = systems.build(preset)
-    record = Recorded(system, [], [], [], [])
-    loss = system.loss
-
-    def observed(*batch: Tensor) -> tuple[Tensor, State]:
-        if system.training:
-            if len(record.losses) == die_at:
-                raise RuntimeError("the power failed")
-            record.before.append(record.state)
-            record.queries.append(batch[1])
-        result = loss(*batch)
-        if system.training:
-            record.losses.append(float(result[0].detach()))
-        return result
-
-    def batches(first: int) -> Iterator[Example]:
-        record.firsts.append(first)
-        number = first
-        while True:
-            yield example(preset, 0 if fixed else number)
-            number += 1
-
-    system.loss = observed  # type: ignore[method-assign]
-    usual = {"warm_up": 1, "cool_down": 0.0, "check_every": 3, "device": "cpu"}
-    train(system, batches, [example(preset, 1000)], TrainingOptions(**{**usual, **options}), run)
-    return record
 
 
 @pytest.fixture(autouse=True)
@@ -100,14 +104,14 @@ def table(path: Path) -> list[dict[str, str]]:
 
 @pytest.mark.parametrize(("preset", "rate"), [("tiny", 1e-2), ("tiny-image", 2e-2)])
 def test_one_batch_is_learnt(preset: str, rate: float, tmp_path: Path) -> None:
-    losses = session(tmp_path, preset, fixed=True, steps=20, check_every=20, learning_rate=rate).losses
+    losses = Session(tmp_path, preset, fixed=True, steps=20, check_every=20, learning_rate=rate).losses
     assert len(losses) == 20
     assert sum(losses[-3:]) / 3 < 0.8 * losses[0]
 
 
 def test_run_leaves_checkpoint_log_and_curve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
-    session(tmp_path, steps=6)
+    Session(tmp_path, steps=6)
     assert (tmp_path / "checkpoints" / "last.ckpt").is_file()
     assert len(list((tmp_path / "log" / "version_0").glob("events.out.tfevents.*"))) == 1
     rows = table(tmp_path / "log" / "version_0" / "metrics.csv")
@@ -117,32 +121,32 @@ def test_run_leaves_checkpoint_log_and_curve(tmp_path: Path, monkeypatch: pytest
 
 
 @pytest.mark.parametrize(("preset", "optimizer"), [("tiny", "adamw"), ("tiny", "muon"), ("tiny-image", "adamw")])
-def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(preset: str, optimizer: str, tmp_path: Path) -> None:
-    options = {"steps": 6, "average": 0.5, "optimizer": optimizer}
-    whole = session(tmp_path / "whole", preset, **options)
+def test_a_resumed_run_equals_an_uninterrupted_one(preset: str, optimizer: str, tmp_path: Path) -> None:
+    options = {"steps": 6, "ema_decay": 0.5, "optimizer": optimizer}
+    whole = Session(tmp_path / "whole", preset, **options)
     with pytest.raises(RuntimeError, match="the power failed"):
-        session(tmp_path / "parts", preset, die_at=4, **options)
-    rest = session(tmp_path / "parts", preset, **options)
+        Session(tmp_path / "parts", preset, die_at=4, **options)
+    rest = Session(tmp_path / "parts", preset, **options)
     assert rest.firsts == [3]
     assert rest.losses == pytest.approx(whole.losses[3:], rel=1e-6)
     assert difference(rest.state, whole.state) < 1e-7
 
 
-def test_a_run_that_was_moved_goes_on_from_its_newest_checkpoint(tmp_path: Path) -> None:
+def test_a_run_that_was_moved_resumes_from_its_newest_checkpoint(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError):
-        session(tmp_path / "old", steps=12, die_at=4)
+        Session(tmp_path / "old", steps=12, die_at=4)
     (tmp_path / "old").rename(tmp_path / "new")
     with pytest.raises(RuntimeError):
-        session(tmp_path / "new", steps=12, die_at=5)
+        Session(tmp_path / "new", steps=12, die_at=5)
     assert [path.name for path in (tmp_path / "new" / "checkpoints").iterdir()] == ["last.ckpt"]
-    assert session(tmp_path / "new", steps=12).firsts == [6]
+    assert Session(tmp_path / "new", steps=12).firsts == [6]
 
 
-def test_a_finished_run_goes_on_with_more_steps(tmp_path: Path) -> None:
+def test_a_finished_run_resumes_with_more_steps(tmp_path: Path) -> None:
     """From its last weights, not from their average; only the next step still goes at the old schedule's last rate."""
-    whole = session(tmp_path / "whole", steps=6, average=0.5)
-    session(tmp_path / "parts", steps=3, average=0.5)
-    rest = session(tmp_path / "parts", steps=6, average=0.5)
+    whole = Session(tmp_path / "whole", steps=6, ema_decay=0.5)
+    Session(tmp_path / "parts", steps=3, ema_decay=0.5)
+    rest = Session(tmp_path / "parts", steps=6, ema_decay=0.5)
     assert rest.firsts == [3]
     assert len(rest.losses) == 3
     assert difference(rest.before[0], whole.before[3]) == 0
@@ -154,9 +158,9 @@ def test_a_finished_run_goes_on_with_more_steps(tmp_path: Path) -> None:
 def test_targets_are_their_own_queries_at_first_and_not_again_when_resumed(tmp_path: Path) -> None:
     one, two, three = (example("tiny", number) for number in range(3))
     with pytest.raises(RuntimeError):
-        session(tmp_path, steps=4, check_every=1, target_first=2, die_at=2)
-    assert torch.equal(session(tmp_path, steps=3, check_every=1, target_first=2).queries[0], three.queries)
-    queries = session(tmp_path / "whole", steps=3, check_every=1, target_first=2).queries
+        Session(tmp_path, steps=4, check_every=1, target_first=2, die_at=2)
+    assert torch.equal(Session(tmp_path, steps=3, check_every=1, target_first=2).queries[0], three.queries)
+    queries = Session(tmp_path / "whole", steps=3, check_every=1, target_first=2).queries
     assert torch.equal(queries[0], one.target.mean(1, keepdim=True))
     assert torch.equal(queries[1], two.target.mean(1, keepdim=True))
     assert torch.equal(queries[2], three.queries)
@@ -170,23 +174,23 @@ def test_the_query_of_an_absent_target_stays() -> None:
     assert torch.equal(queries[1], batch.target[1].mean(0, keepdim=True))
 
 
-def test_a_run_of_another_optimizer_is_not_gone_on_with(tmp_path: Path) -> None:
-    session(tmp_path, steps=1, check_every=1, optimizer="adamw")
+def test_a_run_of_another_optimizer_is_not_resumed(tmp_path: Path) -> None:
+    Session(tmp_path, steps=1, check_every=1, optimizer="adamw")
     with pytest.raises(FewshotSepError, match="begun with the optimizer adamw, not muon"):
-        session(tmp_path, steps=2, optimizer="muon")
+        Session(tmp_path, steps=2, optimizer="muon")
 
 
 def test_a_finished_run_is_left_as_it_is(tmp_path: Path) -> None:
-    first = session(tmp_path, steps=4, average=0.5)
-    again = session(tmp_path, steps=4, average=0.5)
+    first = Session(tmp_path, steps=4, ema_decay=0.5)
+    again = Session(tmp_path, steps=4, ema_decay=0.5)
     assert not again.losses
     assert difference(again.state, first.state) == 0
 
 
 def test_the_result_is_the_exponential_moving_average(tmp_path: Path) -> None:
-    raw = session(tmp_path / "raw", steps=4, average=0.0)
+    raw = Session(tmp_path / "raw", steps=4, ema_decay=0.0)
     assert difference(raw.state, raw.before[-1]) > 1e-5
-    averaged = session(tmp_path / "averaged", steps=4, average=0.5)
+    averaged = Session(tmp_path / "averaged", steps=4, ema_decay=0.5)
     assert averaged.losses == pytest.approx(raw.losses)
     after = [*averaged.before[1:], raw.state]  # an average of nothing but the last weights is the last weights
     for name, value in averaged.state.items():
@@ -198,11 +202,12 @@ def test_the_result_is_the_exponential_moving_average(tmp_path: Path) -> None:
             torch.testing.assert_close(value, expected, rtol=1e-5, atol=1e-6)
 
 
-def test_validation_hears_the_average(tmp_path: Path) -> None:
-    averaged = session(tmp_path, steps=3, average=0.5)
+def test_validation_uses_the_average(tmp_path: Path) -> None:
+    averaged = Session(tmp_path, steps=3, ema_decay=0.5)
     rows = table(tmp_path / "log" / "version_0" / "metrics.csv")
     with torch.no_grad():
-        loss = averaged.system.eval().loss(*example("tiny", 1000))[0]
+        system = averaged.system.eval()
+        loss = objectives.for_system(system)(system, *example("tiny", 1000)).total
     assert float(rows[-1]["valid/loss"]) == pytest.approx(float(loss), rel=0.02)  # it ran in half precision there
 
 
@@ -215,8 +220,10 @@ class Slope(systems.Trainable):
         torch.nn.init.zeros_(self.network.weight)
         torch.nn.init.zeros_(self.network.bias)
 
-    def loss(self, mixture: Tensor, queries: Tensor, target: Tensor) -> tuple[Tensor, State]:
-        return (self.network(mixture) - target).square().mean(), {}
+
+class SquaredError(Objective[Slope]):
+    def forward(self, system: Slope, mixture: Tensor, queries: Tensor, target: Tensor) -> Loss:
+        return Loss((system.network(mixture) - target).square().mean(), {})
 
 
 def points(number: int) -> Example:
@@ -227,9 +234,9 @@ def points(number: int) -> Example:
 
 def fit_slope(run: Path, batches: Callable[[int], Iterator[Example]], **options: Any) -> tuple[float, Slope]:
     system = Slope()
-    usual = {"warm_up": 1, "cool_down": 0.0, "check_every": 3, "device": "cpu", "average": 0.5}
+    usual = {"warm_up": 1, "cool_down": 0.0, "check_every": 3, "device": "cpu", "ema_decay": 0.5}
     checks = [points(1000), points(1001)]
-    return train(system, batches, checks, TrainingOptions(**{**usual, **options}), run), system
+    return train(system, SquaredError(), batches, checks, TrainingOptions(**{**usual, **options}), run), system
 
 
 def test_two_processes_take_the_step_of_both_their_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -239,7 +246,7 @@ def test_two_processes_take_the_step_of_both_their_batches(tmp_path: Path, monke
         return map(points, itertools.count(first))
 
     def both(first: int) -> Iterator[Example]:
-        for pair in zip(each(first), each(FAR + first), strict=True):
+        for pair in zip(each(first), each(STREAM_STRIDE + first), strict=True):
             yield Example(*(torch.cat(parts) for parts in zip(*pair, strict=True)))
 
     for steps in (5, 8):  # resumed once
@@ -253,13 +260,46 @@ def test_two_processes_take_the_step_of_both_their_batches(tmp_path: Path, monke
     assert one == pytest.approx(two, rel=1e-4)
 
 
+def test_parameters_of_an_objective_are_trained_too(tmp_path: Path) -> None:
+    class Scaled(SquaredError):
+        def __init__(self) -> None:
+            super().__init__()
+            self.scale = torch.nn.Parameter(torch.ones(1))
+
+        def forward(self, system: Slope, mixture: Tensor, queries: Tensor, target: Tensor) -> Loss:
+            return super().forward(system, mixture, queries, self.scale * target)
+
+    objective = Scaled()
+    options = TrainingOptions(steps=3, warm_up=1, check_every=3, device="cpu")
+    train(Slope(), objective, lambda first: map(points, itertools.count(first)), [points(0)], options, tmp_path)
+    assert objective.scale.item() != 1
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_the_console_shows_steps_and_losses_and_nothing_of_lightning(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], processes: int
+) -> None:
+    fit_slope(tmp_path, lambda first: map(points, itertools.count(first)), steps=6, processes=processes)
+    printed = capfd.readouterr()
+    lines = printed.err.splitlines()
+    assert printed.out == "" and len(lines) == 2
+    for line, step in zip(lines, ("3/6", "6/6"), strict=True):
+        assert re.fullmatch(rf"step {step}, loss [\d.]+, validation [\d.]+, \S+ examples/s, \d+:\d\d:\d\d left", line)
+
+
+def test_without_tensorboard_the_log_is_a_table_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training.importlib.util, "find_spec", lambda name: None)
+    fit_slope(tmp_path, lambda first: map(points, itertools.count(first)), steps=3)
+    assert [path.name for path in (tmp_path / "log" / "version_0").iterdir()] == ["metrics.csv"]
+
+
 def test_several_processes_train_on_the_cpu_only(tmp_path: Path) -> None:
     with pytest.raises(FewshotSepError, match="on the CPU only, not on device 'cuda'"):
         fit_slope(tmp_path, lambda first: map(points, itertools.count(first)), steps=1, processes=2, device="cuda")
 
 
 def test_same_seed_same_run(tmp_path: Path) -> None:
-    one, two = (session(tmp_path / name, steps=2) for name in ("one", "two"))
+    one, two = (Session(tmp_path / name, steps=2) for name in ("one", "two"))
     assert one.losses == two.losses
     assert difference(one.state, two.state) == 0
 
@@ -280,6 +320,6 @@ def test_every_step_moves_at_most_at_full_rate(steps: int, warm_up: int, cool_do
 
 def test_rate_is_applied(tmp_path: Path) -> None:
     """In its first step Adam moves each weight by the rate, whatever the gradient; decay apart."""
-    run = session(tmp_path, steps=2, learning_rate=1e-3, warm_up=10, weight_decay=0.0)
+    run = Session(tmp_path, steps=2, learning_rate=1e-3, warm_up=10, weight_decay=0.0)
     moved = [(run.before[1][name] - run.before[0][name]).abs().max() for name, _ in run.system.named_parameters()]
     assert float(max(moved)) == pytest.approx(1e-4, rel=0.01)

@@ -14,14 +14,13 @@ from fewshot_sep import systems, weights
 from fewshot_sep.errors import WeightsError
 
 
-def trained(preset: str = "tiny", seed: int = 0) -> systems.System:
+def trained(preset: str = "tiny", seed: int = 0) -> systems.AnySystem:
     """A system whose running statistics, too, are not those of a fresh one."""
     torch.manual_seed(seed)
     system = systems.build(preset).train()
-    samples = system.preset.segment
     for number in range(3):
-        wave = torch.randn(2, system.preset.channels, samples) * (number + 1)
-        system.loss(wave, torch.randn(2, 1, samples), wave / 2)
+        wave = torch.randn(2, system.preset.channels, system.preset.segment) * (number + 1)
+        system(wave, system.condition(torch.randn(2, 1, system.preset.segment)))
     if preset == "tiny-image":
         torch.nn.init.constant_(system.network.output.bias, 0.3)  # or all is clamped to zero
     return system.eval()
@@ -166,6 +165,17 @@ def test_a_failed_save_leaves_the_old_weights(saved: Path, monkeypatch: pytest.M
     assert saved.read_bytes() == before
     weights.load(saved)
     assert sorted(path.name for path in saved.parent.iterdir()) == ["weights.json", "weights.safetensors"]
+
+
+def test_older_names_of_tensors_are_read(saved: Path) -> None:
+    tensors = load_file(saved)
+    old = {name.replace("multi_source_detector.", "crowd_detector."): value for name, value in tensors.items()}
+    assert old.keys() != tensors.keys()
+    expected = weights.load(saved).state_dict()
+    save_file(old, saved)
+    rewrite_card(saved, sha256=weights.sha256(saved))
+    for name, value in weights.load(saved).state_dict().items():
+        torch.testing.assert_close(value, expected[name], rtol=0, atol=0)
 
 
 def test_bundled_weights_of_an_unshipped_preset() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,60 +13,19 @@ import numpy as np
 import pytest
 import soundfile
 
-from fewshot_sep import Separator, audio, beats, cli, presets
-from fewshot_sep.audio import Source
-from fewshot_sep.errors import BadQuery
+from fewshot_sep import Separator, audio, beats, cli
 from fewshot_sep.songs import cli as songs_cli
 from fewshot_sep.songs.checkpoint import Partial
 
 RATE = 22050
 
 
-class Half:
-    """Finds half of everything, and keeps the clips that it encoded."""
-
-    sample_rate = RATE
-    preset = presets.get(presets.DEFAULT)
-
-    def __init__(self) -> None:
-        self.encoded: list[tuple[str, np.ndarray]] = []
-        self.negative: list[Any] = []
-        self.residual_pass = False
-        self.loaded: Any = None
-
-    def encode(self, query: np.ndarray, sample_rate: int, name: str) -> float:
-        if not query.any():
-            raise BadQuery(f"{name}: it is silent")
-        self.encoded.append((name, query))
-        return query.shape[1] / sample_rate
-
-    def polyphony_logit(self, encoding: float) -> float:
-        return 9.0 if encoding > 3 else -9.0
-
-    def combine(self, positive: list[float], negative: list[float]) -> list[float]:
-        self.negative = negative
-        return positive
-
-    def add_residual(self, conditioning: list[float], mixture: Source) -> list[float]:
-        self.residual_pass = True
-        return conditioning
-
-    def estimate(self, mixture: np.ndarray, conditioning: Any, sample_rate: int, time_scale: float = 1.0) -> np.ndarray:
-        return mixture / 2
-
-    def stream(self, source: Source, conditioning: Any, progress: Any = None, start: int = 0) -> Iterator[np.ndarray]:
-        for at in range(start, source.frames, 10000):
-            yield source.read(at, at + 10000) / 2
-
-    def describe(self) -> dict[str, Any]:
-        return {"name": "half", "sha256": "0"}
-
-
 @pytest.fixture
-def half(monkeypatch: pytest.MonkeyPatch) -> Half:
-    separator = Half()
+def half(fake: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A separator that finds half of everything; `loaded`: with which weights, on which device."""
+    separator = fake(lambda mixture, sample_rate: mixture / 2)
 
-    def load(weights: Path | None, device: str) -> Half:
+    def load(weights: Path | None, device: str) -> Any:
         separator.loaded = (weights, device)
         return separator
 
@@ -75,7 +34,7 @@ def half(monkeypatch: pytest.MonkeyPatch) -> Half:
 
 
 @pytest.fixture
-def run(half: Half, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+def run(half: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
     """Exit code of `fewshot-sep separate ARGUMENTS -o out --grid none`, run in a folder of its own."""
     monkeypatch.chdir(tmp_path)
 
@@ -118,14 +77,14 @@ def test_target_residual_and_report_are_written(run: Any, capsys: pytest.Capture
     content = report("out/my song")
     assert content["song"] == str(song) and content["channels"] == 2
     assert content["queries"] == [str(clip)]
-    assert content["model"] == {"name": "half", "sha256": "0"}
+    assert content["model"] == {"name": "fake", "sha256": "0"}
     assert content["target level re mixture (dB)"] == pytest.approx(-6.02, abs=0.01)
     assert content["seconds"]["total"] > 0
     printed = capsys.readouterr().out.splitlines()
     assert printed == [str(Path("out/my song", name)) for name in ("horn.wav", "residual.wav", "report.json")]
 
 
-def test_queries_from_clips_folders_and_the_song(run: Any, half: Half) -> None:
+def test_queries_from_clips_folders_and_the_song(run: Any, half: Any) -> None:
     song = sound("song.wav", 4)
     sound("horn/b.wav", 0.3, seed=1)
     sound("horn/a.flac", 0.2, seed=2)
@@ -140,7 +99,7 @@ def test_queries_from_clips_folders_and_the_song(run: Any, half: Half) -> None:
 
 
 def test_each_file_is_read_once_and_each_clip_encoded_once(
-    run: Any, half: Half, monkeypatch: pytest.MonkeyPatch
+    run: Any, half: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     songs, clip, other = [sound(f"{name}.wav") for name in "ab"], sound("clip.wav"), sound("other.wav")
     opened: list[str] = []
@@ -184,7 +143,7 @@ def test_options_that_cannot_be_are_named_and_nothing_is_written(
     assert not Path("out").exists()
 
 
-def test_options_reach_the_separator(run: Any, half: Half) -> None:
+def test_options_reach_the_separator(run: Any, half: Any) -> None:
     options = ["--tracker", "librosa", "--tempo", "audio", "--stretcher", "signalsmith", "--device", "cpu"]
     assert run(sound("song.wav"), "--query-at", "0-1", *options, "--weights", "w", grid="downbeat") == 0
     assert half.loaded == (Path("w"), "cpu")
@@ -192,13 +151,13 @@ def test_options_reach_the_separator(run: Any, half: Half) -> None:
         "grid": "downbeat", "tracker": "librosa", "stretcher": "signalsmith", "tempo": "audio", "meters": [3, 4],
         "strict": False, "residual_pass": True,
     }  # fmt: skip
-    assert half.residual_pass
+    assert half.conditionings[0] == ["1 s", "residual"]
 
 
 @pytest.mark.parametrize("option", ["--no-residual-pass", "--no-contrast"])
-def test_the_residual_pass_can_be_left_out_also_by_its_old_name(run: Any, half: Half, option: str) -> None:
+def test_the_residual_pass_can_be_left_out_also_by_its_old_name(run: Any, half: Any, option: str) -> None:
     assert run(sound("song.wav"), "--query-at", "0-1", option) == 0
-    assert not half.residual_pass
+    assert half.conditionings[0] == ["1 s"]
     assert report()["settings"]["residual_pass"] is False
 
 
@@ -341,10 +300,10 @@ def test_another_query_in_the_same_file_begins_anew(run: Any, monkeypatch: pytes
     assert shares[2] == 0
 
 
-def test_negative_clips_reach_the_model_and_the_report(run: Any, half: Half) -> None:
+def test_negative_clips_reach_the_model_and_the_report(run: Any, half: Any) -> None:
     others = [sound(f"others/{name}.wav", seconds) for name, seconds in (("drums", 2), ("voice", 3))]
     assert run(sound("song.wav", 3), "--query-at", "0-2", "--not", "others") == 0
-    assert half.negative == [2, 3]
+    assert half.conditionings[0] == ["2 s", "not 2 s", "not 3 s", "residual"]
     assert report()["not"] == [str(path) for path in others]
     assert len(report()["query quality"]) == 1
 

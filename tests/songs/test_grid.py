@@ -27,21 +27,51 @@ def covers(grid: BarGrid, frames: int) -> None:
     assert all(s.stop > s.start for s in grid)
 
 
-def test_bars_begin_at_downbeats_with_pickup_and_ending() -> None:
-    grid = bar_grid(beats_at(np.arange(0.25, 9.1, 0.5), first=3), 9700, RATE)
-    covers(grid, 9700)
-    assert grid.kind == "downbeat" and grid.reason == ""
-    assert grid.boundaries == [1250, 3250, 5250, 7250, 9250]
-    assert [round(s.beats, 2) for s in grid] == [2.5, 4, 4, 4, 4, 0.9]
-    assert grid.bpm == pytest.approx(120)
+HALVES = np.arange(0, 20, 0.5)
+RESTART = Beats(HALVES[:24], np.concatenate([np.arange(10), np.arange(14)]) % 4 + 1, np.full(24, 0.6), 4, "test")
+GAP = Beats(
+    np.concatenate([HALVES[:12], HALVES[16:32]]),
+    np.concatenate([np.arange(12), np.arange(16)]) % 4 + 1,
+    *(np.full(28, 0.6), 4, "test"),
+)
 
 
-def test_an_intro_without_beats_is_cut_at_the_tempo_that_follows() -> None:
-    grid = bar_grid(beats_at(np.arange(7.0, 21, 0.5)), 21000, RATE)
-    covers(grid, 21000)
-    assert grid.boundaries[:4] == [1000, 3000, 5000, 7000]
-    assert grid.slices[0].beats == pytest.approx(2)
-    assert grid.slices[1].confidence == 0 and grid.slices[4].confidence == pytest.approx(0.6)
+@pytest.mark.parametrize(
+    ("beats", "kind", "frames", "boundaries", "lengths"),
+    [
+        pytest.param(
+            *(beats_at(HALVES[:18] + 0.25, first=3), "auto", 9700),
+            *([1250, 3250, 5250, 7250, 9250], [2.5, 4, 4, 4, 4, 0.9]),
+            id="pickup and ending",
+        ),
+        pytest.param(beats_at(HALVES + 7), "auto", 9000, [1000, 3000, 5000, 7000], [2, 4, 4, 4, 4], id="intro"),
+        pytest.param(
+            *(beats_at(HALVES[1:], first=2), "beat", 10000),
+            *([500, 2500, 4500, 6500, 8500], [1, 4, 4, 4, 4, 3]),
+            id="beat grid counts from the first beat whatever the downbeats",
+        ),
+        pytest.param(
+            RESTART, "auto", 12000, [2000, 4000, 5000, 7000, 9000, 11000], [4, 4, 2, 4, 4, 4, 2], id="restart in a bar"
+        ),
+        pytest.param(GAP, "auto", 16000, list(range(2000, 16000, 2000)), [4] * 8, id="gap filled at the usual tempo"),
+        pytest.param(beats_at(HALVES, meter=3), "auto", 12000, list(range(1500, 12000, 1500)), [3] * 8, id="three"),
+        pytest.param(
+            beats_at(HALVES[:17] + 0.003), "auto", 8010, [2003, 4003, 6003], [4, 4, 4, 4], id="slivers go to neighbours"
+        ),
+        pytest.param(beats_at(HALVES), "none", 8000, [], [0], id="none is one slice"),
+    ],
+)
+def test_bars(beats: Beats, kind: str, frames: int, boundaries: list[int], lengths: list[float]) -> None:
+    grid = bar_grid(beats, frames, RATE, kind)
+    covers(grid, frames)
+    assert grid.kind == ("downbeat" if kind == "auto" else kind) and grid.reason == ""
+    assert grid.boundaries == boundaries
+    assert [bar.beats for bar in grid] == pytest.approx(lengths, abs=0.02)
+    assert grid.bpm == pytest.approx(120 if boundaries else 0)
+
+
+def test_bars_that_were_filled_in_have_no_confidence() -> None:
+    assert [round(bar.confidence, 2) for bar in bar_grid(GAP, 16000, RATE)] == [0.6, 0.6, 0.6, 0, 0.6, 0.6, 0.6, 0.6]
 
 
 @pytest.mark.parametrize("cut", [1, 2, 3])
@@ -50,47 +80,6 @@ def test_cutting_beats_from_the_start_moves_no_bar_line(cut: int) -> None:
     whole = bar_grid(beats_at(times), 20000, RATE)
     rest = bar_grid(beats_at(times[cut:] - 0.5 * cut, first=1 + cut), 20000 - 500 * cut, RATE)
     assert rest.boundaries == [join - 500 * cut for join in whole.boundaries]
-
-
-def test_beat_grid_counts_from_the_first_beat_whatever_the_downbeats() -> None:
-    grid = bar_grid(beats_at(np.arange(0.5, 10, 0.5), first=2), 10000, RATE, "beat")
-    covers(grid, 10000)
-    assert grid.kind == "beat"
-    assert grid.boundaries == [500, 2500, 4500, 6500, 8500]
-
-
-def test_a_restart_within_a_bar_gives_a_half_bar() -> None:
-    times = np.arange(0.0, 12, 0.5)
-    positions = np.concatenate([np.arange(10) % 4 + 1, np.arange(14) % 4 + 1])
-    grid = bar_grid(Beats(times, positions, np.full(24, 0.6), 4, "test"), 12000, RATE)
-    assert grid.boundaries == [2000, 4000, 5000, 7000, 9000, 11000]
-    assert grid.slices[2].beats == pytest.approx(2)
-
-
-def test_a_gap_is_filled_at_the_usual_tempo() -> None:
-    times = np.concatenate([np.arange(0, 6, 0.5), np.arange(8, 16, 0.5)])
-    positions = np.concatenate([np.arange(12) % 4 + 1, np.arange(16) % 4 + 1])
-    grid = bar_grid(Beats(times, positions, np.full(28, 0.6), 4, "test"), 16000, RATE)
-    assert grid.boundaries == [2000, 4000, 6000, 8000, 10000, 12000, 14000]
-    assert [round(s.confidence, 2) for s in grid][2:5] == [0.6, 0, 0.6]
-
-
-def test_three_to_the_bar() -> None:
-    grid = bar_grid(beats_at(np.arange(0, 12, 0.5), meter=3), 12000, RATE)
-    assert grid.boundaries == list(range(1500, 12000, 1500))
-    assert {round(s.beats, 6) for s in grid} == {3}
-
-
-def test_slivers_at_the_ends_go_to_their_neighbours() -> None:
-    grid = bar_grid(beats_at(np.arange(0.003, 8.1, 0.5)), 8010, RATE)
-    covers(grid, 8010)
-    assert grid.boundaries == [2003, 4003, 6003]
-
-
-def test_none_is_one_slice() -> None:
-    grid = bar_grid(beats_at(np.arange(0, 8, 0.5)), 8000, RATE, "none")
-    assert grid.kind == "none" and grid.boundaries == [] and grid.bpm == 0
-    covers(grid, 8000)
 
 
 @pytest.mark.parametrize(

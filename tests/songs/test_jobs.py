@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fewshot_sep.errors import BadAudio
+from fewshot_sep.errors import BadAudio, FewshotSepError
 from fewshot_sep.songs.jobs import check_template, jobs, sound_files
 
 
@@ -43,10 +43,10 @@ def test_songs_of_one_name_are_numbered_with_any_template(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    "template", ["{song}", "{name}", "x", "../{song}/{name}", "/{song}/{name}", "{song}/{name}/{x}", "{"]
+    "template", ["{song}", "{name}", "x", "../{song}/{name}", "/{song}/{name}", "{song}/{name}/{x}", "{song}{name}{"]
 )
 def test_templates_that_cannot_name_files_are_refused(template: str) -> None:
-    with pytest.raises(ValueError):
+    with pytest.raises(FewshotSepError, match=r"needs|must"):
         check_template(template)
 
 

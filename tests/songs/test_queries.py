@@ -1,45 +1,55 @@
-"""What is said of query clips."""
+"""Passages as they are written, and the quality of query clips."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from fewshot_sep.songs.queries import examine
+from fewshot_sep.errors import BadQuery
+from fewshot_sep.songs.queries import examine, parse_span
 
 RATE = 8000
 
 
-def tone(seconds: float, level_dbfs: float = -12.0) -> np.ndarray:
+def tone(seconds: float, level_dbfs: float = -12.0, silence: float = 0.0, channels: int = 1) -> np.ndarray:
     time = np.arange(round(seconds * RATE)) / RATE
-    return (10 ** (level_dbfs / 20) * np.sqrt(2) * np.sin(2 * np.pi * 440 * time))[None].astype(np.float32)
+    sound = 10 ** (level_dbfs / 20) * np.sqrt(2) * np.sin(2 * np.pi * 440 * time)
+    return np.tile(np.pad(sound, (0, round(silence * RATE))), (channels, 1)).astype(np.float32)
 
 
-def test_a_good_clip_gets_its_figures_and_no_remark() -> None:
-    found = examine(np.concatenate([tone(3), np.zeros((1, 2 * RATE), np.float32)], axis=1), RATE)
-    assert found["sound (s)"] == pytest.approx(3, abs=0.1)
-    assert found["level (dBFS)"] == pytest.approx(-12, abs=0.2)
-    assert found["remarks"] == []
+@pytest.mark.parametrize("channels", [1, 2])
+def test_a_good_clip_gets_its_figures_and_no_remark(channels: int) -> None:
+    quality = examine(tone(3, silence=2, channels=channels), RATE)
+    assert quality["sound (s)"] == pytest.approx(3, abs=0.1)
+    assert quality["level (dBFS)"] == pytest.approx(-12, abs=0.2)
+    assert quality["remarks"] == []
 
 
-def test_silence_does_not_count_as_length() -> None:
-    (remark,) = examine(np.concatenate([tone(0.6), np.zeros((1, 5 * RATE), np.float32)], axis=1), RATE)["remarks"]
-    assert remark.startswith("only 0.6 s of it sound")
+@pytest.mark.parametrize(
+    ("clip", "logit", "remark"),
+    [
+        (tone(0.6, silence=5), None, "only 0.6 s of it sound"),
+        (np.ones((1, 1), np.float32), None, "only 0.0 s of it sound"),
+        (tone(3, -52), None, "it is quiet (-52 dBFS)"),
+        (tone(3), 5.0, "more than one instrument"),
+        (tone(3), -3.0, None),
+    ],
+)
+def test_what_is_doubtful_is_remarked(clip: np.ndarray, logit: float | None, remark: str | None) -> None:
+    quality = examine(clip, RATE, logit)
+    assert quality.get("polyphony_logit") == logit
+    assert len(quality["remarks"]) == (remark is not None)
+    assert all(found.startswith(remark or "") for found in quality["remarks"])
 
 
-def test_a_quiet_clip_is_said() -> None:
-    (remark,) = examine(tone(3, -52), RATE)["remarks"]
-    assert "quiet (-52 dBFS)" in remark
+@pytest.mark.parametrize(
+    ("text", "span"), [("0:12-0:18", (12, 18)), ("1:02:03.5 - 1:02:04", (3723.5, 3724)), ("3-4.25", (3, 4.25))]
+)
+def test_passages_are_read(text: str, span: tuple[float, float]) -> None:
+    assert parse_span(text) == span
 
 
-def test_stereo_and_tiny_clips() -> None:
-    assert examine(np.repeat(tone(3), 2, axis=0), RATE)["remarks"] == []
-    assert examine(np.ones((1, 1), np.float32), RATE)["sound (s)"] <= 0.05
-
-
-@pytest.mark.parametrize(("odds", "remarks"), [(None, 0), (-3.0, 0), (5.0, 1)])
-def test_a_crowded_clip_is_said(odds: float | None, remarks: int) -> None:
-    found = examine(tone(3), RATE, odds)
-    assert found.get("polyphony_logit") == odds
-    assert len(found["remarks"]) == remarks
-    assert all("more than one instrument" in remark for remark in found["remarks"])
+@pytest.mark.parametrize("text", ["", "12", "a-b", "5-5", "0:18-0:12", "-3-4", "1:2:3:4-5", "nan-inf"])
+def test_passages_that_are_none_are_refused(text: str) -> None:
+    with pytest.raises(BadQuery, match=r"passage .*(write it like|ends before)"):
+        parse_span(text)

@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 
 import fewshot_sep.experiments.demo
-from fewshot_sep import Separator, audio, beats
+from fewshot_sep import Separator, SongSeparator, audio, beats
 from fewshot_sep.metrics import si_sdr
-from fewshot_sep.songs import SongSeparator
 
 DATA = Path(fewshot_sep.experiments.demo.__file__).parent / "data"
 BEAT = 60 / 140

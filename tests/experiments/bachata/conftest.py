@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from fewshot_sep.experiments.bachata import clips
-from fewshot_sep.experiments.bachata.clips import PRESET
-from fewshot_sep.loops.composing.patterns import Note
+from fewshot_sep.experiments.bachata.models import PRESET
 from fewshot_sep.loops.instruments.material import Material
-from fewshot_sep.loops.instruments.voices import Voice
+from fewshot_sep.loops.instruments.voice import Voice
 from fewshot_sep.loops.library import SAMPLE_RATE, Library
-from fewshot_sep.loops.tasks.mixing import AudioPool
+from fewshot_sep.loops.score import Note
+from fewshot_sep.loops.tasks.pool import AudioPool
 
 
 @dataclass(frozen=True)
@@ -64,10 +64,10 @@ def folder(material: Material, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 
 @pytest.fixture(scope="session")
-def shelf(folder: Path, material: Material) -> Library:
+def library(folder: Path, material: Material) -> Library:
     return clips.prepare(folder, material, songs=5, seed=0)
 
 
 @pytest.fixture(scope="session")
-def pool(shelf: Library) -> AudioPool:
-    return AudioPool(shelf, "valid", PRESET.sample_rate)
+def pool(library: Library) -> AudioPool:
+    return AudioPool(library, "valid", PRESET.sample_rate)

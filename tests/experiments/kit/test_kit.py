@@ -3,11 +3,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import torch
 
 from fewshot_sep.errors import FewshotSepError
 from fewshot_sep.experiments.kit import curves, resume
-from fewshot_sep.experiments.kit.adversarial import Discriminator
 
 
 def test_losses_are_means_of_epochs_over_all_logs(tmp_path: Path) -> None:
@@ -27,21 +25,3 @@ def test_a_run_goes_on_with_the_same_settings_alone(tmp_path: Path) -> None:
     resume.same_as_before(tmp_path, {"width": 8, "steps": 20, "unseen": (3, 8)}, free=("steps",))
     with pytest.raises(FewshotSepError, match=r"another width \(8\)"):
         resume.same_as_before(tmp_path, {"width": 4, "steps": 20, "unseen": (3, 8)})
-
-
-@pytest.mark.parametrize(("size", "patches"), [(32, 1), (256, 29)])
-def test_the_discriminator_judges_by_patches(size: int, patches: int) -> None:
-    judge = Discriminator(2)
-    assert judge(torch.rand(3, 1, size, size), torch.rand(3, 1, size, size)).shape == (3, 1, patches, patches)
-
-
-def test_who_deceives_does_not_teach_the_discriminator() -> None:
-    judge = Discriminator(2)
-    output = torch.rand(2, 1, 32, 32, requires_grad=True)
-    game = judge.game(output, torch.rand(2, 1, 32, 32), torch.rand(2, 1, 32, 32))
-    game["deceit"].backward(retain_graph=True)
-    assert output.grad is not None and output.grad.any()
-    assert all(parameter.grad is None for parameter in judge.parameters())
-    output.grad = None
-    game["discrimination"].backward()
-    assert output.grad is None

@@ -39,8 +39,8 @@ def test_a_task_is_the_maximum_of_digits_of_distinct_classes(marked: Digits) -> 
 def test_the_query_is_another_image_of_the_targets_class(marked: Digits) -> None:
     tasks = Drawer(marked, 200).draw(1)
     for target, query in zip(tasks.target, tasks.queries, strict=True):
-        (wanted, number), (asked, other) = label_and_number(target), label_and_number(query)
-        assert wanted == asked
+        (wanted, number), (queried, other) = label_and_number(target), label_and_number(query)
+        assert wanted == queried
         assert number != other
 
 
@@ -55,9 +55,9 @@ def test_classes_that_are_not_present_never_appear(marked: Digits) -> None:
     seen = [0, 1, 2, 4, 5]
     labels = Drawer(marked, 300, 3, seen, seen).draw(0).labels
     assert set(labels.flatten().tolist()) == set(seen)
-    asked = Drawer(marked, 300, 3, [3, 8]).draw(0).labels
-    assert set(asked[:, 0].tolist()) == {3, 8}
-    assert set(asked[:, 1:].flatten().tolist()) == set(range(10))
+    queried = Drawer(marked, 300, 3, [3, 8]).draw(0).labels
+    assert set(queried[:, 0].tolist()) == {3, 8}
+    assert set(queried[:, 1:].flatten().tolist()) == set(range(10))
 
 
 def test_a_batch_depends_on_seed_and_number_alone(marked: Digits) -> None:
@@ -71,4 +71,4 @@ def test_a_batch_depends_on_seed_and_number_alone(marked: Digits) -> None:
 
 def test_too_many_digits_are_refused(marked: Digits) -> None:
     with pytest.raises(ValueError, match="cannot be drawn"):
-        Drawer(marked, count=4, asked=[1, 2], present=[1, 2, 3])
+        Drawer(marked, count=4, queried=[1, 2], present=[1, 2, 3])

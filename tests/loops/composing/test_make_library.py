@@ -1,24 +1,27 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-import soundfile
 from typer import Typer
 from typer.testing import CliRunner
 
+from fewshot_sep import audio
 from fewshot_sep.errors import BadAudio, BadLibrary
-from fewshot_sep.loops import library
+from fewshot_sep.loops import cli, library
 from fewshot_sep.loops.composing import make_library
-from fewshot_sep.loops.composing.arrange import FourBars, invented_voices, plan, plan_all
+from fewshot_sep.loops.composing.arrange import FourBars, plan, plan_all
 from fewshot_sep.loops.composing.ensemble import Part, Song, cut
-from fewshot_sep.loops.instruments import collections
+from fewshot_sep.loops.instruments import recordings
+from fewshot_sep.loops.instruments.loudness import activity
 from fewshot_sep.loops.instruments.material import Material
-from fewshot_sep.loops.instruments.voices import InventedVoice, Voice, activity
+from fewshot_sep.loops.instruments.synth import InventedVoice, invented_voices
+from fewshot_sep.loops.instruments.voice import Sound, Voice
 from fewshot_sep.loops.library import SAMPLE_RATE, Library
 
 
@@ -35,17 +38,12 @@ def test_rows_of_a_song_are_equally_long_and_level(small: Library) -> None:
     assert len({row.song for row in small}) == 2
     for song in {row.song for row in small}:
         rows = [row for row in small if row.song == song]
-        assert len(rows) >= 2
-        assert len({row.instrument for row in rows}) == len(rows)
-        sounds = []
+        assert 2 <= len(rows) == len({row.instrument for row in rows})
         for row in rows:
-            sound, rate = soundfile.read(small.file(row), dtype="float32")
-            info = soundfile.info(small.file(row))
-            assert (rate, info.channels, info.format, info.subtype) == (SAMPLE_RATE, 1, "FLAC", "PCM_16")
-            sounds.append(sound)
-            active, rms = activity(sound)
+            sound, rate = audio.read(small.file(row))
+            assert (rate, sound.shape) == (SAMPLE_RATE, (1, round(row.beats * 60 / row.bpm * SAMPLE_RATE)))
+            active, rms = activity(sound[0])
             assert active >= 0.5 and np.abs(sound).max() <= 0.96 and rms < 0.105
-        assert {len(sound) for sound in sounds} == {round(rows[0].beats * 60 / rows[0].bpm * SAMPLE_RATE)}
 
 
 def test_what_is_returned_is_on_disk(small: Library) -> None:
@@ -95,27 +93,13 @@ def test_missing_material_is_named(tmp_path: Path) -> None:
 
 
 def test_stems_stay_aligned_and_silence_is_left_out(tmp_path: Path) -> None:
-    folder = tmp_path / "my song"
-    folder.mkdir()
     t = np.arange(24 * SAMPLE_RATE) / SAMPLE_RATE
     for name, hz, start in (("vox_lead", 300, 0), ("bass", 60, 8)):
-        sound = 0.2 * np.sin(2 * np.pi * hz * t) * (t >= start)
-        soundfile.write(folder / f"{name}.wav", sound.astype(np.float32), SAMPLE_RATE)
-    rows = [row for take in collections.stem_takes(folder) for row in cut(take, tmp_path / "out")]
-    songs = {
-        name: sorted(row.song for row in rows if row.instrument.startswith(name)) for name in ("vocals", "synth bass")
-    }
-    assert len(songs["vocals"]) == 3 and songs["synth bass"] == songs["vocals"][1:]
-    assert all(soundfile.info(tmp_path / "out" / row.path).frames == 8 * SAMPLE_RATE for row in rows)
-
-
-def voices_named(*names: str, sources: int) -> list[Voice]:
-    roles = ("melody",)
-    return [
-        InventedVoice(name, f"font{source}", "reed", "CC0", roles, 50, 70, (), seed)
-        for seed, name in enumerate(names)
-        for source in range(sources)
-    ]
+        audio.write(tmp_path / "my song" / f"{name}.wav", 0.2 * np.sin(2 * np.pi * hz * t) * (t >= start), SAMPLE_RATE)
+    rows = [row for stem in recordings.stems(tmp_path / "my song") for row in cut(stem, tmp_path / "out")]
+    vocals, bass = ([row.song for row in rows if row.instrument.startswith(name)] for name in ("vocals", "synth bass"))
+    assert len(vocals) == 3 and bass == vocals[1:]
+    assert all(audio.read(tmp_path / "out" / row.path)[0].shape == (1, 8 * SAMPLE_RATE) for row in rows)
 
 
 def test_every_voice_of_a_plan_can_be_queried_from_another_row() -> None:
@@ -126,39 +110,40 @@ def test_every_voice_of_a_plan_can_be_queried_from_another_row() -> None:
     assert np.mean(list(plays.values())) >= 3
 
 
-def test_no_instrument_twice_in_a_song() -> None:
-    voices = [*invented_voices(20), *voices_named("oboe", "flute", sources=4)]
+def test_no_instrument_twice_in_a_song(named: Any) -> None:
+    voices = [*invented_voices(20), *named("oboe", count=4), *named("flute", count=4)]
     for song in plan(voices, 30, np.random.default_rng(1), "song", "train"):
         names = [part.voice.instrument for part in song.parts]
         assert len(names) == len(set(names))
 
 
-def test_held_out_instruments_are_in_unseen_rows_only() -> None:
-    voices = [*invented_voices(60), *voices_named("tuba", "banjo", "oboe", sources=3)]
-    songs = plan_all(voices, 60, 0)
-    held = {song.name.split("-")[0] for song in songs for p in song.parts if p.voice.instrument in library.HELD_OUT}
-    assert held == {"unseen"}
-    assert Counter(song.split for song in songs)["train"] >= 50
+def test_splits_have_voices_of_their_own_and_what_is_held_out_is_unseen(tmp_path: Path, named: Any) -> None:
+    """Held-out instruments are guests of the valid split's voices; held-out sources play alone."""
+    held = [voice for name in ("tuba", "banjo") for voice in named(name, count=3)]
+    strange = [replace(voice, source="freepats") for n in range(9) for voice in named(f"horn {n}")]
+    songs = plan_all([*invented_voices(200), *named("oboe", count=3), *held, *strange], 100, 0)
+    voices: dict[str, set[Voice]] = defaultdict(set)
+    for song in songs:
+        voices[song.name.split("-")[0]].update(part.voice for part in song.parts)
+    assert Counter(song.split for song in songs)["train"] >= 85
+    assert voices["song"] and voices["valid"] and not voices["song"] & voices["valid"]
+    assert voices["stranger"] <= {*strange} and voices["unseen"] & {*held}
+    assert not (voices["song"] | voices["valid"]) & {*held, *strange} and not voices["unseen"] & {*strange}
+    for name in ("stranger", "unseen"):
+        rows = next(song for song in songs if song.name.startswith(name)).render(tmp_path, 0)
+        assert {row.split for row in rows if name == "stranger" or row.instrument in library.HELD_OUT} == {"unseen"}
 
 
-def test_valid_songs_use_voices_that_train_songs_do_not() -> None:
-    songs = plan_all(invented_voices(200), 100, 0)
-    voices = {
-        split: {p.voice for song in songs if song.split == split for p in song.parts} for split in ("train", "valid")
-    }
-    assert voices["train"] and voices["valid"]
-    assert not voices["train"] & voices["valid"]
+def command(folder: Path, *options: str) -> str:
+    app = Typer()
+    app.command()(cli.make_library)
+    result = CliRunner().invoke(app, [str(folder), "--workers", "1", *options])
+    assert result.exit_code == 0, result.output
+    return " ".join(result.output.split())
 
 
 def test_command_makes_a_library_and_says_so(tmp_path: Path) -> None:
-    from fewshot_sep.loops.cli import make_library
-
-    app = Typer()
-    app.command()(make_library)
-    options = ["--songs", "1", "--workers", "1", "--invented", "1"]
-    result = CliRunner().invoke(app, [str(tmp_path / "new"), *options])
-    assert result.exit_code == 0, result.output
-    output = " ".join(result.output.split())
+    output = command(tmp_path / "new", "--songs", "1", "--invented", "1")
     assert f"{len(library.read(tmp_path / 'new'))} files" in output
     assert "material: invented instruments" in output
 
@@ -166,13 +151,7 @@ def test_command_makes_a_library_and_says_so(tmp_path: Path) -> None:
 def test_command_finds_the_soundfont_of_pretty_midi_and_says_so(tmp_path: Path) -> None:
     pytest.importorskip("tinysoundfont")
     pytest.importorskip("pretty_midi")
-    from fewshot_sep.loops.cli import make_library
-
-    app = Typer()
-    app.command()(make_library)
-    result = CliRunner().invoke(app, [str(tmp_path / "new"), "--songs", "2", "--workers", "1", "--invented", "0"])
-    assert result.exit_code == 0, result.output
-    assert "material: soundfonts TimGM6mb.sf2" in result.output
+    assert "material: soundfonts TimGM6mb.sf2" in command(tmp_path / "new", "--songs", "2", "--invented", "0")
     assert {row.licence for row in library.read(tmp_path / "new")} == {"GPL-2"}
 
 
@@ -182,26 +161,20 @@ def test_nothing_to_render_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("share", [0.0, 0.6, 1.0])
-def test_the_share_of_invented_instruments_is_a_setting(share: float) -> None:
-    own = [replace(voice, instrument=f"horn {n}", source="x") for n, voice in enumerate(invented_voices(60))]
-    named: list[Voice] = [Named(**vars(voice)) for voice in own]
-    songs = plan([*invented_voices(60), *named], 80, np.random.default_rng(0), "s", "train", share)
+def test_the_share_of_invented_instruments_is_a_setting(named: Any, share: float) -> None:
+    known = [
+        named(f"horn {n}", roles=voice.roles, keys=voice.keys, kind="kit" if voice.keys else "sampled")[0]
+        for n, voice in enumerate(invented_voices(60))
+    ]
+    songs = plan([*invented_voices(60), *known], 80, np.random.default_rng(0), "s", "train", share)
     drawn = [part.voice.kind for song in songs for part in song.parts]
     assert np.mean([kind == "invented" for kind in drawn]) == pytest.approx(share, abs=0.08)
-
-
-class Named(InventedVoice):
-    """Counts as recorded notes."""
-
-    @property
-    def kind(self) -> str:
-        return "kit" if self.keys else "sampled"
 
 
 class Loud(InventedVoice):
     """Plays single samples of full scale and far over it."""
 
-    def play(self, notes: object, frames: int, rng: np.random.Generator) -> np.ndarray:
+    def play(self, notes: object, frames: int, rng: np.random.Generator) -> Sound:
         sound = rng.normal(0, 0.01, frames).astype(np.float32)
         sound[rng.integers(0, frames, 400)] = 30.0
         return sound
@@ -215,7 +188,7 @@ def test_nothing_is_clipped_and_the_loudness_is_recorded(tmp_path: Path, room: f
     rows = song.render(tmp_path, 0)
     assert [row.room for row in rows] == [room, room]
     for row in rows:
-        sound = soundfile.read(tmp_path / row.path, dtype="float32")[0]
+        sound = audio.read(tmp_path / row.path)[0][0]
         assert np.abs(sound).max() <= 0.96
         assert row.loudness == pytest.approx(20 * np.log10(activity(sound)[1]), abs=0.1)
     assert rows[0].loudness < -20.5 < rows[1].loudness
@@ -227,17 +200,3 @@ def test_rooms_are_a_share_of_the_songs_and_change_nothing_else() -> None:
     assert {song.room for song in dry} == {0.0}
     assert 0.2 < np.mean([song.room > 0 for song in some]) < 0.6
     assert [replace(song, room=0.0) for song in some] == dry
-
-
-def test_held_out_sources_play_songs_of_their_own_that_are_unseen(tmp_path: Path) -> None:
-    strange = [replace(voice, source="freepats", instrument=f"horn {n}") for n, voice in enumerate(invented_voices(9))]
-    songs = plan_all([*invented_voices(200), *strange], 100, 0)
-    sources = {song.name.split("-")[0]: {part.voice.source == "freepats" for part in song.parts} for song in songs}
-    assert sources["stranger"] == {True} and sources["song"] == {False} == sources["valid"]
-    rows = next(song for song in songs if song.name.startswith("stranger")).render(tmp_path, 0)
-    assert {row.split for row in rows} == {"unseen"}
-
-
-def test_a_folder_that_only_bears_a_known_name_is_another_source() -> None:
-    assert collections.source_of(Path("/usr/share/scratch/Media/Sounds")).short == "scratch"
-    assert collections.source_of(Path("/scratch/alice/mine.sf2")) == ("mine", "unknown", False)

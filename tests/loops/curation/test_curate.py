@@ -3,26 +3,29 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import os
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
-from tests.loops.test_chunks import acid
 from typer import Typer
 from typer.testing import CliRunner
 
+from fewshot_sep import presets
 from fewshot_sep.errors import BadAudio, BadLibrary
 from fewshot_sep.loops import library
 from fewshot_sep.loops.cli import curate as command
 from fewshot_sep.loops.curation import analysis
 from fewshot_sep.loops.curation import curate as module
-from fewshot_sep.loops.curation.analysis import Heard, fingerprint, listen
+from fewshot_sep.loops.curation.analysis import Analysis, analyse, fingerprint
 from fewshot_sep.loops.curation.conform import plan, tempo_of
 from fewshot_sep.loops.curation.curate import Curated, Settings, curate
 from fewshot_sep.loops.curation.decide import Decision, Evidence, decide, same_sound
+from fewshot_sep.loops.curation.filenames import instrument, tempo
 from fewshot_sep.loops.library import Row
+from tests.loops.curation.test_loop_chunks import acid
 
 ILLES = Settings(preset="illes2020", stretcher="signalsmith", tracker="librosa")
 
@@ -47,7 +50,7 @@ def by_path(made: Curated) -> dict[str, Decision]:
     return {decision.path: decision for decision in made.decisions}
 
 
-def fingerprints(folder: Path) -> dict[str, str]:
+def hashes(folder: Path) -> dict[str, str]:
     files = [path for path in folder.rglob("*") if path.is_file()]
     return {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
@@ -58,7 +61,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(analysis, "_track", lambda mono, rate, tracker: (0.0, 0.0, 0.0))
 
 
-def mess(source: Path) -> None:
+def make_fixture(source: Path) -> None:
     put(source / "Pack A/Drums/DS_120bpm_Beat.wav", clicks(120, 8, 44100, 1))
     put(source / "Pack A/Drums/copy.flac", 0.3 * clicks(120, 8, 44100, 1))
     put(source / "Pack A/Gtr_97.wav", np.stack([clicks(97, 16, 32000, 2)] * 2, 1), 32000, "FLOAT")
@@ -77,14 +80,22 @@ def mess(source: Path) -> None:
     (source / "notes.txt").write_text("120 bpm")
 
 
+@pytest.fixture
+def analysed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Names of the files that were analysed."""
+    names: list[str] = []
+    monkeypatch.setattr(module, "analyse", lambda path, tracker: names.append(path.name) or analyse(path, tracker))
+    return names
+
+
 @pytest.mark.usefixtures("quick")
 def test_a_messy_folder(tmp_path: Path) -> None:
     source = tmp_path / "src"
-    mess(source)
-    before = fingerprints(source)
+    make_fixture(source)
+    before = hashes(source)
     settings = Settings("illes2020", "signalsmith", "librosa", "CC0", (("guira", 3.0),))
     made = curate(source, tmp_path / "lib", settings, workers=1)
-    assert fingerprints(source) == before
+    assert hashes(source) == before
 
     decided = by_path(made)
     kept = {path: (d.instrument, d.bpm, d.beats) for path, d in decided.items() if d.status == "kept"}
@@ -154,24 +165,21 @@ def test_beyond_full_scale_is_kept_as_float(tmp_path: Path, quick: None) -> None
 
 
 @pytest.mark.usefixtures("quick")
-def test_same_again_does_nothing_and_changes_redo_only_their_own(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_same_again_does_nothing_and_changes_redo_only_their_own(tmp_path: Path, analysed: list[str]) -> None:
     source, folder = tmp_path / "src", tmp_path / "lib"
-    mess(source)
+    make_fixture(source)
     curate(source, folder, ILLES, workers=1)
-    before = fingerprints(folder)
+    before = hashes(folder)
     times = {path: path.stat().st_mtime_ns for path in folder.rglob("*.flac")}
-    heard: list[Path] = []
-    monkeypatch.setattr(module, "listen", lambda path, tracker: heard.append(path) or listen(path, tracker))
+    analysed.clear()
     curate(source, folder, ILLES, workers=1)
-    assert fingerprints(folder) == before and not heard
+    assert hashes(folder) == before and not analysed
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*.flac")} == times
 
     put(source / "Pack A/Gtr_97.wav", clicks(97, 4, 44100, 9))
     (source / "Pack B/Bandoneon_110.aiff").unlink()
     made = curate(source, folder, ILLES, workers=1)
-    assert [path.name for path in heard] == ["Gtr_97.wav"]
+    assert analysed == ["Gtr_97.wav"]
     assert {row.instrument: row.split for row in made.library} == {
         "drums": "train",
         "guitar": "train",
@@ -182,10 +190,10 @@ def test_same_again_does_nothing_and_changes_redo_only_their_own(
 
 
 @pytest.mark.usefixtures("quick")
-@pytest.mark.parametrize("stage", ["listening", "normalising"])
-def test_an_interrupted_run_is_gone_on_with(tmp_path: Path, stage: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("stage", ["analysing", "normalising"])
+def test_an_interrupted_run_is_resumed(tmp_path: Path, stage: str, analysed: list[str]) -> None:
     source = tmp_path / "src"
-    mess(source)
+    make_fixture(source)
     curate(source, tmp_path / "whole", ILLES, workers=1)
 
     def stop(what: str, share: float) -> None:
@@ -195,26 +203,47 @@ def test_an_interrupted_run_is_gone_on_with(tmp_path: Path, stage: str, monkeypa
     with pytest.raises(KeyboardInterrupt):
         curate(source, tmp_path / "lib", ILLES, workers=1, progress=stop)
     assert not list((tmp_path / "lib").rglob("*.part"))
-    heard: list[Path] = []
-    monkeypatch.setattr(module, "listen", lambda path, tracker: heard.append(path) or listen(path, tracker))
+    analysed.clear()
     made = curate(source, tmp_path / "lib", ILLES, workers=1)
-    assert len(heard) < len(made.decisions)
-    assert fingerprints(tmp_path / "lib") == fingerprints(tmp_path / "whole")
+    assert len(analysed) < len(made.decisions)
+    assert hashes(tmp_path / "lib") == hashes(tmp_path / "whole")
 
 
+@pytest.mark.usefixtures("quick")
+def test_state_and_names_of_old_are_read(tmp_path: Path, analysed: list[str]) -> None:
+    """Keys as written up to revision 6f07265, and a name that is no Unicode."""
+    put(tmp_path / "src/Kick 147bpm.wav", clicks(147, 4, 11025), 11025)
+    odd = os.fsdecode(b"Gtr \xff 97bpm.wav")
+    put(tmp_path / "Gtr.wav", clicks(97, 4, 11025, 2), 11025)
+    (tmp_path / "Gtr.wav").rename(tmp_path / "src" / odd)
+    made = curate(tmp_path / "src", tmp_path / "lib", ILLES, workers=1)
+    assert {path: d.status for path, d in by_path(made).items()} == {odd: "kept", "Kick 147bpm.wav": "kept"}
+    state = tmp_path / "lib/curation.json"
+    new = state.read_text()
+    old = new
+    for now, before in (("analysis", "heard"), ("recipe", "mark"), ("fingerprint", "print")):
+        old = old.replace(f'"{now}":', f'"{before}":')
+    assert old != new
+    state.write_text(old)
+    analysed.clear()
+    assert curate(tmp_path / "src", tmp_path / "lib", ILLES, workers=1).decisions == made.decisions
+    assert not analysed and state.read_text() == new
+
+
+@pytest.mark.slow
 def test_two_processes_give_the_same(tmp_path: Path) -> None:
     for number in range(2):
         put(tmp_path / f"src/Kick {number} 147bpm.wav", clicks(147, 4, 11025, number), 11025)
     one = curate(tmp_path / "src", tmp_path / "one", ILLES, workers=1)
     two = curate(tmp_path / "src", tmp_path / "two", ILLES, workers=2)
-    assert fingerprints(tmp_path / "one") == fingerprints(tmp_path / "two")
+    assert hashes(tmp_path / "one") == hashes(tmp_path / "two")
     assert one.decisions == two.decisions and all(abs(d.bpm - 147) < 6 for d in one.decisions)
 
 
 @pytest.mark.usefixtures("quick")
 def test_what_the_user_writes_wins_and_lasts(tmp_path: Path) -> None:
     source, folder = tmp_path / "src", tmp_path / "lib"
-    mess(source)
+    make_fixture(source)
     curate(source, folder, ILLES, workers=1)
     table = tmp_path / "mine.csv"
     shutil.copy(folder / "decisions.csv", table)
@@ -286,16 +315,18 @@ def test_fingerprint_sees_through_rate_format_and_level(tmp_path: Path) -> None:
     prints = {}
     for name in ("a.wav", "b.ogg", "c.wav"):
         samples, rate = soundfile.read(tmp_path / name, dtype="float32")
-        prints[name] = Heard(frames=len(samples), sample_rate=rate, sha256=name, print=fingerprint(samples, rate))
+        prints[name] = Analysis(
+            frames=len(samples), sample_rate=rate, sha256=name, fingerprint=fingerprint(samples, rate)
+        )
     slow, rate = soundfile.read(tmp_path / "a.wav", dtype="float32")
-    low = Heard(frames=len(slow) // 2, sample_rate=22050, sha256="d", print=fingerprint(slow[::2], rate // 2))
+    low = Analysis(frames=len(slow) // 2, sample_rate=22050, sha256="d", fingerprint=fingerprint(slow[::2], rate // 2))
     assert same_sound(prints["a.wav"], prints["b.ogg"]) and same_sound(prints["a.wav"], low)
     assert not same_sound(prints["a.wav"], prints["c.wav"])
 
 
-def heard(seconds: float, bpm: float = 0.0, **rest: float) -> Heard:
+def sound(seconds: float, bpm: float = 0.0, **rest: float) -> Analysis:
     about = {"peak": 0.9, "rms": 0.1, "onsets": 9, "strength": 0.6, "steadiness": 1.0, **rest}
-    return Heard(sample_rate=1000, channels=1, frames=round(seconds * 1000), bpm=bpm, **about)  # type: ignore[arg-type]
+    return Analysis(sample_rate=1000, channels=1, frames=round(seconds * 1000), bpm=bpm, **about)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -310,28 +341,24 @@ def heard(seconds: float, bpm: float = 0.0, **rest: float) -> Heard:
     ],
 )
 def test_length_and_tracker_agree_on_a_tempo(seconds: float, tracked: float, bpm: float, beats: float) -> None:
-    found = decide(Evidence("x.wav", heard(seconds, tracked)))
+    found = decide(Evidence("x.wav", sound(seconds, tracked)))
     assert (found.bpm, found.beats) == (pytest.approx(bpm, abs=0.01), beats)
 
 
 def test_mp3_padding_is_not_counted() -> None:
-    padded = heard(4.1, 120.0, head_s=0.05, tail_s=0.05)
+    padded = sound(4.1, 120.0, head_s=0.05, tail_s=0.05)
     found = decide(Evidence("x.mp3", padded))
     assert (found.bpm, found.beats, found.start) == (120.0, 8, 0.05)
 
 
 def test_a_name_that_contradicts_the_sound_is_left_to_the_user() -> None:
-    from fewshot_sep.loops.curation.filenames import instrument, tempo
-
     path = "x/drums 101bpm.wav"
-    found = decide(Evidence(path, heard(8.0, 120.0), instrument(path), tempo(path)))
+    found = decide(Evidence(path, sound(8.0, 120.0), instrument(path), tempo(path)))
     assert (found.status, found.bpm) == ("undecided", 120.0) and "its name says 101 BPM" in found.reason
 
 
 @pytest.mark.parametrize(("bpm", "beats"), [(60, 4), (100, 8), (140, 16), (200, 64), (174, 2), (90, 1), (120, 12)])
 def test_nothing_is_stretched_by_more_than_an_octave_needs(bpm: float, beats: float) -> None:
-    from fewshot_sep import presets
-
     for name in ("steered", "illes2020"):
         target = tempo_of(presets.get(name))
         how = plan(bpm, beats, target)

@@ -1,10 +1,10 @@
 from __future__ import annotations
 
 import pytest
-from tests.loops.tasks.tones import RATE, make_library
 
 from fewshot_sep.loops.library import Library
 from fewshot_sep.loops.tasks.pool import AudioPool
+from tests.loops.tasks.tones import RATE, make_library
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,7 @@ from fewshot_sep.loops.tasks import inspect
 RATE = 22050
 
 
-def shelve(folder: Path) -> Library:
+def put_library(folder: Path) -> Library:
     rows = []
     for place, (instrument, split) in enumerate([("flute", "train"), ("oboe", "train"), ("tuba", "unseen")]):
         for number in range(2 + (instrument == "flute")):
@@ -30,8 +30,8 @@ def shelve(folder: Path) -> Library:
 
 
 def test_holdings_count_files_minutes_sources_songs(tmp_path: Path) -> None:
-    shelf = shelve(tmp_path)
-    found = {holding.instrument: holding for holding in inspect.holdings(shelf, inspect.minutes_by_path(shelf))}
+    made = put_library(tmp_path)
+    found = {holding.instrument: holding for holding in inspect.holdings(made, inspect.minutes_by_path(made))}
     assert list(found) == ["flute", "oboe", "tuba"]
     assert (found["flute"].files, found["flute"].sources, found["flute"].songs) == (3, 1, 1)
     assert found["flute"].minutes == pytest.approx(3 * 3 / 60)
@@ -41,7 +41,7 @@ def test_holdings_count_files_minutes_sources_songs(tmp_path: Path) -> None:
 
 
 def test_command_shows_draws_and_writes_tasks(tmp_path: Path) -> None:
-    shelve(tmp_path / "library")
+    put_library(tmp_path / "library")
     app = Typer()
     app.command()(command)
     out = tmp_path / "out"
@@ -62,8 +62,8 @@ def test_command_shows_draws_and_writes_tasks(tmp_path: Path) -> None:
 
 
 def test_same_seed_same_tasks(tmp_path: Path) -> None:
-    shelf = shelve(tmp_path)
-    first = inspect.write_tasks(shelf, tmp_path / "a", 2, "tiny", seed=5)
-    assert inspect.write_tasks(shelf, tmp_path / "b", 2, "tiny", seed=5) == first
+    made = put_library(tmp_path)
+    first = inspect.write_tasks(made, tmp_path / "a", 2, "tiny", seed=5)
+    assert inspect.write_tasks(made, tmp_path / "b", 2, "tiny", seed=5) == first
     for path in (tmp_path / "a").iterdir():
         assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fewshot_sep.loops.composing.patterns import Note
+from fewshot_sep.loops.score import Note
 from fewshot_sep.loops.tasks import live
 from fewshot_sep.loops.tasks.live import PARTIALS, Patches
 
@@ -81,10 +81,7 @@ def test_any_instrument_plays_any_of_its_parts(seed: int) -> None:
 def test_a_body_colours_whatever_is_played_on_it() -> None:
     patches = plain(2)._replace(gain=np.ones((2, PARTIALS)) / PARTIALS, body=[1, 2])
     part = [Note(0, 1, 45, 1.0)]
-    one, other = (
-        np.abs(np.fft.rfft(wave))
-        for wave in live.play(patches, [part, part], RATE, RATE, seed=0).numpy()
-    )
+    one, other = (np.abs(np.fft.rfft(wave)) for wave in live.play(patches, [part, part], RATE, RATE, seed=0).numpy())
     ratio = one[110:2600:110] / other[110:2600:110]
     assert ratio.max() > 2 * ratio.min()
 

@@ -9,14 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tests.loops.tasks.tones import INSTRUMENTS, RATE, ROWS, frequency, rows_in, two_instruments
 
 from fewshot_sep.loops.tasks.mixing import TaskMixer
-from fewshot_sep.loops.tasks.options import PLAIN, MixingOptions
+from fewshot_sep.loops.tasks.options import PLAIN, USUAL, MixingOptions
 from fewshot_sep.loops.tasks.plan import Planner
 from fewshot_sep.loops.tasks.pool import AudioPool
+from tests.loops.tasks.tones import INSTRUMENTS, RATE, ROWS, frequency, rows_in, two_instruments
 
-USUAL = MixingOptions()
 BARE = MixingOptions(same_recording=0, all_but_one=0, equalise=0, room=0, band_limit=0, shift_semitones=0)
 
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.loops.tasks.tones import FAMILIES, RATE
 
 from fewshot_sep.loops.tasks import plan as module
 from fewshot_sep.loops.tasks.options import MixingOptions
 from fewshot_sep.loops.tasks.plan import Plan, Planner, TaskRows
 from fewshot_sep.loops.tasks.pool import AudioPool
+from tests.loops.tasks.tones import FAMILIES, RATE
 
 BARE = MixingOptions(same_recording=0, all_but_one=0, equalise=0, room=0, band_limit=0, shift_semitones=0)
 PRESENT = replace(BARE, absent=0)
@@ -152,9 +152,7 @@ def test_interferers_of_the_same_family_are_as_frequent_as_said(melodic: AudioPo
     assert share(0.9) == pytest.approx(0.9 + 0.1 / 3, abs=0.06)
 
 
-@pytest.mark.parametrize(
-    ("emphasis", "share"), [((), 1 / 7), ((("flute", 8.0),), 8 / 14), ((("winds", 8.0),), 8 / 21)]
-)
+@pytest.mark.parametrize(("emphasis", "share"), [((), 1 / 7), ((("flute", 8.0),), 8 / 14), ((("winds", 8.0),), 8 / 21)])
 def test_emphasis_draws_an_instrument_more_often(pool: AudioPool, emphasis: Any, share: float) -> None:
     tasks = drawn(pool, replace(PRESENT, coherent=0, emphasis=emphasis), 25)
     found = np.mean([pool.rows[task.sources[0]].instrument == "flute" for task in tasks])

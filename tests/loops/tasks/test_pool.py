@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.loops.tasks.tones import RATE, frequency, tone, two_instruments
 
 from fewshot_sep.errors import BadLibrary
 from fewshot_sep.loops.library import Library
 from fewshot_sep.loops.tasks.pool import AudioPool
+from tests.loops.tasks.tones import RATE, frequency, tone, two_instruments
 
 
 def test_files_are_resampled_and_mixed_down(tmp_path: Path) -> None:

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 import torch
-from tests.loops.tasks.tones import INSTRUMENTS, ROWS, make_library
 
 from fewshot_sep import weights
 from fewshot_sep.errors import BadLibrary
 from fewshot_sep.loops import library
 from fewshot_sep.loops.library import Library
 from fewshot_sep.loops.tasks.train import train
+from tests.loops.tasks.tones import INSTRUMENTS, ROWS, make_library
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,7 @@ def run(folder: Path, output: Path, preset: str, steps: int, **more: Any) -> Pat
     return train(folder, output, preset=preset, batch=2, emphasis=(("piano", 2.0),), options=options)
 
 
-@pytest.mark.parametrize("preset", ["tiny", "tiny-informed", "tiny-image"])
+@pytest.mark.parametrize("preset", ["tiny", pytest.param("tiny-informed", marks=pytest.mark.slow), "tiny-image"])
 def test_from_a_library_to_weights(loud_library: Path, tmp_path: Path, preset: str) -> None:
     path = run(loud_library, tmp_path, preset, steps=2)
     assert path == tmp_path / "weights.safetensors"
@@ -59,6 +59,7 @@ def test_an_interrupted_training_is_resumed(loud_library: Path, tmp_path: Path) 
     assert after["seconds"] > before["seconds"]
 
 
+@pytest.mark.slow
 def test_two_processes_learn_twice_as_many_examples(loud_library: Path, tmp_path: Path) -> None:
     card = weights.card(run(loud_library, tmp_path, "tiny", steps=2, processes=2))
     assert (card["steps"], card["examples"]) == (2, 8)

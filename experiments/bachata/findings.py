@@ -1,0 +1,266 @@
+"""What a run found, as the blocks of its report."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from fewshot_sep.experiments.bachata.settings import FULL, INSTRUMENTS, Settings, SongMethod
+from fewshot_sep.experiments.kit.document import Block, Heading, Picture, Points, Sounds, Table, Text
+
+TITLE = "The 2020 bachata thesis, repeated and measured"
+FIGURES = {"si_sdr": "SI-SDR", "si_sdri": "SI-SDRi", "sdr": "SDR", "sir": "SIR", "sar": "SAR"}
+
+Metrics = Mapping[str, Any]
+"""What metrics.json holds."""
+
+
+def blocks(metrics: Metrics, sounds: Sequence[Sounds] = ()) -> list[Block]:
+    """The report; `sounds` are tables 1 and 2 to listen to."""
+    return [
+        *_answers(metrics),
+        Heading("The thesis's figures and tables"),
+        Heading("Figure 6: a mixture and the instruments in it; below, what the network predicts", 3),
+        Picture("figure6.png", "figure 6"),
+        *_figure_8(metrics),
+        *_figure_9(metrics),
+        *_figure_10(metrics),
+        Heading("Table 1: examples to listen to", 3),
+        Text("`page.html` has players: five test mixtures with their stems, and the beginnings of songs."),
+        *sounds,
+        *_table_2(metrics),
+        Heading("What the thesis could not say"),
+        *_test(metrics),
+        *_intro_issue(metrics),
+        *_choice(metrics),
+        *_how(metrics),
+    ]
+
+
+def _db(value: float) -> str:
+    """One decimal; no figure where next to nothing is in the denominator, such as the artefacts of a plain sum."""
+    return "" if value > 90 else f"{value:.1f}" if round(value, 1) else "0.0"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %"
+
+
+def _mean(values: Iterable[float]) -> float:
+    return float(np.mean([*values]))
+
+
+def _with_mean(by_instrument: Mapping[str, float]) -> list[str]:
+    return [*(_db(by_instrument[name]) for name in INSTRUMENTS), _db(_mean(by_instrument.values()))]
+
+
+def _each(by_instrument: Mapping[str, float]) -> str:
+    return ", ".join(f"{_db(by_instrument[name])} ({name})" for name in INSTRUMENTS)
+
+
+def _answers(metrics: Metrics) -> list[Block]:
+    cost, guira = intro_cost(metrics), {name: entry["guira"] for name, entry in metrics["variants"].items()}
+    improved = {
+        method: _db(_mean(entry[name]["si_sdri"] for name in INSTRUMENTS)) for method, entry in metrics["test"].items()
+    }
+    ceiling, shipped = ({name: entry[key] for name, entry in metrics["band"].items()} for key in ("ceiling", "shipped"))
+    return [
+        Text("All figures are in dB. SI-SDR is scale-invariant SDR, SI-SDRi its improvement over the mixture."),
+        Points(
+            [
+                "Mean SI-SDRi on test mixtures: " + ", ".join(f"{name} {db}" for name, db in improved.items()) + ".",
+                f"The “intro-issue”: an intro of 1 to 3 beats costs {_db(cost[SongMethod.THESIS])} by the thesis's "
+                f"method. By downbeats, with the same network, it costs {_db(cost[SongMethod.BARS_THESIS])}.",
+                f"An unseen instrument: guira has an SI-SDRi of {_db(guira['without-guira'])} if training leaves it "
+                f"out, {_db(guira['thesis'])} if not.",
+                f"The band: of a perfect answer at 11,025 Hz, the SDR at 44.1 kHz is {_each(ceiling)}. The shipped "
+                f"model works at 44.1 kHz; its mean SI-SDRi on the whole band of songs is {_each(shipped)}.",
+            ]
+        ),
+    ]
+
+
+def _figure_8(metrics: Metrics) -> list[Block]:
+    names = {"plain": "neither", "clipped": "clipping", "thesis": "clipping and normalisation"}
+    rows = [[label, *_with_mean(metrics["variants"][name])] for name, label in names.items()]
+    return [
+        Heading("Figure 8: the loss without clipping and normalisation, with clipping, with both", 3),
+        Picture("figure8.png", "figure 8"),
+        Text("The scales of the images differ, and so do the losses. What counts is the sound (median SI-SDRi):"),
+        Table(["", *INSTRUMENTS, "mean"], rows),
+    ]
+
+
+def _figure_9(metrics: Metrics) -> list[Block]:
+    curve = metrics["loss"]["thesis"]
+    tenth = max(1, len(curve) // 10)
+    return [
+        Heading("Figure 9: the loss of each epoch, and mean and standard deviation over 5, 10 and 20", 3),
+        Picture("figure9.png", "figure 9"),
+        Text(f"Mean of the first tenth {_mean(curve[:tenth]):.2g}, of the last {_mean(curve[-tenth:]):.2g}."),
+    ]
+
+
+def _figure_10(metrics: Metrics) -> list[Block]:
+    curves = {name: metrics["loss"][f"only-{name}"] for name in INSTRUMENTS}
+    curves["any instrument"] = metrics["loss"]["any-instrument"]
+    last = {name: _mean(curve[-max(1, len(curve) // 5) :]) for name, curve in curves.items()}
+    deviation = {name: float(np.std(curve[len(curve) // 2 :])) for name, curve in curves.items()}
+    short = metrics["trainings"]["any-instrument"]
+    return [
+        Heading("Figure 10: one model per instrument against one that is queried with any", 3),
+        Picture("figure10.png", "figure 10"),
+        Text(
+            f"Each was trained for {short['epochs']} x {short['iterations']} iterations. Mean loss of the last fifth: "
+            + ", ".join(f"{name} {last[name]:.2g}" for name in sorted(last, key=lambda name: last[name]))
+            + ". The thesis found bass lowest and guitar highest."
+        ),
+        Text(
+            "The thesis explained its jagged curve by the random choice of the instrument. Standard deviation over the "
+            f"epochs of the second half: {deviation['any instrument']:.2g} with any instrument, "
+            f"{_mean(deviation[name] for name in INSTRUMENTS):.2g} with one (mean of the four)."
+        ),
+    ]
+
+
+def _table_2(metrics: Metrics) -> list[Block]:
+    rows = []
+    for entry in metrics["songs"]["separated"]:
+        about = [entry["song"], str(entry["intro"])] if entry["method"] == SongMethod.THESIS else ["", ""]
+        rows.append([*about, entry["method"], *_with_mean(entry["si_sdri"]), _percent(entry["on_downbeats"])])
+    return [
+        Heading("Table 2: whole songs, SI-SDRi in place of good, fair and poor", 3),
+        Points(
+            [
+                "thesis: clips of four beats from the first beat found, none overlapping, the result stretched back.",
+                "mask carried back: the same clips, but a mask is taken back to the song's tempo.",
+                "downbeats known: the thesis's method from the true first downbeat.",
+                "songs: bars by downbeat tracking, with context and crossfades; the STFT's hop sets the tempo.",
+                "no bars: segments of fixed length instead.",
+            ]
+        ),
+        Table(["song", "intro", "method", *INSTRUMENTS, "mean", "clips on the bar"], rows),
+        Text(
+            "Stretching to the common tempo and back is itself a limit. By the thesis's method even the true stems "
+            f"come back with an SI-SDR of {_each(metrics['songs']['stretched'])}."
+        ),
+    ]
+
+
+def _test(metrics: Metrics) -> list[Block]:
+    rows = [
+        [method if name == INSTRUMENTS[0] else "", name, *(_db(entry[name][key]) for key in FIGURES)]
+        for method, entry in metrics["test"].items()
+        for name in INSTRUMENTS
+    ]
+    return [
+        Heading("Test mixtures", 3),
+        Text(
+            f"Medians over {metrics['settings']['mixtures']} mixtures of the four instruments, the same queries for "
+            "each method. The last two know the stems: they are upper bounds."
+        ),
+        Table(["", "", *FIGURES.values()], rows),
+    ]
+
+
+def _by_method(metrics: Metrics, key: str) -> dict[str, dict[int, list[float]]]:
+    """A figure of whole songs by method and beats of intro."""
+    found: dict[str, dict[int, list[float]]] = {method: defaultdict(list) for method in SongMethod}
+    for entry in metrics["songs"]["separated"]:
+        value = entry[key]
+        found[entry["method"]][entry["intro"]] += value.values() if isinstance(value, Mapping) else [value]
+    return found
+
+
+def intro_cost(metrics: Metrics) -> dict[str, float]:
+    """By how many dB an intro of 1 to 3 beats lowers the mean SI-SDRi of each method; negative: it raises it."""
+    return {
+        method: _mean(by_intro[0]) - _mean(value for intro in by_intro if intro for value in by_intro[intro])
+        for method, by_intro in _by_method(metrics, "si_sdri").items()
+    }
+
+
+def _intro_issue(metrics: Metrics) -> list[Block]:
+    improved, placed, cost = _by_method(metrics, "si_sdri"), _by_method(metrics, "on_downbeats"), intro_cost(metrics)
+    shifts, starts = metrics["songs"]["shifts"], metrics["songs"]["starts"]
+    intros = sorted(improved[SongMethod.THESIS])
+    rows = [
+        [
+            method,
+            *(_db(_mean(improved[method][intro])) for intro in intros),
+            _db(cost[method]),
+            _percent(_mean(value for intro in intros if intro for value in placed[method][intro])),
+            f"{starts[method]:+.1f}",
+        ]
+        for method in SongMethod
+    ]
+    head = ["method", *(f"intro {n}" for n in intros), "cost", "clips on the bar, intro 1 to 3", "louder start"]
+    return [
+        Heading("The “intro-issue” and the louder starting beat", 3),
+        Points(
+            [
+                "Mean SI-SDRi by beats of intro, and what an intro of 1 to 3 beats costs.",
+                "Louder start: by how much the beats at which clips begin stand out from the others, more than in the "
+                "true stem (level of the first 0.1 s, median over songs and instruments).",
+            ]
+        ),
+        Table(head, rows),
+        Text(
+            "The network alone, beats known, masks carried back: clips that begin 0, 1, 2 and 3 beats after the "
+            f"downbeats have a median SI-SDRi of {', '.join(_db(value) for _, value in sorted(shifts.items()))}."
+        ),
+    ]
+
+
+def _choice(metrics: Metrics) -> list[Block]:
+    found, count = metrics["queries"], metrics["settings"]["queries"]
+    rows = [[name, _db(found["spread"][name]), _db(found["range"][name])] for name in INSTRUMENTS]
+    return [
+        Heading("The choice of the query", 3),
+        Text(f"SI-SDR of {count} queries for every stem: their standard deviation, and best minus worst."),
+        Table(["", "standard deviation", "best - worst"], rows),
+        Points(
+            [
+                f"A query of the stem's own voice is {found['voice']:+.1f} better than one of another voice.",
+                f"A query of the same section is {found['section']:+.1f} better than one of another section.",
+                f"Mean SI-SDRi of the stem is {_db(found['right'])} with queries of its instrument, "
+                f"{_db(found['wrong'])} with queries of another one in the mixture: the lower, the better the network "
+                "follows the query.",
+            ]
+        ),
+    ]
+
+
+def _how(metrics: Metrics) -> list[Block]:
+    settings, trainings, clips = metrics["settings"], metrics["trainings"], metrics["clips"]
+    full = settings == {**FULL._asdict(), "seed": settings["seed"]}
+    minutes = sum(entry["seconds"] for entry in trainings.values()) / 60
+    one_voice = [name for name in INSTRUMENTS if name not in metrics["test_voices"]]
+    shared = metrics["collections_of_the_shipped_model"]
+    lines = [
+        f"This is {'the full' if full else 'a reduced'} run: width {settings['width']} "
+        f"({trainings['thesis']['parameters'] / 1e6:.2f} M parameters), batch {settings['batch']}, "
+        f"{settings['epochs']} x {settings['iterations']} iterations. "
+        "The thesis had width 64 (31 M), batch 32, 100 x 100.",
+        f"{len(trainings)} trainings took {minutes:.0f} minutes, added up.",
+        f"The set is rendered on {metrics['material']}: {clips['train']:,} clips of four beats at 147 BPM and "
+        f"11,025 Hz for training, {clips['valid']:,} for the test.",
+        "Test clips are from other songs than training's, on other voices"
+        + f" (but the {' and the '.join(one_voice)}: the material has one voice)" * bool(one_voice)
+        + ".",
+    ]
+    if shared:
+        lines.append(f"The shipped model was trained on other songs, some of them on voices of {' and '.join(shared)}.")
+    made_by = f"Made by `{_command(settings)}`; every number, and more, in `metrics.json`."
+    return [Heading("How it was made"), Points([*lines, made_by])]
+
+
+def _command(settings: Mapping[str, Any]) -> str:
+    """The call with which such a run is made, without its material."""
+    reduced, full = Settings()._asdict(), FULL._asdict()
+    near = full if settings["width"] == full["width"] else reduced
+    changed = [f" --{name.replace('_', '-')} {value}" for name, value in settings.items() if value != near[name]]
+    return "python -m fewshot_sep.experiments.bachata.run" + " --full" * (near is full) + "".join(changed)

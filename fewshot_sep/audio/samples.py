@@ -1,0 +1,119 @@
+"""Arrays at the boundary: what they are, checking them, resampling them."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fewshot_sep.errors import BadAudio
+
+Samples = NDArray[np.float32]
+
+
+class Source(Protocol):
+    """Something that gives samples by position: an `AudioFile` or an `ArraySource`."""
+
+    sample_rate: int
+    channels: int
+    frames: int
+
+    def read(self, start: int, stop: int) -> Samples:
+        """Frames [start, stop) as (channels, n); clipped to what there is, like a slice."""
+
+
+class ArraySource:
+    """An array with the face of an `AudioFile`. Validates; `samples` is (channels, samples)."""
+
+    def __init__(self, samples: ArrayLike, sample_rate: int, name: str = "array") -> None:
+        self._samples = validate(samples, name)
+        self.sample_rate = sample_rate
+        self.channels, self.frames = self._samples.shape
+
+    def read(self, start: int, stop: int) -> Samples:
+        start, stop = clip(start, stop, self.frames)
+        return self._samples[:, start:stop]
+
+
+def validate(samples: ArrayLike, name: str) -> Samples:
+    """Check an array on its way in and return it as (channels, samples) float32; 1-D becomes one channel.
+
+    Raises BadAudio, calling the array `name`: not real floating point, no samples, more than two channels, NaN or Inf.
+    """
+    array = np.asarray(samples)
+    if array.dtype.kind != "f":
+        raise BadAudio(f"{name}: has dtype {array.dtype}; pass floating point in [-1, 1] (for int16: divide by 32768)")
+    if array.ndim == 1:
+        array = array[None]
+    if array.ndim != 2:
+        raise BadAudio(f"{name}: has shape {array.shape}; pass (channels, samples)")
+    if array.size == 0:
+        raise BadAudio(f"{name}: has no samples")
+    if array.shape[0] > 2:
+        hint = "; it looks transposed, pass .T" if array.shape[1] <= 2 else "; downmix first, for example to its mean"
+        raise BadAudio(f"{name}: has {array.shape[0]} channels, one or two are supported{hint}")
+    with np.errstate(over="ignore"):  # what does not fit float32 becomes Inf, and is refused below
+        array = np.ascontiguousarray(array, dtype=np.float32)
+    census = Census()
+    census.add(array)
+    census.refuse_non_finite(name)
+    return array
+
+
+def resample(samples: Samples, from_rate: float, to_rate: float, *, frames: int | None = None) -> Samples:
+    """Change the sample rate (soxr HQ) of (channels, samples), to exactly `frames` samples.
+
+    Without `frames`: round(samples * to_rate / from_rate), but at least one. Raises ValueError for rates of 0 or less.
+    """
+    if min(from_rate, to_rate) <= 0:
+        raise ValueError(f"sample rates must be positive, not {from_rate} and {to_rate}")
+    if frames is None:
+        frames = max(1, round(samples.shape[-1] * to_rate / from_rate))
+    if from_rate == to_rate:
+        resampled = samples
+    else:
+        import soxr
+
+        resampled = soxr.resample(np.ascontiguousarray(samples.T, np.float32), from_rate, to_rate, quality="HQ").T
+    out = np.zeros((samples.shape[0], frames), np.float32)
+    kept = min(frames, resampled.shape[-1])
+    out[:, :kept] = resampled[:, :kept]
+    return out
+
+
+class Census:
+    """Counts frames, finds the peak and the samples that are not finite, block by block."""
+
+    def __init__(self) -> None:
+        self.frames = 0
+        self.peak = 0.0
+        self._bad = 0
+        self._first_bad: tuple[int, int] | None = None
+
+    def add(self, block: Samples) -> None:
+        peak = float(np.abs(block).max(initial=0.0))
+        if not np.isfinite(peak):
+            bad = ~np.isfinite(block)
+            if self._first_bad is None:
+                frame = int(bad.any(axis=0).argmax())
+                self._first_bad = self.frames + frame, int(bad[:, frame].argmax())
+            self._bad += int(bad.sum())
+        self.peak = max(self.peak, peak)
+        self.frames += block.shape[1]
+
+    def refuse_non_finite(self, name: str, sample_rate: int | None = None) -> None:
+        if self._first_bad is not None:
+            frame, channel = self._first_bad
+            at = f" ({frame / sample_rate:.3f} s)" if sample_rate else ""
+            count = "1 sample is" if self._bad == 1 else f"{self._bad} samples are"
+            raise BadAudio(
+                f"{name}: {count} NaN or Inf, the first at sample {frame}{at} of channel {channel}; "
+                "repair it or export it again"
+            )
+
+
+def clip(start: int, stop: int, frames: int) -> tuple[int, int]:
+    if start < 0 or stop < start:
+        raise ValueError(f"cannot read frames {start} to {stop}")
+    return min(start, frames), min(stop, frames)

@@ -1,0 +1,172 @@
+"""Soundfonts: their melody programs, drum kits and percussion, and plain guitars through invented amplifiers."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+from scipy.signal import butter, resample_poly, sosfilt
+
+from fewshot_sep.errors import BadAudio, EngineMissing
+from fewshot_sep.loops.instruments.general_midi import PROGRAMS, Program, drums_among
+from fewshot_sep.loops.instruments.oscillators import Curve
+from fewshot_sep.loops.instruments.sound_files import slug
+from fewshot_sep.loops.instruments.sources import Source, source_of
+from fewshot_sep.loops.instruments.voice import Sound, Voice
+from fewshot_sep.loops.library import SAMPLE_RATE, is_held_out
+from fewshot_sep.loops.score import Note
+
+_DRUM_BANK = 128
+_EFFECT_KITS = range(55, 60)  # sound effects and single drums in some soundfonts
+_AMPLIFIED = {(0, 25), (0, 26), (0, 27), (0, 28), (0, 33), (0, 34)}
+_SECOND_VERSIONS = {(0, 1), (8, 40)}  # of the piano and the violin: sources of their own
+
+
+@dataclass(frozen=True)
+class SoundfontVoice(Voice):
+    """A preset of a soundfont, through an amplifier if `amp` is not None (the seed of its settings)."""
+
+    path: str
+    bank: int
+    program: int
+    amp: int | None = None
+
+    @property
+    def kind(self) -> str:
+        return "soundfont" if self.amp is None else "amp"
+
+    def play(self, notes: Sequence[Note], frames: int, rng: Generator) -> Sound:
+        synth, soundfont = load(self.path)
+        synth.sounds_off(0)
+        synth.generate(SAMPLE_RATE // 5)
+        synth.program_select(0, soundfont, self.bank, self.program, self.bank == _DRUM_BANK)
+        synth.pitchbend(0, 8192)
+        out = _sequence(synth, notes, frames, bends=self.bank != _DRUM_BANK)
+        return out if self.amp is None else amplify(out, self.amp)
+
+
+@lru_cache(maxsize=8)
+def load(path: str) -> tuple[Any, int]:
+    """A synthesiser (tinysoundfont) with this soundfont loaded, and the soundfont's number in it."""
+    try:
+        import tinysoundfont
+    except ImportError as error:
+        raise EngineMissing(
+            "soundfonts need the package tinysoundfont; install it with `pip install tinysoundfont`"
+        ) from error
+    synth = tinysoundfont.Synth(samplerate=SAMPLE_RATE)
+    try:
+        return synth, synth.sfload(path)
+    except Exception as error:
+        raise BadAudio(f"{path}: cannot be read as a soundfont; give an .sf2 or .sf3 file") from error
+
+
+def _sequence(synth: Any, notes: Sequence[Note], frames: int, bends: bool) -> Sound:
+    """Play notes on channel 0 and return the mono sum; a note ends when its pitch is struck again."""
+    events: list[tuple[int, int, int, float]] = []  # sample, order (bend, off, on), key, value
+    for note in notes:
+        start, key = round(note.start * SAMPLE_RATE), round(note.pitch)
+        events.append((start, 2, key, max(1, min(127, round(note.velocity * 127)))))
+        events.append((round((note.start + note.duration) * SAMPLE_RATE), 1, key, start))
+        if bends and note.bend:
+            ramp = np.linspace(0, 0.15, 16)
+            shape = note.bend * (1 - np.sin(ramp / 0.15 * np.pi / 2))
+            events += [(start + round(t * SAMPLE_RATE), 0, key, float(b)) for t, b in zip(ramp, shape, strict=True)]
+    blocks, at = [np.zeros((0, 2), np.float32)], 0
+    struck: dict[int, int] = {}
+    for sample, order, key, value in [*sorted(e for e in events if e[0] < frames), (frames, 3, 0, 0.0)]:
+        if sample > at:
+            blocks.append(np.frombuffer(synth.generate(sample - at), np.float32).reshape(-1, 2))
+            at = sample
+        if order == 0:
+            synth.pitchbend(0, int(np.clip(8192 + value / 2 * 8191, 0, 16383)))
+        elif order == 1 and struck.get(key) == value:
+            synth.noteoff(0, key)
+        elif order == 2:
+            synth.noteoff(0, key)
+            synth.noteon(0, key, int(value))
+            struck[key] = sample
+    return np.asarray(np.concatenate(blocks).mean(1), np.float32)
+
+
+def amplify(signal: Sound, seed: int, drive_db: tuple[float, float] = (6.0, 46.0)) -> Sound:
+    """A guitar or bass amplifier: tone before, an uneven tanh at twice the rate, a speaker cabinet after.
+
+    The settings follow from `seed`; `drive_db` is the range of gain from the signal's RMS to the bend of the curve.
+    """
+    knobs = np.random.default_rng((13, seed))
+    drive = 10 ** (knobs.uniform(*drive_db) / 20)
+    low_cut, mid, lift = knobs.uniform(40, 220), knobs.uniform(500, 1600), knobs.uniform(0.3, 2.5)
+    bias, blend = knobs.uniform(0, 0.5), 0.0 if knobs.random() < 0.75 else knobs.uniform(0.2, 0.5)
+    cabinet, order = knobs.uniform(3200, 6500), int(knobs.integers(2, 5))
+    peak, peak_gain = knobs.uniform(1200, 3500), knobs.uniform(0.2, 1.8)
+
+    def filtered(sound: NDArray[np.floating], order: int, hz: float | tuple[float, float], kind: str) -> Curve:
+        return np.asarray(sosfilt(butter(order, hz, kind, fs=SAMPLE_RATE, output="sos"), sound))
+
+    tight = filtered(signal / (float(np.sqrt(np.mean(signal**2))) + 1e-9), 1, low_cut, "highpass")
+    tight = tight + lift * filtered(tight, 1, (mid / 1.6, mid * 1.6), "bandpass")
+    wide = resample_poly(tight * 0.3 * drive, 2, 1)
+    bent = resample_poly(np.tanh(wide + bias) - np.tanh(bias), 1, 2)[: len(signal)]
+    out = filtered((1 - blend) * bent + blend * tight * 0.3, order, cabinet, "lowpass")
+    out = out + peak_gain * filtered(out, 1, (peak / 1.4, peak * 1.4), "bandpass")
+    return filtered(out, 2, 65 if low_cut > 60 else 30, "highpass").astype(np.float32)
+
+
+def soundfont_voices(path: Path, amps: int = 5) -> list[Voice]:
+    """Melody programs, drum kits and their parts, hand percussion, and `amps` amplifiers for each plain guitar."""
+    synth, number = load(str(path))
+    source = source_of(path)
+
+    def has(bank: int, program: int) -> bool:
+        return bool(synth.sfpreset_name(number, bank, program))
+
+    if sum(has(0, program) for program in range(128)) <= 2:  # a drum kit alone, on the first program
+        return _kit_voices(path, source.short, source.licence, 0, hand_percussion=False)
+    voices: list[Voice] = []
+    for (bank, program), sound in PROGRAMS.items():
+        if has(bank, program) and not (source.synthetic and is_held_out(sound.instrument)):
+            voices += _melody_voices(path, source, bank, program, sound, amps)
+    kits = [program for program in range(64) if has(_DRUM_BANK, program) and program not in _EFFECT_KITS]
+    for program in kits:
+        short = f"{source.short}/kit{program}" if len(kits) > 1 else source.short
+        voices += _kit_voices(path, short, source.licence, program, hand_percussion=program == kits[0])
+    return voices
+
+
+def _melody_voices(path: Path, source: Source, bank: int, program: int, sound: Program, amps: int) -> list[Voice]:
+    """A melody program, plain and through amplifiers."""
+    short, licence, synthetic = source
+    name = sound.instrument if sound.defines_timbre and not synthetic else f"{sound.instrument} ({short})"
+    own = f"{short}/{bank}-{program}" if (bank, program) in _SECOND_VERSIONS else short
+    preset = str(path), bank, program
+    voices: list[Voice] = [
+        SoundfontVoice(name, own, sound.family, licence, sound.roles, sound.low, sound.high, (), *preset)
+    ]
+    driven, roles, high = "driven bass", sound.roles, sound.high
+    if sound.family == "guitar":
+        roles = ("riff", "lead") if sound.instrument == "muted guitar" else ("riff", "riff", "lead", "strum")
+        driven, high = "distortion guitar", 79
+    for amp in range(amps if (bank, program) in _AMPLIFIED else 0):
+        own, seed = f"{short}/{slug(sound.instrument)}+amp{amp}", f"{short}/{bank}/{program}/{amp}"
+        about = (driven, own, sound.family, licence, roles, sound.low, high, ())
+        voices.append(SoundfontVoice(*about, *preset, zlib.crc32(seed.encode())))
+    return voices
+
+
+def _kit_voices(path: Path, source: str, licence: str, program: int, hand_percussion: bool) -> list[Voice]:
+    """A drum kit, its parts and, of one kit of a soundfont, the hand percussion that General MIDI knows."""
+    return [
+        SoundfontVoice(
+            drum.instrument, source, drum.family, licence, drum.roles, 0, 127, drum.keys, str(path), _DRUM_BANK, program
+        )
+        for drum in drums_among(range(88))
+        if hand_percussion or drum.family == "drums"
+    ]

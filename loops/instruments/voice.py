@@ -1,0 +1,57 @@
+"""A voice: an instrument that can play a score, whatever it is made of.
+
+Every voice is a small frozen description that can be sent to another process; what it needs is loaded on first use.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+from fewshot_sep.loops.library import SAMPLE_RATE
+from fewshot_sep.loops.score import Note
+
+Sound = NDArray[np.float32]
+"""Mono, `(frames,)` at `SAMPLE_RATE`."""
+
+
+@dataclass(frozen=True)
+class Voice:
+    """Something that plays: what it is, where it is from, the parts that suit it and its range of MIDI pitches.
+
+    Repeated roles are likelier. `keys` are the drum keys of a percussion voice, empty for pitched ones.
+    """
+
+    instrument: str
+    source: str
+    family: str
+    licence: str
+    roles: tuple[str, ...]
+    low: float
+    high: float
+    keys: tuple[int, ...]
+
+    @property
+    def plain_name(self) -> str:
+        """The instrument, less the soundfont that its name may give."""
+        return self.instrument.split(" (")[0]
+
+    @property
+    def kind(self) -> str:
+        """The share of a library that this voice counts towards (see `fewshot_sep.loops.composing.arrange.SHARES`)."""
+        raise NotImplementedError
+
+    def play(self, notes: Sequence[Note], frames: int, rng: Generator) -> Sound:
+        """The notes, `frames` long, at any level; `rng` is the player, not the instrument."""
+        raise NotImplementedError
+
+
+def add(out: Sound, sound: Sound, seconds: float, gain: float = 1.0) -> None:
+    """Add `sound` to `out` from `seconds` on; what lies beyond its end is left out."""
+    start = round(seconds * SAMPLE_RATE)
+    sound = sound[: max(0, len(out) - start)]
+    out[start : start + len(sound)] += sound * np.float32(gain)

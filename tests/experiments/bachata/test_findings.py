@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+from typer import Typer
+from typer.testing import CliRunner
+
+from fewshot_sep.errors import FewshotSepError
+from fewshot_sep.experiments.bachata import figures, findings, measure, models, report
+from fewshot_sep.experiments.bachata.examples import draw
+from fewshot_sep.experiments.bachata.run import bachata
+from fewshot_sep.experiments.bachata.settings import FULL, INSTRUMENTS, VARIANTS, Settings, SongMethod, Variant
+from fewshot_sep.experiments.kit import document, resume
+from fewshot_sep.loops.tasks.pool import AudioPool
+
+
+@pytest.fixture
+def metrics() -> dict[str, Any]:
+    """What metrics.json holds, with numbers that tell where they come from."""
+    each = {name: float(place) for place, name in enumerate(INSTRUMENTS)}
+    figures_of_each = {name: dict.fromkeys(findings.FIGURES, value) for name, value in each.items()}
+    songs = [
+        {
+            "song": "song 1",
+            "intro": intro,
+            "method": method,
+            "si_sdri": dict.fromkeys(INSTRUMENTS, 10.0 * place - (intro > 0) * place),
+            "on_downbeats": 1.0 if intro == 0 else 0.25,
+            "louder_start": each,
+        }
+        for intro in range(4)
+        for place, method in enumerate(SongMethod)
+    ]
+    return {
+        "settings": Settings()._asdict(),
+        "material": "soundfonts x.sf2",
+        "clips": {"train": 1000, "valid": 100},
+        "test_voices": ["bass", "guira", "guitar"],
+        "collections_of_the_shipped_model": ["x"],
+        "trainings": {name: {"parameters": 480_000, "epochs": 50, "iterations": 3, "seconds": 60} for name in VARIANTS},
+        "loss": {name: [0.04, 0.03, 0.02, 0.01] for name in VARIANTS},
+        "test": {"the mixture itself": figures_of_each, "ideal ratio mask": figures_of_each},
+        "variants": {name: each for name, variant in VARIANTS.items() if not variant.short},
+        "queries": {"spread": each, "range": each, "voice": 0.3, "section": -0.2, "right": 4.0, "wrong": -1.0},
+        "songs": {
+            "separated": songs,
+            "shifts": {"0": 3.0, "1": 2.0, "2": 1.0, "3": 0.5},
+            "starts": {method: float(place) for place, method in enumerate(SongMethod)},
+            "stretched": each,
+        },
+        "band": {name: {"ceiling": 1.0, "shipped": 2.0} for name in INSTRUMENTS},
+    }
+
+
+def test_an_intro_costs_what_the_songs_with_one_lack(metrics: dict[str, Any]) -> None:
+    assert findings.intro_cost(metrics) == pytest.approx({m: float(place) for place, m in enumerate(SongMethod)})
+
+
+def test_the_report_holds_the_figures(metrics: dict[str, Any]) -> None:
+    written = document.markdown(findings.blocks(metrics))
+    for row in (
+        "| clipping | 0.0 | 1.0 | 2.0 | 3.0 | 1.5 |",
+        "| ideal ratio mask | bongo | 0.0 | 0.0 | 0.0 | 0.0 | 0.0 |",
+        "| song 1 | 2 | thesis | 0.0 | 0.0 | 0.0 | 0.0 | 0.0 | 25 % |",
+        "| thesis, downbeats known | 20.0 | 18.0 | 18.0 | 18.0 | 2.0 | 25 % | +2.0 |",
+    ):
+        assert row in written
+    assert all(f"(figure{number}.png)" in written for number in (6, 8, 9, 10))
+    assert "9 trainings took 9 minutes" in written and "but the bongo" in written
+    assert "3.0, 2.0, 1.0, 0.5" in written and "nan" not in written.lower().split()
+
+
+@pytest.mark.parametrize(
+    ("settings", "options"),
+    [
+        (Settings(), ""),
+        (FULL, " --full"),
+        (FULL._replace(seed=3), " --full --seed 3"),
+        (Settings(width=4, short_iterations=9), " --width 4 --short-iterations 9"),
+    ],
+)
+def test_the_report_names_its_command(metrics: dict[str, Any], settings: Settings, options: str) -> None:
+    written = document.markdown(findings.blocks({**metrics, "settings": settings._asdict()}))
+    assert f"`python -m fewshot_sep.experiments.bachata.run{options}`" in written
+    assert ("This is the full run" in written) == (settings.width == 64)
+
+
+def test_figures_are_drawn(metrics: dict[str, Any], pool: AudioPool, tmp_path: Path) -> None:
+    figures.clipping(metrics["loss"], 6, tmp_path / "8.png")
+    figures.instruments(metrics["loss"], 3, tmp_path / "10.png")
+    figures.spectrograms(models.build(Variant(), 1).eval(), draw(pool, 1, 18000)[0], tmp_path / "6.png")
+    assert all(path.read_bytes()[:4] == b"\x89PNG" for path in tmp_path.iterdir())
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_table_1_holds_mixture_stems_and_estimates(pool: AudioPool, tmp_path: Path) -> None:
+    (example,) = draw(pool, 1, 18000)
+    loud = example._replace(stems=3 * example.stems)
+    (sounds,) = report.table_1(models.build(Variant(), 1).eval(), [loud])
+    assert list(sounds.clips)[:3] == ["mixture", "bongo, true", "bongo, separated"] and len(sounds.clips) == 9
+    (tmp_path / "mixture.mp3").write_bytes(sounds.clips["mixture"])
+    samples, rate = soundfile.read(tmp_path / "mixture.mp3")
+    assert rate == 11025 and np.abs(samples).max() < 1.1
+    assert np.corrcoef(samples[:18000], loud.mixture[: len(samples)])[0, 1] > 0.9
+
+
+def test_what_was_measured_is_read_back(tmp_path: Path) -> None:
+    said: list[str] = []
+    for value in (1.0, 2.0):
+        found = measure.measured_once(tmp_path / "m" / "x.json", lambda value=value: {"x": value}, said.append)
+        assert found == {"x": 1.0}
+    assert said == ["measuring x"]
+
+
+def test_a_run_with_other_settings_is_refused(tmp_path: Path) -> None:
+    resume.same_as_before(tmp_path, {"width": 3})
+    app = Typer()
+    app.command()(bachata)
+    result = CliRunner().invoke(app, ["-o", str(tmp_path)])
+    assert isinstance(result.exception, FewshotSepError) and "another width" in str(result.exception)
+
+
+@pytest.mark.parametrize("module", ["bachata", "mnist"])
+def test_commands_import_nothing_heavy(module: str) -> None:
+    code = (
+        f"import sys, fewshot_sep.experiments.{module}.run\n"
+        "assert not {'torch', 'librosa', 'scipy', 'matplotlib', 'numpy'} & set(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

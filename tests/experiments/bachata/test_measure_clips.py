@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from fewshot_sep import metrics
+from fewshot_sep.experiments.bachata import baselines, measure_clips, models
+from fewshot_sep.experiments.bachata.examples import Array, Example, draw, separate
+from fewshot_sep.experiments.bachata.settings import INSTRUMENTS, Variant
+from fewshot_sep.loops.tasks.pool import AudioPool
+from fewshot_sep.systems import ImageSystem
+
+
+@pytest.fixture(scope="module")
+def system() -> ImageSystem:
+    torch.manual_seed(0)
+    return models.build(Variant(), 1).eval()
+
+
+@pytest.fixture(scope="module")
+def examples(pool: AudioPool) -> list[Example]:
+    return draw(pool, 2, 18000)
+
+
+def test_examples_are_reproducible_and_a_query_is_another_clip_of_its_instrument(
+    pool: AudioPool, examples: list[Example]
+) -> None:
+    for example, other in zip(examples, draw(pool, 2, 18000), strict=True):
+        assert np.array_equal(example.stems, other.stems) and np.array_equal(example.queries, other.queries)
+        assert np.abs(example.mixture).max() == pytest.approx(0.5, rel=1e-5)
+        for stem, query, name in zip(example.stem_rows, example.query_rows, INSTRUMENTS, strict=True):
+            assert stem != query and {pool.rows[stem].instrument, pool.rows[query].instrument} == {name}
+
+
+def test_separating_is_the_systems_own_forward(system: ImageSystem, examples: list[Example]) -> None:
+    example = examples[0]
+    estimates = separate(system, example.mixture, example.queries)
+    with torch.inference_mode():
+        for query, estimate in zip(example.queries, estimates, strict=True):
+            mixture = torch.from_numpy(example.mixture)[None, None]
+            expected = system(mixture, system.condition(torch.from_numpy(query)[None, None]))[0, 0]
+            assert np.allclose(estimate, expected.numpy(), atol=1e-4)
+
+
+def test_the_mixture_improves_nothing_and_the_truth_much(examples: list[Example]) -> None:
+    idle = measure_clips.table(examples, lambda example: example.mixture[None].repeat(4, 0))
+    perfect = measure_clips.table(examples, lambda example: example.stems)
+    for name in INSTRUMENTS:
+        assert idle[name]["si_sdri"] == 0
+        assert perfect[name]["si_sdr"] > 60 and perfect[name]["sdr"] > 60
+    medians = measure_clips.median_si_sdri(examples, lambda example: example.stems)
+    assert medians == {name: perfect[name]["si_sdri"] for name in INSTRUMENTS}
+
+
+def test_the_bounds_return_a_stem_that_is_alone(system: ImageSystem, examples: list[Example]) -> None:
+    stems = np.zeros_like(examples[0].stems)
+    stems[1] = examples[0].stems[1]
+    alone = examples[0]._replace(stems=stems)
+    for bound in (baselines.ideal_ratio_mask, baselines.true_magnitude):
+        estimates = bound(system, alone)
+        assert metrics.si_sdr(stems[1], estimates[1]) > 40
+        assert np.abs(estimates[0]).max() < 1e-3
+
+
+def test_factorisation_follows_the_query() -> None:
+    t = np.arange(18000, dtype=np.float32) / 11025
+    gate = (np.sin(2 * np.pi * 3 * t) > 0).astype(np.float32)
+    low, high = (np.sin(2 * np.pi * hertz * t) for hertz in (300, 2500))
+    stems = np.stack([low * gate, high * (1 - gate) + 0.5 * high])
+    mixture = stems.sum(0)
+    estimates = baselines.factorised(Example((0, 1), (2, 3), stems, np.stack([low, high])), 11025)
+    for true, estimate in zip(stems, estimates, strict=True):
+        assert metrics.si_sdr(true, estimate) > metrics.si_sdr(true, mixture) + 10
+
+
+@pytest.mark.parametrize("noise", [0.0, 1.0])
+def test_the_choice_of_the_query_counts_what_it_changes(
+    system: ImageSystem, examples: list[Example], pool: AudioPool, monkeypatch: pytest.MonkeyPatch, noise: float
+) -> None:
+    """The separator returns the mixture, with noise for wrong queries, which come last: all that differs is known."""
+    added = noise * np.random.default_rng(0).standard_normal(18000).astype(np.float32)
+
+    def separate(system: ImageSystem, mixture: Array, queries: Array) -> Array:
+        return np.stack([mixture if number < 3 else mixture + added for number in range(len(queries))])
+
+    monkeypatch.setattr(measure_clips, "separate", separate)
+    found = measure_clips.choice_of_query(system, examples, pool, 3)
+    assert found["spread"] == found["range"] == dict.fromkeys(INSTRUMENTS, 0.0)
+    assert found["right"] == found["voice"] == found["section"] == 0
+    assert (found["wrong"] < 0) if noise else (found["wrong"] == 0)

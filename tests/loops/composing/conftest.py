@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import pytest
+
+from fewshot_sep.loops.instruments.synth import InventedVoice
+from fewshot_sep.loops.instruments.voice import Voice
+
+
+@dataclass(frozen=True)
+class Named(InventedVoice):
+    """An invented instrument that counts as one of a soundfont, or as recorded notes."""
+
+    counts_as: str = "soundfont"
+
+    @property
+    def kind(self) -> str:  # type: ignore[override]
+        return self.counts_as
+
+
+@pytest.fixture(scope="session")
+def named() -> Callable[..., list[Voice]]:
+    """Voices of this instrument from so many collections, each played by an invented one of its own."""
+
+    def make(
+        instrument: str,
+        family: str = "reed",
+        count: int = 1,
+        *,
+        keys: tuple[int, ...] = (),
+        roles: Sequence[str] = ("melody", "counter"),
+        kind: str = "soundfont",
+    ) -> list[Voice]:
+        about = ("CC0", tuple(roles), 28, 90, keys)
+        return [Named(instrument, f"font{number}", family, *about, number, kind) for number in range(count)]
+
+    return make

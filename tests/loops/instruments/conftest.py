@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fewshot_sep import audio
+from fewshot_sep.loops.instruments.voice import Sound
+from fewshot_sep.loops.library import SAMPLE_RATE
+
+
+class Tones:
+    """Sines of a MIDI pitch, as arrays and files, and the pitch of what came of them."""
+
+    def make(self, pitch: float, seconds: float) -> Sound:
+        t = np.arange(round(seconds * SAMPLE_RATE)) / SAMPLE_RATE
+        return (0.5 * np.sin(2 * np.pi * 440 * 2 ** ((pitch - 69) / 12) * t)).astype(np.float32)
+
+    def write(self, path: Path, pitch: float = 60, seconds: float = 0.1) -> str:
+        audio.write(path, self.make(pitch, seconds), SAMPLE_RATE)
+        return str(path)
+
+    def pitch(self, sound: Sound) -> float:
+        """Of the strongest frequency."""
+        power = np.abs(np.fft.rfft(sound * np.hanning(len(sound)), 8 * len(sound)))
+        return float(69 + 12 * np.log2(np.argmax(power) / (8 * len(sound)) * SAMPLE_RATE / 440))
+
+
+@pytest.fixture(scope="session")
+def tones() -> Tones:
+    return Tones()

@@ -1,0 +1,127 @@
+"""Folders of material: drum kits, recorded notes, strums, recordings, and where they are from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fewshot_sep.errors import BadAudio
+from fewshot_sep.loops.instruments import drumkits, recorded_notes, recordings, sources
+from fewshot_sep.loops.instruments.sampler import KitVoice
+from fewshot_sep.loops.score import Note
+
+
+@pytest.mark.parametrize("namespace", ["", ' xmlns="http://x.org/kit"'])
+def test_drum_kit_is_read_from_its_sheet(tmp_path: Path, tones: Any, namespace: str) -> None:
+    folder = tmp_path / "My Kit"
+    names = ("Kick", "Snare", "Closed HH", "Bongo Hi", "Waterglass", "Tom Low")
+    for name in names[:5]:
+        tones.write(folder / f"{name}.wav")
+    instruments = "".join(
+        f"<instrument><name>{n}</name><layer><filename>{n}.wav</filename><max>1</max></layer></instrument>"
+        for n in names
+    )
+    (folder / "drumkit.xml").write_text(f"<drumkit_info{namespace}>{instruments}</drumkit_info>")
+    voices = {voice.instrument: voice for voice in drumkits.drumkit_voices(tmp_path)}
+    assert set(voices) == {"drums", "kick", "snare", "hi-hat", "bongo"}  # the tom's file is missing
+    assert voices["drums"].licence == "unknown" and voices["drums"].source == "my-kit"
+    assert voices["bongo"].play([Note(0, 0.1, 60, 1.0)], 4410, np.random.default_rng(0)).any()
+
+
+def test_damaged_drum_kit_is_named(tmp_path: Path) -> None:
+    (tmp_path / "drumkit.xml").write_text("<drumkit_info>")
+    with pytest.raises(BadAudio, match=r"drumkit\.xml"):
+        drumkits.drumkit_voices(tmp_path)
+
+
+def test_single_hits_become_kits(tmp_path: Path, tones: Any) -> None:
+    for name in ("kick", "snare", "hihat_closed", "hihat_opened", "zap"):
+        for number in range(1 if name == "hihat_opened" else 2):
+            tones.write(tmp_path / "lmms" / f"{name}{number:02d}.wav")
+    voices = drumkits.shot_voices(tmp_path / "lmms")
+    kits = {voice.source: voice for voice in voices if isinstance(voice, KitVoice) and voice.instrument == "drums"}
+    assert set(kits) == {"lmms/kit0", "lmms/kit1"} and {voice.licence for voice in voices} == {"GPL-2+"}
+    assert [hit.key for hit in kits["lmms/kit0"].hits] == [42, 46, 36, 38]
+
+
+def test_samples_become_kits_and_tabla(tmp_path: Path, tones: Any) -> None:
+    for name in ("bd_haus", "sn_dolf", "elec_blip2", "tabla_na", "tabla_ke1", "tabla_tas1"):
+        tones.write(tmp_path / "sonic-pi" / f"{name}.wav")
+    voices = drumkits.sample_kit_voices(tmp_path / "sonic-pi")
+    assert {(voice.instrument, voice.source) for voice in voices if voice.instrument in ("drums", "tabla")} == {
+        ("drums", "sonic-pi/house"),
+        ("tabla", "sonic-pi"),
+    }
+
+
+def test_notes_and_struck_things_are_found_by_name_and_held_out_folders_are_not(tmp_path: Path, tones: Any) -> None:
+    for instrument in ("oboe", "tuba", "glass harp"):
+        for letter in "CDEFGAB":
+            for octave in (4, 5):
+                tones.write(tmp_path / instrument / f"{instrument}_{letter}{octave}_1_forte_normal.wav")
+    tones.write(tmp_path / "triangle" / "triangle__long_forte_struck.wav")
+    tones.write(tmp_path / "triangle" / "triangle__phrase_forte_rhythm.wav")
+    voices = {voice.instrument: voice for voice in recorded_notes.note_voices(tmp_path)}
+    assert {name: voice.family for name, voice in voices.items()} == {
+        "glass harp": "other",
+        "oboe": "reed",
+        "triangle": "percussion",
+    }
+    assert (voices["oboe"].low, voices["oboe"].high) == (60, 83)
+    assert voices["triangle"].keys == (0,)
+
+
+def test_folders_of_many_strums_are_guitars(tmp_path: Path, tones: Any) -> None:
+    for number in range(8):
+        for name in ("Cmajor", "A minor", "Dsharp minor7b5"):
+            tones.write(tmp_path / "many" / f"{name}_0{number}.wav")
+        tones.write(tmp_path / "few" / f"Cmajor_0{number}.wav")
+    (voice,) = recorded_notes.strum_voices(tmp_path)
+    assert (voice.instrument, voice.source, voice.roles) == ("steel guitar", "many", ("strum",))
+
+
+def test_phrases_are_found_and_odd_playing_is_left_out(tmp_path: Path, tones: Any) -> None:
+    names = {
+        "flute/flute_A4_phrase_forte_legato": True,
+        "flute/flute_A4_05_forte_normal": False,
+        "cello/cello_A2_phrase_forte_pizz-tremolo": False,
+        "snare-drum/snare-drum__phrase_forte_rhythm": True,
+        "banjo/banjo_A4_phrase_forte_normal": False,
+    }
+    for name in names:
+        tones.write(tmp_path / f"{name}.wav")
+    found = recordings.phrases(tmp_path)
+    assert [recording.instrument for recording in found] == ["flute", "snare"]
+    assert [Path(each.path).stem for each in found] == [Path(name).stem for name, wanted in names.items() if wanted]
+
+
+def test_loops_are_those_that_the_table_knows(tmp_path: Path, tones: Any) -> None:
+    for name in ("loop_amen_full", "deeper/Xylo1", "loop_unheard_of"):
+        tones.write(tmp_path / "sonic-pi" / f"{name}.wav")
+    found = recordings.loops(tmp_path / "sonic-pi")
+    assert {(each.instrument, each.source) for each in found} == {
+        ("drums", "sonic-pi/loop_amen_full"),
+        ("xylophone", "sonic-pi/Xylo1"),
+    }
+
+
+def test_every_known_source_has_a_licence_and_a_short_name() -> None:
+    known = sources.known_sources()
+    assert len({source.short for source in known.values()}) == len(known)
+    assert all(source.licence and source.licence != "unknown" for source in known.values())
+
+
+@pytest.mark.parametrize(
+    ("path", "short", "licence"),
+    [
+        ("somewhere/FluidR3_GM.sf2", "fluidr3", "MIT"),
+        ("usr/share/sonic-pi/samples", "sonic-pi", "CC0"),
+        ("/usr/share/scratch/Media/Sounds", "scratch", "CC-BY-SA-3.0"),
+        ("/scratch/alice/mine.sf2", "mine", "unknown"),  # only bears a known name
+    ],
+)
+def test_a_source_is_known_by_its_file_or_a_folder_above(path: str, short: str, licence: str) -> None:
+    assert sources.source_of(Path(path))[:2] == (short, licence)

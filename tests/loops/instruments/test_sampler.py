@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fewshot_sep import audio
+from fewshot_sep.errors import BadAudio
+from fewshot_sep.loops.instruments.sampler import Hit, KitVoice, RecordedNote, SampledVoice, StrumVoice, load_hit
+from fewshot_sep.loops.instruments.sound_files import read_mono
+from fewshot_sep.loops.library import SAMPLE_RATE
+from fewshot_sep.loops.score import Note
+
+RNG = np.random.default_rng
+
+
+def horn(*files: RecordedNote) -> SampledVoice:
+    return SampledVoice("horn", "here", "brass", "CC0", ("melody",), 60, 64, (), files)
+
+
+@pytest.fixture
+def recorded(tmp_path: Path, tones: Any) -> SampledVoice:
+    return horn(*(RecordedNote(p, 0.5, tones.write(tmp_path / f"note{p}.wav", p, 1.0)) for p in (60, 64)))
+
+
+@pytest.mark.parametrize("pitch", [58.0, 60.0, 61.0, 63.7, 66.0])
+def test_recorded_notes_sound_at_their_pitch(recorded: SampledVoice, tones: Any, pitch: float) -> None:
+    sound = recorded.play([Note(0.0, 0.8, pitch, 0.9)], SAMPLE_RATE, RNG(0))
+    assert tones.pitch(sound[: round(0.7 * SAMPLE_RATE)]) == pytest.approx(pitch, abs=0.1)
+
+
+def test_a_note_is_left_out_where_no_recording_is_near(recorded: SampledVoice) -> None:
+    assert not recorded.play([Note(0.0, 0.8, 69, 0.9)], SAMPLE_RATE, RNG(0)).any()
+
+
+def test_recorded_notes_start_and_stop_on_time(recorded: SampledVoice) -> None:
+    sound = recorded.play([Note(0.25, 0.3, 60, 0.9), Note(2.0, 0.3, 60, 0.9)], SAMPLE_RATE, RNG(0))
+    sounding = np.flatnonzero(np.abs(sound) > 1e-4) / SAMPLE_RATE
+    assert sounding[0] == pytest.approx(0.25, abs=0.01)
+    assert sounding[-1] == pytest.approx(0.25 + 0.3 + 0.08, abs=0.02)
+
+
+def test_a_longer_recording_is_preferred_for_a_long_note(tmp_path: Path, tones: Any) -> None:
+    voice = horn(*(RecordedNote(60, 0.5, tones.write(tmp_path / f"{s}.wav", 60, s)) for s in (0.2, 2.0)))
+    sound = voice.play([Note(0.0, 1.5, 60, 0.9)], 2 * SAMPLE_RATE, RNG(0))
+    assert np.abs(sound[SAMPLE_RATE : SAMPLE_RATE + 4410]).max() > 0.1
+
+
+def test_a_kit_plays_the_hit_of_each_key_and_layer(tmp_path: Path, tones: Any) -> None:
+    layers = ((36, 1.0, 36), (38, 0.5, 60), (38, 1.0, 84))
+    hits = tuple(Hit(key, top, tones.write(tmp_path / f"{pitch}.wav", pitch, 0.3)) for key, top, pitch in layers)
+    voice = KitVoice("drums", "here", "drums", "CC0", ("groove",), 0, 127, (), hits)
+    for key, velocity, pitch in ((36, 0.9, 36), (38, 0.3, 60), (38, 0.9, 84)):
+        sound = voice.play([Note(0.0, 0.2, key, velocity)], SAMPLE_RATE, RNG(0))
+        assert tones.pitch(sound[:12000]) == pytest.approx(pitch, abs=0.5)
+    assert not voice.play([Note(0.0, 0.2, 42, 0.9)], SAMPLE_RATE, RNG(0)).any()
+
+
+def strummer(*strums: tuple[tuple[int, ...], str]) -> StrumVoice:
+    return StrumVoice("steel guitar", "x", "guitar", "CC0", ("strum",), 40, 79, (), strums)
+
+
+@pytest.mark.parametrize(
+    ("pitches", "expected"), [((48, 55, 64), 60), ((57, 60, 64, 69), 69), ((51, 57, 66), 75)], ids=["C", "Am", "Ebm7b5"]
+)
+def test_strums_are_played_by_the_nearest_chord(
+    tmp_path: Path,
+    tones: Any,
+    pitches: tuple[int, ...],
+    expected: int,
+) -> None:
+    chords = {(0, 4, 7): 60, (9, 0, 4): 69, (3, 6, 9, 1): 75}
+    voice = strummer(*((chord, tones.write(tmp_path / f"{pitch}.wav", pitch, 1.0)) for chord, pitch in chords.items()))
+    strum = [Note(0.1 + 0.02 * string, 0.5, pitch, 0.8) for string, pitch in enumerate(pitches)]
+    sound = voice.play(strum, SAMPLE_RATE, RNG(0))
+    sounding = np.flatnonzero(np.abs(sound) > 1e-3) / SAMPLE_RATE
+    assert sounding[0] == pytest.approx(0.1, abs=0.01) and sounding[-1] == pytest.approx(0.66, abs=0.02)
+    assert tones.pitch(sound[8820:22050]) == pytest.approx(expected, abs=0.2)
+
+
+def test_strums_end_where_the_next_begins(tmp_path: Path, tones: Any) -> None:
+    voice = strummer(((0, 4, 7), tones.write(tmp_path / "a.wav", 60, 2.0)))
+    sound = voice.play([Note(0.0, 2.0, 60, 0.8), Note(0.5, 0.1, 60, 0.1)], SAMPLE_RATE, RNG(0))
+    early, late = (np.abs(sound[start : start + 2205]).max() for start in (19845, 26460))
+    assert late < 0.3 * early
+
+
+def test_hits_are_read_from_their_onset_at_full_level(tmp_path: Path, tones: Any) -> None:
+    path = tmp_path / "late.wav"
+    audio.write(path, np.concatenate([np.zeros(20000, np.float32), 0.1 * tones.make(60, 0.3)]), SAMPLE_RATE)
+    sound = load_hit(str(path))
+    assert np.abs(sound).max() == pytest.approx(1.0, rel=1e-3)
+    assert np.flatnonzero(np.abs(sound) > 0.1)[0] < 0.01 * SAMPLE_RATE
+
+
+def test_other_rates_and_stereo_become_mono_at_the_library_rate(tmp_path: Path, tones: Any) -> None:
+    audio.write(tmp_path / "stereo.wav", np.stack([tones.make(69, 0.5)] * 2), SAMPLE_RATE // 2)
+    sound = read_mono(tmp_path / "stereo.wav")
+    assert sound.shape == (SAMPLE_RATE,)
+    assert tones.pitch(sound) == pytest.approx(69 - 12, abs=0.1)
+
+
+def test_what_is_not_audio_is_named(tmp_path: Path) -> None:
+    (tmp_path / "x.wav").write_text("no sound")
+    with pytest.raises(BadAudio, match=r"x\.wav"):
+        read_mono(tmp_path / "x.wav")

@@ -1,0 +1,71 @@
+"""A separator whose answer is known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fewshot_sep import presets
+from fewshot_sep.audio import Source
+
+BLOCK = 10_000
+
+
+class FakeSeparator:
+    """A `Separator` that finds `find(mixture, sample_rate)`, all of it by default, and notes what it is given.
+
+    Attributes:
+        encoded: names and samples of clips. conditionings: of each piece of the song.
+        seconds: length of each piece, as the network sees it.
+    """
+
+    sample_rate = 44100
+
+    def __init__(
+        self,
+        find: Callable[[np.ndarray, int], np.ndarray] = lambda mixture, sample_rate: mixture.copy(),
+        preset: str = presets.DEFAULT,
+    ) -> None:
+        self.find, self.preset = find, presets.get(preset)
+        self.encoded: list[tuple[str, np.ndarray]] = []
+        self.conditionings: list[list[str]] = []
+        self.seconds: list[float] = []
+
+    def encode(self, query: np.ndarray, sample_rate: int, name: str = "query") -> str:
+        self.encoded.append((name, query))
+        return f"{query.shape[1] / sample_rate:g} s"
+
+    def polyphony_logit(self, encoding: str) -> float:
+        return 9.0 if float(encoding.split()[0]) > 3 else -9.0
+
+    def combine(self, positive: list[str], negative: list[str]) -> list[str]:
+        return [*positive, *(f"not {encoding}" for encoding in negative)]
+
+    def condition(self, queries: list[Any], sample_rate: int, unlike: Any = ()) -> list[str]:
+        return self.combine(*([self.encode(clip, sample_rate) for clip in clips] for clips in (queries, unlike)))
+
+    def add_residual(self, conditioning: list[str], mixture: Source) -> list[str]:
+        return [*conditioning, "residual"]
+
+    def estimate(
+        self, mixture: np.ndarray, conditioning: list[str], sample_rate: int, time_scale: float = 1.0
+    ) -> np.ndarray:
+        self.conditionings.append(conditioning)
+        self.seconds.append(mixture.shape[1] / sample_rate * time_scale)
+        return self.find(mixture, sample_rate)
+
+    def stream(self, source: Source, conditioning: Any, progress: Any = None, start: int = 0) -> Iterator[np.ndarray]:
+        for at in range(start, source.frames, BLOCK):
+            block = source.read(at, at + BLOCK)
+            yield self.estimate(block, conditioning, source.sample_rate) if block.any() else block
+
+    def describe(self) -> dict[str, str]:
+        return {"name": "fake", "sha256": "0"}
+
+
+@pytest.fixture(scope="session")
+def fake() -> type[FakeSeparator]:
+    return FakeSeparator
