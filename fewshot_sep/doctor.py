@@ -39,7 +39,6 @@ def examine() -> tuple[Sections, list[str]]:
         "versions": _versions,
         "engines": _engines,
         "device": _device,
-        "torchaudio": _torchaudio,
         "weights": _weights,
     }
     for name, examination in examinations.items():
@@ -95,12 +94,6 @@ def _device() -> dict[str, str]:
     elif torch.backends.mps.is_available():
         found["mps"] = "Apple GPU"
     return {**found, "separates on": next((name for name in ("cuda", "mps") if name in found), "cpu")}
-
-
-def _torchaudio() -> dict[str, str]:
-    from fewshot_sep import _torchaudio
-
-    return {"mode": _torchaudio.MODE}
 
 
 def _weights() -> dict[str, str]:

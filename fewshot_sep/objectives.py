@@ -141,7 +141,7 @@ class ImageObjective(Objective[ImageSystem]):
     """The thesis's mean squared error between images, its equation 1."""
 
     def forward(self, system: ImageSystem, mixture: Tensor, queries: Tensor, target: Tensor) -> Loss:
-        return Loss(losses.mean_squared_error(*system.images(mixture, queries, target)), {})
+        return Loss(F.mse_loss(*system.images(mixture, queries, target)), {})
 
 
 def for_system(system: AnySystem) -> Objective[AnySystem]:
