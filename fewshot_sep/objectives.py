@@ -101,9 +101,7 @@ class CrossEntropyAndRatios(NamedTuple):
 class MaskObjective(Objective[MaskSystem]):
     """The mask's loss, the contrastive loss of the queries' embeddings, and the multi-source detector's.
 
-    Args:
-        mask_loss: of the mask.
-        contrastive_weight, multi_source_weight: of the other two; 0 leaves them out.
+    A weight of 0 leaves the second or third out.
     """
 
     def __init__(

@@ -17,11 +17,7 @@ SUPPRESSION = 0.7  # the best of a few on the development set; 1 takes too much 
 
 
 class Stft(nn.Module):
-    """Hann-windowed STFT with its exact inverse.
-
-    Args:
-        n_fft: window length in samples.
-        hop: step in samples.
+    """Hann-windowed STFT with its exact inverse; window length and step in samples.
 
     Shape:
         forward: `(..., samples)` float -> `(..., n_fft // 2 + 1, samples // hop + 1)` complex.
@@ -46,9 +42,7 @@ class Stft(nn.Module):
     def forward(self, wave: Tensor) -> Tensor:
         waves = wave.reshape(-1, wave.shape[-1])
         # Reflection needs more samples than it pads; zeros work for any length.
-        spectra = torch.stft(
-            waves, self.n_fft, self.hop, window=self.window, pad_mode="constant", return_complex=True
-        )
+        spectra = torch.stft(waves, self.n_fft, self.hop, window=self.window, pad_mode="constant", return_complex=True)
         return spectra.reshape(*wave.shape[:-1], *spectra.shape[1:])
 
     def inverse(self, spectrum: Tensor, samples: int) -> Tensor:
@@ -101,10 +95,7 @@ def log_expand(compressed: Tensor) -> Tensor:
 def band_centres(n_fft: int, bands: int) -> Tensor:
     """Centre frequencies of the bands, in bins: one bin apart at the bottom, equal ratios apart above, up to Nyquist.
 
-    The crossover is where the two spacings meet, so that resolution never jumps.
-
-    Returns:
-        `(bands,)` float, the first 0 and the last `n_fft / 2`.
+    The crossover is where the two spacings meet, so that resolution never jumps. Shape: `(bands,)`.
     """
     nyquist = n_fft / 2
     if bands > nyquist:
@@ -121,12 +112,9 @@ def band_centres(n_fft: int, bands: int) -> Tensor:
 
 
 def band_weights(n_fft: int, bands: int) -> Tensor:
-    """Triangles over the bins, one per band, that sum to 1 at every bin.
+    """Triangles over the bins, one per band, that sum to 1 at every bin: `(bands, n_fft // 2 + 1)`.
 
     The same matrix gathers bin energies into bands and spreads a band mask smoothly back over the bins.
-
-    Returns:
-        `(bands, n_fft // 2 + 1)` float32.
 
     >>> weights = band_weights(2048, 256)
     >>> weights.shape, bool(torch.allclose(weights.sum(0), torch.ones(1025)))

@@ -28,9 +28,8 @@ def bundled(preset: str = presets.DEFAULT) -> Path:
     """
     path = FOLDER / f"{preset}.safetensors"
     if not path.is_file():
-        raise WeightsError(
-            f"{path}: not there; reinstall the package, or train a model: fewshot-sep train LIBRARY -o RUN"
-        )
+        cure = "reinstall the package, or train a model: fewshot-sep train LIBRARY -o RUN"
+        raise WeightsError(f"{path}: not there; {cure}")
     return path
 
 
@@ -46,19 +45,17 @@ def card(path: Path) -> dict[str, Any]:
             raise ValueError("not a JSON object")
         return content
     except (OSError, ValueError) as error:
-        raise WeightsError(
-            f"{path.with_suffix('.json')}: no readable model card ({error}); it must lie beside the weights"
-        ) from error
+        name = path.with_suffix(".json")
+        raise WeightsError(f"{name}: no readable model card ({error}); it must lie beside the weights") from error
 
 
 def sha256(path: Path) -> str:
-    """Hex digest of a file."""
+    """Hex digest of a file. Raises WeightsError where it cannot be read."""
     try:
         return hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:
-        raise WeightsError(
-            f"{path}: {error.strerror or error}; give the .safetensors file of a trained model"
-        ) from error
+        reason = error.strerror or error
+        raise WeightsError(f"{path}: {reason}; give the .safetensors file of a trained model") from error
 
 
 def verify(path: Path) -> str:
