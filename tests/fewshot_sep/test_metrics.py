@@ -16,7 +16,7 @@ SIGNAL = RNG.standard_normal((2, 8000)) + 0.1
 
 
 @pytest.mark.parametrize("noise", [1e-3, 0.1, 1.0, 3.0])
-@pytest.mark.parametrize("scale", [0.2, 1.0, 5.0])
+@pytest.mark.parametrize("scale", [-1.0, 0.2, 5.0])
 def test_si_sdr_is_torchmetrics(noise: float, scale: float) -> None:
     estimate = scale * (SIGNAL + noise * RNG.standard_normal(SIGNAL.shape)) + 0.3
     expected = scale_invariant_signal_distortion_ratio(
@@ -31,14 +31,6 @@ def test_sdr_is_torchmetrics_over_all_channels(noise: float) -> None:
     estimate = SIGNAL + noise * RNG.standard_normal(SIGNAL.shape)
     expected = signal_noise_ratio(torch.from_numpy(estimate.ravel()), torch.from_numpy(SIGNAL.ravel()))
     assert metrics.sdr(SIGNAL, estimate) == pytest.approx(float(expected), abs=1e-3)
-
-
-@given(scale=st.floats(0.01, 100), sign=st.sampled_from([-1, 1]))
-def test_si_sdr_knows_no_scale_but_sdr_does(scale: float, sign: int) -> None:
-    estimate = SIGNAL + 0.1 * SIGNAL[:, ::-1]
-    plain = metrics.si_sdr(SIGNAL, estimate)
-    assert metrics.si_sdr(SIGNAL, sign * scale * estimate) == pytest.approx(plain, abs=1e-3)
-    assert metrics.sdr(SIGNAL, 0.5 * SIGNAL) == pytest.approx(20 * math.log10(2), abs=1e-6)
 
 
 @pytest.mark.parametrize("estimate", [np.zeros_like(SIGNAL), 1e-4 * SIGNAL], ids=["zero", "-80 dB"])
@@ -65,9 +57,8 @@ def test_batch_si_sdr_of_an_orthonormal_spectrum_is_that_of_the_wave() -> None:
 
 
 def test_batch_si_sdr_of_silence_is_finite() -> None:
-    silence, sound = torch.zeros(1, 2, 100), torch.ones(1, 2, 100)
-    for reference, estimate in ((silence, sound), (sound, silence), (silence, silence)):
-        assert metrics.batch_si_sdr(reference, estimate).isfinite().all()
+    reference, estimate = torch.tensor([0.0, 1.0, 0.0]), torch.tensor([1.0, 0.0, 0.0])
+    assert metrics.batch_si_sdr(*(x[:, None].expand(3, 100) for x in (reference, estimate))).isfinite().all()
 
 
 @given(gain_db=st.floats(-100, 40))
