@@ -8,11 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fewshot_sep import levels
+from tests.sounds import noise
 
 
 @given(samples=st.integers(0, 500), frame=st.integers(1, 100), channels=st.integers(1, 2))
 def test_frames_hold_all_energy_of_the_channels_mean(samples: int, frame: int, channels: int) -> None:
-    sound = np.random.default_rng(samples).standard_normal((channels, samples)).astype(np.float32)
+    sound = noise(channels, samples, samples)
     power = levels.frame_power(sound, frame)
     assert len(power) == -(-samples // frame)
     assert power.sum() * frame == pytest.approx(np.sum(sound.mean(0, dtype=np.float64) ** 2), rel=1e-9)

@@ -375,5 +375,3 @@ def test_devices_that_are_not_there(device: str) -> None:
     with pytest.raises(FewshotSepError, match=r"device .* try --device cpu") as error:
         Separator(Stub(), device)
     assert "\n" not in str(error.value)
-
-

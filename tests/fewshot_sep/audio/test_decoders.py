@@ -48,10 +48,6 @@ def encode(path: Path, sounds: Sequence[np.ndarray] = (), picture_s: float = 0, 
     return path
 
 
-def halve(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-
-
 @pytest.mark.parametrize("channels", [1, 2])
 @pytest.mark.parametrize("suffix", CODECS)
 def test_what_was_encoded_is_read_at_any_position(tmp_path: Path, suffix: str, channels: int) -> None:
@@ -84,17 +80,12 @@ def test_a_stream_that_changes_its_rate_keeps_its_time(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("suffix", "says"),
-    [
-        ("m4a", "of the promised 4.000 s"),
-        ("webm", "of the promised 4.0"),
-        ("tta", "4.000 s"),
-        ("aac", "end is missing"),
-    ],
+    [("m4a", "promised 4.000 s"), ("webm", "promised 4.0"), ("tta", "4.000 s"), ("aac", "is missing")],
 )
 def test_cut_short(tmp_path: Path, suffix: str, says: str) -> None:
     path = encode(tmp_path / f"song.{suffix}", [sweeps(4)], **({"movflags": "+faststart"} if suffix == "m4a" else {}))
     whole, _ = audio.read(path, strict=True)
-    halve(path)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     with audio.open_audio(path) as file:
         assert RATE < file.frames < 3 * RATE
         (warning,) = file.warnings
@@ -121,11 +112,8 @@ def test_videos(tmp_path: Path, suffix: str) -> None:
         audio.open_audio(encode(tmp_path / f"silent.{suffix}", picture_s=0.2))
     with audio.open_audio(encode(tmp_path / f"long.{suffix}", [sweeps(1)], picture_s=2)) as file:
         assert file.warnings == [] and file.frames == pytest.approx(RATE, abs=2048)
-
-
-def test_many_channels_say_how_to_downmix(tmp_path: Path) -> None:
     with pytest.raises(BadAudio, match=r"has 6 channels.*-ac 2"):
-        audio.open_audio(encode(tmp_path / "a.m4a", [sweeps(0.2, 6)]))
+        audio.open_audio(encode(tmp_path / f"surround.{suffix}", [sweeps(0.2, 6)]))
 
 
 @pytest.mark.parametrize("listed", [True, False])
