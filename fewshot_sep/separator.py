@@ -57,9 +57,8 @@ class Separator:
     if the system predicts a mask; an image system leaves that band in the residual.
 
     Args:
-        system: see `fewshot_sep.systems`; any `System` will do.
         device: `auto` (CUDA, else Apple's MPS, else CPU), or a torch device.
-        name: of the weights, for reports.
+        name, digest: of the weights, for reports.
     """
 
     def __init__(self, system: System[Any], device: str = "auto", name: str = "untrained", digest: str = "") -> None:
@@ -71,11 +70,7 @@ class Separator:
 
     @classmethod
     def from_pretrained(cls, path: str | Path | None = None, device: str = "auto") -> Separator:
-        """The bundled weights, or those at `path`; needs no network.
-
-        Raises:
-            WeightsError: missing or damaged weights, or no card beside them.
-        """
+        """The bundled weights, or those at `path`; needs no network. Raises WeightsError: missing or damaged."""
         path = Path(path) if path else weights.bundled()
         return cls(weights.load(path), device, path.name, weights.sha256(path))
 

@@ -259,13 +259,12 @@ def train(
     module = Training(system, objective, batches, validation, options)
     if options.compile:
         system.network.compile()
-    # Without the version counter a run folder that was moved is saved to where it is read from.
     checkpoint = ModelCheckpoint(
         run / "checkpoints",
         every_n_train_steps=options.check_every,
         save_last=True,
         save_top_k=0,
-        enable_version_counter=False,
+        enable_version_counter=False,  # or a run folder that was moved is saved to another name than it is read from
     )
     last = run / "checkpoints" / "last.ckpt"
     trainer = L.Trainer(

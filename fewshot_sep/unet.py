@@ -123,9 +123,6 @@ class QueryUNet(nn.Module):
 
     The body works on patches of 2 bands by 2 frames; a light layer at full resolution sharpens the mask.
 
-    Args:
-        extra_channels: how many further images of the mixture's size go in beside it.
-
     Shape:
         mixture: `(batch, channels, bands, frames)` log magnitudes, any number of frames.
         extra: `(batch, extra_channels, bands, frames)`.
@@ -133,13 +130,7 @@ class QueryUNet(nn.Module):
     """
 
     def __init__(
-        self,
-        channels: int,
-        bands: int,
-        widths: tuple[int, ...],
-        features: int,
-        fine: int = 16,
-        extra_channels: int = 0,
+        self, channels: int, bands: int, widths: tuple[int, ...], features: int, fine: int = 16, extra_channels: int = 0
     ) -> None:
         super().__init__()
         if bands % 2 ** len(widths):

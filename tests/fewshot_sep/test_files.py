@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 from pathlib import Path
 
 import pytest
@@ -39,16 +38,6 @@ def test_what_cannot_be_written_is_one_error_that_names_it(tmp_path: Path) -> No
     with pytest.raises(OutputError, match="No space left"), files.replacing(tmp_path / "a") as temporary:
         raise OSError(28, "No space left on device", str(temporary))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
-
-
-def test_writers_of_one_name_do_not_mix(tmp_path: Path) -> None:
-    texts = [letter * 100_000 for letter in "abcd"]
-    threads = [threading.Thread(target=files.write_text, args=(tmp_path / "a", text)) for text in texts]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert (tmp_path / "a").read_text() in texts and list(tmp_path.iterdir()) == [tmp_path / "a"]
 
 
 @pytest.mark.parametrize("indent", [None, 2])

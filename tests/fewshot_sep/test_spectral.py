@@ -104,11 +104,6 @@ def test_high_band_gain_follows_time_within_bounds() -> None:
     assert spectral.high_band_gain(nothing, nothing, 5000).isfinite().all()
 
 
-def test_a_level_mask_on_bands_is_the_same_on_bins() -> None:
-    weights = spectral.band_weights(2048, 64)
-    torch.testing.assert_close(weights.T @ torch.full((64, 3), 0.3), torch.full((1025, 3), 0.3))
-
-
 def test_more_bands_than_bins_are_refused() -> None:
     with pytest.raises(ValueError, match="fewer bands"):
         spectral.band_centres(100, 51)
