@@ -181,7 +181,7 @@ def curate(
         )
         bar.update(task, description="reporting", completed=1.0)
         page = report.write(made)
-    counts = {status: sum(d.status == status for d in made.decisions) for status in ("kept", "rejected", "undecided")}
+    counts = {status: len(made.of_status(status)) for status in ("kept", "rejected", "undecided")}
     typer.echo(", ".join(f"{count} {status}" for status, count in counts.items()) + f"; {len(made.library)} pieces")
     typer.echo(f"report: {page}\ndecisions: {library / DECISIONS}")
     if counts["undecided"]:

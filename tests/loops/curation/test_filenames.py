@@ -27,8 +27,7 @@ from fewshot_sep.loops.library import is_held_out
     ],
 )
 def test_tempo(path: str, bpm: float | None) -> None:
-    found = filenames.tempo(path)
-    assert (found.bpm if found else None) == bpm
+    assert filenames.tempo(path) == bpm
 
 
 @pytest.mark.parametrize(
