@@ -31,7 +31,7 @@ def put_library(folder: Path) -> Library:
 
 def test_holdings_count_files_minutes_sources_songs(tmp_path: Path) -> None:
     made = put_library(tmp_path)
-    found = {holding.instrument: holding for holding in inspect.holdings(made, inspect.minutes_by_path(made))}
+    found = {holding.instrument: holding for holding in inspect.holdings(made)}
     assert list(found) == ["flute", "oboe", "tuba"]
     assert (found["flute"].files, found["flute"].sources, found["flute"].songs) == (3, 1, 1)
     assert found["flute"].minutes == pytest.approx(3 * 3 / 60)
