@@ -135,6 +135,7 @@ class Planner:
         """Batch number `index`."""
         random = np.random.default_rng([self.seed, index])
         tasks = [self._rows(random) for _ in range(self.batch)]
+        first = np.cumsum([0, *(len(task.sources) for task in tasks)])
         rows, starts, ratios = [], [], []
         for task in tasks:
             ratio, start = self._ratio(random), self._start(random, task.sources[0])
@@ -144,7 +145,7 @@ class Planner:
                 ratios.append(ratio if task.coherent else self._ratio(random))
         gains = self._gains(random, rows)
 
-        query, clip_rows, of = np.array(self._clips(tasks)).T
+        query, clip_rows, of = np.array(_clips(tasks, first)).T
         clip_starts = [
             self._start(random, row) if source < 0 else self._elsewhere(random, row, starts[source])
             for row, source in zip(clip_rows, of, strict=True)
@@ -152,7 +153,7 @@ class Planner:
         clip_ratios = [self._ratio(random) if source < 0 else ratios[source] for source in of]
         clip_gains = np.where(of < 0, self._gains(random, clip_rows), gains[of])
 
-        invention = self._invent(random, tasks, query) if self.options.live else None
+        invention = self._invent(random, tasks, first, query) if self.options.live else None
         states = self._states(random, len(rows))
         panned, delays = self._stereo(random, len(rows))
         clip_states = np.where(of < 0, self._states(random, len(of)), states[:, of])
@@ -162,8 +163,8 @@ class Planner:
         return Plan(
             tasks,
             sources=Excerpts(np.array(rows), np.array(starts), np.array(ratios), gains, *states),
-            task=np.array([number for number, task in enumerate(tasks) for _ in task.sources]),
-            place=np.array([place for task in tasks for place in range(len(task.sources))]),
+            task=np.repeat(np.arange(self.batch), np.diff(first)),
+            place=np.arange(len(rows)) - np.repeat(first[:-1], np.diff(first)),
             pan=panned,
             delay=delays,
             clips=Excerpts(clip_rows, np.array(clip_starts), np.array(clip_ratios), clip_gains, *clip_states),
@@ -249,17 +250,6 @@ class Planner:
         preferred = [other, same] if random.random() < self.options.cross else [same, other]
         return int(random.choice(next(rows for rows in preferred if rows)))
 
-    def _clips(self, tasks: Sequence[TaskRows]) -> list[tuple[int, int, int]]:
-        """What the queries are made of: task, row, and which source it is another passage of, -1 for none."""
-        clips, first = list[tuple[int, int, int]](), 0
-        for number, task in enumerate(tasks):
-            if task.query is None:
-                clips += [(number, task.sources[place], first + place) for place in task.target]
-            else:
-                clips.append((number, task.query, -1))
-            first += len(task.sources)
-        return clips
-
     # --- from where, how fast, how loud
 
     def _ratio(self, random: Generator) -> float:
@@ -287,7 +277,7 @@ class Planner:
 
     # --- in which state
 
-    def _invent(self, random: Generator, tasks: Sequence[TaskRows], query: Ints) -> Invention | None:
+    def _invent(self, random: Generator, tasks: Sequence[TaskRows], first: Ints, query: Ints) -> Invention | None:
         """New instruments for some targets and their queries; for the queries alone where the target is absent.
 
         Tasks whose queries are other passages of their own sources stay as they are.
@@ -297,21 +287,20 @@ class Planner:
         if not chosen:
             return None
         patches = live.invent(random, len(chosen))
-        first_source = np.cumsum([0, *(len(task.sources) for task in tasks)])
 
         def perform(replaces: list[int | None]) -> Performance:
             parts = live.scores(random, patches, self.samples / self.pool.sample_rate)
             seed = int(random.integers(2**31))
             return Performance(parts, seed, levels(random, len(chosen), self.options.gain_db), replaces)
 
-        targets = perform([int(first_source[number]) if tasks[number].target else None for number in chosen])
+        targets = perform([int(first[number]) if tasks[number].target else None for number in chosen])
         return Invention(patches, targets, perform([*np.searchsorted(query, chosen)]))
 
     def _states(self, random: Generator, count: int) -> Ints:
         """Which equaliser and which room each of `count` sounds gets, -1 for none: `(2, count)`."""
-        options, states = self.options, np.full((2, count), -1)
-        wanted = np.array([random.random(count) < options.equalise, random.random(count) < options.room])
-        for sound, effect in np.argwhere(wanted.T):
+        states = np.full((2, count), -1)
+        wanted = random.random((2, count)).T < (self.options.equalise, self.options.room)
+        for sound, effect in np.argwhere(wanted):
             states[effect, sound] = random.integers((EQUALISERS, ROOMS)[effect])
         return states
 
@@ -330,6 +319,17 @@ class Planner:
             for task in np.flatnonzero(random.random(self.batch) < self.options.band_limit):
                 limits[task] = 3500 * 2 ** random.uniform(0, 2.2)
         return limits
+
+
+def _clips(tasks: Sequence[TaskRows], first: Ints) -> list[tuple[int, int, int]]:
+    """What the queries are made of: task, row, and which source it is another passage of, -1 for none."""
+    clips = list[tuple[int, int, int]]()
+    for number, task in enumerate(tasks):
+        if task.query is None:
+            clips += [(number, task.sources[place], int(first[number]) + place) for place in task.target]
+        else:
+            clips.append((number, task.query, -1))
+    return clips
 
 
 def _excluded(names: Iterable[str]) -> set[str]:
