@@ -64,8 +64,8 @@ def check(made: Curated, hidden: bool) -> Check:
 
 def _status_right(row: dict[str, str], decision: Decision, key: str, found: dict[str, Decision]) -> bool:
     """Whether a file was rightly kept off or let through; of two duplicates either may stay, but only one."""
-    twins = [other for other in TRUTH if other["original"] == row["original"] and other != row]
-    twins = [other[key] for other in twins if "duplicate" in (other["reason"], row["reason"])]
+    same = [other for other in TRUTH if other["original"] == row["original"] and other != row]
+    twins = [other[key] for other in same if "duplicate" in (other["reason"], row["reason"])]
     rejected = decision.status == "rejected"
     if row["reason"] == "duplicate" and not rejected:
         return any(found[twin].reason == f"duplicate of {decision.path}" for twin in twins)

@@ -103,22 +103,20 @@ def curate(
     return curated
 
 
+@dataclass
 class _Run:
     """One run: the source's files by path, and what is known of each."""
 
-    def __init__(
-        self,
-        source: Path,
-        folder: Path,
-        settings: Settings,
-        workers: int | None,
-        progress: Callable[[str, float], None],
-    ) -> None:
-        self.source, self.folder, self.settings = source, folder, settings
-        self.workers, self.progress = workers, progress
-        self.paths = _scan(source, folder)
-        self.entries = state.load(folder, source, settings.tracker)
-        self.bpm = conform.tempo_of(presets.get(settings.preset))
+    source: Path
+    folder: Path
+    settings: Settings
+    workers: int | None
+    progress: Callable[[str, float], None]
+
+    def __post_init__(self) -> None:
+        self.paths = _scan(self.source, self.folder)
+        self.entries = state.load(self.folder, self.source, self.settings.tracker)
+        self.bpm = conform.tempo_of(presets.get(self.settings.preset))
 
     def save(self) -> None:
         about = {**asdict(self.settings), "gains": dict(self.settings.gains)}

@@ -91,15 +91,12 @@ class _Span(NamedTuple):
 def decide(evidence: Evidence) -> Decision:
     """What one file is, and whether it is kept; duplicates are found later, by `reject_duplicates`."""
     sound, edit, found = evidence.sound, evidence.edit, filenames.instrument(evidence.path)
-    decision = Decision(evidence.path)
-    if found and found.confidence >= SURE:
-        by = "name" if found.confidence == 1 else "folder"
-        decision = replace(decision, instrument=found.name, family=found.family, instrument_by=by)
+    name, family, by = "", "", ""
     if edit.instrument:
-        family = filenames.family_of(edit.instrument)
-        decision = replace(decision, instrument=edit.instrument, family=family, instrument_by="user")
-    if edit.family:
-        decision = replace(decision, family=edit.family)
+        name, family, by = edit.instrument, filenames.family_of(edit.instrument), "user"
+    elif found and found.confidence >= SURE:
+        name, family, by = found.name, found.family, "name" if found.confidence == 1 else "folder"
+    decision = Decision(evidence.path, name, edit.family or family, instrument_by=by)
     if sound.error or not sound.frames:
         return replace(decision, status="rejected", reason=f"unreadable: {sound.error or 'no sound'}")
     pulse = _user_pulse(evidence) or _pulse(evidence)
@@ -201,13 +198,8 @@ def _pulse(evidence: Evidence) -> _Pulse:
 def _measured_pulse(evidence: Evidence) -> _Pulse:
     """The number of beats that fits the file's length and comes nearest to the tracked tempo."""
     sound = evidence.sound
-    fits = [
-        fit
-        for span in _spans(evidence)
-        for power in range(8)
-        for count in (2.0**power, 3 * 2.0**power)
-        if (fit := _fit(sound, span, count, triple=count != 2**power))
-    ]
+    counts = [(ratio * 2.0**power, ratio == 3) for power in range(8) for ratio in (1, 3)]
+    fits = [fit for span in _spans(evidence) for each in counts if (fit := _fit(sound, span, *each))]
     if fits:
         return min(fits, key=lambda fit: fit[0])[1]
     if not sound.bpm:

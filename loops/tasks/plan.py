@@ -299,7 +299,7 @@ class Planner:
     def _states(self, random: Generator, count: int) -> Ints:
         """Which equaliser and which room each of `count` sounds gets, -1 for none: `(2, count)`."""
         states = np.full((2, count), -1)
-        wanted = random.random((2, count)).T < (self.options.equalise, self.options.room)
+        wanted = np.less(random.random((2, count)).T, (self.options.equalise, self.options.room))
         for sound, effect in np.argwhere(wanted):
             states[effect, sound] = random.integers((EQUALISERS, ROOMS)[effect])
         return states
