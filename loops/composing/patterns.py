@@ -12,19 +12,20 @@ from numpy.random import Generator
 from fewshot_sep.loops import tables
 from fewshot_sep.loops.score import BEATS_PER_BAR, SCALES, Chord, Note, Sketch, chord_tones
 
-PROGRESSIONS = {
-    "major": ("0453", "0345", "0534", "0354", "1400", "0343", "5304", "0042"),
-    "minor": ("0563", "0526", "0345", "0656", "0340", "0353", "0033", "5600"),
-    "dorian": ("0303", "0636", "0063", "0136"),
-    "mixolydian": ("0636", "0630", "0363", "0600"),
-    "harmonic minor": ("0340", "0544", "0341", "0514"),
-}
+
+def progressions(kind: str) -> dict[str, list[str]]:
+    """Mode to progressions of four chords, as degrees of the scale from 0, for "songs" or "bachata"."""
+    rows = tables.beside(__file__, "progressions.csv")
+    return {row["mode"]: row["degrees"].split() for row in rows if row["set"] == kind}
+
+
+_PROGRESSIONS = progressions("songs")
 
 
 def sketch(rng: Generator, bars: int = 4, bpm: tuple[float, float] = (70.0, 170.0)) -> Sketch:
     """A random sketch: any key, a common progression, sometimes two chords in a bar, sometimes swung."""
     mode = str(rng.choice(list(SCALES), p=(0.36, 0.34, 0.12, 0.1, 0.08)))
-    degrees = [int(degree) for degree in rng.choice(PROGRESSIONS[mode])]
+    degrees = [int(degree) for degree in rng.choice(_PROGRESSIONS[mode])]
     tonic, size = int(rng.integers(12)), 4 if rng.random() < 0.3 else 3
     chords = []
     for bar in range(bars):
