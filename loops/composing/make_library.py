@@ -56,7 +56,8 @@ def make(
     Raises `BadAudio` for missing or unreadable material, or where there is none for this kind; `BadLibrary` if `folder`
     holds a library made otherwise.
     """
-    material, songs = material or Material(), songs or SONGS[kind]
+    material = Material() if material is None else material
+    songs = songs or SONGS[kind]
     if kind == "bachata":
         tasks = bachata.plan(material.voices(), songs, seed, rooms)
         if not any(task.parts for task in tasks):
