@@ -26,6 +26,7 @@ from fewshot_sep.experiments.kit import variants as driver
 from fewshot_sep.experiments.kit.document import Block, Heading, Picture, Points, Table, Text, section
 from fewshot_sep.experiments.kit.tables import interval, median_mean, number, percent
 from fewshot_sep.loops.library import Library
+from fewshot_sep.systems.base import opaque
 
 
 def write(library: Library, items: Path, runs: Path) -> Path:
@@ -60,7 +61,7 @@ def _on_library(library: Library, trained: Mapping[str, Path]) -> Iterator[tuple
         if known.pop("weights", "") != digest:
             system = load(path)
             pool = pool or generalization.audio_pool(library, system.preset.sample_rate)
-            method = generalization.network(system)
+            method = generalization.network(opaque(system))
             known = generalization.improvements(method, pool, settings.LIBRARY_TASKS)._asdict()
             files.write_json(note, {"weights": digest, **known})
         yield name, Improvements(**known)

@@ -35,6 +35,6 @@ for velocity in 3 6 9 12 15; do
     [ -e "npm/salamander/A4v$velocity.mp3" ] || unpack "@audio-samples/piano-mp3-velocity$velocity" npm/salamander
 done
 find npm/salamander/audio -name '*.mp3' -exec mv {} npm/salamander/ \; 2>/dev/null || true
-${PYTHON:-python3} -m experiments.flagship.midi "$PWD"
+${PYTHON:-python3} -m fewshot_sep.experiments.flagship.midi "$PWD"
 touch .complete
 echo "unpacked into $folder/usr; licences: $folder/usr/share/doc/PACKAGE/copyright, $folder/npm/*/README.md"

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Train the shipped preset as the model card says; with ITEMS, evaluate it and put the figures into its card.
 # usage: [STEPS=N] [ITEMS=FOLDER] experiments/flagship/train.sh LIBRARY RUN [--start WEIGHTS ...]
-# Called again it goes on where it stopped; with fewer STEPS than before it cools down and ends there.
+# Called again it resumes where it stopped; with fewer STEPS than before it cools down and ends there.
 # On a CPU add --processes 2, or as many as there are cores; on a GPU --compile --batch 64: half
 # precision, averaged weights and data on the device come by themselves.
 set -eu
@@ -17,6 +17,6 @@ fewshot-sep train "$library" -o "$run" --steps "${STEPS:-30000}" --batch 8 --che
     --emphasise violin=2.5 --emphasise trumpet=2.5 --emphasise 'french horn=3' --emphasise oboe=3 --emphasise saxophone=1.5
 if [ -n "${ITEMS:-}" ]; then
     weights=$run/weights.safetensors
-    fewshot-sep evaluate "$ITEMS" -o "$run/evaluation" --method clip --method song --weights "$weights"
-    python -m experiments.flagship.card "$weights" "$run/evaluation"
+    fewshot-sep evaluate "$ITEMS" -o "$run/evaluation" --method segment --method song --weights "$weights"
+    python -m fewshot_sep.experiments.flagship.card "$weights" "$run/evaluation"
 fi

@@ -50,7 +50,8 @@ class Demucs(Network):
         return Lengths(frames, frames)
 
     def forward(self, mixture: Tensor, labels: Tensor) -> Tensor:
-        h, skips = mixture, []
+        h: Tensor = mixture
+        skips = []
         for level in self.encoder:
             h = level(h)
             skips.append(h)

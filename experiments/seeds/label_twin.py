@@ -35,9 +35,6 @@ class LabelTwin(MaskSystem):
         profile = torch.zeros(len(queries), 2, self.preset.bands, device=queries.device)
         return QueryConditioning(embedding, profile, profile[:, 0, :, None][..., :0])
 
-    def polyphony_logit(self, conditioning: QueryConditioning) -> None:
-        return None
-
     def task_samples(self, samples: int) -> int:
         """Length of training tasks: the network needs no context."""
         return samples

@@ -82,4 +82,5 @@ class MultiResolutionAutoencoder(Network):
         return Lengths(whole, whole)
 
     def forward(self, mixture: Tensor, labels: Tensor) -> Tensor:
-        return self.decoder(self.scale(self.encoder(mixture), labels))
+        wave: Tensor = self.decoder(self.scale(self.encoder(mixture), labels))
+        return wave

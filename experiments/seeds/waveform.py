@@ -142,7 +142,8 @@ class LabelScale(nn.Module):
         nn.init.normal_(self.weight.weight, mean=1.0, std=0.5)
 
     def forward(self, x: Tensor, labels: Tensor) -> Tensor:
-        return x * self.weight(labels)[:, :, None]
+        scales: Tensor = self.weight(labels)
+        return x * scales[:, :, None]
 
 
 def cropped(x: Tensor, samples: int) -> Tensor:

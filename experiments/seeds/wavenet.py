@@ -68,4 +68,5 @@ class WaveNet(Network):
         for block in self.blocks:
             h, skip = block(h, labels, samples)
             total = total.to(skip.device) + skip
-        return self.output(F.relu(self.head(total)))
+        wave: Tensor = self.output(F.relu(self.head(total)))
+        return wave

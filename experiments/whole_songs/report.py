@@ -66,7 +66,8 @@ def _methods(songs: Sequence[Metrics], items: Sequence[Metrics]) -> list[Block]:
             stage: float(np.median([row["seconds"].get(stage, 0) for row in songs if row["method"] == method]))
             for stage in STAGES
         }
-        lines.append([method, number(np.mean(values), 2), number(np.mean(by_song(method, "spectral_snri")), 2)])
+        means = (float(np.mean(some)) for some in (values, by_song(method, "spectral_snri")))
+        lines.append([method, *(number(mean, 2) for mean in means)])
         lines[-1] += [f"{plain.mean():+.2f} (worst song {plain.min():+.2f})", f"{thesis.mean():+.2f}"]
         lines[-1] += [number(spent, 3) for spent in (*seconds.values(), sum(seconds.values()))]
     head = ["method", "SI-SDRi", "spectral", "over plain", "over thesis", *STAGES, "total"]

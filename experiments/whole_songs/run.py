@@ -25,7 +25,14 @@ def whole_songs(
     items: Annotated[Path | None, typer.Option(help="Folder with items.json, for the parts on items.")] = None,
     hours: Annotated[float, typer.Option(min=0, help="Length of the long song; 0 leaves it out.")] = 3.0,
     output: Annotated[
-        Path, typer.Option("-o", "--output", help="Folder of report and metrics.json.", rich_help_panel="output")
+        Path,
+        typer.Option(
+            "-o",
+            "--output",
+            help="Folder of report and metrics.json.",
+            show_default="this experiment's report",
+            rich_help_panel="output",
+        ),
     ] = REPORT,
 ) -> None:
     """Measure whole songs: each of SONGS has guitar.ogg, song.ogg and notes.mid.

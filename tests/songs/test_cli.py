@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -102,17 +103,17 @@ def test_each_file_is_read_once_and_each_clip_encoded_once(
     run: Any, half: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     songs, clip, other = [sound(f"{name}.wav") for name in "ab"], sound("clip.wav"), sound("other.wav")
-    opened: list[str] = []
-    begin = audio.AudioFile.__init__
+    decoded: list[str] = []
+    open_decoder = audio.files.open_decoder
 
-    def counted(self: audio.AudioFile, path: Any, **more: Any) -> None:
-        opened.append(str(path))
-        begin(self, path, **more)
+    def counted(path: Path, *more: Any) -> Any:
+        decoded.append(str(path))
+        return open_decoder(path, *more)
 
-    monkeypatch.setattr(audio.AudioFile, "__init__", counted)
+    monkeypatch.setattr(audio.files, "open_decoder", counted)
     evidence = ["-q", clip, "--not", other, "--query-at", "0-1"]
     assert run(*songs, *evidence, "--format", "ogg", "--plot", grid="beat") == 0
-    assert opened == ["clip.wav", "other.wav", "a.wav", "b.wav"]
+    assert decoded == ["clip.wav", "other.wav", "a.wav", "b.wav"]
     assert [name for name, _ in half.encoded] == ["clip.wav", "other.wav", "passage 0-1 s", "passage 0-1 s"]
     for name in "ab":
         assert Path(f"out/{name}/report.png").read_bytes().startswith(b"\x89PNG")
@@ -168,12 +169,29 @@ def test_songs_of_one_name_get_folders_of_their_own(run: Any) -> None:
         np.testing.assert_array_equal(samples(f"out/{name}/target.wav"), samples(song) / 2)
 
 
+def python(*arguments: str) -> str:
+    """What another interpreter prints, started in the working directory."""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    return subprocess.run(
+        [sys.executable, *arguments], env=environment, capture_output=True, text=True, check=True
+    ).stdout
+
+
 def test_importing_the_command_loads_nothing_heavy() -> None:
     heavy = ("torch", "librosa", "numpy", "scipy", "madmom", "matplotlib", "soundfile")
     code = f"import fewshot_sep.songs.cli, sys; print([module for module in {heavy} if module in sys.modules])"
-    paths = "import sys; sys.path[:0] = " + repr([p for p in sys.path if p]) + "; "
-    found = subprocess.run([sys.executable, "-c", paths + code], capture_output=True, text=True, check=True)
-    assert found.stdout.strip() == "[]"
+    assert python("-c", code).strip() == "[]"
+
+
+def test_what_lies_in_the_working_directory_shadows_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("songs/__init__.py", "songs.py", "loops.py", "experiments.py"):
+        Path(name).parent.mkdir(exist_ok=True)
+        Path(name).write_text("raise RuntimeError('not ours')")
+    code = "from fewshot_sep import SongSeparator; import fewshot_sep.songs.cli; print(SongSeparator.__module__)"
+    assert python("-c", code).strip() == "fewshot_sep.songs.pipeline"
+    assert "separate" in python("-m", "fewshot_sep", "--help")
+    assert "--query" in python("-m", "fewshot_sep", "separate", "--help")
 
 
 def test_a_folder_of_songs_and_results_that_are_there(run: Any, capsys: pytest.CaptureFixture[str]) -> None:

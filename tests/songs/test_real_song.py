@@ -37,6 +37,7 @@ def test_beats_and_bars_are_those_of_the_chart(song: dict[str, Any]) -> None:
 
 
 @pytest.mark.skipif("madmom" not in beats.available_trackers(), reason="madmom is not installed")
+@pytest.mark.slow
 @pytest.mark.parametrize("shift", [-3, -1, 2])
 def test_a_song_begun_elsewhere_sounds_the_same(song: dict[str, Any], shift: int) -> None:
     rate, mixture = song["rate"], song["mixture"][:, : SECONDS * song["rate"]]

@@ -8,7 +8,7 @@ import torch
 
 from fewshot_sep import weights
 from fewshot_sep.errors import BadItems
-from fewshot_sep.experiments.evaluation import measure
+from fewshot_sep.experiments.evaluation import runs
 from fewshot_sep.experiments.evaluation.evaluate import evaluate
 from fewshot_sep.experiments.flagship import card
 from fewshot_sep.systems import build
@@ -43,7 +43,7 @@ def test_figures_take_the_place_of_earlier_ones_and_nothing_else_changes(path: P
 def test_figures_are_those_of_an_evaluation(path: Path, item_folder: Path, tmp_path: Path) -> None:
     evaluate(item_folder, tmp_path / "run", ["segment", "silence"], [str(path)], "same,absent")
     found = card.add_evaluation(path, tmp_path / "run")["segment"]
-    rows = [row for row in measure.read_rows(tmp_path / "run") if row["method"] == "segment"]
+    rows = [row for row in runs.read_rows(tmp_path / "run") if row["method"] == "segment"]
     si_sdri = sorted(row["si_sdri"] for row in rows if row["kind"] == "same")
     assert found["same"]["items"] == len(si_sdri) == 5
     assert found["same"]["si_sdri"] == pytest.approx([si_sdri[2], sum(si_sdri) / 5], abs=0.01)
