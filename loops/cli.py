@@ -56,7 +56,7 @@ def make_library(
     from rich.console import Console
     from rich.progress import Progress
 
-    from fewshot_sep.loops.composing.make_library import make, make_bachata
+    from fewshot_sep.loops.composing.make_library import make
     from fewshot_sep.loops.instruments.material import Material, bundled_soundfont
     from fewshot_sep.loops.tasks.inspect import minutes_by_path
 
@@ -73,21 +73,17 @@ def make_library(
         def progress(share: float) -> None:
             bar.update(task, completed=share)
 
-        if set_ == "bachata":
-            made = make_bachata(
-                library, material, songs=songs or 150, seed=seed, rooms=rooms, workers=workers, progress=progress
-            )
-        else:
-            made = make(
-                library,
-                material,
-                songs=songs or 500,
-                seed=seed,
-                invented=invented,
-                rooms=rooms,
-                workers=workers,
-                progress=progress,
-            )
+        made = make(
+            library,
+            material,
+            kind=set_,
+            songs=songs,
+            seed=seed,
+            invented=invented,
+            rooms=rooms,
+            workers=workers,
+            progress=progress,
+        )
     instruments = {row.instrument for row in made if not row.instrument.startswith("invented-")}
     hours = sum(minutes_by_path(made).values()) / 60
     console.print(f"{library}: {len(made)} files, {len(instruments)} named instruments, {hours:.2f} hours")
