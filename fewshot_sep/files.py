@@ -36,7 +36,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
-    """Write a text file in UTF-8; what is no Unicode (in a file's name) is escaped, as JSON does. Raises OutputError."""
+    """Write a text file in UTF-8; what is no Unicode (a file's name) is escaped as in JSON. Raises OutputError."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
 

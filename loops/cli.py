@@ -55,7 +55,7 @@ def make_library(
       fewshot-sep make-library my_library --songs 40
       fewshot-sep make-library my_library --soundfont FluidR3_GM.sf2 --drumkits /usr/share/hydrogen/data/drumkits
     """
-    from fewshot_sep.loops.composing.make_library import make, make_bachata
+    from fewshot_sep.loops.composing.make_library import make
     from fewshot_sep.loops.instruments.material import Material, bundled_soundfont
     from fewshot_sep.loops.tasks.inspect import holdings
 
@@ -65,13 +65,18 @@ def make_library(
         material = Material(soundfonts=(bundled,))
     used = [material.summary()] * bool(material) + ["invented instruments"] * (set_ == "songs" and invented != 0)
     typer.echo(f"material: {'; '.join(used) or 'none'}", err=True)
-    if set_ == "bachata":
-        render = partial(make_bachata, songs=songs or 150)
-    else:
-        render = partial(make, songs=songs or 500, invented=invented)
     with _progress() as show:
-        progress = partial(show, "rendering")
-        made = render(library, material, seed=seed, rooms=rooms, workers=workers, progress=progress)
+        made = make(
+            library,
+            material,
+            kind=set_,
+            songs=songs,
+            seed=seed,
+            invented=invented,
+            rooms=rooms,
+            workers=workers,
+            progress=partial(show, "rendering"),
+        )
     found = holdings(made)
     named = sum(not holding.instrument.startswith("invented-") for holding in found)
     hours = sum(holding.minutes for holding in found) / 60

@@ -12,6 +12,8 @@ from fewshot_sep import audio
 from fewshot_sep.experiments.demo.run import DATA, main
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_the_guitar_is_nearer_to_the_true_one_than_the_song_was(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     before, after = main(tmp_path)
     assert after > before + 1

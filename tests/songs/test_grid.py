@@ -97,7 +97,7 @@ def test_auto_gives_way_and_says_why(beats: Beats, reason: str) -> None:
     assert reason in credible(beats)
 
 
-def test_a_grid_asked_for_by_name_is_made_of_doubtful_beats() -> None:
+def test_a_grid_given_by_name_is_made_of_doubtful_beats() -> None:
     assert bar_grid(beats_at(np.arange(0, 20, 0.5), strength=0.05), 20000, RATE, "downbeat").kind == "downbeat"
     lone = bar_grid(beats_at([1.0]), 20000, RATE, "downbeat")
     assert lone.kind == "none" and "fewer than two" in lone.reason

@@ -19,6 +19,8 @@ from fewshot_sep.unet import Film, FrequencyLinear, SteeredBlock
 SAMPLES = presets.get("tiny").segment
 DISTINCT = {(variant.system, variant.objective): name for name, variant in reversed(VARIANTS.items())}
 """A variant for each pair of network and objective; the others differ in their material or their steps."""
+QUICK = ("concat", "l1", "together")
+"""One of each kind: another network, another loss, the objective of now."""
 
 
 def tones(*hertz: float) -> Tensor:
@@ -33,7 +35,9 @@ def tasks() -> tuple[Tensor, Tensor, Tensor]:
     return target + tones(3000, 3300, 3700, 4200).expand(-1, 2, -1), tones(320, 390, 450, 480), target
 
 
-@pytest.mark.parametrize("name", DISTINCT.values())
+@pytest.mark.parametrize(
+    "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in DISTINCT.values()]
+)
 def test_every_network_learns_by_its_objective(name: str) -> None:
     torch.manual_seed(0)
     system, objective, batch = variants.build(name, "tiny").train(), VARIANTS[name].objective, tasks()

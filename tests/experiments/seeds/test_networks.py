@@ -115,6 +115,7 @@ def test_labels_multiply_the_bottleneck() -> None:
     assert not torch.allclose(network(wave, one_hot(1)), queried)
 
 
+@pytest.mark.slow
 def test_absent_instruments_are_learnt_as_silence() -> None:
     """Two tones; the one that sounds decides which output does."""
     torch.manual_seed(0)
@@ -174,6 +175,7 @@ def test_demucs_depends_on_the_future_and_the_label() -> None:
     assert not torch.allclose(one, network(wave, one_hot(1)))
 
 
+@pytest.mark.slow
 def test_demucs_learns_to_pick_the_tone_that_its_label_names() -> None:
     torch.manual_seed(0)
     system, objective = WaveformSystem(Demucs(2, width=16, levels=2), "one"), WaveformObjective(F.l1_loss)

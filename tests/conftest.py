@@ -1,0 +1,10 @@
+"""For all tests: what several workers share without care would break."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+# librosa compiles on first use, into a cache that two processes must not fill at once.
+_WORKER = os.environ.get("PYTEST_XDIST_WORKER", "main")
+os.environ.setdefault("NUMBA_CACHE_DIR", str(Path(__file__).parents[1] / ".pytest_cache" / f"numba-{_WORKER}"))
