@@ -23,7 +23,11 @@ from typer.core import TyperCommand, TyperGroup
 from fewshot_sep.errors import FewshotSepError
 
 GROUP = "fewshot_sep.commands"
-HELP_OPTIONS = {"help_option_names": ["-h", "--help"]}
+SETTINGS: dict[str, Any] = {
+    "rich_markup_mode": None,
+    "pretty_exceptions_enable": False,
+    "context_settings": {"help_option_names": ["-h", "--help"]},
+}
 
 
 class _Command(TyperCommand):
@@ -31,19 +35,13 @@ class _Command(TyperCommand):
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         panels: dict[str, list[tuple[str, str]]] = {"Arguments": []}
-        others: list[tuple[str, str]] = []
         for parameter in self.get_params(ctx):
-            record = parameter.get_help_record(ctx)
-            panel = getattr(parameter, "rich_help_panel", None)
-            if record is None:
-                continue
-            if parameter.param_type_name == "argument":
-                panels["Arguments"].append(record)
-            elif panel:
-                panels.setdefault(panel[0].upper() + panel[1:], []).append(record)
-            else:
-                others.append(record)
-        for name, records in {**panels, "Options": others}.items():
+            panel = getattr(parameter, "rich_help_panel", None) or "Options"
+            name = "Arguments" if parameter.param_type_name == "argument" else panel[0].upper() + panel[1:]
+            if record := parameter.get_help_record(ctx):
+                panels.setdefault(name, []).append(record)
+        panels["Options"] = panels.pop("Options", [])  # last
+        for name, records in panels.items():
             if records:
                 with formatter.section(name):
                     formatter.write_dl(records)
@@ -56,12 +54,9 @@ class _Command(TyperCommand):
 def _application(function: Callable[..., Any], name: str) -> typer.Typer:
     """A function as a Typer application of one command."""
     text, heading, example = (inspect.getdoc(function) or "").partition("\nExample:\n")
-    application = typer.Typer(
-        add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, context_settings=HELP_OPTIONS
-    )
-    application.command(
-        name, cls=_Command, help=text.strip(), epilog=f"{heading.strip()}\n{example}" if example else None
-    )(function)
+    epilog = f"{heading.strip()}\n{example}" if example else None
+    application = typer.Typer(add_completion=False, **SETTINGS)
+    application.command(name, cls=_Command, help=text.strip(), epilog=epilog)(function)
     return application
 
 
@@ -81,13 +76,7 @@ class _InstalledCommands(TyperGroup):
         return typer.main.get_command(_application(point.load(), cmd_name)) if point else None
 
 
-app = typer.Typer(
-    cls=_InstalledCommands,
-    no_args_is_help=True,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    context_settings=HELP_OPTIONS,
-)
+app = typer.Typer(cls=_InstalledCommands, no_args_is_help=True, **SETTINGS)
 
 
 def _print_version(wanted: bool) -> None:
@@ -151,7 +140,3 @@ def _terminate(number: int, frame: FrameType | None) -> None:
 def _fail(message: str, exit_code: int) -> None:
     typer.echo(f"error: {' '.join(message.splitlines())}", err=True)
     sys.exit(exit_code)
-
-
-if __name__ == "__main__":
-    main()

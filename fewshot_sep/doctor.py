@@ -12,7 +12,6 @@ from typing import Annotated
 
 import typer
 
-PROGRAMS = ("rubberband",)
 DEVELOPMENT = ("dev", "docs")  # extras that separation, training and evaluation do without
 
 Sections = dict[str, dict[str, str]]
@@ -35,13 +34,7 @@ def examine() -> tuple[Sections, list[str]]:
     """Look at the installation: (sections of name -> finding, problems that keep it from working)."""
     sections: Sections = {}
     problems: list[str] = []
-    examinations = {
-        "versions": _versions,
-        "engines": _engines,
-        "device": _device,
-        "torchaudio": _torchaudio,
-        "weights": _weights,
-    }
+    examinations = {"versions": _versions, "engines": _engines, "device": _device, "weights": _weights}
     for name, examination in examinations.items():
         try:
             sections[name] = examination()
@@ -82,7 +75,7 @@ def _engines() -> dict[str, str]:
         "beat trackers": trackers,
         "time-stretchers": ", ".join(available_engines()) or "none",
         **libraries(),
-        **{f"{program} (program)": shutil.which(program) or "not found" for program in PROGRAMS},
+        "rubberband (program)": shutil.which("rubberband") or "not found",
     }
 
 
@@ -97,12 +90,6 @@ def _device() -> dict[str, str]:
     return {**found, "separates on": next((name for name in ("cuda", "mps") if name in found), "cpu")}
 
 
-def _torchaudio() -> dict[str, str]:
-    from fewshot_sep import _torchaudio
-
-    return {"mode": _torchaudio.MODE}
-
-
 def _weights() -> dict[str, str]:
     from fewshot_sep import weights
 
@@ -114,10 +101,9 @@ def _table(sections: Sections, problems: list[str]) -> str:
     width = max(len(name) for findings in sections.values() for name in findings) + 2
     lines: list[str] = []
     for section, findings in sections.items():
-        lines += [section, *(f"  {_mark(name)}{name:<{width}}{finding}" for name, finding in findings.items()), ""]
+        lines.append(section)
+        for name, finding in findings.items():
+            lines.append(f"  {'!' if name == 'problem' else ' '} {name:<{width}}{finding}")
+        lines.append("")
     lines.append(f"{len(problems)} problem(s) found" if problems else "all well")
     return "\n".join(lines)
-
-
-def _mark(name: str) -> str:
-    return "! " if name == "problem" else "  "

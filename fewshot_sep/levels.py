@@ -12,12 +12,8 @@ SILENCE_DBFS = -90.0
 def frame_power(samples: NDArray[np.floating], frame: int) -> NDArray[np.float64]:
     """Mean square of the channels' mean, frame by frame.
 
-    Args:
-        samples: `(channels, samples)` or `(samples,)`.
-        frame: length in samples; the last one is filled up with zeros.
-
-    Returns:
-        `(frames,)`, at least one frame unless there are no samples.
+    Shape: `(channels, samples)` or `(samples,)` -> `(frames,)`; the last frame, of `frame` samples, is filled up with
+        zeros.
 
     >>> frame_power(np.array([1.0, -1.0, 0.5, 0.5, 1.0]), 2).tolist()
     [1.0, 0.25, 0.5]
@@ -28,10 +24,7 @@ def frame_power(samples: NDArray[np.floating], frame: int) -> NDArray[np.float64
 
 
 def active(power: NDArray[np.float64], range_db: float = 40.0, floor_dbfs: float = SILENCE_DBFS) -> NDArray[np.bool_]:
-    """Which frames sound: those within `range_db` of the loudest and above `floor_dbfs`.
-
-    Args:
-        power: of the frames, see `frame_power`.
+    """Which frames, given by their `frame_power`, sound: those within `range_db` of the loudest, above `floor_dbfs`.
 
     >>> active(np.array([1.0, 1e-3, 1e-5])).tolist()
     [True, True, False]

@@ -9,11 +9,6 @@ from torch import Tensor
 EPS = 1e-8
 
 
-def mean_squared_error(predicted: Tensor, true: Tensor) -> Tensor:
-    """Equation 1 of the 2020 thesis, on normalised spectrograms of the same shape."""
-    return F.mse_loss(predicted, true)
-
-
 def ratio_mask_cross_entropy(logits: Tensor, target: Tensor, residual: Tensor) -> Tensor:
     """Cross-entropy between the mask and the ideal ratio mask, weighted by the mixture's energy.
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -41,11 +39,7 @@ def sdr(reference: ArrayLike, estimate: ArrayLike) -> float:
 def si_sdr(reference: ArrayLike, estimate: ArrayLike) -> float:
     """Scale-invariant SDR of the channels' mean, mean removed (Le Roux et al. 2019, "SDR - half-baked or well done?").
 
-    Args:
-        reference, estimate: `(channels, samples)` or `(samples,)`.
-
-    Returns:
-        dB, at least -30: an estimate 60 dB under the reference counts as silent.
+    Shape: `(channels, samples)` or `(samples,)` -> dB, at least -30: an estimate 60 dB under the reference is silent.
 
     >>> si_sdr([1.0, -1.0, 1.0, -1.0], [0.5, -0.5, 0.5, -0.5]) > 80
     True
@@ -68,17 +62,6 @@ def batch_si_sdr(reference: Tensor, estimate: Tensor) -> Tensor:
     s, e = s.flatten(1), e.flatten(1)
     scaled = ((s * e).sum(1) / (s.square().sum(1) + EPS))[:, None] * s
     return 10 * torch.log10((scaled.square().sum(1) + EPS) / ((scaled - e).square().sum(1) + EPS))
-
-
-@contextlib.contextmanager
-def _one_thread() -> Iterator[None]:
-    """torch 2.13 for the CPU solves linear systems wrongly with several threads (MKL: "Parameter 6 ... DLASWP")."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 class BssEval(NamedTuple):
@@ -110,7 +93,11 @@ def bss_eval(references: ArrayLike, estimates: ArrayLike, filter_length: int = 5
     found = np.full((3, len(r)), np.nan)
     if sounding.any():
         pair = (torch.from_numpy(x[sounding]) for x in (r, e))
-        with _one_thread():
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)  # with more, torch 2.13 solves linear systems wrongly (MKL: "Parameter 6 ... DLASWP")
+        try:
             figures = bss_eval_sources(*pair, filter_length=filter_length, compute_permutation=False)
+        finally:
+            torch.set_num_threads(threads)
         found[:, sounding] = torch.stack(figures[:3]).numpy()
     return BssEval(*found)

@@ -28,8 +28,6 @@ class Muon(torch.optim.AdamW):
     A convolution counts as the matrix of its first dimension by all others.
 
     Args:
-        parameters: of a network.
-        learning_rate, weight_decay: as of AdamW, for all.
         momentum: of Muon, with Nesterov's look ahead.
         precision: in which matrices are orthogonalised; bfloat16 is enough where the hardware multiplies it.
     """
@@ -44,7 +42,11 @@ class Muon(torch.optim.AdamW):
     ) -> None:
         groups: dict[str, list[nn.Parameter]] = {"hidden": [], "thin": [], "vectors": []}
         for parameter in parameters:
-            groups["vectors" if parameter.dim() < 2 else "hidden" if _is_large(parameter) else "thin"].append(parameter)
+            if parameter.dim() < 2:
+                groups["vectors"].append(parameter)
+            else:
+                rows, columns = parameter.flatten(1).shape
+                groups["hidden" if rows >= MIN_ROWS and columns >= MIN_COLUMNS else "thin"].append(parameter)
         self.momentum, self.precision = momentum, precision
         settings: list[dict[str, Any]] = [
             {"params": groups["thin"]},
@@ -81,21 +83,17 @@ class Muon(torch.optim.AdamW):
         parameter.mul_(1 - rate * decay).add_(step.view_as(parameter), alpha=-rate)
 
 
-def _is_large(parameter: Tensor) -> bool:
-    rows, columns = parameter.flatten(1).shape
-    return rows >= MIN_ROWS and columns >= MIN_COLUMNS
-
-
 def orthogonalised(matrix: Tensor) -> Tensor:
     """A matrix with the same singular vectors whose singular values lie around 1, from 0.7 to 1.2; zeros stay zeros.
 
     By a Newton-Schulz iteration: `X <- a X + (b A + c A^2) X` with `A = X X^T`.
     """
+    if matrix.shape[0] > matrix.shape[1]:
+        return orthogonalised(matrix.T).T
     a, b, c = COEFFICIENTS
-    x = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
-    norm: Tensor = x.norm()
-    x = x / (norm + 1e-7)
+    norm: Tensor = matrix.norm()
+    x = matrix / (norm + 1e-7)
     for _ in range(ITERATIONS):
         square = x @ x.T
         x = a * x + (b * square + c * square @ square) @ x
-    return x if matrix.shape[0] <= matrix.shape[1] else x.T
+    return x

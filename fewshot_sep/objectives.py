@@ -101,9 +101,7 @@ class CrossEntropyAndRatios(NamedTuple):
 class MaskObjective(Objective[MaskSystem]):
     """The mask's loss, the contrastive loss of the queries' embeddings, and the multi-source detector's.
 
-    Args:
-        mask_loss: of the mask.
-        contrastive_weight, multi_source_weight: of the other two; 0 leaves them out.
+    A weight of 0 leaves the second or third out.
     """
 
     def __init__(
@@ -141,7 +139,7 @@ class ImageObjective(Objective[ImageSystem]):
     """The thesis's mean squared error between images, its equation 1."""
 
     def forward(self, system: ImageSystem, mixture: Tensor, queries: Tensor, target: Tensor) -> Loss:
-        return Loss(losses.mean_squared_error(*system.images(mixture, queries, target)), {})
+        return Loss(F.mse_loss(*system.images(mixture, queries, target)), {})
 
 
 def for_system(system: AnySystem) -> Objective[AnySystem]:

@@ -8,19 +8,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
+
+from fewshot_sep.spectral import Stft
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.collections import QuadMesh
     from matplotlib.figure import Figure
 
 
 def new_figure(rows: int, columns: int, width: float, height: float) -> tuple[Figure, np.ndarray]:
     """A figure that needs no screen, and its axes `(rows, columns)`; sizes in inches."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
     return figure, figure.subplots(rows, columns, squeeze=False)
 
 
@@ -40,17 +42,8 @@ def spectrogram(
     times, frequency, magnitude = _magnitudes(samples, sample_rate, columns)
     reference = reference or float(magnitude.max()) or 1.0
     level_db = 20 * np.log10(np.maximum(magnitude / reference, 1e-5))
-    image = axes.pcolormesh(
-        times,
-        frequency[1:],
-        level_db[1:],
-        vmin=-80,
-        vmax=0,
-        cmap="magma",
-        rasterized=True,
-    )
-    axes.set(yscale="log", ylim=(40, sample_rate / 2), title=title, xlabel="time (s)", ylabel="frequency (Hz)")
-    axes.figure.colorbar(image, ax=axes, label="level (dB)", pad=0.01)
+    image = axes.pcolormesh(times, frequency[1:], level_db[1:], vmin=-80, vmax=0, cmap="magma", rasterized=True)
+    _label(axes, image, sample_rate, title, "level (dB)")
     return reference
 
 
@@ -60,8 +53,12 @@ def mask_image(axes: Axes, mixture: np.ndarray, target: np.ndarray, sample_rate:
     floor = 1e-6 * (magnitude.max() or 1.0)
     share = np.clip(_magnitudes(target, sample_rate, columns)[2] / np.maximum(magnitude, floor), 0, 1)
     image = axes.pcolormesh(times, frequency[1:], share[1:], vmin=0, vmax=1, cmap="gray", rasterized=True)
-    axes.set(yscale="log", ylim=(40, sample_rate / 2), title="mask", xlabel="time (s)", ylabel="frequency (Hz)")
-    axes.figure.colorbar(image, ax=axes, label="share", pad=0.01)
+    _label(axes, image, sample_rate, "mask", "share")
+
+
+def _label(axes: Axes, image: QuadMesh, sample_rate: int, title: str, scale: str) -> None:
+    axes.set(yscale="log", ylim=(40, sample_rate / 2), title=title, xlabel="time (s)", ylabel="frequency (Hz)")
+    axes.figure.colorbar(image, ax=axes, label=scale, pad=0.01)
 
 
 def _magnitudes(samples: np.ndarray, sample_rate: int, columns: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -69,10 +66,7 @@ def _magnitudes(samples: np.ndarray, sample_rate: int, columns: int) -> tuple[np
     mono = np.atleast_2d(samples).mean(0).astype(np.float32)
     n_fft = 4096 if sample_rate > 30000 else 2048
     hop = max(n_fft // 4, len(mono) // columns)
-    padded = np.pad(mono, n_fft // 2)
-    starts = range(0, len(padded) - n_fft + 1, hop)
-    window = np.hanning(n_fft).astype(np.float32)
-    magnitude = np.stack([np.abs(np.fft.rfft(padded[s : s + n_fft] * window)) for s in starts], axis=1)
+    magnitude = Stft(n_fft, hop)(torch.from_numpy(mono)).abs().numpy()
     return np.arange(magnitude.shape[1]) * hop / sample_rate, np.fft.rfftfreq(n_fft, 1 / sample_rate), magnitude
 
 

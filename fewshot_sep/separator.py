@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fewshot_sep import audio, levels, spectral, weights
-from fewshot_sep.bandwidth import high_band_gain
 from fewshot_sep.errors import BadQuery, FewshotSepError
 from fewshot_sep.overlap_add import Chunk, crossfade, first_needed
 from fewshot_sep.systems.base import System, opaque
@@ -122,9 +121,8 @@ class Separator:
         samples, rate = query if isinstance(query, tuple) else (query, sample_rate)
         samples = audio.validate(samples, name)
         _check_sound(samples, rate, name)
-        return self._encode_windows(
-            self._windows(audio.resample(samples.mean(0, keepdims=True), rate, self.sample_rate)[0])
-        )
+        mono = audio.resample(samples.mean(0, keepdims=True), rate, self.sample_rate)[0]
+        return self._encode_windows(self._windows(mono))
 
     def _encode_all(self, clips: Sequence[Query], sample_rate: int, kind: str) -> list[Encoding]:
         return [
@@ -143,22 +141,18 @@ class Separator:
         """The residual-estimation pass: what else plays in the mixture is one more negative; see `condition`."""
         if not self.preset.predicts_mask:
             return conditioning
-        return conditioning._replace(negative=conditioning.negative + self._encode_residual(mixture, conditioning))
-
-    def _encode_residual(self, source: audio.Source, conditioning: Conditioning) -> tuple[Encoding, ...]:
-        """What the system keeps of what else plays in a source; nothing where nothing else does."""
-        residuals = []
-        length = round(self.preset.segment * source.sample_rate / self.sample_rate)
-        starts = _spread(source.frames, length)
-        for start in _at_most(starts, MAX_WINDOWS):
-            mixture = source.read(start, min(start + length, source.frames))
-            residual = mixture - self._segment(mixture, conditioning, source.sample_rate, 1.0)
-            if np.mean(residual**2) > MIN_RESIDUAL * np.mean(mixture**2):
-                residuals.append(residual.mean(0, keepdims=True))
-        monos = [audio.resample(residual, source.sample_rate, self.sample_rate)[0] for residual in residuals]
+        monos, rate = [], mixture.sample_rate
+        length = round(self.preset.segment * rate / self.sample_rate)
+        for start in _at_most(_spread(mixture.frames, length), MAX_WINDOWS):
+            part = mixture.read(start, min(start + length, mixture.frames))
+            residual = part - self._segment(part, conditioning, rate, 1.0)
+            if np.mean(residual**2) > MIN_RESIDUAL * np.mean(part**2):
+                monos.append(audio.resample(residual.mean(0, keepdims=True), rate, self.sample_rate)[0])
         loudest = max((np.mean(mono**2) for mono in monos), default=0.0)
         windows = [self._windows(mono) for mono in monos if np.mean(mono**2) > loudest * MIN_WINDOW_ENERGY]
-        return (self._encode_windows(np.concatenate(windows)),) if windows else ()
+        if not windows:
+            return conditioning
+        return conditioning._replace(negative=(*conditioning.negative, self._encode_windows(np.concatenate(windows))))
 
     def _encode_windows(self, windows: Array) -> Encoding:
         encoding: Encoding = self.system.condition(torch.from_numpy(windows)[None].to(self.device))
@@ -235,34 +229,25 @@ class Separator:
             time_scale: the network sees the source as if it lasted so many times as long; see `System.forward`.
             start: the first sample that is wanted.
         """
-        segment = int(self.preset.segment * source.sample_rate / self.sample_rate / time_scale)
+        rate, frames = source.sample_rate, source.frames
+        segment = int(self.preset.segment * rate / self.sample_rate / time_scale)
         context = max(1, int(CONTEXT * segment))
         keep = max(1, segment - 2 * context)
-        stops = range(keep, source.frames + keep, keep)
-        first = first_needed(stops, start) * keep
-        chunks = self._chunks(source, conditioning, first, keep, context, progress, time_scale)
-        yield from crossfade(chunks, context // 2, start)
+
+        def chunks() -> Iterator[Chunk]:
+            first = first_needed(range(keep, frames + keep, keep), start) * keep
+            for begin in range(first, frames, keep):
+                stop = min(begin + keep, frames)
+                # A file's last chunk may be tiny: its context reaches back over a whole segment.
+                offset = max(0, min(begin - context, frames - keep - 2 * context))
+                mixture = source.read(offset, min(stop + context, frames))
+                yield Chunk(begin, stop, offset, self._segment(mixture, conditioning, rate, time_scale))
+                if progress:
+                    progress(stop / frames)
+
+        yield from crossfade(chunks(), context // 2, start)
         if progress:
             progress(1.0)
-
-    def _chunks(
-        self,
-        source: audio.Source,
-        conditioning: Conditioning,
-        first: int,
-        keep: int,
-        context: int,
-        progress: Progress | None,
-        time_scale: float,
-    ) -> Iterator[Chunk]:
-        for start in range(first, source.frames, keep):
-            stop = min(start + keep, source.frames)
-            # A file's last chunk may be tiny: its context reaches back over a whole segment.
-            offset = max(0, min(start - context, source.frames - keep - 2 * context))
-            mixture = source.read(offset, min(stop + context, source.frames))
-            yield Chunk(start, stop, offset, self._segment(mixture, conditioning, source.sample_rate, time_scale))
-            if progress:
-                progress(stop / source.frames)
 
     def _segment(self, mixture: Array, conditioning: Conditioning, sample_rate: int, time_scale: float) -> Array:
         """One segment through the system, at the model's rate and channels."""
@@ -277,7 +262,8 @@ class Separator:
         result = audio.resample(target, self.sample_rate, sample_rate, frames=mixture.shape[1])
         if sample_rate > self.sample_rate and self.preset.predicts_mask:
             beyond = mixture - audio.resample(inside, self.sample_rate, sample_rate, frames=mixture.shape[1])
-            result = result + beyond * high_band_gain(inside, target, self.sample_rate, mixture.shape[1])
+            known = torch.from_numpy(inside), torch.from_numpy(target)
+            result = result + beyond * spectral.high_band_gain(*known, mixture.shape[1]).numpy()
         return result
 
     def _fit_channels(self, samples: Array) -> Array:

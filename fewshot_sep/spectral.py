@@ -9,20 +9,15 @@ import math
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
-
-from fewshot_sep._torchaudio import transforms
 
 EPS = 1e-8
 SUPPRESSION = 0.7  # the best of a few on the development set; 1 takes too much where both estimates are unsure
 
 
 class Stft(nn.Module):
-    """Hann-windowed STFT with its exact inverse (torchaudio).
-
-    Args:
-        n_fft: window length in samples.
-        hop: step in samples.
+    """Hann-windowed STFT with its exact inverse; window length and step in samples.
 
     Shape:
         forward: `(..., samples)` float -> `(..., n_fft // 2 + 1, samples // hop + 1)` complex.
@@ -37,25 +32,23 @@ class Stft(nn.Module):
     True
     """
 
+    window: Tensor
+
     def __init__(self, n_fft: int, hop: int) -> None:
         super().__init__()
-        self.hop = hop
-        # Reflection needs more samples than it pads; zeros work for any length.
-        self.to_spectrum = transforms.Spectrogram(n_fft=n_fft, hop_length=hop, power=None, pad_mode="constant")
-        self.to_wave = transforms.InverseSpectrogram(n_fft=n_fft, hop_length=hop, pad_mode="constant")
+        self.n_fft, self.hop = n_fft, hop
+        self.register_buffer("window", torch.hann_window(n_fft), persistent=False)
 
     def forward(self, wave: Tensor) -> Tensor:
-        spectrum: Tensor = self.to_spectrum(wave)
-        return spectrum
+        waves = wave.reshape(-1, wave.shape[-1])
+        # Reflection needs more samples than it pads; zeros work for any length.
+        spectra = torch.stft(waves, self.n_fft, self.hop, window=self.window, pad_mode="constant", return_complex=True)
+        return spectra.reshape(*wave.shape[:-1], *spectra.shape[1:])
 
     def inverse(self, spectrum: Tensor, samples: int) -> Tensor:
-        wave: Tensor = self.to_wave(spectrum, samples)
-        return wave
-
-
-def apply_mask(spectrum: Tensor, mask: Tensor) -> Tensor:
-    """Scale a complex spectrum by a real mask of the same shape; the phase stays the mixture's."""
-    return spectrum * mask
+        spectra = spectrum.reshape(-1, *spectrum.shape[-2:])
+        waves = torch.istft(spectra, self.n_fft, self.hop, window=self.window, length=samples)
+        return waves.reshape(*spectrum.shape[:-2], samples)
 
 
 def suppress_interference(stft: Stft, mixture: Tensor, target: Tensor, interference: Sequence[Tensor]) -> Tensor:
@@ -67,7 +60,18 @@ def suppress_interference(stft: Stft, mixture: Tensor, target: Tensor, interfere
     """
     magnitude = stft(mixture).abs() + EPS
     share = torch.stack([stft(other).abs() / magnitude for other in interference]).amax(0).clamp(max=1)
-    return stft.inverse(apply_mask(stft(target), 1 - SUPPRESSION * share), target.shape[-1])
+    return stft.inverse(stft(target) * (1 - SUPPRESSION * share), target.shape[-1])
+
+
+def high_band_gain(mixture: Tensor, target: Tensor, frames: int) -> Tensor:
+    """The target's share of the mixture's highest octave, over time: the gain for the band above what a model sees.
+
+    Shape: both `(channels, samples)` -> gains in [0, 1], `(channels, frames)`.
+    """
+    stft = Stft(1024, 512)
+    energy_mixture, energy_target = (stft(wave)[:, 256:].abs().square().sum(1) for wave in (mixture, target))
+    gain = (energy_target / (energy_mixture + 1e-10)).clamp(0, 1).sqrt()
+    return F.interpolate(gain[None], size=frames, mode="linear", align_corners=True)[0]
 
 
 def log_compress(magnitude: Tensor) -> Tensor:
@@ -91,10 +95,7 @@ def log_expand(compressed: Tensor) -> Tensor:
 def band_centres(n_fft: int, bands: int) -> Tensor:
     """Centre frequencies of the bands, in bins: one bin apart at the bottom, equal ratios apart above, up to Nyquist.
 
-    The crossover is where the two spacings meet, so that resolution never jumps.
-
-    Returns:
-        `(bands,)` float, the first 0 and the last `n_fft / 2`.
+    The crossover is where the two spacings meet, so that resolution never jumps. Shape: `(bands,)`.
     """
     nyquist = n_fft / 2
     if bands > nyquist:
@@ -111,12 +112,9 @@ def band_centres(n_fft: int, bands: int) -> Tensor:
 
 
 def band_weights(n_fft: int, bands: int) -> Tensor:
-    """Triangles over the bins, one per band, that sum to 1 at every bin.
+    """Triangles over the bins, one per band, that sum to 1 at every bin: `(bands, n_fft // 2 + 1)`.
 
     The same matrix gathers bin energies into bands and spreads a band mask smoothly back over the bins.
-
-    Returns:
-        `(bands, n_fft // 2 + 1)` float32.
 
     >>> weights = band_weights(2048, 256)
     >>> weights.shape, bool(torch.allclose(weights.sum(0), torch.ones(1025)))

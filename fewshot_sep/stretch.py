@@ -9,6 +9,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from fewshot_sep.audio import fit
 from fewshot_sep.errors import EngineMissing
 
 Array = NDArray[np.float32]
@@ -37,22 +38,21 @@ def stretch(samples: Array, frames: int, sample_rate: int, engine: str = "auto")
     if not 1 / MAX_RATIO <= ratio <= MAX_RATIO:
         raise ValueError(f"cannot stretch {length} samples to {frames}: more than {MAX_RATIO:g} times")
     peak = 2 * np.abs(samples).max()  # engines have floors and ceilings of level: stay clear of both
-    padded = _fit(samples / peak, max(length, MIN_SAMPLES))
+    padded = fit(samples / peak, max(length, MIN_SAMPLES))
     wanted = frames if length >= MIN_SAMPLES else round(MIN_SAMPLES * ratio)
-    return _fit(ENGINES[name](padded, wanted, sample_rate) * peak, frames)
+    return fit(ENGINES[name](padded, wanted, sample_rate) * peak, frames)
 
 
 def resolve(engine: str) -> str:
     """The engine that `stretch` would run: for "auto" the best that is installed. Raises EngineMissing."""
     available = available_engines()
-    if engine == "auto" and available:
-        return available[0]
     if engine in available:
         return engine
+    if engine == "auto" and available:
+        return available[0]
     if engine not in ENGINES and engine != "auto":
         raise EngineMissing(f"unknown stretcher {engine!r}: choose auto, {', '.join(ENGINES)}")
-    needs = NEEDS.get(engine, NEEDS["signalsmith"])
-    raise EngineMissing(f"stretcher {engine!r} is not installed: it needs {needs}")
+    raise EngineMissing(f"stretcher {engine!r} is not installed: it needs {NEEDS.get(engine, NEEDS['signalsmith'])}")
 
 
 def available_engines() -> list[str]:
@@ -70,11 +70,6 @@ def available_engines() -> list[str]:
 
 def _installed(module: str) -> bool:
     return importlib.util.find_spec(module) is not None
-
-
-def _fit(samples: Array, frames: int) -> Array:
-    kept = samples[:, :frames]
-    return np.ascontiguousarray(np.pad(kept, ((0, 0), (0, frames - kept.shape[1]))), dtype=np.float32)
 
 
 def _signalsmith(samples: Array, frames: int, sample_rate: int) -> Array:

@@ -14,7 +14,7 @@ from typing import Any, Generic, Literal, NamedTuple, Protocol
 
 import lightning as L
 import torch
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint, WeightAveraging
+from lightning.pytorch.callbacks import Callback, LambdaCallback, ModelCheckpoint, WeightAveraging
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from torch import Tensor
 from torch.utils.data import DataLoader
@@ -50,17 +50,13 @@ class TrainingOptions(NamedTuple):
     """How long, how fast, how often.
 
     Attributes:
-        steps: in all. More steps can follow in a later session, best from a checkpoint before the rate falls.
-        learning_rate: at its peak. It rises over `warm_up` steps and falls linearly to zero over the last `cool_down`
-            share of the steps.
+        learning_rate: at its peak: it rises over `warm_up` steps and falls linearly to zero over the last `cool_down`
+            share of the `steps`.
         ema_decay: of the exponential moving average of the weights, per step.
         target_first: steps at the beginning in which a target is its own query: the network learns to separate first.
         check_every: steps between validations, each with a checkpoint.
-        log_every: steps between lines of the log.
         device: auto, cpu, cuda or mps.
-        compile: use torch.compile.
-        processes: on the CPU. Forked, of one thread each, they share the pool of sounds in memory and take every step
-            together, each on a batch of its own; their gradients are averaged.
+        processes: on the CPU, forked, of one thread each: each has a batch of its own, gradients are averaged.
     """
 
     steps: int
@@ -92,10 +88,13 @@ def rate_factor(step: int, options: TrainingOptions) -> float:
 
 
 class _Prefetched:
-    """An iterable that starts at the batch the trainer has reached and draws the next during a step."""
+    """An iterable that starts at the batch the trainer has reached and draws the next during a step.
+
+    `waited`: seconds for which a step had to wait for its batch.
+    """
 
     def __init__(self, start: Callable[[], Iterator[Batch]]) -> None:
-        self.start = start
+        self.start, self.waited = start, 0.0
 
     def __iter__(self) -> Iterator[Batch]:
         batches = self.start()
@@ -103,7 +102,9 @@ class _Prefetched:
         with ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(1,)) as drawing:
             ahead = drawing.submit(next, batches)
             while True:
+                began = time.perf_counter()
                 batch = ahead.result()
+                self.waited += time.perf_counter() - began
                 ahead = drawing.submit(next, batches)
                 yield batch
 
@@ -121,21 +122,17 @@ class Training(L.LightningModule, Generic[TrainableT]):
     ) -> None:
         super().__init__()
         self.system, self.objective, self.options = system, objective, options
-        self._batches, self._validation = batches, validation
-        self._step_ended, self._waited, self._worked = 0.0, 0.0, 0.0
-        self._began, self._seconds_before = time.perf_counter(), 0.0
-
-    @property
-    def seconds(self) -> float:
-        """Time spent in this session, and in the earlier ones up to the checkpoint that it resumes."""
-        return self._seconds_before + time.perf_counter() - self._began
+        self._validation = validation
+        self._data = _Prefetched(lambda: batches(self.global_step + STREAM_STRIDE * self.global_rank))
+        self._worked = 0.0
+        self._began = time.perf_counter()  # less what earlier sessions took, up to the checkpoint that is resumed
 
     def setup(self, stage: str) -> None:
         if self.options.processes > 1:
             torch.set_num_threads(1)  # a forked process that starts OpenMP's threads anew hangs
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["seconds"] = self.seconds
+        checkpoint["seconds"] = time.perf_counter() - self._began
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         groups = checkpoint["optimizer_states"][0]["param_groups"]
@@ -145,10 +142,10 @@ class Training(L.LightningModule, Generic[TrainableT]):
                 f"the run was begun with the optimizer {begun}, not {self.options.optimizer}; "
                 "start another run from its weights"
             )
-        self._began, self._seconds_before = time.perf_counter(), checkpoint.get("seconds", 0.0)
+        self._began = time.perf_counter() - checkpoint.get("seconds", 0.0)
 
     def train_dataloader(self) -> Any:
-        return _Prefetched(lambda: self._batches(self.global_step + STREAM_STRIDE * self.global_rank))
+        return self._data
 
     def val_dataloader(self) -> Any:
         return DataLoader(self._validation, batch_size=None)  # type: ignore[arg-type]
@@ -163,9 +160,10 @@ class Training(L.LightningModule, Generic[TrainableT]):
         if self.options.optimizer == "muon":
             half = self.trainer.precision == "bf16-mixed"
             return Muon(self.parameters(), rate, decay, precision=torch.bfloat16 if half else torch.float32)
-        matrices = [p for p in self.parameters() if p.dim() > 1]
-        others = [p for p in self.parameters() if p.dim() <= 1]
-        groups: list[dict[str, Any]] = [{"params": matrices}, {"params": others, "weight_decay": 0.0}]
+        groups: list[dict[str, Any]] = [
+            {"params": [p for p in self.parameters() if p.dim() > 1]},
+            {"params": [p for p in self.parameters() if p.dim() <= 1], "weight_decay": 0.0},
+        ]
         return torch.optim.AdamW(groups, rate, weight_decay=decay)
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
@@ -181,38 +179,21 @@ class Training(L.LightningModule, Generic[TrainableT]):
         self.log_dict(values, batch_size=len(batch.mixture), sync_dist=True)
 
     def on_train_batch_start(self, batch: Any, index: int) -> None:
-        now = time.perf_counter()
-        if self._step_ended:
-            self._waited += now - self._step_ended
-        self._step_started = now
+        self._step_began = time.perf_counter()
 
     def on_train_batch_end(self, outputs: Any, batch: Any, index: int) -> None:
-        self._step_ended = time.perf_counter()
-        self._worked += self._step_ended - self._step_started
+        self._worked += time.perf_counter() - self._step_began
         if (index + 1) % 50 == 0:
-            elapsed = self._waited + self._worked
+            elapsed = self._data.waited + self._worked
             self.log("speed/examples_per_s", 50 * len(batch.mixture) * self.options.processes / elapsed)
-            self.log("speed/waiting_for_data", self._waited / elapsed)
-            self._waited = self._worked = 0.0
-
-    def on_validation_end(self) -> None:
-        self._step_ended = 0.0
+            self.log("speed/waiting_for_data", self._data.waited / elapsed)
+            self._data.waited = self._worked = 0.0
 
 
 def targets_as_queries(batch: Batch) -> Tensor:
     """Every target as each of its queries `(batch, clips, samples)`; silent ones keep theirs."""
     sounding = batch.target.flatten(1).any(1)[:, None, None]
     return torch.where(sounding, batch.target.mean(1, keepdim=True), batch.queries)
-
-
-class _SaveAtEnd(Callback):
-    """Saves before `WeightAveraging` puts the average in the weights' place, so that more steps can follow."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        trainer.save_checkpoint(self.path)
 
 
 def _ema(decay: float) -> Callable[[Tensor, Tensor, Tensor | int], Tensor]:
@@ -236,17 +217,11 @@ def _precision(device: str) -> str:
 @contextlib.contextmanager
 def _quiet_lightning() -> Iterator[None]:
     """Without Lightning's notes on hardware, tips and how it ended: `TrainingProgress` says what there is to say."""
-    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
-    levels = [logger.level for logger in loggers]
-    try:
-        for logger in loggers:
-            logger.setLevel(logging.ERROR)
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module="lightning")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="lightning")
+        yield
 
 
 def _loggers(run: Path) -> list[Logger]:
@@ -267,15 +242,10 @@ def train(
     run: Path,
     callbacks: Sequence[Callback] = (),
 ) -> float:
-    """Train `system` by `objective` in folder `run`; a checkpoint in that folder is resumed.
+    """Train `system`, and an objective's own parameters, in folder `run`; a checkpoint in that folder is resumed.
 
     Writes `checkpoints/last.ckpt`, `log/version_*` (`metrics.csv`, and TensorBoard events if that is installed) and
-    `curve.png`. Afterwards, and in validation, the weights are the exponential moving average.
-
-    Args:
-        objective: what to minimise; its own parameters, if any, are trained too.
-        validation: a few fixed batches.
-        callbacks: Lightning's.
+    `curve.png`. Afterwards, and in validation on a few fixed batches, the weights are the exponential moving average.
 
     Returns:
         Seconds spent in all sessions of the run.
@@ -300,13 +270,14 @@ def train(
     last = run / "checkpoints" / "last.ckpt"
     trainer = L.Trainer(
         max_steps=options.steps,
-        accelerator={"auto": "auto", "cuda": "gpu"}.get(options.device, options.device),
+        accelerator=options.device,
         devices=options.processes,
         strategy="ddp_fork" if options.processes > 1 else "auto",
         precision=_precision(options.device),  # type: ignore[arg-type]
         gradient_clip_val=5.0,
         callbacks=[
-            _SaveAtEnd(last),
+            # Before `WeightAveraging` puts the average in the weights' place, so that more steps can follow.
+            LambdaCallback(on_train_end=lambda trainer, module: trainer.save_checkpoint(last)),
             WeightAveraging(use_buffers=True, avg_fn=_ema(options.ema_decay)),
             checkpoint,
             TrainingProgress(options.steps, options.log_every, options.processes),

@@ -28,9 +28,8 @@ def bundled(preset: str = presets.DEFAULT) -> Path:
     """
     path = FOLDER / f"{preset}.safetensors"
     if not path.is_file():
-        raise WeightsError(
-            f"{path}: not there; reinstall the package, or train a model: fewshot-sep train LIBRARY -o RUN"
-        )
+        cure = "reinstall the package, or train a model: fewshot-sep train LIBRARY -o RUN"
+        raise WeightsError(f"{path}: not there; {cure}")
     return path
 
 
@@ -46,19 +45,17 @@ def card(path: Path) -> dict[str, Any]:
             raise ValueError("not a JSON object")
         return content
     except (OSError, ValueError) as error:
-        raise WeightsError(
-            f"{path.with_suffix('.json')}: no readable model card ({error}); it must lie beside the weights"
-        ) from error
+        name = path.with_suffix(".json")
+        raise WeightsError(f"{name}: no readable model card ({error}); it must lie beside the weights") from error
 
 
 def sha256(path: Path) -> str:
-    """Hex digest of a file."""
+    """Hex digest of a file. Raises WeightsError where it cannot be read."""
     try:
         return hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:
-        raise WeightsError(
-            f"{path}: {error.strerror or error}; give the .safetensors file of a trained model"
-        ) from error
+        reason = error.strerror or error
+        raise WeightsError(f"{path}: {reason}; give the .safetensors file of a trained model") from error
 
 
 def verify(path: Path) -> str:
@@ -83,7 +80,7 @@ def save(system: System[ConditioningT], path: Path, facts: dict[str, Any]) -> No
 
     tensors = {
         name: (value.half() if value.is_floating_point() else value).contiguous()
-        for name, value in _expected(system).items()
+        for name, value in system.state_dict().items()
     }
     with files.replacing(path) as temporary:
         save_file(tensors, temporary)
@@ -110,7 +107,7 @@ def load_what_fits(system: System[ConditioningT], path: Path) -> list[str]:
         WeightsError: missing, damaged, or nothing in it fits.
     """
     verify(path)
-    expected = _expected(system)
+    expected = system.state_dict()
     tensors = {name: _widened(tensor, expected.get(name)) for name, tensor in _tensors(path).items()}
     fitting = [name for name in expected if name in tensors and tensors[name].shape == expected[name].shape]
     if not fitting:
@@ -143,30 +140,14 @@ def load(path: Path) -> AnySystem:
         raise WeightsError(
             f"{path}: made for preset '{preset}', which this version does not know; it has {', '.join(presets.PRESETS)}"
         )
-    system = build(preset)
-    restore(system, path)
-    return system.eval()
-
-
-def restore(system: System[ConditioningT], path: Path) -> None:
-    """Give `system` the weights of a file that was verified, all of them and no others.
-
-    Raises:
-        WeightsError: they do not fit.
-    """
-    expected, tensors = _expected(system), _tensors(path)
-    shapes = [{name: tensor.shape for name, tensor in some.items()} for some in (expected, tensors)]
+    system, tensors = build(preset), _tensors(path)
+    shapes = [{name: tensor.shape for name, tensor in some.items()} for some in (system.state_dict(), tensors)]
     if wrong := sorted({name for name, _ in shapes[0].items() ^ shapes[1].items()}):
         raise WeightsError(
-            f"{path}: does not fit preset '{system.preset.name}': {wrong[0]} and {len(wrong) - 1} more differ; "
-            "train it again"
+            f"{path}: does not fit preset '{preset}': {wrong[0]} and {len(wrong) - 1} more differ; train it again"
         )
     _put(system, tensors)
-
-
-def _expected(system: System[ConditioningT]) -> dict[str, Tensor]:
-    """The tensors that a file holds of a system; its STFT's window follows from the preset."""
-    return {name: value for name, value in system.state_dict().items() if not name.startswith("stft.")}
+    return system.eval()
 
 
 def _tensors(path: Path) -> dict[str, Tensor]:

@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 
 from fewshot_sep.songs.grid import UNSURE, BarGrid, Slice
-from fewshot_sep.spectral import Stft, apply_mask
+from fewshot_sep.spectral import Stft
 
 Array = NDArray[np.float32]
 
@@ -54,5 +54,5 @@ def carry_mask(mixture: Array, stretched: Array, found: Array, sample_rate: int)
     after = (before + 1).clamp(max=last)
     share = frames - before
     mask = mask[..., before] * (1 - share) + mask[..., after] * share
-    target: Array = stft.inverse(apply_mask(native, mask), mixture.shape[1]).numpy()
+    target: Array = stft.inverse(native * mask, mixture.shape[1]).numpy()
     return target

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from fewshot_sep import spectral
 from fewshot_sep.experiments.bachata.examples import Array, Example, tensor
 from fewshot_sep.experiments.evaluation.baselines import nmf
 from fewshot_sep.experiments.evaluation.case import Case
@@ -29,7 +28,7 @@ def ideal_ratio_mask(system: ImageSystem, example: Example) -> Array:
     """The mixture times each stem's share of the magnitudes, on the thesis's spectrogram."""
     mixture, stems = (system.spectrum(tensor(system, x)) for x in (example.mixture, example.stems))
     share = stems.abs() / (stems.abs().sum(0) + 1e-8)
-    return system.stft.inverse(spectral.apply_mask(mixture, share), example.stems.shape[1]).cpu().numpy()
+    return system.stft.inverse(mixture * share, example.stems.shape[1]).cpu().numpy()
 
 
 def true_magnitude(system: ImageSystem, example: Example) -> Array:

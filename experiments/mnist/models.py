@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from fewshot_sep import losses
 from fewshot_sep.experiments.mnist.settings import Model
 from fewshot_sep.experiments.mnist.tasks import SIZE
 from fewshot_sep.objectives import Loss, Objective
@@ -61,5 +61,5 @@ class DigitObjective(Objective[DigitSystem]):
     """The thesis's mean squared error, its equation 1."""
 
     def forward(self, system: DigitSystem, mixture: Tensor, queries: Tensor, target: Tensor) -> Loss:
-        error = losses.mean_squared_error(system(mixture, queries).float(), target)
+        error = F.mse_loss(system(mixture, queries).float(), target)
         return Loss(error, {"psnr_db": -10 * torch.log10(error)})

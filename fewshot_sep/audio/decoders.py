@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import TypeAlias
 
 import av
 import numpy as np
@@ -31,26 +31,6 @@ _STATE_LENGTH = (
     "ape,tta,wv,mpc,mpc8,tak,oma,dsf,iff,qcp"
 )
 _GUESS_LENGTH = "aac,loas,mp3,ac3,eac3,ac4,dts,dtshd,truehd,mlp,amr,amrnb,amrwb,shn,mpeg,mpegts"
-
-
-class Decoder(Protocol):
-    """Decodes one file, front to back.
-
-    `exact`: whether libsndfile's own seeking in the file is exact. `damaged`: the last pass met an error.
-    `tags`: title, artist and the like.
-    """
-
-    sample_rate: int
-    channels: int
-    exact: bool
-    damaged: bool
-    tags: dict[str, str]
-
-    def blocks(self) -> Iterator[Samples]:
-        """Yield blocks (channels, n) from the first frame to the last readable one."""
-
-    def promise(self) -> Promise:
-        """The length that the file declares; to be called after a whole pass over `blocks`."""
 
 
 def open_decoder(path: Path, stream: int = 0) -> Decoder:
@@ -86,7 +66,10 @@ class _Forward(soundfile.SoundFile):  # type: ignore[misc]
 
 
 class SoundfileDecoder:
-    """Whatever libsndfile opens: wav, flac, ogg, opus, mp3, aiff, caf, ... Raises LibsndfileError where it does not."""
+    """Whatever libsndfile opens: wav, flac, ogg, opus, mp3, aiff, caf, ... Raises LibsndfileError where it does not.
+
+    `exact`: whether libsndfile's own seeking in the file is exact. `damaged`: the last pass met an error.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -103,6 +86,7 @@ class SoundfileDecoder:
         self.damaged = False
 
     def blocks(self) -> Iterator[Samples]:
+        """Yield blocks (channels, n) from the first frame to the last readable one."""
         self.damaged = False
         with _Forward(system_path(self.path)) as file:
             while True:
@@ -117,6 +101,7 @@ class SoundfileDecoder:
                 yield block.T
 
     def promise(self) -> Promise:
+        """The length that the file declares; to be called after a whole pass over `blocks`."""
         frames = self._header_frames if self._header_frames < _ENDLESS else None
         if self.format == "OGG":
             return Promise(frames, complete=declared_length.ogg_is_complete(self.path))
@@ -220,3 +205,6 @@ def _samples(packet: av.Packet[av.AudioStream], sample_rate: int) -> int | None:
     """The packet's duration in samples; None where it does not say, or its clock is coarser than every other sample."""
     tick = sample_rate * (packet.time_base or 0)
     return int(packet.duration * tick) if packet.duration and tick in (1, 2) else None
+
+
+Decoder: TypeAlias = SoundfileDecoder | FfmpegDecoder

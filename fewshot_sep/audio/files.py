@@ -29,20 +29,18 @@ class AudioFile:
     decoded into a temporary file of 32-bit floats: 21 MB for a minute of stereo at 44.1 kHz. It lies in the folder for
     temporary files, which the environment variable TMPDIR sets, and is gone when the file is closed or Python ends.
 
-    Attributes: `path`; `sample_rate` in Hz; `channels` (1 or 2); `frames` that can be read; `peak`, the largest
-    magnitude; `tags`: title, artist and the like, where libsndfile reads them; `warnings`, one line each: the file was
-    cut short or is damaged, with its readable and promised duration.
-    `stream`: which audio stream of a container that has several (mp4, as ffmpeg counts them).
+    Attributes: `path`; `sample_rate` in Hz; `channels` (1 or 2); `frames` that can be read; `tags`: title, artist and
+    the like, where libsndfile reads them; `warnings`, one line each: the file was cut short or is damaged, with its
+    readable and promised duration.
     Raises BadAudio (missing, empty, not audio, no samples, NaN or Inf, more than two channels; with `strict` also where
     there would be a warning), OutputError (no room for the temporary file).
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, strict: bool = False, stream: int = 0) -> None:
+    def __init__(self, path: str | os.PathLike[str], *, strict: bool = False) -> None:
         self.path = Path(path)
-        decoder = _open(self.path, stream)
-        self._reader, census, self.warnings = _random_access(self.path, decoder, strict)
+        decoder = _open(self.path)
+        self._reader, self.frames, self.warnings = _random_access(self.path, decoder, strict)
         self.sample_rate, self.channels, self.tags = decoder.sample_rate, decoder.channels, decoder.tags
-        self.frames, self.peak = census.frames, census.peak
 
     def read(self, start: int, stop: int) -> Samples:
         """Frames [start, stop) as (channels, n) float32; clipped to what there is, like a slice."""
@@ -68,39 +66,19 @@ def open_audio(path: str | os.PathLike[str], *, strict: bool = False) -> AudioFi
 
 
 def read(path: str | os.PathLike[str], *, strict: bool = False, stream: int = 0) -> tuple[Samples, int]:
-    """A whole sound file as ((channels, samples) float32, sample rate); see `AudioFile`."""
+    """A whole sound file as ((channels, samples) float32, sample rate); see `AudioFile`.
+
+    `stream`: which audio stream of a container that has several (mp4, as ffmpeg counts them).
+    """
     decoder = _open(Path(path), stream)
     blocks: list[Samples] = []
     _decode(Path(path), decoder, blocks.append, strict)
     return np.concatenate(blocks, axis=1), decoder.sample_rate
 
 
-def read_unchecked(path: str | os.PathLike[str]) -> tuple[Samples, int]:
-    """What `read` gives, sooner, for the thousands of files of a collection: of any number of channels, perhaps cut
-    short or with NaN. Raises BadAudio where libsndfile cannot read the file.
-    """
-    with _libsndfile(path) as file:
-        return file.read(dtype="float32", always_2d=True).T, file.samplerate
-
-
-def header_seconds(path: str | os.PathLike[str]) -> float:
-    """The duration that a file's header states. Raises BadAudio where libsndfile cannot read the file."""
-    with _libsndfile(path) as file:
-        return float(file.frames / file.samplerate)
-
-
-@contextlib.contextmanager
-def _libsndfile(path: str | os.PathLike[str]) -> Iterator[soundfile.SoundFile]:
-    try:
-        with soundfile.SoundFile(system_path(Path(path))) as file:
-            yield file
-    except (soundfile.LibsndfileError, TypeError) as error:
-        raise BadAudio(f"{path}: cannot be read as audio ({error})") from error
-
-
-def _open(path: Path, stream: int) -> Decoder:
-    _check_is_file(path)
+def _open(path: Path, stream: int = 0) -> Decoder:
     with _readable(path):
+        _check_is_file(path)
         decoder = open_decoder(path, stream)
     if decoder.channels > 2:
         out = path.with_name(f"{path.stem}-stereo.wav")
@@ -111,7 +89,7 @@ def _open(path: Path, stream: int) -> Decoder:
     return decoder
 
 
-def _random_access(path: Path, decoder: Decoder, strict: bool) -> tuple[_InPlace | _Temporary, Census, list[str]]:
+def _random_access(path: Path, decoder: Decoder, strict: bool) -> tuple[_InPlace | _Temporary, int, list[str]]:
     if decoder.exact:
         found = _decode(path, decoder, None, strict)
         if not decoder.damaged:
@@ -126,8 +104,8 @@ def _random_access(path: Path, decoder: Decoder, strict: bool) -> tuple[_InPlace
 
 def _decode(
     path: Path, decoder: Decoder, keep: Callable[[Samples], object] | None, strict: bool
-) -> tuple[Census, list[str]]:
-    """Pass each block to `keep`; returns what was counted and the warnings."""
+) -> tuple[int, list[str]]:
+    """Pass each block to `keep`; returns the number of frames and the warnings."""
     census = Census()
     with _readable(path):
         for block in decoder.blocks():
@@ -140,7 +118,7 @@ def _decode(
     census.refuse_non_finite(str(path), decoder.sample_rate)
     if problem and strict:
         raise BadAudio(f"{problem}; refused, as strict reading was asked for")
-    return census, [problem] if problem else []
+    return census.frames, [problem] if problem else []
 
 
 def _shortfall(path: Path, decoder: Decoder, frames: int) -> str | None:
@@ -205,16 +183,15 @@ class _Temporary:
 
 
 def _check_is_file(path: Path) -> None:
-    with _readable(path):
-        if path.is_dir():
-            raise BadAudio(f"{path}: is a directory, not a sound file")
-        if not path.exists():
-            raise BadAudio(f"{path}: no such file")
-        if not path.is_file():
-            raise BadAudio(f"{path}: is not a regular file")
-        if path.stat().st_size == 0:
-            raise BadAudio(f"{path}: is empty")
-        path.open("rb").close()
+    if path.is_dir():
+        raise BadAudio(f"{path}: is a directory, not a sound file")
+    if not path.exists():
+        raise BadAudio(f"{path}: no such file")
+    if not path.is_file():
+        raise BadAudio(f"{path}: is not a regular file")
+    if path.stat().st_size == 0:
+        raise BadAudio(f"{path}: is empty")
+    path.open("rb").close()
 
 
 @contextlib.contextmanager

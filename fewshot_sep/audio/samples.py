@@ -70,36 +70,35 @@ def resample(samples: Samples, from_rate: float, to_rate: float, *, frames: int 
         raise ValueError(f"sample rates must be positive, not {from_rate} and {to_rate}")
     if frames is None:
         frames = max(1, round(samples.shape[-1] * to_rate / from_rate))
-    if from_rate == to_rate:
-        resampled = samples
-    else:
+    if from_rate != to_rate:
         import soxr
 
-        resampled = soxr.resample(np.ascontiguousarray(samples.T, np.float32), from_rate, to_rate, quality="HQ").T
-    out = np.zeros((samples.shape[0], frames), np.float32)
-    kept = min(frames, resampled.shape[-1])
-    out[:, :kept] = resampled[:, :kept]
+        samples = soxr.resample(np.ascontiguousarray(samples.T, np.float32), from_rate, to_rate, quality="HQ").T
+    return fit(samples, frames)
+
+
+def fit(samples: Samples, frames: int) -> Samples:
+    """A copy of (channels, samples), cut or filled up with zeros to `frames`."""
+    out = np.zeros((len(samples), frames), np.float32)
+    kept = min(frames, samples.shape[1])
+    out[:, :kept] = samples[:, :kept]
     return out
 
 
 class Census:
-    """Counts frames, finds the peak and the samples that are not finite, block by block."""
+    """Counts frames, and the samples that are not finite, block by block."""
 
     def __init__(self) -> None:
         self.frames = 0
-        self.peak = 0.0
         self._bad = 0
         self._first_bad: tuple[int, int] | None = None
 
     def add(self, block: Samples) -> None:
-        peak = float(np.abs(block).max(initial=0.0))
-        if not np.isfinite(peak):
-            bad = ~np.isfinite(block)
-            if self._first_bad is None:
-                frame = int(bad.any(axis=0).argmax())
-                self._first_bad = self.frames + frame, int(bad[:, frame].argmax())
-            self._bad += int(bad.sum())
-        self.peak = max(self.peak, peak)
+        bad = ~np.isfinite(block)
+        if bad.any() and self._first_bad is None:
+            frame = int(bad.any(axis=0).argmax())
+            self._first_bad = self.frames + frame, int(bad[:, frame].argmax())
+        self._bad += int(bad.sum())
         self.frames += block.shape[1]
 
     def refuse_non_finite(self, name: str, sample_rate: int | None = None) -> None:

@@ -143,22 +143,16 @@ def write(path: str | os.PathLike[str], samples: ArrayLike, sample_rate: int, *,
         writer.write(array)
 
 
-def encode(
-    samples: Samples,
-    sample_rate: int,
-    container: str = "MP3",
-    subtype: str | None = None,
-    compression: float | None = None,
-) -> bytes:
+def encode(samples: Samples, sample_rate: int, container: str = "MP3", subtype: str | None = None) -> bytes:
     """A sound file in memory, unchecked: for web pages, and for test files that must hold NaN.
 
     Shape: samples (channels, n); but for float, what is beyond 1 is clipped. container, subtype: as libsndfile names
-    them. compression: 0 to 1, of lossy formats. MP3 plays in every browser; its rates are the usual ones to 48 kHz.
+    them. MP3 plays in every browser; its rates are the usual ones to 48 kHz.
     """
     file = io.BytesIO()
     if subtype not in ("FLOAT", "DOUBLE"):
         samples = samples.clip(-1, 1)
-    soundfile.write(file, samples.T, sample_rate, subtype, format=container, compression_level=compression)
+    soundfile.write(file, samples.T, sample_rate, subtype, format=container)
     return file.getvalue()
 
 

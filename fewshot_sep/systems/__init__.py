@@ -1,6 +1,6 @@
 """From waveforms to a network's images and back: what a preset means, for training and for use alike."""
 
-from fewshot_sep.systems.base import AnySystem, System, SystemT, Trainable, opaque
+from fewshot_sep.systems.base import AnySystem, System, Trainable, opaque
 from fewshot_sep.systems.factory import build
 from fewshot_sep.systems.image import ImageConditioning, ImageSystem
 from fewshot_sep.systems.informed import InformedSystem
@@ -13,7 +13,6 @@ __all__ = [
     "InformedSystem",
     "MaskSystem",
     "System",
-    "SystemT",
     "Trainable",
     "build",
     "opaque",

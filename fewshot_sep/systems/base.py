@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Generic, TypeAlias, TypeVar, cast
+from typing import Generic, TypeAlias, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -67,8 +67,6 @@ class System(Trainable, Generic[ConditioningT]):
         hop = round(self.preset.hop / time_scale)
         return self.stft if hop == self.preset.hop else spectral.Stft(self.preset.n_fft, hop).to(self.device)
 
-
-SystemT = TypeVar("SystemT", bound=System[Any])
 
 AnySystem: TypeAlias = System[tuple[Tensor, ...]]
 """A system whose kind is known only when its weights are read; its conditionings can only be given back to it."""

@@ -100,7 +100,7 @@ class MaskSystem(System[QueryConditioning]):
 
     def masked(self, spectrum: Tensor, logits: Tensor) -> Tensor:
         """The spectrum times the mask, which is interpolated from bands to bins."""
-        return spectral.apply_mask(spectrum, torch.matmul(self.bands.T, torch.sigmoid(logits.float())))
+        return spectrum * torch.matmul(self.bands.T, torch.sigmoid(logits.float()))
 
     def forward(self, mixture: Tensor, conditioning: QueryConditioning, time_scale: float = 1.0) -> Tensor:
         stft = self.stft_at(time_scale)
