@@ -58,4 +58,4 @@ def test_json(put_weights: Callable, capsys: pytest.CaptureFixture[str]) -> None
     found = json.loads(capsys.readouterr().out)
     assert found["problems"] == ["weights: model.safetensors: SHA-256 differs"]
     assert found["versions"]["soundfile"] == soundfile.__version__
-    assert set(found) == {"versions", "engines", "device", "weights", "problems"}
+    assert set(found) == {"versions", "engines", "device", "torchaudio", "weights", "problems"}
