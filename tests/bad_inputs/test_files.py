@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +12,9 @@ import soundfile
 
 from fewshot_sep import audio
 from fewshot_sep.errors import BadAudio, OutputError
+from tests.sounds import RATE, noise
 
-RATE = 44100
-
-
-def noise(seconds: float = 4.0, channels: int = 2) -> np.ndarray:
-    return np.random.default_rng(3).uniform(-0.5, 0.5, (channels, round(seconds * RATE))).astype(np.float32)
+LONG, SHORT = noise(2, 4 * RATE), noise(2, RATE // 10)
 
 
 def refusal(path: Path | str, **options: bool) -> str:
@@ -51,7 +47,7 @@ def test_not_audio(tmp_path: Path, suffix: str, content: bytes) -> None:
 
 
 def test_unreadable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    audio.write(tmp_path / "a.wav", noise(0.1), RATE)
+    audio.write(tmp_path / "a.wav", SHORT, RATE)
 
     def deny(self: Path, *arguments: object) -> None:
         raise PermissionError(errno.EACCES, "Permission denied", str(self))
@@ -84,7 +80,7 @@ def test_many_channels_say_how_to_downmix(tmp_path: Path, channels: int) -> None
 @pytest.mark.parametrize("subtype", ["FLOAT", "DOUBLE"])
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_non_finite_samples_are_counted_and_located(tmp_path: Path, subtype: str, value: float) -> None:
-    samples = noise(1.0)
+    samples = noise(2, RATE)
     samples[1, 22050] = samples[0, 30000] = samples[1, 44099] = value
     soundfile.write(tmp_path / "a.wav", samples.T, RATE, subtype)
     message = refusal(tmp_path / "a.wav")
@@ -99,7 +95,7 @@ def halve(path: Path) -> None:
 @pytest.mark.parametrize("suffix", ["wav", "flac", "mp3", "aiff"])
 def test_truncated_file_gives_its_readable_part_and_a_warning(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"song.{suffix}"
-    soundfile.write(path, noise().T, RATE)
+    soundfile.write(path, LONG.T, RATE)
     whole, _ = audio.read(path)
     assert whole.shape == (2, 4 * RATE)
     halve(path)
@@ -117,7 +113,7 @@ def test_truncated_file_gives_its_readable_part_and_a_warning(tmp_path: Path, su
 @pytest.mark.parametrize("container", ["VORBIS", "OPUS"])
 def test_truncated_ogg_has_no_promise_but_misses_its_end(tmp_path: Path, container: str) -> None:
     path = tmp_path / "song.ogg"
-    soundfile.write(path, noise(channels=1).T, 48000, container, format="OGG")
+    soundfile.write(path, LONG[0], 48000, container, format="OGG")
     audio.open_audio(path, strict=True).close()
     halve(path)
     with audio.open_audio(path) as file:
@@ -129,7 +125,7 @@ def test_truncated_ogg_has_no_promise_but_misses_its_end(tmp_path: Path, contain
 @pytest.mark.parametrize("lost", [1, 2, 4, 5])
 def test_a_wav_that_misses_its_last_bytes(tmp_path: Path, lost: int) -> None:
     path = tmp_path / "song.wav"
-    soundfile.write(path, noise(0.1).T, RATE, "PCM_16")
+    soundfile.write(path, SHORT.T, RATE, "PCM_16")
     path.write_bytes(path.read_bytes()[:-lost])
     with audio.open_audio(path) as file:
         assert file.frames == 4410 - (lost + 3) // 4
@@ -138,21 +134,20 @@ def test_a_wav_that_misses_its_last_bytes(tmp_path: Path, lost: int) -> None:
 
 def test_a_file_that_changes_under_the_reader(tmp_path: Path) -> None:
     path = tmp_path / "song.wav"
-    soundfile.write(path, noise().T, RATE)
+    soundfile.write(path, LONG.T, RATE)
     with audio.open_audio(path) as file:
-        soundfile.write(path, noise(1.0).T, RATE)
+        soundfile.write(path, SHORT.T, RATE)
         with pytest.raises(BadAudio, match="changed while"):
             file.read(0, file.frames)
 
 
 @pytest.mark.parametrize("rate", [8000, 11025, 22050, 48000, 96000, 192000])
 def test_rate_and_count_stay(tmp_path: Path, rate: int) -> None:
-    samples = noise(0.5)
-    audio.write(tmp_path / "a.wav", samples, rate)
+    audio.write(tmp_path / "a.wav", LONG[:, :22_050], rate)
     read, read_rate = audio.read(tmp_path / "a.wav")
     back = audio.resample(audio.resample(read, read_rate, 44100), 44100, rate, frames=read.shape[1])
     audio.write(tmp_path / "b.wav", back, rate)
-    assert soundfile.info(tmp_path / "b.wav").frames == samples.shape[1]
+    assert soundfile.info(tmp_path / "b.wav").frames == 22_050
     assert soundfile.info(tmp_path / "b.wav").samplerate == rate
 
 
@@ -177,10 +172,11 @@ def test_a_name_that_is_not_unicode(tmp_path: Path) -> None:
     assert audio.read(path)[0].shape == (1, 10)
 
 
-def not_written(path: Path, attempt: Callable[[], object] | None = None) -> str:
+def not_written(path: Path, *blocks: np.ndarray, frames: int | None = None) -> str:
     """The one line with which writing to `path` fails."""
-    with pytest.raises(OutputError) as failed:
-        attempt() if attempt else audio.write(path, noise(1.0), RATE)
+    with pytest.raises(OutputError) as failed, audio.AudioWriter(path, RATE, 2, frames) as writer:
+        for block in blocks or (LONG,):
+            writer.write(block)
     message = str(failed.value)
     assert message.startswith(f"{path}: ") and "\n" not in message
     assert failed.value.exit_code == 1
@@ -204,12 +200,18 @@ def test_read_only_folder(tmp_path: Path) -> None:
         tmp_path.chmod(0o700)
 
 
-def test_read_only_folder_even_for_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def deny(self: Path, **_: object) -> None:
-        raise OSError(errno.EROFS, "Read-only file system", str(self))
+@pytest.mark.parametrize(
+    ("method", "problem"), [("touch", "Read-only file system"), ("replace", "No space left on device")]
+)
+def test_what_the_system_refuses_at_first_or_at_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str, problem: str
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EIO, problem)
 
-    monkeypatch.setattr(Path, "touch", deny)
-    assert "Read-only file system" in not_written(tmp_path / "a.wav")
+    monkeypatch.setattr(Path, method, refuse)
+    assert problem in not_written(tmp_path / "a.wav")
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("suffix", ["wav", "flac"])
@@ -229,15 +231,6 @@ def test_disk_full(tmp_path: Path, suffix: str) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_disk_full_at_the_last_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(Path, "replace", full)
-    assert "No space left" in not_written(tmp_path / "a.wav")
-    assert not list(tmp_path.iterdir())
-
-
 @pytest.mark.parametrize("stage", ["body", "start", "end"])
 def test_interrupt_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str) -> None:
     def interrupt(*_: object, **__: object) -> None:
@@ -248,7 +241,7 @@ def test_interrupt_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     if stage == "end":
         monkeypatch.setattr(Path, "replace", interrupt)
     with pytest.raises(KeyboardInterrupt), audio.AudioWriter(tmp_path / "a.wav", RATE, 2) as writer:
-        writer.write(noise(0.1))
+        writer.write(SHORT)
         if stage == "body":
             interrupt()
     assert not list(tmp_path.iterdir())
@@ -256,21 +249,12 @@ def test_interrupt_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_nothing_but_sound_is_written(tmp_path: Path, value: float) -> None:
-    def attempt() -> None:
-        with audio.AudioWriter(tmp_path / "a.wav", RATE, 1) as writer:
-            writer.write(noise(0.1, 1))
-            writer.write(np.array([[0.0, value]]))
-
-    assert "NaN or Inf" in not_written(tmp_path / "a.wav", attempt)
+    assert "NaN or Inf" in not_written(tmp_path / "a.wav", SHORT, np.array([[0.0, value]] * 2))
     assert not list(tmp_path.iterdir())
 
 
 def test_a_result_of_another_length_is_not_kept(tmp_path: Path) -> None:
-    def attempt() -> None:
-        with audio.AudioWriter(tmp_path / "a.wav", RATE, 2, frames=5000) as writer:
-            writer.write(noise(0.1))
-
-    assert "4410 samples instead of 5000" in not_written(tmp_path / "a.wav", attempt)
+    assert "4410 samples instead of 5000" in not_written(tmp_path / "a.wav", SHORT, frames=5000)
     assert not list(tmp_path.iterdir())
 
 

@@ -15,12 +15,6 @@ def magnitudes(seed: int, *shape: int) -> torch.Tensor:
     return torch.rand(shape, generator=torch.Generator().manual_seed(seed)) * 10
 
 
-def test_mean_squared_error_is_equation_1() -> None:
-    predicted, true = magnitudes(0, 3, 1, 4, 5), magnitudes(1, 3, 1, 4, 5)
-    expected = np.mean((predicted.numpy() - true.numpy()) ** 2)
-    assert float(losses.mean_squared_error(predicted, true)) == pytest.approx(expected, rel=1e-5)
-
-
 @given(seed=st.integers(0, 1000), spread=st.floats(0.01, 3))
 def test_nothing_beats_the_ideal_ratio_mask(seed: int, spread: float) -> None:
     target, residual = magnitudes(seed, 2, 2, 8, 9) + 0.1, magnitudes(seed + 1, 2, 2, 8, 9) + 0.1

@@ -8,10 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from fewshot_sep.muon import RMS, Muon, orthogonalised
-
-
-def noise(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+from tests.fewshot_sep.tensors import noise
 
 
 def after(start: Tensor, gradients: list[Tensor], **options: float) -> Tensor:

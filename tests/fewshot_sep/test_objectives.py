@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import librosa
 import numpy as np
 import pytest
@@ -11,12 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from fewshot_sep import objectives, presets
-from fewshot_sep.objectives import MIN_TARGET_SHARE, ImageObjective, MaskObjective
+from fewshot_sep.objectives import MIN_TARGET_SHARE, MaskObjective
 from fewshot_sep.systems import AnySystem, MaskSystem, build
 from fewshot_sep.unet import QueryConditioning
-
-SIZES = {"n_fft": 1024, "hop": 256, "bands": 32, "widths": (4, 6), "features": 5, "segment": 4096}
-PRESETS = {name: replace(presets.get(name), **SIZES) for name in ("tiny", "tiny-informed")}  # type: ignore[arg-type]
+from tests.fewshot_sep.tensors import PRESETS, noise, tone
 
 
 class Constant(nn.Module):
@@ -28,14 +24,6 @@ class Constant(nn.Module):
 
     def forward(self, image: Tensor, *_: object) -> Tensor:
         return torch.full_like(image, self.value)
-
-
-def noise(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed)) * 0.1
-
-
-def tone(hertz: float, *shape: int) -> Tensor:
-    return 0.1 * torch.sin(2 * torch.pi * hertz / 44100 * torch.arange(shape[-1])).expand(shape)
 
 
 def mask_system() -> MaskSystem:
@@ -199,8 +187,3 @@ def test_profile_and_templates_are_dropped_from_the_same_examples() -> None:
         assert (getattr(thinned, name)[~dropped] == getattr(full, name)[~dropped]).all()
     assert thinned.embedding is full.embedding
     assert (objectives.without_profile(full, 0.2).profile == thinned.profile).all()
-
-
-def test_for_system_knows_every_kind() -> None:
-    found = [type(objectives.for_system(build(name))) for name in ("tiny", "tiny-informed", "tiny-image")]
-    assert found == [MaskObjective, MaskObjective, ImageObjective]

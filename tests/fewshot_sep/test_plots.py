@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,33 +9,20 @@ from matplotlib.collections import QuadMesh
 from matplotlib.image import imread
 
 from fewshot_sep import plots
+from tests.sounds import tone
 
 
-def drawn(samples: np.ndarray, sample_rate: int, **options: float) -> tuple[object, QuadMesh, float]:
+def drawn(samples: np.ndarray, sample_rate: int, **options: float) -> tuple[Any, QuadMesh, float]:
     figure, axes = plots.new_figure(1, 1, 6, 3)
     reference = plots.spectrogram(axes[0, 0], samples, sample_rate, "a title", **options)  # type: ignore[arg-type]
     figure.canvas.draw()
     return axes[0, 0], axes[0, 0].collections[0], reference
 
 
-def tone(frequency: float, seconds: float, sample_rate: int) -> np.ndarray:
-    return np.sin(2 * np.pi * frequency * np.arange(int(seconds * sample_rate)) / sample_rate).astype(np.float32)
-
-
-def test_axes_carry_units() -> None:
-    figure, axes = plots.new_figure(2, 3, 9, 4)
-    assert axes.shape == (2, 3)
-    plots.spectrogram(axes[1, 2], tone(440, 1, 44100), 44100, "piano")
-    labels = [axes[1, 2].get_title(), axes[1, 2].get_xlabel(), axes[1, 2].get_ylabel()]
-    assert labels == ["piano", "time (s)", "frequency (Hz)"]
-    assert axes[1, 2].get_yscale() == "log"
-    assert "level (dB)" in [extra.get_ylabel() for extra in figure.axes]
-
-
 @pytest.mark.parametrize("sample_rate", [8000, 22050, 48000])
 def test_a_tone_lies_at_its_frequency_and_time(sample_rate: int) -> None:
-    samples = np.concatenate([np.zeros(sample_rate), tone(1000, 1, sample_rate), np.zeros(sample_rate)])
-    axes, mesh, _ = drawn(np.stack([samples, samples]), sample_rate)
+    samples = np.pad(tone(1000, 1, sample_rate, channels=2), ((0, 0), (sample_rate, sample_rate)))
+    axes, mesh, _ = drawn(samples, sample_rate)
     level_db = np.asarray(mesh.get_array())
     corners = mesh.get_coordinates()
     row, column = np.unravel_index(level_db.argmax(), level_db.shape)
@@ -43,7 +31,10 @@ def test_a_tone_lies_at_its_frequency_and_time(sample_rate: int) -> None:
     assert level_db.max() == pytest.approx(0, abs=1e-3)
     loud = (level_db > -20).any(0)
     assert loud.sum() * (corners[0, 1, 0] - corners[0, 0, 0]) == pytest.approx(1, abs=0.3)
-    assert axes.get_ylim()[1] == sample_rate / 2  # type: ignore[attr-defined]
+    assert axes.get_ylim()[1] == sample_rate / 2
+    labels = axes.get_title(), axes.get_xlabel(), axes.get_ylabel(), axes.get_yscale()
+    assert labels == ("a title", "time (s)", "frequency (Hz)", "log")
+    assert "level (dB)" in [extra.get_ylabel() for extra in axes.figure.axes]
 
 
 def test_two_sounds_on_one_scale() -> None:

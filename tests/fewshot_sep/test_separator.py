@@ -13,11 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from fewshot_sep import audio, metrics, presets, systems
-from fewshot_sep.bandwidth import high_band_gain
 from fewshot_sep.errors import BadAudio, BadQuery, FewshotSepError
 from fewshot_sep.separator import MAX_WINDOWS, Separator
+from tests.sounds import RATE, middle, noise, rms, tone
 
-RATE = 44100
 SEGMENT = 6000
 PRESET = replace(presets.get("tiny"), n_fft=512, hop=128, segment=SEGMENT)
 QUERY = np.sin(np.arange(RATE) / 7).astype(np.float32)
@@ -83,24 +82,6 @@ def nearby() -> Separator:
     return Separator(BandPass(0.95, 0.3), "cpu")
 
 
-def noise(channels: int, samples: int, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).uniform(-0.5, 0.5, (channels, samples)).astype(np.float32)
-
-
-def tone(frequency: float, rate: int, seconds: float = 0.5) -> np.ndarray:
-    return (0.5 * np.sin(2 * np.pi * frequency * np.arange(int(seconds * rate)) / rate)).astype(np.float32)[None]
-
-
-def middle(samples: np.ndarray) -> np.ndarray:
-    """Without the ends, where resampling has nothing to go by."""
-    edge = samples.shape[1] // 10
-    return samples[:, edge:-edge]
-
-
-def rms(samples: np.ndarray) -> float:
-    return float(np.sqrt(np.mean(np.square(samples))))
-
-
 # --- overlap-add
 
 
@@ -134,7 +115,7 @@ def test_any_rate_gives_back_the_same_samples(rate: int, channels: int, samples:
 @pytest.mark.parametrize("rate", [8000, 22050, 48000, 96000])
 def test_boundaries_are_not_audible_at_another_rate(rate: int) -> None:
     separator, system = stub()
-    mixture = tone(1000, rate, 1.5)
+    mixture = tone(1000, 1.5, rate)
     error = separator.separate(mixture, [(QUERY, RATE)], rate).residual
     assert len(system.mixtures) > 3
     assert np.abs(middle(error)).max() < 2e-3
@@ -185,33 +166,16 @@ def test_a_mono_model_gives_both_channels_the_same() -> None:
 @pytest.mark.parametrize(("gain", "share"), [(1.0, 1.0), (0.5, 0.5), (0.0, 0.0)])
 def test_the_band_above_the_models_gets_the_gain_of_the_octave_below(gain: float, share: float) -> None:
     separator, _ = stub(gain)
-    high, low = tone(30_000, 96_000), tone(15_000, 96_000)
+    high, low = tone(30_000, rate=96_000), tone(15_000, rate=96_000)
     target = separator.separate(high + low, [(QUERY, RATE)], 96_000, residual_pass=False).target
     assert rms(middle(target - share * (high + low))) < 0.01 * rms(high)
 
 
 def test_an_image_system_leaves_the_band_above_its_own_in_the_residual() -> None:
     separator, _ = stub(kind="image")
-    high, low = tone(30_000, 96_000), tone(5_000, 96_000)
+    high, low = tone(30_000, rate=96_000), tone(5_000, rate=96_000)
     target = separator.separate(high + low, [(QUERY, RATE)], 96_000).target
     assert rms(middle(target - low)) < 0.01 * rms(high)
-
-
-def test_high_band_gain_follows_time() -> None:
-    mixture = noise(2, 20_000)
-    target = mixture.copy()
-    target[:, 10_000:] *= 0.25
-    gain = high_band_gain(mixture, target, 43_537)
-    assert gain.shape == (2, 43_537)
-    np.testing.assert_allclose(gain[:, :19_000], 1, atol=0.01)
-    np.testing.assert_allclose(gain[:, 24_000:], 0.25, atol=0.01)
-
-
-def test_high_band_gain_stays_in_bounds() -> None:
-    loud, nothing = noise(1, 5000), np.zeros((1, 5000), np.float32)
-    assert high_band_gain(loud, 10 * loud, 5000).max() == 1
-    assert high_band_gain(loud, nothing, 5000).max() == 0
-    assert np.isfinite(high_band_gain(nothing, nothing, 5000)).all()
 
 
 # --- streams
@@ -341,14 +305,14 @@ def test_clips_have_equal_weight_whatever_their_length_and_rate() -> None:
 @pytest.mark.parametrize("rate", [8000, 44_100, 96_000])
 def test_a_query_keeps_its_pitch_at_any_rate(rate: int) -> None:
     separator, system = stub()
-    separator.condition([(tone(1000, rate, 1.0), rate)], RATE)
+    separator.condition([(tone(1000, 1, rate), rate)], RATE)
     window = system.queries[0][0, 1].numpy() * np.hanning(SEGMENT)
     assert np.abs(np.fft.rfft(window)).argmax() == pytest.approx(1000 * SEGMENT / RATE, abs=1)
 
 
 def test_what_sounds_like_clips_of_interference_is_suppressed() -> None:
     separator = Separator(BandPass(1.0, 0.1), "cpu")
-    low, high = (tone(hertz, RATE, 2) for hertz in (500, 2500))
+    low, high = (tone(hertz, 2) for hertz in (500, 2500))
     scores = []
     for unlike in ([], [high]):
         found = separator.separate(low + high, [low], RATE, unlike=unlike, residual_pass=False).target
@@ -360,7 +324,7 @@ def test_what_sounds_like_clips_of_interference_is_suppressed() -> None:
 
 
 def test_the_residual_of_a_first_pass_is_suppressed(nearby: Separator) -> None:
-    low, high = (tone(hertz, RATE, 1.0) for hertz in (500, 5000))
+    low, high = (tone(hertz, 1) for hertz in (500, 5000))
     once = nearby.separate(low + high, [low], RATE, residual_pass=False)
     found = nearby.separate(low + high, [low], RATE)
     leak, less = (metrics.si_sdr(middle(low), middle(result.target)[:1]) for result in (once, found))
@@ -372,7 +336,7 @@ def test_the_residual_of_a_first_pass_is_suppressed(nearby: Separator) -> None:
 
 
 def test_what_the_first_pass_misses_of_the_target_is_not_suppressed(nearby: Separator) -> None:
-    low = tone(500, RATE, 1.0)
+    low = tone(500, 1)
     assert rms(low - 0.95 * low) > 0.01
     once, found = (nearby.separate(low, [low], RATE, residual_pass=both).target for both in (False, True))
     np.testing.assert_array_equal(found, once)
@@ -437,10 +401,3 @@ def test_devices_that_are_not_there(device: str) -> None:
     with pytest.raises(FewshotSepError, match=r"device .* try --device cpu") as error:
         Separator(Stub(), device)
     assert "\n" not in str(error.value)
-
-
-def test_describe_names_the_model(tiny: Separator) -> None:
-    facts = tiny.describe()
-    assert facts["preset"] == "tiny"
-    assert facts["device"] == "cpu"
-    assert facts["sample_rate"] == RATE

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 import librosa
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from fewshot_sep import presets, spectral
+from tests.sounds import noise
 
 WINDOWS = [(4096, 1024), (2048, 512), (510, 71), (512, 100)]
 BANDS = [(4096, 256), (2048, 64), (2048, 128), (1024, 100), (510, 64), (64, 8)]
@@ -18,7 +21,7 @@ BANDS = [(4096, 256), (2048, 64), (2048, 128), (1024, 100), (510, 64), (64, 8)]
 @given(samples=st.integers(1, 9000), shape=st.sampled_from([(), (1,), (2,), (3, 2)]))
 @settings(max_examples=15, deadline=None)
 def test_round_trip_of_any_length(n_fft: int, hop: int, samples: int, shape: tuple[int, ...]) -> None:
-    wave = torch.from_numpy(np.random.default_rng(samples).uniform(-1, 1, (*shape, samples)).astype(np.float32))
+    wave = torch.from_numpy(2 * noise(math.prod(shape), samples, samples)).reshape(*shape, samples)
     stft = spectral.Stft(n_fft, hop)
     spectrum = stft(wave)
     assert spectrum.shape == (*shape, n_fft // 2 + 1, samples // hop + 1)
@@ -39,7 +42,7 @@ def test_a_masked_sound_ends_without_a_click(name: str) -> None:
 
 @pytest.mark.parametrize(("n_fft", "hop"), WINDOWS)
 def test_stft_is_librosas(n_fft: int, hop: int) -> None:
-    wave = np.random.default_rng(0).standard_normal((2, 10_007)).astype(np.float32)
+    wave = noise(2, 10_007)
     expected = librosa.stft(wave, n_fft=n_fft, hop_length=hop, window="hann", center=True, pad_mode="constant")
     np.testing.assert_allclose(spectral.Stft(n_fft, hop)(torch.from_numpy(wave)).numpy(), expected, atol=1e-3)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import tempfile
 import tracemalloc
 from pathlib import Path
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from fewshot_sep import audio
 from fewshot_sep.audio import decoders, writer
 from fewshot_sep.errors import BadAudio, OutputError
+from tests.sounds import middle, noise, tone
 
 FORMATS = {
     "wav": {"subtype": "PCM_16"},
@@ -26,6 +28,7 @@ FORMATS = {
     "opus": {"format": "OGG", "subtype": "OPUS"},
     "mp3": {"subtype": "MPEG_LAYER_III"},
 }
+RATES = [8000, 11025, 16000, 22050, 32000, 44100, 48000, 88200, 96000, 192000]
 
 
 def music(frames: int, channels: int = 2, rate: int = 48000) -> np.ndarray:
@@ -60,7 +63,6 @@ def test_any_part_equals_that_part_of_the_whole(
     with audio.open_audio(path) as file:
         assert (file.channels, file.sample_rate, file.frames) == (channels, 48000, whole.shape[1])
         assert file.warnings == []
-        assert file.peak == np.abs(whole).max()
         spans = [(0, file.frames), (file.frames - 1, file.frames), (0, 1), (7, 7)]
         spans += [tuple(sorted(rng.integers(0, file.frames + 1, 2).tolist())) for _ in range(20)]
         for start, stop in spans:
@@ -126,21 +128,23 @@ def test_memory_is_bounded_for_long_files(tmp_path: Path, suffix: str) -> None:
 @given(
     frames=st.integers(1, 3000),
     channels=st.integers(1, 2),
-    rate=st.sampled_from([8000, 11025, 22050, 44100, 48000, 96000, 192000]),
+    rate=st.sampled_from(RATES),
     suffix=st.sampled_from(["wav", "flac"]),
 )
 def test_what_is_written_is_read(tmp_path: Path, frames: int, channels: int, rate: int, suffix: str) -> None:
-    samples = np.random.default_rng(frames).uniform(-0.99, 0.99, (channels, frames)).astype(np.float32)
+    samples = 1.98 * noise(channels, frames, frames)
     audio.write(tmp_path / f"a.{suffix}", samples, rate)
     back, back_rate = audio.read(tmp_path / f"a.{suffix}")
     assert back_rate == rate and back.dtype == np.float32 and back.shape == samples.shape
     np.testing.assert_allclose(back, samples, atol=0 if suffix == "wav" else 2**-23, rtol=0)
 
 
-def test_float_wav_keeps_what_is_beyond_full_scale(tmp_path: Path) -> None:
-    samples = np.array([[1.5, -3.0, 1e-30]], np.float32)
-    audio.write(tmp_path / "a.wav", samples, 44100)
-    np.testing.assert_array_equal(audio.read(tmp_path / "a.wav")[0], samples)
+def test_float_wav_in_a_new_folder_keeps_what_is_beyond_full_scale(tmp_path: Path) -> None:
+    path, samples = tmp_path / "new" / "folder" / "a.wav", np.array([[1.5, -3.0, 1e-30]], np.float32)
+    audio.write(path, samples, 44100)
+    np.testing.assert_array_equal(audio.read(path)[0], samples)
+    (tmp_path / "plain").touch()
+    assert path.stat().st_mode == (tmp_path / "plain").stat().st_mode
 
 
 def test_blocks_add_up_and_bytes_are_the_same(tmp_path: Path) -> None:
@@ -171,44 +175,26 @@ def test_a_wav_too_long_for_riff_becomes_rf64(tmp_path: Path, monkeypatch: pytes
     assert not (tmp_path / "unannounced.wav").exists()
 
 
-def test_results_are_in_new_folders_with_the_permissions_of_any_new_file(tmp_path: Path) -> None:
-    (tmp_path / "plain").touch()
-    path = tmp_path / "new" / "folder" / "a.wav"
-    audio.write(path, np.zeros(5), 8000)
-    assert path.stat().st_mode == (tmp_path / "plain").stat().st_mode
-    assert audio.read(path)[0].shape == (1, 5)
-
-
 @pytest.mark.parametrize("form", [("MP3", None), ("OGG", "VORBIS"), ("WAV", "FLOAT"), ("AIFF", "PCM_16")])
-def test_encoded_in_memory(tmp_path: Path, form: tuple[str, str | None]) -> None:
+def test_encoded_in_memory(form: tuple[str, str | None]) -> None:
     sound = 4 * music(48000, 1)
-    (tmp_path / "a").write_bytes(audio.encode(sound, 48000, *form))
-    kept, rate = audio.read_unchecked(tmp_path / "a")
+    kept, rate = soundfile.read(io.BytesIO(audio.encode(sound, 48000, *form)))
     expected = sound if "FLOAT" in form else sound.clip(-1, 1)
-    assert rate == 48000 and kept.shape[0] == 1
-    assert np.corrcoef(kept[0, :48000], expected[0])[0, 1] > 0.95
-    assert audio.header_seconds(tmp_path / "a") == kept.shape[1] / rate
+    assert rate == 48000 and kept.ndim == 1
+    assert np.corrcoef(kept[:48000], expected[0])[0, 1] > 0.95
 
 
 @pytest.mark.parametrize(("from_rate", "to_rate"), [(8000, 44100), (48000, 44100), (44100, 192000), (192000, 44100)])
 def test_resampling_a_tone_gives_that_tone(from_rate: int, to_rate: int) -> None:
-    def tone(rate: int) -> np.ndarray:
-        return np.sin(2 * np.pi * 997 * np.arange(rate) / rate)[None].astype(np.float32)
-
-    middle = slice(to_rate // 10, -to_rate // 10)
-    resampled = audio.resample(tone(from_rate), from_rate, to_rate)
+    resampled = audio.resample(tone(997, 1, from_rate), from_rate, to_rate)
     assert resampled.shape == (1, to_rate)
-    np.testing.assert_allclose(resampled[:, middle], tone(to_rate)[:, middle], atol=1e-4)
+    np.testing.assert_allclose(middle(resampled), middle(tone(997, 1, to_rate)), atol=5e-5)
 
 
 @settings(max_examples=50, deadline=None)
-@given(
-    frames=st.integers(1, 5000),
-    channels=st.integers(1, 2),
-    rate=st.sampled_from([8000, 11025, 16000, 22050, 32000, 44100, 48000, 88200, 96000, 192000]),
-)
+@given(frames=st.integers(1, 5000), channels=st.integers(1, 2), rate=st.sampled_from(RATES))
 def test_there_and_back_keeps_the_count(frames: int, channels: int, rate: int) -> None:
-    samples = np.random.default_rng(0).uniform(-0.5, 0.5, (channels, frames)).astype(np.float32)
+    samples = noise(channels, frames)
     there = audio.resample(samples, rate, 44100)
     assert there.shape == (channels, max(1, round(frames * 44100 / rate)))
     back = audio.resample(there, 44100, rate, frames=frames)
@@ -216,7 +202,7 @@ def test_there_and_back_keeps_the_count(frames: int, channels: int, rate: int) -
 
 
 def test_same_rate_is_a_copy() -> None:
-    samples = music(100)
+    samples = noise(1, 100)
     same = audio.resample(samples, 44100, 44100)
     np.testing.assert_array_equal(same, samples)
     same[:] = 0
@@ -225,8 +211,7 @@ def test_same_rate_is_a_copy() -> None:
 
 def test_validate_gives_channels_by_samples_float32() -> None:
     assert audio.validate(np.zeros(5), "x").shape == (1, 5)
-    assert audio.validate([[0.0, 1.0], [0.5, 0.0]], "x").dtype == np.float32
-    assert audio.validate(np.zeros((2, 1)), "x").shape == (2, 1)
+    assert audio.validate([[0.0], [0.5]], "x").dtype == np.float32
 
 
 @pytest.mark.parametrize(

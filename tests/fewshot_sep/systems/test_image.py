@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from fewshot_sep import presets
 from fewshot_sep.systems import ImageSystem
+from tests.fewshot_sep.tensors import noise
 
 SAMPLES = 18_000
 
@@ -25,10 +26,6 @@ class Network(nn.Module):
 
     def forward(self, image: Tensor, query: Tensor) -> Tensor:
         return self.function(image)
-
-
-def noise(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed)) * 0.1
 
 
 def spectrum(wave: Tensor) -> np.ndarray:

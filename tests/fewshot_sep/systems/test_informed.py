@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 import torch
-from torch import Tensor
 
-from fewshot_sep import presets
 from fewshot_sep.systems import InformedSystem
-
-PRESET = replace(presets.get("tiny-informed"), n_fft=1024, hop=256, bands=32, widths=(4, 6), features=5, segment=4096)
-
-
-def tone(hertz: float, *shape: int) -> Tensor:
-    return 0.1 * torch.sin(2 * torch.pi * hertz / PRESET.sample_rate * torch.arange(shape[-1])).expand(shape)
+from tests.fewshot_sep.tensors import PRESETS, tone
 
 
 @pytest.fixture
 def system() -> InformedSystem:
     torch.manual_seed(0)
-    return InformedSystem(PRESET).eval()
+    return InformedSystem(PRESETS["tiny-informed"]).eval()
 
 
 @torch.inference_mode()

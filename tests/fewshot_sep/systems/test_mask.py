@@ -2,42 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import librosa
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from fewshot_sep import presets
-from fewshot_sep.systems import InformedSystem, MaskSystem, build
-
-SIZES = {"n_fft": 1024, "hop": 256, "bands": 32, "widths": (4, 6), "features": 5, "segment": 4096}
-PRESETS = {name: replace(presets.get(name), **SIZES) for name in ("tiny", "tiny-informed")}  # type: ignore[arg-type]
+from fewshot_sep.systems import MaskSystem, build
+from tests.fewshot_sep.tensors import PRESETS, noise, tone
 
 
-def noise(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed)) * 0.1
-
-
-def tone(hertz: float, *shape: int) -> Tensor:
-    return 0.1 * torch.sin(2 * torch.pi * hertz / 44100 * torch.arange(shape[-1])).expand(shape)
-
-
-def sensitive(system: MaskSystem) -> MaskSystem:
-    """An untrained mask is 0.5 everywhere; this one depends on mixture and query."""
+@pytest.fixture(params=PRESETS.values(), ids=list(PRESETS))
+def system(request: pytest.FixtureRequest) -> MaskSystem:
+    """An untrained mask is 0.5 everywhere; that of this system depends on mixture and query."""
+    torch.manual_seed(0)
+    system = build(request.param)
+    assert isinstance(system, MaskSystem)
     for module in system.modules():
         if isinstance(module, nn.Linear):
             nn.init.normal_(module.weight, std=0.5)
     return system.eval()
-
-
-@pytest.fixture(params=list(PRESETS))
-def system(request: pytest.FixtureRequest) -> MaskSystem:
-    torch.manual_seed(0)
-    kinds = {"tiny": MaskSystem, "tiny-informed": InformedSystem}
-    return sensitive(kinds[request.param](PRESETS[request.param]))
 
 
 @pytest.mark.parametrize("preset", [preset for preset in presets.PRESETS.values() if preset.name.startswith("tiny")])
