@@ -34,7 +34,13 @@ def examine() -> tuple[Sections, list[str]]:
     """Look at the installation: (sections of name -> finding, problems that keep it from working)."""
     sections: Sections = {}
     problems: list[str] = []
-    examinations = {"versions": _versions, "engines": _engines, "device": _device, "weights": _weights}
+    examinations = {
+        "versions": _versions,
+        "engines": _engines,
+        "device": _device,
+        "torchaudio": _torchaudio,
+        "weights": _weights,
+    }
     for name, examination in examinations.items():
         try:
             sections[name] = examination()
@@ -88,6 +94,12 @@ def _device() -> dict[str, str]:
     elif torch.backends.mps.is_available():
         found["mps"] = "Apple GPU"
     return {**found, "separates on": next((name for name in ("cuda", "mps") if name in found), "cpu")}
+
+
+def _torchaudio() -> dict[str, str]:
+    from fewshot_sep import _torchaudio
+
+    return {"mode": _torchaudio.MODE}
 
 
 def _weights() -> dict[str, str]:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fewshot_sep import audio, levels, spectral, weights
+from fewshot_sep.bandwidth import high_band_gain
 from fewshot_sep.errors import BadQuery, FewshotSepError
 from fewshot_sep.overlap_add import Chunk, crossfade, first_needed
 from fewshot_sep.systems.base import System, opaque
@@ -257,8 +258,7 @@ class Separator:
         result = audio.resample(target, self.sample_rate, sample_rate, frames=mixture.shape[1])
         if sample_rate > self.sample_rate and self.preset.predicts_mask:
             beyond = mixture - audio.resample(inside, self.sample_rate, sample_rate, frames=mixture.shape[1])
-            known = torch.from_numpy(inside), torch.from_numpy(target)
-            result = result + beyond * spectral.high_band_gain(*known, mixture.shape[1]).numpy()
+            result = result + beyond * high_band_gain(inside, target, mixture.shape[1])
         return result
 
     def _fit_channels(self, samples: Array) -> Array:

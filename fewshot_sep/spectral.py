@@ -9,15 +9,16 @@ import math
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+
+from fewshot_sep._torchaudio import transforms
 
 EPS = 1e-8
 SUPPRESSION = 0.7  # the best of a few on the development set; 1 takes too much where both estimates are unsure
 
 
 class Stft(nn.Module):
-    """Hann-windowed STFT with its exact inverse; window length and step in samples.
+    """Hann-windowed STFT with its exact inverse (torchaudio); window length and step in samples.
 
     Shape:
         forward: `(..., samples)` float -> `(..., n_fft // 2 + 1, samples // hop + 1)` complex.
@@ -32,23 +33,20 @@ class Stft(nn.Module):
     True
     """
 
-    window: Tensor
-
     def __init__(self, n_fft: int, hop: int) -> None:
         super().__init__()
-        self.n_fft, self.hop = n_fft, hop
-        self.register_buffer("window", torch.hann_window(n_fft), persistent=False)
+        self.hop = hop
+        # Reflection needs more samples than it pads; zeros work for any length.
+        self.to_spectrum = transforms.Spectrogram(n_fft=n_fft, hop_length=hop, power=None, pad_mode="constant")
+        self.to_wave = transforms.InverseSpectrogram(n_fft=n_fft, hop_length=hop, pad_mode="constant")
 
     def forward(self, wave: Tensor) -> Tensor:
-        waves = wave.reshape(-1, wave.shape[-1])
-        # Reflection needs more samples than it pads; zeros work for any length.
-        spectra = torch.stft(waves, self.n_fft, self.hop, window=self.window, pad_mode="constant", return_complex=True)
-        return spectra.reshape(*wave.shape[:-1], *spectra.shape[1:])
+        spectrum: Tensor = self.to_spectrum(wave)
+        return spectrum
 
     def inverse(self, spectrum: Tensor, samples: int) -> Tensor:
-        spectra = spectrum.reshape(-1, *spectrum.shape[-2:])
-        waves = torch.istft(spectra, self.n_fft, self.hop, window=self.window, length=samples)
-        return waves.reshape(*spectrum.shape[:-2], samples)
+        wave: Tensor = self.to_wave(spectrum, samples)
+        return wave
 
 
 def suppress_interference(stft: Stft, mixture: Tensor, target: Tensor, interference: Sequence[Tensor]) -> Tensor:
@@ -61,17 +59,6 @@ def suppress_interference(stft: Stft, mixture: Tensor, target: Tensor, interfere
     magnitude = stft(mixture).abs() + EPS
     share = torch.stack([stft(other).abs() / magnitude for other in interference]).amax(0).clamp(max=1)
     return stft.inverse(stft(target) * (1 - SUPPRESSION * share), target.shape[-1])
-
-
-def high_band_gain(mixture: Tensor, target: Tensor, frames: int) -> Tensor:
-    """The target's share of the mixture's highest octave, over time: the gain for the band above what a model sees.
-
-    Shape: both `(channels, samples)` -> gains in [0, 1], `(channels, frames)`.
-    """
-    stft = Stft(1024, 512)
-    energy_mixture, energy_target = (stft(wave)[:, 256:].abs().square().sum(1) for wave in (mixture, target))
-    gain = (energy_target / (energy_mixture + 1e-10)).clamp(0, 1).sqrt()
-    return F.interpolate(gain[None], size=frames, mode="linear", align_corners=True)[0]
 
 
 def log_compress(magnitude: Tensor) -> Tensor:

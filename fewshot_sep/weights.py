@@ -80,7 +80,7 @@ def save(system: System[ConditioningT], path: Path, facts: dict[str, Any]) -> No
 
     tensors = {
         name: (value.half() if value.is_floating_point() else value).contiguous()
-        for name, value in system.state_dict().items()
+        for name, value in _expected(system).items()
     }
     with files.replacing(path) as temporary:
         save_file(tensors, temporary)
@@ -107,7 +107,7 @@ def load_what_fits(system: System[ConditioningT], path: Path) -> list[str]:
         WeightsError: missing, damaged, or nothing in it fits.
     """
     verify(path)
-    expected = system.state_dict()
+    expected = _expected(system)
     tensors = {name: _widened(tensor, expected.get(name)) for name, tensor in _tensors(path).items()}
     fitting = [name for name in expected if name in tensors and tensors[name].shape == expected[name].shape]
     if not fitting:
@@ -141,13 +141,18 @@ def load(path: Path) -> AnySystem:
             f"{path}: made for preset '{preset}', which this version does not know; it has {', '.join(presets.PRESETS)}"
         )
     system, tensors = build(preset), _tensors(path)
-    shapes = [{name: tensor.shape for name, tensor in some.items()} for some in (system.state_dict(), tensors)]
+    shapes = [{name: tensor.shape for name, tensor in some.items()} for some in (_expected(system), tensors)]
     if wrong := sorted({name for name, _ in shapes[0].items() ^ shapes[1].items()}):
         raise WeightsError(
             f"{path}: does not fit preset '{preset}': {wrong[0]} and {len(wrong) - 1} more differ; train it again"
         )
     _put(system, tensors)
     return system.eval()
+
+
+def _expected(system: System[ConditioningT]) -> dict[str, Tensor]:
+    """The tensors that a file holds of a system; its STFT's window follows from the preset."""
+    return {name: value for name, value in system.state_dict().items() if not name.startswith("stft.")}
 
 
 def _tensors(path: Path) -> dict[str, Tensor]:

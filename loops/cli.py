@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
@@ -53,44 +55,32 @@ def make_library(
       fewshot-sep make-library my_library --songs 40
       fewshot-sep make-library my_library --soundfont FluidR3_GM.sf2 --drumkits /usr/share/hydrogen/data/drumkits
     """
-    from rich.console import Console
-    from rich.progress import Progress
-
-    from fewshot_sep.loops.composing.make_library import make, make_bachata
+    from fewshot_sep.loops.composing.make_library import make
     from fewshot_sep.loops.instruments.material import Material, bundled_soundfont
-    from fewshot_sep.loops.tasks.inspect import minutes_by_path
+    from fewshot_sep.loops.tasks.inspect import holdings
 
-    console = Console(stderr=True)
     given = (soundfont, drumkits, notes, stems, samples, speech, patches, midi, strums, shots)
     material = Material(*(tuple(paths or ()) for paths in given))
     if not material and invented != 1 and (bundled := bundled_soundfont()):
         material = Material(soundfonts=(bundled,))
     used = [material.summary()] * bool(material) + ["invented instruments"] * (set_ == "songs" and invented != 0)
-    console.print(f"material: {'; '.join(used) or 'none'}", soft_wrap=True)
-    with Progress(console=console, transient=True) as bar:
-        task = bar.add_task("rendering", total=1.0)
-
-        def progress(share: float) -> None:
-            bar.update(task, completed=share)
-
-        if set_ == "bachata":
-            made = make_bachata(
-                library, material, songs=songs or 150, seed=seed, rooms=rooms, workers=workers, progress=progress
-            )
-        else:
-            made = make(
-                library,
-                material,
-                songs=songs or 500,
-                seed=seed,
-                invented=invented,
-                rooms=rooms,
-                workers=workers,
-                progress=progress,
-            )
-    instruments = {row.instrument for row in made if not row.instrument.startswith("invented-")}
-    hours = sum(minutes_by_path(made).values()) / 60
-    console.print(f"{library}: {len(made)} files, {len(instruments)} named instruments, {hours:.2f} hours")
+    typer.echo(f"material: {'; '.join(used) or 'none'}", err=True)
+    with _progress() as show:
+        made = make(
+            library,
+            material,
+            kind=set_,
+            songs=songs,
+            seed=seed,
+            invented=invented,
+            rooms=rooms,
+            workers=workers,
+            progress=partial(show, "rendering"),
+        )
+    found = holdings(made)
+    named = sum(not holding.instrument.startswith("invented-") for holding in found)
+    hours = sum(holding.minutes for holding in found) / 60
+    typer.echo(f"{library}: {len(made)} files, {named} named instruments, {hours:.2f} hours", err=True)
 
 
 def inspect(
@@ -114,8 +104,7 @@ def inspect(
     from fewshot_sep.loops.tasks import inspect as contents
 
     rows = read(library)
-    minutes = contents.minutes_by_path(rows)
-    found = contents.holdings(rows, minutes)
+    found = contents.holdings(rows)
     table = Table("instrument", "family", title=str(library))
     for heading in ("files", "minutes", "sources", "songs"):
         table.add_column(heading, justify="right")
@@ -128,8 +117,9 @@ def inspect(
     Console(width=None if sys.stdout.isatty() else 160).print(table)
     folder = out or library / "inspect"
     folder.mkdir(parents=True, exist_ok=True)
-    contents.draw(rows, found, folder / "library.png")
-    typer.echo(f"{len(rows)} files, {len(found)} instruments, {sum(minutes.values()) / 60:.1f} hours")
+    contents.draw(found, folder / "library.png")
+    hours = sum(holding.minutes for holding in found) / 60
+    typer.echo(f"{len(rows)} files, {len(found)} instruments, {hours:.1f} hours")
     typer.echo(f"picture: {folder / 'library.png'}")
     if listen:
         for line in contents.write_tasks(rows, folder, listen, preset, seed):
@@ -158,30 +148,18 @@ def curate(
       fewshot-sep curate my_loops my_library
       fewshot-sep curate my_loops my_library --decisions my_library/undecided.csv --gain guira=3
     """
-    from rich.console import Console
-    from rich.progress import Progress
-
     from fewshot_sep.loops.curation import report
     from fewshot_sep.loops.curation.curate import Settings
     from fewshot_sep.loops.curation.curate import curate as run
     from fewshot_sep.loops.curation.edits import DECISIONS, UNDECIDED
 
-    gains = tuple((name.lower(), factor) for name, factor in (_factor(text) for text in gain or ()))
+    gains = tuple((name.lower(), factor) for name, factor in map(_factor, gain or ()))
     settings = Settings(preset, stretcher, tracker, licence, gains)
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True) as bar:
-        task = bar.add_task("reading", total=1.0)
-        made = run(
-            source,
-            library,
-            settings,
-            decisions=decisions,
-            workers=workers,
-            progress=lambda what, share: bar.update(task, description=what, completed=share),
-        )
-        bar.update(task, description="reporting", completed=1.0)
+    with _progress() as show:
+        made = run(source, library, settings, decisions=decisions, workers=workers, progress=show)
+        show("reporting", 1.0)
         page = report.write(made)
-    counts = {status: sum(d.status == status for d in made.decisions) for status in ("kept", "rejected", "undecided")}
+    counts = {status: len(made.of_status(status)) for status in ("kept", "rejected", "undecided")}
     typer.echo(", ".join(f"{count} {status}" for status, count in counts.items()) + f"; {len(made.library)} pieces")
     typer.echo(f"report: {page}\ndecisions: {library / DECISIONS}")
     if counts["undecided"]:
@@ -220,26 +198,29 @@ def train(
     """
     from fewshot_sep.loops.tasks.train import train as run
 
-    factors = tuple(_factor(text) for text in emphasise or ())
-    path = run(
-        library,
-        out,
-        preset=preset,
-        batch=batch,
-        emphasis=factors,
-        live=live,
-        start=start,
-        options={
-            "steps": steps,
-            "learning_rate": learning_rate,
-            "check_every": check_every,
-            "seed": seed,
-            "device": "cpu" if processes > 1 and device == "auto" else device,
-            "compile": compile_network,
-            "processes": processes,
-        },
-    )
+    emphasis = tuple(map(_factor, emphasise or ()))
+    options = {
+        "steps": steps,
+        "learning_rate": learning_rate,
+        "check_every": check_every,
+        "seed": seed,
+        "device": "cpu" if processes > 1 and device == "auto" else device,
+        "compile": compile_network,
+        "processes": processes,
+    }
+    path = run(library, out, preset=preset, batch=batch, emphasis=emphasis, live=live, start=start, options=options)
     typer.echo(f"weights: {path}\nlog: {out / 'log'}\ncurve: {out / 'curve.png'}")
+
+
+@contextlib.contextmanager
+def _progress() -> Iterator[Callable[[str, float], None]]:
+    """A bar to be told what is being done, and the share of it that is."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("reading", total=1.0)
+        yield lambda what, share: bar.update(task, description=what, completed=share)
 
 
 def _factor(text: str) -> tuple[str, float]:

@@ -104,24 +104,20 @@ def read(folder: str | Path) -> Library:
     folder = Path(folder)
     table = folder / CSV_NAME
     if not table.is_file():
-        raise BadLibrary(
-            f"{table}: not found; make one with `fewshot-sep make-library {folder}` or `fewshot-sep curate`"
-        )
+        make = f"`fewshot-sep make-library {folder}` or `fewshot-sep curate`"
+        raise BadLibrary(f"{table}: not found; make one with {make}")
     with table.open(newline="", encoding="utf-8") as file:
         reader = csv.DictReader(file)
         missing = [name for name in REQUIRED if name not in (reader.fieldnames or ())]
         if missing:
-            raise BadLibrary(
-                f"{table}: column{'s' * (len(missing) > 1)} {', '.join(missing)} missing in the first line"
-            )
+            raise BadLibrary(f"{table}: columns {', '.join(missing)} missing in the first line")
         rows = tuple(_parse(record, table, reader.line_num) for record in reader)
     if not rows:
         raise BadLibrary(f"{table}: has no rows; make the library again")
     absent = [row.path for row in rows if not (folder / row.path).is_file()]
     if absent:
-        raise BadLibrary(
-            f"{folder}: {len(absent)} of {len(rows)} files in {CSV_NAME} are missing, the first is {absent[0]}"
-        )
+        count = f"{len(absent)} of {len(rows)} files"
+        raise BadLibrary(f"{folder}: {count} in {CSV_NAME} are missing, the first is {absent[0]}")
     return Library(folder, rows)
 
 

@@ -59,8 +59,8 @@ class Sketch:
     bars: int = 4
 
     @property
-    def beats(self) -> int:
-        return self.bars * BEATS_PER_BAR
+    def beats(self) -> float:
+        return float(self.bars * BEATS_PER_BAR)
 
     @property
     def seconds(self) -> float:

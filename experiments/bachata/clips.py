@@ -8,7 +8,7 @@ from pathlib import Path
 from fewshot_sep import audio, stretch
 from fewshot_sep.experiments.bachata.models import PRESET
 from fewshot_sep.loops import library as libraries
-from fewshot_sep.loops.composing.make_library import make_bachata
+from fewshot_sep.loops.composing.make_library import make
 from fewshot_sep.loops.curation import conform
 from fewshot_sep.loops.instruments.material import Material
 from fewshot_sep.loops.library import Library, Row
@@ -30,7 +30,7 @@ def prepare(folder: Path, material: Material, songs: int, seed: int, workers: in
     target = folder / "clips"
     if (target / libraries.CSV_NAME).is_file():
         return libraries.read(target)
-    rendered = make_bachata(folder / "set", material, songs=songs, seed=seed, workers=workers)
+    rendered = make(folder / "set", material, kind="bachata", songs=songs, seed=seed, workers=workers)
     engine = stretch.resolve("auto")
     rows = [_clip(rendered, row, target, engine) for row in _held_back(rendered) if row.beats == conform.BEATS]
     return libraries.write(target, [row for row in rows if row])

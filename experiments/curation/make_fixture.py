@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import csv
 import shutil
 import struct
 from pathlib import Path
@@ -15,16 +14,10 @@ from pathlib import Path
 import numpy as np
 
 from fewshot_sep import audio
-from fewshot_sep.experiments.curation.settings import TRUTH
+from fewshot_sep.loops import tables
 
-_FORMATS = {"wav": "WAV", "flac": "FLAC", "ogg": "OGG", "mp3": "MP3", "aiff": "AIFF"}
+TRUTH = tables.beside(__file__, "truth.csv")
 _CLUTTER = {"Thumbs.db": b"\0" * 64, "Downloads/._loop 120bpm.wav": b"\0\5\x16\7", "Downloads/prices.txt": b"10 EUR\n"}
-
-
-def truth() -> list[dict[str, str]]:
-    """The rows of `truth.csv`."""
-    with TRUTH.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
 
 
 def build(folder: Path, packages: dict[str, Path], hide_tempo: bool = False) -> None:
@@ -32,7 +25,7 @@ def build(folder: Path, packages: dict[str, Path], hide_tempo: bool = False) -> 
 
     With `hide_tempo` names and acid chunks do not tell the tempo.
     """
-    for row in truth():
+    for row in TRUTH:
         path = folder / row["hidden_path" if hide_tempo else "path"]
         path.parent.mkdir(parents=True, exist_ok=True)
         package, _, rest = row["original"].partition("/")
@@ -49,8 +42,10 @@ def _one(path: Path, original: Path, words: list[str], settings: dict[str, str])
     kind = words[0]
     if kind == "copy":
         shutil.copyfile(original, path)
-    elif kind in ("empty", "text"):
-        path.write_text("" if kind == "empty" else "Thank you for buying these loops.\n", encoding="utf-8")
+    elif kind == "empty":
+        path.touch()
+    elif kind == "text":
+        path.write_text("Thank you for buying these loops.\n", encoding="utf-8")
     elif kind == "header":
         path.write_bytes(audio.encode(np.zeros((1, 0), np.float32), 44100, "WAV"))
     else:
@@ -61,7 +56,7 @@ def _one(path: Path, original: Path, words: list[str], settings: dict[str, str])
         if "nan" in words:
             samples[0, 1000] = np.nan
         usual = "PCM_16" if kind in ("wav", "flac", "aiff") else None
-        path.write_bytes(audio.encode(samples, wanted, _FORMATS[kind], settings.get("subtype", usual)))
+        path.write_bytes(audio.encode(samples, wanted, kind.upper(), settings.get("subtype", usual)))
         if "acid" in settings:
             _acidise(path, float(settings["acid"]), samples.shape[1] / wanted)
     if "cut" in settings:

@@ -8,7 +8,7 @@ from typing import Annotated, NamedTuple
 import typer
 
 from fewshot_sep import cli
-from fewshot_sep.experiments.curation.make_fixture import build, truth
+from fewshot_sep.experiments.curation.make_fixture import TRUTH, build
 from fewshot_sep.experiments.curation.settings import MODES, NEAR, REPORT, SHARES
 from fewshot_sep.experiments.kit.document import Block, Heading, Points, Table, write
 from fewshot_sep.loops.curation import report
@@ -41,8 +41,8 @@ def check(made: Curated, hidden: bool) -> Check:
     """A curation against `truth.csv`."""
     key = "hidden_path" if hidden else "path"
     found = {decision.path: decision for decision in made.decisions}
-    files = [(row, found[row[key]]) for row in truth()]
-    loops = [(row, decision) for row, decision in files if row["expected"] != "rejected"]
+    files = [(row, found[row[key]]) for row in TRUTH]
+    loops = [(row, d) for row, d in files if row["expected"] != "rejected"]
     tempo = [
         (right_tempo(d.bpm, float(row["bpm"])), f"tempo: {d.path}: {d.bpm:g}, true {row['bpm']} ({d.status})")
         for row, d in loops
@@ -64,20 +64,15 @@ def check(made: Curated, hidden: bool) -> Check:
 
 def _status_right(row: dict[str, str], decision: Decision, key: str, found: dict[str, Decision]) -> bool:
     """Whether a file was rightly kept off or let through; of two duplicates either may stay, but only one."""
+    same = [other for other in TRUTH if other["original"] == row["original"] and other != row]
+    twins = [other[key] for other in same if "duplicate" in (other["reason"], row["reason"])]
     rejected = decision.status == "rejected"
-    twins = [
-        other
-        for other in truth()
-        if other["original"] == row["original"]
-        and other["path"] != row["path"]
-        and "duplicate" in (other["reason"], row["reason"])
-    ]
+    if row["reason"] == "duplicate" and not rejected:
+        return any(found[twin].reason == f"duplicate of {decision.path}" for twin in twins)
     if row["reason"] == "duplicate":
-        if rejected:
-            return "duplicate" in decision.reason
-        return any(found[other[key]].reason == f"duplicate of {decision.path}" for other in twins)
+        return "duplicate" in decision.reason
     if rejected and row["expected"] != "rejected":
-        return decision.reason.removeprefix("duplicate of ") in [other[key] for other in twins]
+        return decision.reason.removeprefix("duplicate of ") in twins
     return rejected == (row["expected"] == "rejected")
 
 

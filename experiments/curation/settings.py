@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-TRUTH = Path(__file__).with_name("truth.csv")
 REPORT = Path(__file__).with_name("report")
 NEAR = 0.04
 """Relative error up to which a tempo is right."""

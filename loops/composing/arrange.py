@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import zlib
-from collections import defaultdict, deque
-from collections.abc import Iterable, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import numpy as np
 from numpy.random import Generator
 
 from fewshot_sep.loops.composing import patterns
-from fewshot_sep.loops.composing.ensemble import Part, Song, is_played, room_of
+from fewshot_sep.loops.composing.ensemble import Part, Song, grouped, room_of
 from fewshot_sep.loops.instruments.general_midi import COMMON, DRUM_PARTS
-from fewshot_sep.loops.instruments.voice import Voice
+from fewshot_sep.loops.instruments.loudness import is_played, level
+from fewshot_sep.loops.instruments.voice import Sound, Voice
 from fewshot_sep.loops.library import SAMPLE_RATE, Row, is_held_out
 from fewshot_sep.loops.score import Note, Sketch
 
@@ -37,23 +37,19 @@ SHARES: dict[str, dict[str, float]] = {
 class FourBars(Song):
     """A song of four bars to a sketch of its own."""
 
-    def render(self, folder: Path, seed: int) -> list[Row]:
-        """Play the parts, each into a FLAC file; one that comes out too empty is tried again, then left out."""
+    def render(self, seed: int) -> Iterator[tuple[Row, Sound]]:
+        """The parts; one that comes out too empty is tried again, then left out."""
         shared = self.generator(seed)
         sketch = patterns.sketch(shared)
         drums, frames = patterns.groove(sketch, shared), round(sketch.seconds * SAMPLE_RATE)
-        rows = []
         for number, part in enumerate(self.parts):
             for attempt in range(4):
                 rng = self.generator(seed, number, attempt)
                 sound = self.play(part, score(part.role, part.voice, sketch, drums, rng), frames, rng)
                 if is_played(sound, MIN_ACTIVE):
+                    yield self.row(part, f"{self.name}-{number}", sketch.bpm, sketch.beats, self.name), level(sound)
                     break
                 drums = patterns.groove(sketch, shared) if part.role == "part" else drums
-            else:
-                continue
-            rows.append(self.keep(folder, number, sound, sketch.bpm, float(sketch.beats)))
-        return rows
 
 
 @dataclass
@@ -66,9 +62,7 @@ class _Deck:
     _queue: deque[Voice] = field(default_factory=deque)
 
     def __post_init__(self) -> None:
-        groups: dict[tuple[str, str], list[Voice]] = defaultdict(list)
-        for index in self.rng.permutation(len(self.voices)):
-            groups[_group(self.voices[index])].append(self.voices[index])
+        groups = grouped((self.voices[index] for index in self.rng.permutation(len(self.voices))), _group)
         order: list[Voice] = []
         while any(groups.values()):
             for (instrument, _), group in groups.items():
@@ -173,18 +167,15 @@ def score(role: str, voice: Voice, song: Sketch, drums: Sequence[Note], rng: Gen
     return patterns.pitched(role, song, rng, voice.low, voice.high)
 
 
-def is_valid(voice: Voice) -> bool:
-    """True if training leaves this voice to validation; held-out ones belong to neither."""
-    share = zlib.crc32(f"{voice.instrument}|{voice.source}".encode()) / 2**32
-    if is_held_out(voice.instrument, voice.source):
-        return False
-    return share < VALID_VOICES and voice.kind not in ("sampled", "sung")
-
-
 def by_split(voices: Iterable[Voice]) -> dict[str, list[Voice]]:
-    """The voices of the splits train and valid; held-out ones are in neither."""
-    free = [voice for voice in voices if not is_held_out(voice.instrument, voice.source)]
-    return {split: [v for v in free if is_valid(v) == (split == "valid")] for split in ("train", "valid")}
+    """The voices that train and those that training leaves to validation; held-out ones are in neither."""
+    split: dict[str, list[Voice]] = {"train": [], "valid": []}
+    for voice in voices:
+        if not is_held_out(voice.instrument, voice.source):
+            share = zlib.crc32(f"{voice.instrument}|{voice.source}".encode()) / 2**32
+            valid = share < VALID_VOICES and voice.kind not in ("sampled", "sung")
+            split["valid" if valid else "train"].append(voice)
+    return split
 
 
 def plan_all(

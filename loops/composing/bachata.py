@@ -7,22 +7,20 @@ recording of a guira was found: the scraper is made from guiro, cabasa, maracas 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
+from fewshot_sep.loops import tables
 from fewshot_sep.loops.composing.bachata_parts import MODES, score, sketch
-from fewshot_sep.loops.composing.ensemble import Part, Song, is_faint, room_of, store
-from fewshot_sep.loops.instruments.guira import LONG, SHORT, GuiraVoice
-from fewshot_sep.loops.instruments.loudness import level
+from fewshot_sep.loops.composing.ensemble import Part, Song, draw, room_of
+from fewshot_sep.loops.instruments.loudness import is_faint, level
+from fewshot_sep.loops.instruments.sampler import LONG, SHORT, GuiraVoice
 from fewshot_sep.loops.instruments.sound_files import slug
-from fewshot_sep.loops.instruments.voice import Sound, Voice
+from fewshot_sep.loops.instruments.voice import Playable, Sound, Voice, fade_ends
 from fewshot_sep.loops.library import SAMPLE_RATE, Row, is_held_out
 
-INSTRUMENTS = ("requinto", "segunda", "bajo", "bongo", "guira")
 STYLES = {"verse": "derecho", "chorus": "majao", "mambo": "mambo"}
 """Section to the way it is played."""
 
@@ -34,25 +32,8 @@ MIN_RANGE = 19
 VALID, VALID_SONGS = 0.15, 0.12
 """Share of each instrument's voices that only songs of the valid split use, and share of such songs."""
 
-
-class _Kind(NamedTuple):
-    """Which voices can be an instrument, its family, and the range that it plays in."""
-
-    names: frozenset[str]
-    family: str
-    low: int
-    high: int
-
-
-_GUITARS = frozenset({"nylon guitar", "steel guitar", "twelve-string guitar", "clean guitar", "jazz guitar"})
-_BASSES = frozenset({"acoustic bass", "fingered bass", "picked bass", "fretless bass", "double bass pizzicato"})
-_KINDS = {
-    "requinto": _Kind(_GUITARS, "guitar", 57, 86),
-    "segunda": _Kind(_GUITARS, "guitar", 43, 69),
-    "bajo": _Kind(_BASSES, "bass", 28, 52),
-    "bongo": _Kind(frozenset({"bongo"}), "percussion", 0, 127),
-    "guira": _Kind(frozenset({"guiro", "cabasa", "maracas", "shaker"}), "percussion", 0, 127),
-}
+_TABLE = tables.beside(__file__, "bachata_voices.csv")
+INSTRUMENTS = tuple(row["instrument"] for row in _TABLE)
 
 
 @dataclass(frozen=True)
@@ -68,62 +49,52 @@ class Bachata(Song):
     def plan(self) -> tuple[object, ...]:
         return *super().plan(), sorted(self.half), self.bars
 
-    def render(self, folder: Path, seed: int) -> list[Row]:
+    def render(self, seed: int) -> Iterator[tuple[Row, Sound]]:
         shared = self.generator(seed)
         tonic, mode = int(shared.integers(12)), str(shared.choice(MODES))
         bpm = round(float(shared.uniform(*BPM)), 1)
-        rows = []
         for section, style in STYLES.items():
             song = sketch(shared, tonic, mode, bpm, self.bars)
             frames = round(song.seconds * SAMPLE_RATE)
             for number, part in enumerate(self.parts):
                 rng = self.generator(seed, number, zlib.crc32(section.encode()))
                 notes = score(part.role, style, part.voice, song, rng)
-                sound = level(self.play(part, notes, frames, rng))
-                rows += self._cut(folder, section, part, sound, bpm)
-        return rows
+                yield from self.cut(section, part, level(self.play(part, notes, frames, rng)), bpm)
 
-    def _cut(self, folder: Path, section: str, part: Part, sound: Sound, bpm: float) -> list[Row]:
+    def cut(self, section: str, part: Part, sound: Sound, bpm: float) -> Iterator[tuple[Row, Sound]]:
         """A section into bars or half bars, all as long, without the silent ones."""
         step = 0.5 if section in self.half else 1.0
         size = round(step * 4 * 60 / bpm * SAMPLE_RATE)
-        rows = []
         for index in range(round(self.bars / step)):
             start = round(index * step * 4 * 60 / bpm * SAMPLE_RATE)
             piece = faded(np.pad(sound[start : start + size], (0, max(0, start + size - len(sound)))))
-            if is_faint(piece):
-                continue
-            song = f"{self.name}-{section}-{index * step:g}"
-            row = self.row(part, f"{part.role}/{song}.flac", bpm, step * 4, song, section)
-            rows.append(store(folder, row, piece))
-        return rows
+            if not is_faint(piece):
+                song = f"{self.name}-{section}-{index * step:g}"
+                yield self.row(part, song, bpm, step * 4, song, section), piece
 
 
-def faded(piece: Sound, seconds: float = 0.002) -> Sound:
-    """A copy whose first and last moments rise from and fall to silence, so that a cut does not click."""
-    piece, count = piece.copy(), round(seconds * SAMPLE_RATE)
-    ramp = np.linspace(0, 1, count, dtype=np.float32)
-    piece[:count] *= ramp
-    piece[len(piece) - count :] *= ramp[::-1]
+def faded(piece: Sound) -> Sound:
+    """A copy whose first and last 2 ms rise from and fall to silence, so that a cut does not click."""
+    piece, count = piece.copy(), round(0.002 * SAMPLE_RATE)
+    fade_ends(piece, count, count)
     return piece
 
 
 def cast(voices: Sequence[Voice]) -> dict[str, list[Voice]]:
     """The voices that can be each instrument of the set, under that instrument's name; none of held-out sources."""
-    found: dict[str, list[Voice]] = {instrument: [] for instrument in _KINDS}
-    for instrument, (names, family, lowest, highest) in _KINDS.items():
-        for voice in voices:
-            chords_only = voice.roles == ("strum",)
-            if voice.instrument not in names or chords_only or is_held_out("", voice.source):
-                continue
+    found: dict[str, list[Voice]] = {instrument: [] for instrument in INSTRUMENTS}
+    usable = [v for v in voices if v.roles != ("strum",) and not is_held_out("", v.source)]
+    for row in _TABLE:
+        instrument, names = row["instrument"], row["voices"].split(", ")
+        for voice in (voice for voice in usable if voice.instrument in names):
             source = f"{voice.source}/{slug(voice.instrument)}"
-            low, high = max(voice.low, lowest), min(voice.high, highest)
+            low, high = max(voice.low, int(row["low"])), min(voice.high, int(row["high"]))
             if instrument == "guira":
-                edge = 700 + zlib.crc32(source.encode()) % 900
-                about = (instrument, source, family, voice.licence, (instrument,), 0.0, 127.0, (LONG, SHORT))
-                found[instrument].append(GuiraVoice(*about, voice, float(edge)))
+                played = Playable(instrument, row["family"], (instrument,), keys=(LONG, SHORT))
+                edge = 700.0 + zlib.crc32(source.encode()) % 900
+                found[instrument].append(GuiraVoice(*played, source, voice.licence, voice, edge))
             elif high - low >= MIN_RANGE:
-                own = replace(voice, instrument=instrument, source=source, family=family, low=low, high=high)
+                own = replace(voice, instrument=instrument, source=source, family=row["family"], low=low, high=high)
                 found[instrument].append(own)
     return found
 
@@ -134,19 +105,15 @@ def plan(voices: Sequence[Voice], songs: int, seed: int, room: float) -> list[So
     Songs of the valid split have voices that no other song has; an instrument with a single voice is missing in them.
     """
     rng = np.random.default_rng((seed, 2))
-    pools = {
-        split: {name: _share(found, split) for name, found in cast(voices).items()} for split in ("train", "valid")
-    }
-    few = round(songs * VALID_SONGS)
+    found = cast(voices)
     planned: list[Song] = []
     for number in range(songs):
-        split = "valid" if number >= songs - few else "train"
+        split = "valid" if number >= songs - round(songs * VALID_SONGS) else "train"
         parts: list[Part] = []
-        for instrument, pool in pools[split].items():
+        for instrument in INSTRUMENTS:
             taken = {part.voice.source for part in parts}
-            free = [voice for voice in pool if voice.source not in taken]
-            if free:
-                parts.append(Part(free[int(rng.integers(len(free)))], instrument))
+            if free := [voice for voice in _share(found[instrument], split) if voice.source not in taken]:
+                parts.append(Part(draw(free, rng), instrument))
         half = frozenset(section for section in STYLES if rng.random() < HALF_BARS)
         name = f"bachata-{number:05d}"
         planned.append(Bachata(name, split, tuple(parts), room_of(name, seed, room), half))

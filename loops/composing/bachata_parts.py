@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
 from numpy.random import Generator
 
 from fewshot_sep.loops import tables
-from fewshot_sep.loops.composing.patterns import near, perform, pitches_of, strum, voicing
-from fewshot_sep.loops.instruments.guira import LONG, SHORT
+from fewshot_sep.loops.composing.patterns import near, perform, pitches_of, progressions, strum, voicing
 from fewshot_sep.loops.instruments.voice import Voice
 from fewshot_sep.loops.score import Chord, Note, Sketch, chord_tones
 
-# Degrees of the scale, one a bar.
-_PROGRESSIONS = {
-    "minor": ("0633", "0365", "0526", "0340", "5600", "0566"),
-    "harmonic minor": ("0340", "0044", "0344", "4400"),
-    "major": ("0343", "0534", "0044", "1400", "0354"),
-}
+_PROGRESSIONS = progressions("bachata")
 MODES = tuple(_PROGRESSIONS)
 
 
@@ -36,26 +29,14 @@ def sketch(rng: Generator, tonic: int, mode: str, bpm: float, bars: int) -> Sket
 _LOUD = {"X": 0.95, "x": 0.7, "o": 0.42}
 
 _LINES: dict[tuple[str, str], list[list[str]]] = defaultdict(list)
-"""Instrument and style to patterns of one bar, each a line of equal steps for each of its sounds.
+"""Instrument and style to patterns of one bar, each a line of equal steps for each of its sounds; a dot is nothing.
 
 Bongo: the small, high drum (macho) and the large one (hembra). Guira: long and short strokes. Segunda: b the bass
-string, c the upper strings, C the same accented, m damped. A dot is nothing.
+string, c the upper strings, C the same accented, m damped. Bajo: start:length:step of each note, in beats and steps of
+the chord (3: the octave); of its two lines one is played in three bars of four, the other in the last.
 """
-for _row in tables.beside(__file__, "bachata.csv"):
+for _row in tables.beside(__file__, "bachata_lines.csv"):
     _LINES[_row["instrument"], _row["style"]].append(_row["steps"].split())
-
-# Start and length in beats, step of the chord (3: the octave); the main bar and the last of four, or the other way.
-_BAJO = {
-    "derecho": (((0.0, 1.5, 0), (2.0, 0.9, 2), (3.0, 0.9, 0)), ((0.0, 1.5, 0), (2.0, 0.9, 1), (3.0, 0.9, 2))),
-    "majao": (
-        ((0.0, 0.9, 0), (1.0, 0.9, 0), (2.0, 0.9, 2), (3.0, 0.9, 3)),
-        ((0.0, 1.9, 0), (2.0, 0.9, 2), (3.0, 0.9, 2)),
-    ),
-    "mambo": (
-        ((0.0, 0.7, 0), (0.75, 0.7, 0), (1.5, 0.9, 2), (3.0, 0.9, 3)),
-        ((0.0, 1.4, 0), (1.5, 1.0, 2), (2.5, 0.5, 3), (3.0, 0.9, 2)),
-    ),
-}
 
 
 def _marks(line: str) -> list[tuple[float, str]]:
@@ -78,26 +59,17 @@ def _struck(instrument: str, song: Sketch, style: str, rng: Generator, keys: tup
     return perform(written, song, rng)
 
 
-def bongo(song: Sketch, style: str, rng: Generator, keys: Sequence[int]) -> list[Note]:
-    """Martillo in the verse, on the beat in the chorus, the mambo's repique; `keys` are the high and the low drum."""
-    return _struck("bongo", song, style, rng, (keys[0], keys[min(1, len(keys) - 1)]))
-
-
-def guira(song: Sketch, style: str, rng: Generator) -> list[Note]:
-    """Long strokes on the beats and short ones between, on the keys of a `GuiraVoice`."""
-    return _struck("guira", song, style, rng, (LONG, SHORT))
-
-
 def bajo(song: Sketch, style: str, rng: Generator, low: float, high: float) -> list[Note]:
     """The bass: root and fifth on one, three and four, marching in the chorus, syncopated in the mambo."""
-    lines, main = _BAJO[style], int(rng.integers(2))
+    lines, main = _LINES["bajo", style], int(rng.integers(2))
     loud = rng.uniform(0.7, 0.95)
     written: list[Note] = []
     for bar in range(song.bars):
         tones = song.chord_at(bar * 4.0).tones
         root = near(tones[0], low + 7, low, high)
-        for start, length, step in lines[main if bar % 4 < 3 else 1 - main]:
-            pitch = root if step == 0 else near(tones[step % 3], root + (12 if step == 3 else 4), low, high)
+        for word in lines[main if bar % 4 < 3 else 1 - main]:
+            start, length, step = (float(part) for part in word.split(":"))
+            pitch = root if step == 0 else near(tones[int(step) % 3], root + (12 if step == 3 else 4), low, high)
             written.append(Note(bar * 4 + start, length, float(pitch), loud + 0.08 * (start == 0)))
     return perform(written, song, rng)
 
@@ -184,9 +156,7 @@ def _riff(song: Sketch, rng: Generator, low: float, high: float, loud: float) ->
 
 def score(instrument: str, style: str, voice: Voice, song: Sketch, rng: Generator) -> list[Note]:
     """What an instrument of the set plays over a section."""
-    if instrument == "bongo":
-        return bongo(song, style, rng, voice.keys)
-    if instrument == "guira":
-        return guira(song, style, rng)
+    if instrument in ("bongo", "guira"):  # on the high and the low drum, or long and short strokes
+        return _struck(instrument, song, style, rng, (voice.keys[0], voice.keys[min(1, len(voice.keys) - 1)]))
     part = {"requinto": requinto, "segunda": segunda, "bajo": bajo}[instrument]
     return part(song, style, rng, voice.low, voice.high)

@@ -6,17 +6,17 @@ players shape every tone.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Sequence
+from operator import attrgetter
 
 import numpy as np
 from numpy.random import Generator
 
 from fewshot_sep.loops.composing import patterns
 from fewshot_sep.loops.composing.arrange import by_split
-from fewshot_sep.loops.composing.ensemble import Part, Song, is_played, room_of
+from fewshot_sep.loops.composing.ensemble import Part, Song, draw, grouped, room_of
 from fewshot_sep.loops.instruments.expression import express
+from fewshot_sep.loops.instruments.loudness import is_played, level
 from fewshot_sep.loops.instruments.voice import Sound, Voice
 from fewshot_sep.loops.library import SAMPLE_RATE, Row
 from fewshot_sep.loops.score import Note
@@ -39,17 +39,16 @@ COMPANY = frozenset({"piano", "organ", "nylon guitar", "harp"})
 class Chamber(Song):
     """Four bars to a sketch of its own."""
 
-    def render(self, folder: Path, seed: int) -> list[Row]:
-        """Play the parts, each into a FLAC file; one that comes out too empty is left out."""
+    def render(self, seed: int) -> Iterator[tuple[Row, Sound]]:
+        """The parts; one that comes out too empty is left out."""
         sketch = patterns.sketch(self.generator(seed), bpm=BPM)
-        rows, frames = [], round(sketch.seconds * SAMPLE_RATE)
+        frames = round(sketch.seconds * SAMPLE_RATE)
         for number, part in enumerate(self.parts):
             rng = self.generator(seed, number)
             notes = patterns.pitched(part.role, sketch, rng, part.voice.low, part.voice.high)
             sound = self.play(part, notes, frames, rng)
             if is_played(sound, MIN_ACTIVE):
-                rows.append(self.keep(folder, number, sound, sketch.bpm, float(sketch.beats)))
-        return rows
+                yield self.row(part, f"{self.name}-{number}", sketch.bpm, sketch.beats, self.name), level(sound)
 
     def dry(self, part: Part, notes: Sequence[Note], frames: int, rng: Generator) -> Sound:
         """A line is shaped by its player, an accompaniment is not."""
@@ -63,10 +62,11 @@ def plan(voices: Sequence[Voice], songs: int, seed: int, room: float = 0.0) -> l
     Held-out instruments and sources play in none. Without two instruments that can play a line there are no songs.
     """
     planned: list[Song] = []
+    by_name = attrgetter("plain_name")
     for split, mine in by_split([v for v in voices if v.kind in ("soundfont", "sampled")]).items():
         able = [voice for voice in mine if set(voice.roles) & LINE_ROLES and not voice.instrument.startswith("synth")]
-        lines = _by_instrument(voice for voice in able if voice.family in LINES)
-        company = _by_instrument(v for v in mine if {v.family, v.instrument} & COMPANY)
+        lines = grouped((voice for voice in able if voice.family in LINES), by_name)
+        company = grouped((voice for voice in mine if {voice.family, voice.instrument} & COMPANY), by_name)
         if len(lines) < 2:
             continue
         rng = np.random.default_rng((seed, 5, len(planned)))
@@ -83,15 +83,7 @@ def plan(voices: Sequence[Voice], songs: int, seed: int, room: float = 0.0) -> l
     return planned
 
 
-def _by_instrument(voices: Iterable[Voice]) -> dict[str, list[Voice]]:
-    found: dict[str, list[Voice]] = defaultdict(list)
-    for voice in voices:
-        found[voice.plain_name].append(voice)
-    return found
-
-
 def _draw(voices: Sequence[Voice], rng: Generator) -> Voice:
     """One of these, recorded notes as likely as all soundfonts together."""
     sampled = [voice for voice in voices if voice.kind == "sampled"]
-    some = sampled if sampled and rng.random() < SAMPLED else voices
-    return some[int(rng.integers(len(some)))]
+    return draw(sampled if sampled and rng.random() < SAMPLED else voices, rng)

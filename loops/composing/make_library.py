@@ -6,58 +6,66 @@ import contextlib
 import json
 import zlib
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
-from fewshot_sep import files
+import numpy as np
+
+from fewshot_sep import audio, files
 from fewshot_sep.errors import BadAudio, BadLibrary
 from fewshot_sep.loops import library
 from fewshot_sep.loops.composing import bachata, chamber, midi_songs
 from fewshot_sep.loops.composing.arrange import plan_all
-from fewshot_sep.loops.composing.ensemble import Song, cut
+from fewshot_sep.loops.composing.ensemble import Song
+from fewshot_sep.loops.instruments.loudness import activity
 from fewshot_sep.loops.instruments.material import Material
 from fewshot_sep.loops.instruments.recordings import Recording
 from fewshot_sep.loops.instruments.synth import invented_voices
-from fewshot_sep.loops.library import CSV_NAME, Library, Row
+from fewshot_sep.loops.instruments.voice import Sound
+from fewshot_sep.loops.library import CSV_NAME, SAMPLE_RATE, Library, Row
 from fewshot_sep.loops.workers import spread
 
 ROOMS = 0.4
 """Share of the songs that are played in a room."""
-
-
-_Task = Song | Recording
-
-
-def _work(job: tuple[_Task, Path, int]) -> tuple[str, list[Row]]:
-    task, folder, seed = job
-    return _name(task), task.render(folder, seed) if isinstance(task, Song) else cut(task, folder)
-
-
-def _name(task: _Task) -> str:
-    return task.name if isinstance(task, Song) else task.path
+SONGS = {"songs": 500, "bachata": 150}
 
 
 def make(
     folder: str | Path,
     material: Material | None = None,
     *,
-    songs: int = 500,
+    kind: Literal["songs", "bachata"] = "songs",
+    songs: int | None = None,
     seed: int = 0,
     invented: float | None = None,
     rooms: float = ROOMS,
     workers: int | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> Library:
-    """Render a library of `songs` songs of four bars into `folder`, plus pieces of the recordings and MIDI files.
+    """Render a library of `songs` songs (500, or 150 of bachata) into `folder`.
 
-    Where there are winds and strings, they play chamber songs besides (see `composing.chamber`). Without material all
-    instruments are invented; `invented` sets their share in [0, 1] among the parts that are not drum kits. `rooms` is
-    the share of songs that are played in a room. Songs of the valid split use other voices than those of the train
-    split; held-out instruments and sources appear only in rows of the split "unseen". The same seed and material give
-    the same library; what an interrupted run finished is kept.
+    Of the kind "songs" they have four bars; there are pieces of the recordings and MIDI files besides and, where there
+    are winds and strings, chamber songs (see `composing.chamber`). Without material all instruments are invented;
+    `invented` sets their share in [0, 1] among the parts that are not drum kits. Those of "bachata" have three
+    sections, cut into bars and half bars (see `composing.bachata`). `rooms` is the share of songs that are played in a
+    room. Songs of the valid split use other voices than those of the train split; held-out instruments and sources
+    appear only in rows of the split "unseen". The same seed and material give the same library; what an interrupted
+    run finished is kept.
 
-    Raises `BadAudio` for missing or unreadable material, `BadLibrary` if `folder` holds a library made otherwise.
+    Raises `BadAudio` for missing or unreadable material, or where there is none for this kind; `BadLibrary` if `folder`
+    holds a library made otherwise.
     """
-    material = material or Material()
+    material = Material() if material is None else material
+    songs = songs or SONGS[kind]
+    if kind == "bachata":
+        tasks = bachata.plan(material.voices(), songs, seed, rooms)
+        if not any(task.parts for task in tasks):
+            raise BadAudio(
+                "the bachata set needs guitars, basses and percussion; give a General MIDI soundfont with --soundfont, "
+                "or install one with `pip install --no-deps tinysoundfont pretty_midi`"
+            )
+        return render(folder, tasks, (), seed, workers, progress)
     voices = material.voices() + ([] if invented == 0 else invented_voices(max(30, songs)))
     if not voices:
         raise BadAudio("no material and no invented instruments: nothing to render; give some, or a greater --invented")
@@ -66,29 +74,6 @@ def make(
     for path in material.midi:
         tasks += midi_songs.plan(voices, midi_songs.midi_files(path), seed, rooms)
     return render(folder, tasks, material.recordings(), seed, workers, progress)
-
-
-def make_bachata(
-    folder: str | Path,
-    material: Material,
-    *,
-    songs: int = 150,
-    seed: int = 0,
-    rooms: float = ROOMS,
-    workers: int | None = None,
-    progress: Callable[[float], None] | None = None,
-) -> Library:
-    """Render the bachata set (see `composing.bachata`): songs of three sections, cut into bars and half bars.
-
-    Raises `BadAudio` for missing or unreadable material, or where none of it can be an instrument of the set.
-    """
-    tasks = bachata.plan(material.voices(), songs, seed, rooms)
-    if not any(task.parts for task in tasks):
-        raise BadAudio(
-            "the bachata set needs guitars, basses and percussion; give a General MIDI soundfont with --soundfont, "
-            "or install one with `pip install --no-deps tinysoundfont pretty_midi`"
-        )
-    return render(folder, tasks, (), seed, workers, progress)
 
 
 def render(
@@ -101,58 +86,63 @@ def render(
 ) -> Library:
     """Render these songs and cut these recordings into the library in `folder`; an interrupted run is resumed."""
     folder = Path(folder)
-    run = _Run(folder, songs, recordings, seed)
-    tasks: list[_Task] = [*songs, *recordings]
-    jobs = [(task, folder, seed) for task in tasks if _name(task) not in run.done]
+    plan = repr((seed, [song.plan() for song in songs], [recording[1:] for recording in recordings]))  # free of paths
+    fingerprint = f"{zlib.crc32(plan.encode()):08x}"
+    rows, done = _resume(folder, fingerprint)
+    tasks: list[Song | Recording] = [*songs, *recordings]
+    jobs = [(task, folder, seed) for task in tasks if task.name not in done]
     with contextlib.closing(spread(_work, jobs, workers)) as answers:
         try:
-            for count, (name, rows) in enumerate(answers, 1):
-                run.rows += rows
-                run.done.append(name)
+            for count, (name, made) in enumerate(answers, 1):
+                rows += made
+                done.append(name)
                 if count % 20 == 0:
-                    run.save()
+                    _save(folder, fingerprint, rows, done)
                 if progress:
                     progress(count / len(jobs))
         finally:
-            made = run.save()
-    return made
+            finished = _save(folder, fingerprint, rows, done)
+    return finished
 
 
-class _Run:
-    """What is done of a plan: `rows` of the library and names of tasks; `make.json` in the folder remembers it.
+def _work(job: tuple[Song | Recording, Path, int]) -> tuple[str, list[Row]]:
+    task, folder, seed = job
+    return task.name, [store(folder, row, sound) for row, sound in task.render(seed)]
 
-    Raises `BadLibrary` if the folder holds a library made otherwise.
-    """
 
-    def __init__(self, folder: Path, songs: Sequence[Song], recordings: Sequence[Recording], seed: int) -> None:
-        listing = [song.plan() for song in songs]
-        plan = repr((seed, listing, [recording[1:] for recording in recordings]))  # free of paths
-        self.folder, self.state = folder, folder / "make.json"
-        self.fingerprint = f"{zlib.crc32(plan.encode()):08x}"
-        self.rows: list[Row] = []
-        self.done: list[str] = []
-        if self.state.is_file():
-            self._resume()
-        elif (folder / CSV_NAME).exists():
+def store(folder: Path, row: Row, sound: Sound) -> Row:
+    """Write the file of `row` and return the row with its loudness."""
+    audio.write(folder / row.path, sound, SAMPLE_RATE, subtype="PCM_16")
+    _, rms = activity(sound)
+    return replace(row, loudness=round(20 * float(np.log10(max(rms, 1e-6))), 2))
+
+
+_STATE = "make.json"
+"""In the folder of a library: what it is made of, and which tasks are done."""
+
+
+def _resume(folder: Path, fingerprint: str) -> tuple[list[Row], list[str]]:
+    """The rows and the names of tasks that an earlier run finished."""
+    state = folder / _STATE
+    if not state.is_file():
+        if (folder / CSV_NAME).exists():
             raise BadLibrary(f"{folder}: already holds a library that make-library did not make; give another folder")
-        else:
-            files.write_json(self.state, {"plan": self.fingerprint, "done": []})
+        files.write_json(state, {"plan": fingerprint, "done": []})
+        return [], []
+    try:
+        past = json.loads(state.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise BadLibrary(f"{state}: damaged ({error}); delete the folder and make it again") from error
+    if past.get("plan") != fingerprint:
+        raise BadLibrary(f"{folder}: holds a library made from other material or settings; give another folder")
+    if past["done"] and (folder / CSV_NAME).is_file():
+        return list(library.read(folder)), past["done"]
+    return [], []
 
-    def _resume(self) -> None:
-        try:
-            past = json.loads(self.state.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise BadLibrary(f"{self.state}: damaged ({error}); delete the folder and make it again") from error
-        if past.get("plan") != self.fingerprint:
-            raise BadLibrary(
-                f"{self.folder}: holds a library made from other material or settings; give another folder"
-            )
-        if past["done"] and (self.folder / CSV_NAME).is_file():
-            self.rows, self.done = list(library.read(self.folder)), past["done"]
 
-    def save(self) -> Library:
-        """Write the table (sorted) and, after it, the list of what is done."""
-        unique = {row.path: row for row in self.rows}  # a run killed between these writes does a few songs again
-        made = library.write(self.folder, sorted(unique.values(), key=lambda row: (row.song, row.path)))
-        files.write_json(self.state, {"plan": self.fingerprint, "done": self.done if self.rows else []})
-        return made
+def _save(folder: Path, fingerprint: str, rows: Sequence[Row], done: Sequence[str]) -> Library:
+    """Write the table (sorted) and, after it, the list of what is done."""
+    unique = {row.path: row for row in rows}  # a run killed between these writes does a few songs again
+    made = library.write(folder, sorted(unique.values(), key=lambda row: (row.song, row.path)))
+    files.write_json(folder / _STATE, {"plan": fingerprint, "done": done if rows else []})
+    return made

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import zlib
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,12 +15,12 @@ from numpy.random import Generator
 
 from fewshot_sep.errors import BadAudio, EngineMissing
 from fewshot_sep.loops.composing.arrange import by_split
-from fewshot_sep.loops.composing.ensemble import PIECE_SECONDS, Part, Song, is_faint, room_of, store
+from fewshot_sep.loops.composing.ensemble import Part, Song, draw, grouped, room_of
 from fewshot_sep.loops.instruments.general_midi import DRUM_PARTS, PERCUSSION, PROGRAMS
-from fewshot_sep.loops.instruments.loudness import level
-from fewshot_sep.loops.instruments.sound_files import slug
-from fewshot_sep.loops.instruments.sources import source_of
-from fewshot_sep.loops.instruments.voice import Voice
+from fewshot_sep.loops.instruments.loudness import is_faint, level
+from fewshot_sep.loops.instruments.recordings import PIECE_SECONDS
+from fewshot_sep.loops.instruments.sound_files import slug, source_of
+from fewshot_sep.loops.instruments.voice import Sound, Voice
 from fewshot_sep.loops.library import SAMPLE_RATE, Row
 from fewshot_sep.loops.score import Note
 
@@ -59,13 +59,12 @@ def read(path: str) -> tuple[tuple[Track, ...], float]:
         song = pretty_midi.PrettyMIDI(mido_object=mido.MidiFile(path, clip=True))
     except Exception as error:  # these packages let whatever a damaged file causes through
         raise BadAudio(f"{path}: cannot be read as a MIDI file ({error or type(error).__name__})") from error
-    notes = [[_note(note) for note in part.notes] for part in song.instruments]
     pitched = [
-        Track(int(part.program), "", tuple(sorted(own)))
-        for part, own in zip(song.instruments, notes, strict=True)
+        Track(int(part.program), "", tuple(sorted(map(_note, part.notes))))
+        for part in song.instruments
         if not part.is_drum
     ]
-    struck = sorted(note for part, own in zip(song.instruments, notes, strict=True) if part.is_drum for note in own)
+    struck = sorted(_note(note) for part in song.instruments if part.is_drum for note in part.notes)
     names = {"drums": _KIT_KEYS, **PERCUSSION}
     drums = [Track(0, name, tuple(note for note in struck if note.pitch in keys)) for name, keys in names.items()]
     tracks = [*pitched, *(track for track in drums if track.notes)]
@@ -77,22 +76,19 @@ def _note(note: Any) -> Note:
     return Note(note.start, max(MIN_NOTE_S, note.end - note.start), float(note.pitch), note.velocity / 127)
 
 
-def busiest(tracks: Sequence[Track], seconds: float) -> float:
-    """Where the `seconds` begin in which most is played, at the start of a note.
+def busiest(tracks: Sequence[Track], seconds: float = PIECES * PIECE_SECONDS) -> list[list[Note]]:
+    """What each track plays in those `seconds` in which most is played, counted from their start: that of a note.
 
-    >>> busiest([Track(0, "", (Note(0, 1, 60, 1), Note(9, 1, 60, 1), Note(9.5, 1, 60, 1)))], 4.0)
-    9.0
+    >>> busiest([Track(0, "", (Note(0, 1, 60, 1), Note(9, 1, 60, 1), Note(9.5, 1, 60, 1)))], 4.0)[0][1].start
+    0.5
     """
     starts = np.sort([note.start for track in tracks for note in track.notes])
-    if not len(starts):
-        return 0.0
     counts = np.searchsorted(starts, starts + seconds) - np.arange(len(starts))
-    return float(starts[np.argmax(counts)])
-
-
-def excerpt(track: Track, start: float, seconds: float) -> list[Note]:
-    """The notes that begin between `start` and `seconds` later, counted from `start`."""
-    return [n._replace(start=n.start - start) for n in track.notes if start <= n.start < start + seconds]
+    first = float(starts[np.argmax(counts)]) if len(starts) else 0.0
+    return [
+        [note._replace(start=note.start - first) for note in track.notes if first <= note.start < first + seconds]
+        for track in tracks
+    ]
 
 
 def fitted(notes: Sequence[Note], low: float, high: float) -> list[Note]:
@@ -126,26 +122,21 @@ class Scored(Song):
     path: str = ""
     licence: str = ""
 
-    def render(self, folder: Path, seed: int) -> list[Row]:
+    def render(self, seed: int) -> Iterator[tuple[Row, Sound]]:
         tracks, bpm = read(self.path)
-        start = busiest(tracks, PIECES * PIECE_SECONDS)
-        size, rows = round(PIECE_SECONDS * SAMPLE_RATE), []
+        played, frames = busiest(tracks), PIECES * round(PIECE_SECONDS * SAMPLE_RATE)
         for number, part in enumerate(self.parts):
             rng = self.generator(seed, number)
-            notes = excerpt(tracks[int(part.role)], start, PIECES * PIECE_SECONDS)
+            notes = played[int(part.role)]
             if not part.voice.keys and part.voice.instrument != "drums":
                 notes = fitted(notes, part.voice.low, part.voice.high)
-            sound = self.play(part, humanised(notes, rng), PIECES * size, rng)
+            sound = self.play(part, humanised(notes, rng), frames, rng)
             sound = level(sound) if np.isfinite(sound).all() and sound.any() else sound
             for index, piece in enumerate(np.split(sound, PIECES)):
-                if is_faint(piece):
-                    continue
-                song = f"{self.name}-{index}"
-                path = f"{slug(part.voice.instrument)}/{song}-{number}.flac"
-                row = self.row(part, path, bpm, PIECE_SECONDS * bpm / 60, song)
-                licence = f"{row.licence}; score {self.licence}"
-                rows.append(store(folder, replace(row, licence=licence), level(piece)))
-        return rows
+                if not is_faint(piece):
+                    song = f"{self.name}-{index}"
+                    row = self.row(part, f"{song}-{number}", bpm, PIECE_SECONDS * bpm / 60, song)
+                    yield replace(row, licence=f"{row.licence}; score {self.licence}"), level(piece)
 
 
 def humanised(notes: Sequence[Note], rng: Generator) -> list[Note]:
@@ -183,13 +174,10 @@ def plan(voices: Sequence[Voice], paths: Iterable[Path], seed: int, room: float)
         rng = np.random.default_rng((seed, 3, zlib.crc32(name.encode())))
         split = "valid" if rng.random() < VALID_SONGS else "train"
         tracks, _ = read(str(path))
-        start, taken, parts = busiest(tracks, PIECES * PIECE_SECONDS), set[str](), []
-        for number, track in enumerate(tracks):
-            if len(excerpt(track, start, PIECES * PIECE_SECONDS)) < MIN_NOTES:
-                continue
-            voice = _suitable(pools[split], track, taken, rng)
-            if voice is not None:
-                taken.add(voice.instrument)
+        parts: list[Part] = []
+        for number, (track, notes) in enumerate(zip(tracks, busiest(tracks), strict=True)):
+            taken = {part.voice.instrument for part in parts}
+            if len(notes) >= MIN_NOTES and (voice := _suitable(pools[split], track, taken, rng)):
                 parts.append(Part(voice, str(number)))
         if len(parts) >= 2:
             songs.append(Scored(name, split, tuple(parts), room_of(name, seed, room), str(path), source.licence))
@@ -207,11 +195,5 @@ def _suitable(voices: Sequence[Voice], track: Track, taken: set[str], rng: Gener
         fit = [voice for voice in pitched if ("bass" in voice.roles if low else set(voice.roles) != {"bass"})]
         family = [voice for voice in fit if program is not None and voice.family == program.family]
         fit = family if family and rng.random() < SAME_FAMILY else fit
-    groups: dict[str, list[Voice]] = defaultdict(list)
-    for voice in fit:
-        if voice.instrument not in taken:
-            groups[voice.instrument].append(voice)
-    if not groups:
-        return None
-    group = list(groups.values())[int(rng.integers(len(groups)))]
-    return group[int(rng.integers(len(group)))]
+    groups = [*grouped((v for v in fit if v.instrument not in taken), attrgetter("instrument")).values()]
+    return draw(groups[int(rng.integers(len(groups)))], rng) if groups else None

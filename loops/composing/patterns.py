@@ -12,19 +12,20 @@ from numpy.random import Generator
 from fewshot_sep.loops import tables
 from fewshot_sep.loops.score import BEATS_PER_BAR, SCALES, Chord, Note, Sketch, chord_tones
 
-PROGRESSIONS = {
-    "major": ("0453", "0345", "0534", "0354", "1400", "0343", "5304", "0042"),
-    "minor": ("0563", "0526", "0345", "0656", "0340", "0353", "0033", "5600"),
-    "dorian": ("0303", "0636", "0063", "0136"),
-    "mixolydian": ("0636", "0630", "0363", "0600"),
-    "harmonic minor": ("0340", "0544", "0341", "0514"),
-}
+
+def progressions(kind: str) -> dict[str, list[str]]:
+    """Mode to progressions of four chords, as degrees of the scale from 0, for "songs" or "bachata"."""
+    rows = tables.beside(__file__, "progressions.csv")
+    return {row["mode"]: row["degrees"].split() for row in rows if row["set"] == kind}
+
+
+_PROGRESSIONS = progressions("songs")
 
 
 def sketch(rng: Generator, bars: int = 4, bpm: tuple[float, float] = (70.0, 170.0)) -> Sketch:
     """A random sketch: any key, a common progression, sometimes two chords in a bar, sometimes swung."""
     mode = str(rng.choice(list(SCALES), p=(0.36, 0.34, 0.12, 0.1, 0.08)))
-    degrees = [int(degree) for degree in rng.choice(PROGRESSIONS[mode])]
+    degrees = [int(degree) for degree in rng.choice(_PROGRESSIONS[mode])]
     tonic, size = int(rng.integers(12)), 4 if rng.random() < 0.3 else 3
     chords = []
     for bar in range(bars):
@@ -85,6 +86,20 @@ def _form(rng: Generator, bars: int, grid: float, density: float) -> list[Rhythm
     """Bars of rhythm in the form a b a c, so that a part sounds composed."""
     one, two, three = (rhythm(rng, grid, density) for _ in range(3))
     return [(one, two, one, three)[bar % 4] for bar in range(bars)]
+
+
+_RHYTHMS: dict[str, Rhythm] = {
+    "held": _even(4.0),
+    "roots": _even(2.0),
+    "beats": _even(1.0),
+    "walking": _even(1.0),
+    "eighths": _even(0.5),
+    "octaves": _even(0.5),
+    "off": [(beat + 0.5, 0.5) for beat in range(4)],
+    "fifths": [(0.0, 1.5), (1.5, 0.5), (2.0, 1.5), (3.5, 0.5)],
+    "gallop": [(beat + part, 0.25) for beat in range(4) for part in (0.0, 0.5, 0.75)],
+}
+"""Styles whose rhythm is the same in every song."""
 
 
 class _Step(NamedTuple):
@@ -189,19 +204,14 @@ def chords(song: Sketch, rng: Generator, low: float, high: float, strummed: bool
     size = int(rng.integers(min(3, most), most + 1))
     centre = rng.uniform(low + (high - low) * 0.25, low + (high - low) * 0.75)
     sync = _form(rng, song.bars, 0.5 if rng.random() < 0.7 else 0.25, rng.uniform(0.4, 0.7))
-    fixed = {
-        "held": _even(4.0),
-        "beats": _even(1.0),
-        "off": [(beat + 0.5, 0.5) for beat in range(4)],
-        "eighths": _even(0.5),
-        "sixteenths": [(b / 4, 0.25) for b in range(16) if b % 4 != 3 or rng.random() < 0.5],
-    }
+    sixteenths = [(b / 4, 0.25) for b in range(16) if b % 4 != 3 or rng.random() < 0.5]
+    fixed = {**_RHYTHMS, "sixteenths": sixteenths}.get(style)
     hold, level = float(rng.choice((0.35, 0.7, 0.95))), rng.uniform(0.45, 0.9)
     spread = (rng.uniform(0.008, 0.03) if strummed else rng.uniform(0, 0.004)) * song.bpm / 60
     written: list[Note] = []
     if style == "held":
         hold = 0.98
-    for step in _steps(song, [fixed.get(style, bar) for bar in sync]):
+    for step in _steps(song, [fixed or bar for bar in sync]):
         length = min(step.length, step.chord.start + step.chord.beats - step.at)
         up = strummed and step.number % 2 == 1
         loud = level * (0.8 if up else 1.0) + 0.1 * (step.beat % 2 == 0)
@@ -257,15 +267,8 @@ def bass(song: Sketch, rng: Generator, low: float, high: float) -> list[Note]:
     level = rng.uniform(0.6, 0.95)
     sync = _form(rng, song.bars, float(rng.choice((0.5, 0.25))), rng.uniform(0.4, 0.75))
     licks = rng.choice((0, 0, 0, 3, 5, 7, 10, 12), 16)
-    fixed = {
-        "roots": _even(2.0),
-        "fifths": [(0.0, 1.5), (1.5, 0.5), (2.0, 1.5), (3.5, 0.5)],
-        "walking": _even(1.0),
-        "eighths": _even(0.5),
-        "octaves": _even(0.5),
-    }
     written: list[Note] = []
-    for _, index, at, beat, length, chord in _steps(song, [fixed.get(style, bar) for bar in sync]):
+    for _, index, at, beat, length, chord in _steps(song, [_RHYTHMS.get(style, bar) for bar in sync]):
         root = pitch = near(chord.tones[0], centre, low, high)
         lick = int(licks[index % 16])
         if style == "fifths" and index % 2:
@@ -295,13 +298,9 @@ def riff(song: Sketch, rng: Generator, low: float, high: float) -> list[Note]:
     level, size = rng.uniform(0.65, 1.0), int(rng.choice((2, 3)))
     sync = _form(rng, song.bars, float(rng.choice((0.5, 0.25))), rng.uniform(0.45, 0.7))
     accents = rng.random(16) < 0.25
-    fixed = {
-        "held": _even(4.0),
-        "chug": _even(0.25 if song.bpm < 125 else 0.5),
-        "gallop": [(beat + part, 0.25) for beat in range(4) for part in (0.0, 0.5, 0.75)],
-    }
+    fixed = _even(0.25 if song.bpm < 125 else 0.5) if style == "chug" else _RHYTHMS.get(style)
     written: list[Note] = []
-    for _, index, at, beat, length, chord in _steps(song, [fixed.get(style, bar) for bar in sync]):
+    for _, index, at, beat, length, chord in _steps(song, [fixed or bar for bar in sync]):
         root = near(chord.tones[0], low + 5, low, root_high)
         pitches = [root, root + 7, root + 12][:size]
         if style == "single":

@@ -8,6 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import scipy.ndimage
 from numpy.typing import NDArray
 
 from fewshot_sep import audio, beats, levels
@@ -64,9 +65,7 @@ def analyse(path: Path, tracker: str = "auto") -> Analysis:
         with audio.open_audio(path) as file:
             rate, cut_short = file.sample_rate, bool(file.warnings)
             if file.frames > MAX_SECONDS * rate:
-                return Analysis(
-                    error=f"lasts {file.frames / rate:.0f} s, a loop up to {MAX_SECONDS:.0f}", sha256=digest
-                )
+                return Analysis(f"lasts {file.frames / rate:.0f} s, a loop up to {MAX_SECONDS:.0f}", sha256=digest)
             samples = file.read(0, file.frames)
     except (BadAudio, EngineMissing, OSError) as error:
         return Analysis(error=str(error).replace(f"{path}: ", ""))
@@ -102,13 +101,7 @@ def clipped_share(samples: Samples) -> float:
     (0.0, True)
     """
     level = np.abs(samples)
-    top = np.pad(level >= level.max() * 0.9995, ((0, 0), (1, 1)))
-    share = 0
-    for channel in top.astype(np.int8):
-        edges = np.flatnonzero(np.diff(channel))
-        runs = edges[1::2] - edges[::2]
-        share += int(runs[runs >= 4].sum())
-    return share / samples.size
+    return float(scipy.ndimage.binary_opening(level >= level.max() * 0.9995, np.ones((1, 4))).mean())
 
 
 def _onsets(mono: Samples, rate: int) -> tuple[int, bool]:
@@ -142,9 +135,8 @@ def fingerprint(mono: Samples, rate: int) -> str:
     low = audio.resample(np.asarray(mono, np.float32)[None], rate, RATE)[0]
     mel = librosa.feature.melspectrogram(y=low, sr=RATE, n_fft=512, hop_length=128, n_mels=BANDS, fmin=60, fmax=3500)
     level = np.maximum(librosa.power_to_db(mel, ref=np.max), -50)
-    edges = np.linspace(0, level.shape[1], COLUMNS + 1)
-    parts = [level[:, int(a) : max(int(a) + 1, int(b))].mean(1) for a, b in pairwise(edges)]
-    shape = np.array(parts)
+    edges = np.linspace(0, level.shape[1], COLUMNS + 1).astype(int)
+    shape = np.array([level[:, a : max(a + 1, b)].mean(1) for a, b in pairwise(edges)])
     shape = (shape - shape.mean()) / (shape.std() + 1e-9)
     return bytes(np.clip(np.round(shape * 32 + 128), 0, 255).astype(np.uint8)).hex()
 

@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from fewshot_sep import audio, beats, presets, stretch
 from fewshot_sep.errors import BadAudio, BadLibrary
@@ -49,13 +49,16 @@ class Settings:
 
 @dataclass(frozen=True)
 class Curated:
-    """What came of it: the library, all decisions, the pieces made of each source file, and what was done to it."""
+    """What came of it: the library, all decisions, and what is known of each source file, by its path."""
 
     library: Library
     decisions: tuple[Decision, ...]
-    pieces: Mapping[str, Sequence[str]]
-    notes: Mapping[str, str]
+    entries: Mapping[str, Entry]
     settings: Settings
+
+    def of_status(self, status: str) -> list[Decision]:
+        """The decisions that are "kept", "rejected" or "undecided"."""
+        return [decision for decision in self.decisions if decision.status == status]
 
 
 def curate(
@@ -65,7 +68,7 @@ def curate(
     *,
     decisions: str | Path | None = None,
     workers: int | None = None,
-    progress: Callable[[str, float], None] | None = None,
+    progress: Callable[[str, float], None] = lambda what, share: None,
 ) -> Curated:
     """Make or bring up to date the library `folder` out of the raw loops under `source`.
 
@@ -82,7 +85,7 @@ def curate(
     source, folder, settings = Path(source), Path(folder), settings or Settings()
     presets.get(settings.preset)
     settings = replace(settings, stretcher=stretch.resolve(settings.stretcher), tracker=beats.resolve(settings.tracker))
-    run = _Run(source, folder, settings, workers, progress or (lambda what, share: None))
+    run = _Run(source, folder, settings, workers, progress)
     try:
         run.analyse()
         if decisions is not None:
@@ -94,27 +97,26 @@ def curate(
             part.unlink(missing_ok=True)
         run.save()
     made = library.write(folder, run.rows(decided))
+    curated = Curated(made, tuple(decided), {path: run.entries[path] for path in run.paths}, settings)
     edits.write(folder / edits.DECISIONS, decided)
-    edits.write(folder / edits.UNDECIDED, [decision for decision in decided if decision.status == "undecided"])
-    pieces = {path: tuple(run.entries[path].pieces) for path in run.paths}
-    return Curated(made, tuple(decided), pieces, {path: run.entries[path].note for path in run.paths}, settings)
+    edits.write(folder / edits.UNDECIDED, curated.of_status("undecided"))
+    return curated
 
 
+@dataclass
 class _Run:
     """One run: the source's files by path, and what is known of each."""
 
-    def __init__(
-        self,
-        source: Path,
-        folder: Path,
-        settings: Settings,
-        workers: int | None,
-        progress: Callable[[str, float], None],
-    ) -> None:
-        self.source, self.folder, self.settings = source, folder, settings
-        self.workers, self.progress = workers, progress
-        self.paths = _scan(source, folder)
-        self.entries = state.load(folder, source, settings.tracker)
+    source: Path
+    folder: Path
+    settings: Settings
+    workers: int | None
+    progress: Callable[[str, float], None]
+
+    def __post_init__(self) -> None:
+        self.paths = _scan(self.source, self.folder)
+        self.entries = state.load(self.folder, self.source, self.settings.tracker)
+        self.bpm = conform.tempo_of(presets.get(self.settings.preset))
 
     def save(self) -> None:
         about = {**asdict(self.settings), "gains": dict(self.settings.gains)}
@@ -150,15 +152,14 @@ class _Run:
 
     def decide(self, with_edits: bool = True) -> list[Decision]:
         """What each file is, duplicates rejected."""
-        decided, target = [], conform.tempo_of(presets.get(self.settings.preset))
+        decided = []
         for path in self.paths:
             chunk = loop_chunks.LoopInfo()
             with contextlib.suppress(OSError):
                 chunk = loop_chunks.read(self.source / path)
             entry = self.entries[path]
-            named = filenames.instrument(path), filenames.tempo(path), filenames.beats(path)
-            decision = decide(Evidence(path, entry.analysis, *named, chunk, entry.edit if with_edits else Edit()))
-            if decision.status == "kept" and conform.plan(decision.bpm, decision.beats, target) is None:
+            decision = decide(Evidence(path, entry.analysis, chunk, entry.edit if with_edits else Edit()))
+            if decision.status == "kept" and conform.plan(decision.bpm, decision.beats, self.bpm) is None:
                 decision = replace(decision, status="undecided", reason=f"{decision.beats:g} beats do not fill four")
             decided.append(decision)
         wanted = frozenset(path for path in self.paths if with_edits and self.entries[path].edit.status == "kept")
@@ -166,53 +167,49 @@ class _Run:
 
     def make(self, decided: Sequence[Decision]) -> None:
         """Write the pieces that are not there yet, remove those of loops that are no longer kept."""
-        jobs, kept = [], set()
-        for decision in decided:
-            if decision.status == "kept":
-                kept.add(decision.path)
-                entry = self.entries[decision.path]
-                job = _Job(self.source, self.folder, decision, entry.analysis, self.settings)
-                if entry.recipe != job.recipe() or not all((self.folder / piece).is_file() for piece in entry.pieces):
-                    jobs.append(job)
-        for path in self.entries.keys() - kept:
+        kept = {decision.path: decision for decision in decided if decision.status == "kept"}
+        jobs = []
+        for path, decision in kept.items():
+            entry = self.entries[path]
+            job = _Job(self.source, self.folder, decision, entry.analysis, self.settings)
+            if entry.recipe != job.recipe() or not all((self.folder / piece).is_file() for piece in entry.pieces):
+                jobs.append(job)
+        for path in self.entries.keys() - kept.keys():
             self._replace(path, "", [], "")
             if path not in self.paths:
                 del self.entries[path]
-        for path, recipe, pieces, note in self._all("normalising", _make, jobs):
-            self._replace(path, recipe, pieces, note)
+        for made in self._all("normalising", _make, jobs):
+            self._replace(*made)
 
     def _replace(self, path: str, recipe: str, pieces: list[str], note: str) -> None:
         """Note the new pieces of a loop, and remove the old ones."""
         entry = self.entries[path]
-        for piece in entry.pieces:
-            if piece not in pieces:
-                (self.folder / piece).unlink(missing_ok=True)
-                with contextlib.suppress(OSError):  # not empty yet
-                    (self.folder / piece).parent.rmdir()
+        for piece in set(entry.pieces) - set(pieces):
+            (self.folder / piece).unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # not empty yet
+                (self.folder / piece).parent.rmdir()
         entry.recipe, entry.pieces, entry.note = recipe, pieces, note
 
     def rows(self, decided: Sequence[Decision]) -> Iterator[Row]:
         """Rows of the library: one for each piece; packs, never single loops, are drawn for validation."""
-        bpm = round(conform.tempo_of(presets.get(self.settings.preset)), 3)
         packs = {pack_of(decision.path, self.source) for decision in decided}
         valid = {pack for pack in packs if zlib.crc32(pack.encode()) / 2**32 < VALID_SHARE}
         valid = valid if valid != packs else set()
         for decision in decided:
-            if decision.status != "kept":
-                continue
             pack, name = pack_of(decision.path, self.source), decision.instrument
             split = split_of(name, "valid" if pack in valid else "train")
             name = f"{name} ({pack})" if filenames.is_vague(name) else name
-            about = (name, decision.family, pack, self.settings.licence, bpm, float(conform.BEATS), "", split)
             for piece in sorted(self.entries[decision.path].pieces):
-                yield Row(piece, *about)
+                about = (name, decision.family, pack, self.settings.licence, round(self.bpm, 3), float(conform.BEATS))
+                yield Row(piece, *about, song="", split=split)
 
 
 def _scan(source: Path, folder: Path) -> list[str]:
+    """The source's sound files, relative to it, with forward slashes."""
     if not source.is_dir():
         raise BadAudio(f"{source}: not a folder; give the folder that holds the raw loops")
     one, other = source.resolve(), folder.resolve()
-    if one == other or one in other.parents or other in one.parents:
+    if one.is_relative_to(other) or other.is_relative_to(one):
         raise BadLibrary(f"{folder}: the library must lie outside of {source}, which is never touched")
     found = [path for path in source.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file()]
     kept = [path.relative_to(source) for path in found]
@@ -229,12 +226,10 @@ def _stamp(path: Path) -> list[int]:
 
 def _analyse(job: tuple[Path, str, str]) -> tuple[str, list[int], Analysis]:
     source, path, tracker = job
-    stamp = _stamp(source / path)
-    return path, stamp, analyse(source / path, tracker)
+    return path, _stamp(source / path), analyse(source / path, tracker)
 
 
-@dataclass(frozen=True)
-class _Job:
+class _Job(NamedTuple):
     """A loop whose pieces are to be written."""
 
     source: Path

@@ -6,9 +6,8 @@ WAVE files", RIFF MCI 1.0. What is damaged or missing says nothing.
 
 from __future__ import annotations
 
-import math
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fewshot_sep.audio import riff
@@ -35,28 +34,20 @@ def read(path: Path) -> LoopInfo:
 
     Raises OSError where the file cannot be opened.
     """
-    acid, loop = _acid(b"", "<"), _loop(b"", "<")
+    found = LoopInfo()
     with path.open("rb") as file:
         for chunk in riff.chunks(file):
-            if chunk.name == b"acid":
-                acid = _acid(chunk.read(file, _MAX_BYTES), chunk.order)
-            elif chunk.name == b"smpl":
-                loop = _loop(chunk.read(file, _MAX_BYTES), chunk.order)
-    return LoopInfo(*acid, loop)
+            data = chunk.read(file, _MAX_BYTES) if chunk.name in (b"acid", b"smpl") else b""
+            if chunk.name == b"acid" and len(data) >= 24:
+                found = _acid(found, *struct.unpack(chunk.order + "I8xI4xf", data[:24]))
+            elif chunk.name == b"smpl" and len(data) >= 60:
+                loops, first, last = struct.unpack(chunk.order + "28xI12x2I", data[:52])
+                found = replace(found, loop=(first, last) if loops and last > first else None)
+    return found
 
 
-def _acid(data: bytes, order: str) -> tuple[float | None, float | None, bool]:
-    if len(data) < 24:
-        return None, None, False
-    flags, beats, tempo = struct.unpack(order + "I8xI4xf", data[:24])
+def _acid(found: LoopInfo, flags: int, beats: int, tempo: float) -> LoopInfo:
     if flags & _ONE_SHOT:
-        return None, None, True
-    sane = math.isfinite(tempo) and 30 <= tempo <= 300
-    return (float(tempo) if sane else None), (float(beats) if 0 < beats <= 1024 else None), False
-
-
-def _loop(data: bytes, order: str) -> tuple[int, int] | None:
-    if len(data) < 60:
-        return None
-    loops, first, last = struct.unpack(order + "28xI12x2I", data[:52])
-    return (first, last) if loops and last > first else None
+        return replace(found, one_shot=True)
+    bpm = tempo if 30 <= tempo <= 300 else None  # never true of what is no number
+    return replace(found, bpm=bpm, beats=float(beats) if 0 < beats <= 1024 else None)

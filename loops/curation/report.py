@@ -10,7 +10,6 @@ import numpy as np
 
 from fewshot_sep import audio, files, presets
 from fewshot_sep.loops.curation.curate import Curated
-from fewshot_sep.loops.curation.decide import Decision
 from fewshot_sep.loops.curation.edits import DECISIONS, UNDECIDED
 from fewshot_sep.loops.instruments.sound_files import slug
 from fewshot_sep.loops.library import Row
@@ -25,15 +24,14 @@ def write(curated: Curated) -> Path:
     """Write `report.md` and `report/`, a contact sheet for each instrument, into the library; the report's path."""
     folder, pictures = curated.library.folder, curated.library.folder / "report"
     by_instrument = defaultdict[str, list[Row]](list)
-    for row in curated.library:
+    for row in sorted(curated.library, key=lambda row: row.instrument):
         by_instrument[row.instrument].append(row)
     pictures.mkdir(exist_ok=True)
-    for old in pictures.glob("sheet-*.png"):
+    for old in pictures.glob("*.png"):
         old.unlink()
     for instrument, rows in by_instrument.items():
-        contact_sheet(folder, rows, pictures / _sheet(instrument))
-    _histogram(curated.decisions, pictures / "tempi.png")
-    files.write_text(folder / "report.md", _text(curated, dict(sorted(by_instrument.items()))))
+        _contact_sheet(folder, rows, pictures / _sheet(instrument))
+    files.write_text(folder / "report.md", _text(curated, by_instrument))
     return folder / "report.md"
 
 
@@ -45,11 +43,8 @@ def _text(curated: Curated, by_instrument: dict[str, list[Row]]) -> str:
     settings = curated.settings
     preset = presets.get(settings.preset)
     minutes = preset.segment / preset.sample_rate / 60
-    kept, rejected, undecided = (
-        [decision for decision in curated.decisions if decision.status == status]
-        for status in ("kept", "rejected", "undecided")
-    )
-    owner = {piece: path for path, pieces in curated.pieces.items() for piece in pieces}
+    kept, rejected, undecided = map(curated.of_status, ("kept", "rejected", "undecided"))
+    owner = {piece: path for path, entry in curated.entries.items() for piece in entry.pieces}
     instruments = [
         (
             name,
@@ -76,20 +71,19 @@ def _text(curated: Curated, by_instrument: dict[str, list[Row]]) -> str:
         "## Tempo",
         table(("BPM", "loops kept"), [(f"{low} to {low + BIN_BPM}", str(n)) for low, n in sorted(tempi.items())]),
         f"Tempo known by: {', '.join(f'{by} {count}' for by, count in sources)}.",
-        "![tempi](report/tempi.png)",
         "## Rejected",
         table(("reason", "files"), [(reason, str(count)) for reason, count in reasons.most_common()]),
         "## Undecided",
         table(("file", "why", "BPM, if any"), [(d.path, d.reason, f"{d.bpm:g}") for d in undecided]),
         "## Done to fit four beats",
-        table(("file", "what"), [(path, note) for path, note in sorted(curated.notes.items()) if note]),
+        table(("file", "what"), [(path, e.note) for path, e in sorted(curated.entries.items()) if e.note]),
         "## Contact sheets",
         *(f"### {name}\n\n![{name}](report/{_sheet(name)})" for name in by_instrument),
     ]
     return "\n\n".join(blocks) + "\n"
 
 
-def contact_sheet(folder: Path, rows: Sequence[Row], picture: Path) -> None:
+def _contact_sheet(folder: Path, rows: Sequence[Row], picture: Path) -> None:
     """Spectrograms of up to `SHEET` pieces, spread evenly over `rows`, on one scale each."""
     chosen = [rows[int(k)] for k in np.linspace(0, len(rows) - 1, min(SHEET, len(rows)))]
     columns = min(4, len(chosen))
@@ -101,12 +95,3 @@ def contact_sheet(folder: Path, rows: Sequence[Row], picture: Path) -> None:
         samples, rate = audio.read(folder / row.path)
         spectrogram(panel, samples, rate, Path(row.path).stem[:34], columns=200)
     figure.savefig(picture, dpi=60)
-
-
-def _histogram(decisions: Sequence[Decision], picture: Path) -> None:
-    figure, axes = new_figure(1, 1, 7, 3)
-    tempi = {status: [d.bpm for d in decisions if d.status == status and d.bpm] for status in ("kept", "undecided")}
-    axes[0, 0].hist(list(tempi.values()), bins=list(range(40, 241, BIN_BPM)), stacked=True, label=list(tempi))
-    axes[0, 0].set(xlabel="tempo (BPM)", ylabel="loops")
-    axes[0, 0].legend()
-    figure.savefig(picture, dpi=80)

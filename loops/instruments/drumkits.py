@@ -13,8 +13,8 @@ from fewshot_sep.loops import tables
 from fewshot_sep.loops.instruments import sound_files
 from fewshot_sep.loops.instruments.general_midi import drums_among
 from fewshot_sep.loops.instruments.sampler import Hit, KitVoice
-from fewshot_sep.loops.instruments.sources import source_of
-from fewshot_sep.loops.instruments.voice import Voice
+from fewshot_sep.loops.instruments.sound_files import Source, source_of
+from fewshot_sep.loops.instruments.voice import Playable, Voice
 
 _DRUM_NAMES = [(row["pattern"], row["key"]) for row in tables.beside(__file__, "drum_names.csv")]
 
@@ -29,14 +29,13 @@ def drum_key(name: str) -> int | None:
     return int(key) if key else None
 
 
-def kit_voices(hits: Sequence[Hit], source: str, licence: str) -> list[Voice]:
+def kit_voices(hits: Sequence[Hit], source: Source) -> list[Voice]:
     """The full kit if it has kick, snare and a cymbal; each of its parts; each hand percussion instrument in it."""
     keys = {hit.key for hit in hits}
-    full = bool(keys & {35, 36}) and bool(keys & {38, 40}) and bool(keys & {42, 46, 51})
+    full = all(keys & needed for needed in ({35, 36}, {38, 40}, {42, 46, 51}))
     return [
-        KitVoice(drum.instrument, source, drum.family, licence, drum.roles, 0, 127, drum.keys, own)
+        KitVoice(*drum, *source, tuple(hit for hit in hits if not drum.keys or hit.key in drum.keys))
         for drum in drums_among(keys)
-        for own in [tuple(hit for hit in hits if not drum.keys or hit.key in drum.keys)]
         if full or drum.instrument != "drums"
     ]
 
@@ -49,25 +48,17 @@ def drumkit_voices(folder: Path) -> list[Voice]:
             root = ElementTree.parse(sheet).getroot()
         except (ElementTree.ParseError, OSError) as error:
             raise BadAudio(f"{sheet}: cannot be read as a Hydrogen drum kit ({error})") from error
-        found: dict[int, list[Hit]] = {}
+        hits: list[Hit] = []
         for instrument in root.iterfind(".//{*}instrument"):  # newer kits declare a namespace
             key = drum_key(instrument.findtext("{*}name") or "")
-            if key is None or key in found:
+            if key is None or key in {hit.key for hit in hits}:
                 continue
-            layers = [
-                (layer.findtext("{*}filename"), float(layer.findtext("{*}max") or 1))
-                for layer in instrument.iterfind(".//{*}layer")
-            ]
-            hits = [
-                Hit(key, top, str(sheet.parent / name))
-                for name, top in layers or [(instrument.findtext("{*}filename"), 1.0)]
-                if name and (sheet.parent / name).is_file()
-            ]
-            if hits:
-                found[key] = hits
-        if found:
-            source = source_of(sheet.parent)
-            voices += kit_voices([hit for hits in found.values() for hit in hits], source.short, source.licence)
+            for layer in [*instrument.iterfind(".//{*}layer")] or [instrument]:
+                name, top = layer.findtext("{*}filename"), float(layer.findtext("{*}max") or 1)
+                if name and (sheet.parent / name).is_file():
+                    hits.append(Hit(key, top, str(sheet.parent / name)))
+        if hits:
+            voices += kit_voices(hits, source_of(sheet.parent))
     return voices
 
 
@@ -80,14 +71,10 @@ def sample_kit_voices(folder: Path) -> list[Voice]:
         if path := paths.get(row["sample"]):
             kits[row["kit"]].setdefault(int(row["key"]), Hit(int(row["key"]), 1.0, path))
     tabla = kits.pop("tabla", {})
-    voices = [
-        voice
-        for name, kit in kits.items()
-        for voice in kit_voices([*kit.values()], f"{source.short}/{name}", source.licence)
-    ]
+    voices = [voice for name, kit in kits.items() for voice in kit_voices([*kit.values()], source.part(name))]
     if len(tabla) > 2:
-        about = ("tabla", source.short, "percussion", source.licence, ("beat",), 0, 127)
-        voices.append(KitVoice(*about, tuple(tabla), tuple(tabla.values())))
+        struck = Playable("tabla", "percussion", ("beat",), keys=tuple(tabla))
+        voices.append(KitVoice(*struck, *source, tuple(tabla.values())))
     return voices
 
 
@@ -101,5 +88,5 @@ def shot_voices(folder: Path, kits: int = 4) -> list[Voice]:
     voices: list[Voice] = []
     for number in range(kits):
         hits = [Hit(key, 1.0, paths[number]) for key, paths in found.items() if number < len(paths)]
-        voices += kit_voices(hits, f"{source.short}/kit{number}", source.licence)
+        voices += kit_voices(hits, source.part(f"kit{number}"))
     return voices

@@ -16,7 +16,7 @@ from numpy.random import Generator
 
 from fewshot_sep.errors import BadAudio
 from fewshot_sep.loops.instruments.general_midi import PROGRAMS, drums_among
-from fewshot_sep.loops.instruments.sources import source_of
+from fewshot_sep.loops.instruments.sound_files import source_of
 from fewshot_sep.loops.instruments.voice import Sound, Voice, add
 from fewshot_sep.loops.library import SAMPLE_RATE
 from fewshot_sep.loops.score import Note
@@ -91,20 +91,16 @@ def envelope(sample: Sample, held: float, frames: int) -> Sound:
     points = [(0.0, 0.0)]  # sample, level
     for stage, (rate, goal) in enumerate(zip(sample.rates, sample.levels, strict=True)):
         if stage == 3 and sample.held:  # whatever was reached stays until the note ends
-            reached = float(np.interp(release, *_columns(points)))
+            reached = float(np.interp(release, *np.transpose(points)))
             points = [*(point for point in points if point[0] < release), (float(release), reached)]
         at, level = points[-1]
         speed = max(1, rate & 63) << (3 * (3 - (rate >> 6)))
         points.append((at + max(1.0, abs(goal - level) * 8192 / speed), float(goal)))
-    curve = np.interp(np.arange(frames), *_columns(points))
+    curve = np.interp(np.arange(frames), *np.transpose(points))
     gain = np.where(curve < 0.5, 0.0, 2.0 ** ((curve / 255 - 1) * 6))
     if not sample.held:
         gain[release:] *= np.exp(-np.arange(max(0, frames - release)) / (0.08 * SAMPLE_RATE))
     return gain.astype(np.float32)
-
-
-def _columns(points: Sequence[tuple[float, float]]) -> tuple[list[float], list[float]]:
-    return [at for at, _ in points], [level for _, level in points]
 
 
 @dataclass(frozen=True)
@@ -152,19 +148,17 @@ _NUMBER = re.compile(r"^(\d{3})_")
 
 def patch_voices(folder: Path) -> list[Voice]:
     """Voices of a set of patches: `Tone_000/NNN_*.pat` by General MIDI program, `Drum_000/NNN_*.pat` by drum key."""
-    source, licence, _ = source_of(folder)
+    source = source_of(folder)
     tones, drums = (_numbered(folder / name) for name in ("Tone_000", "Drum_000"))
     if not tones and not drums:
         raise BadAudio(f"{folder}: has no Tone_000/NNN_*.pat or Drum_000/NNN_*.pat; give a folder of Gravis patches")
     voices: list[Voice] = []
     for number, path in tones.items():
         if program := PROGRAMS.get((0, number)):
-            own = source if number != 1 else f"{source}/1"
-            about = (program.instrument, own, program.family, licence, program.roles, program.low, program.high, ())
-            voices.append(PatchVoice(*about, ((None, str(path)),)))
+            own = source if number != 1 else source.part(number)  # a second piano
+            voices.append(PatchVoice(*program, *own, ((None, str(path)),)))
     for drum in drums_among(drums):
-        files = tuple((key, str(drums[key])) for key in drum.keys or drums)
-        voices.append(PatchVoice(drum.instrument, source, drum.family, licence, drum.roles, 0, 127, drum.keys, files))
+        voices.append(PatchVoice(*drum, *source, tuple((key, str(drums[key])) for key in drum.keys or drums)))
     return voices
 
 

@@ -3,17 +3,32 @@
 from __future__ import annotations
 
 import importlib.util
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Mapping
+from itertools import chain
 from pathlib import Path
+from typing import NamedTuple, TypeVar
 
 from fewshot_sep.errors import BadAudio
 from fewshot_sep.loops.instruments import drumkits, gus_patches, recorded_notes, recordings, singing, soundfonts
 from fewshot_sep.loops.instruments.recordings import Recording
 from fewshot_sep.loops.instruments.voice import Voice
 
+_Found = TypeVar("_Found")
 
-@dataclass(frozen=True)
-class Material:
+_VOICES: dict[str, Callable[[Path], list[Voice]]] = {
+    "soundfonts": soundfonts.soundfont_voices,
+    "drumkits": drumkits.drumkit_voices,
+    "notes": recorded_notes.note_voices,
+    "samples": drumkits.sample_kit_voices,
+    "speech": singing.speech_voices,
+    "patches": gus_patches.patch_voices,
+    "strums": recorded_notes.strum_voices,
+    "shots": drumkits.shot_voices,
+}
+_RECORDINGS = {"stems": recordings.stems, "samples": recordings.loops, "notes": recordings.phrases}
+
+
+class Material(NamedTuple):
     """Paths of soundfonts and of folders: Hydrogen drum kits, recorded notes, aligned stems (one folder per song),
     samples named as Sonic Pi's, speakers' clips (they are made to sing), Gravis patches, MIDI files,
     recorded strums named by chord, single drum hits named by drum."""
@@ -30,7 +45,7 @@ class Material:
     shots: tuple[Path, ...] = ()
 
     def __bool__(self) -> bool:
-        return any(getattr(self, field.name) for field in fields(self))
+        return any(self)
 
     def summary(self) -> str:
         """The material in a few words.
@@ -38,40 +53,22 @@ class Material:
         >>> Material(soundfonts=(Path("fonts/TimGM6mb.sf2"),)).summary()
         'soundfonts TimGM6mb.sf2'
         """
-        parts = [(field.name, [path.name for path in getattr(self, field.name)]) for field in fields(self)]
-        return "; ".join(f"{name} {', '.join(found)}" for name, found in parts if found)
-
-    def check(self) -> None:
-        """Raises `BadAudio` for the first path that does not exist."""
-        for field in fields(self):
-            for path in getattr(self, field.name):
-                if not path.exists():
-                    raise BadAudio(f"{path}: not found; give the path of an unpacked source, or leave it out")
+        given = [(name, paths) for name, paths in zip(self._fields, self, strict=True) if paths]
+        return "; ".join(f"{name} {', '.join(path.name for path in paths)}" for name, paths in given)
 
     def voices(self) -> list[Voice]:
-        """Every voice that can be made of the material."""
-        self.check()
-        readers = (
-            (self.soundfonts, soundfonts.soundfont_voices),
-            (self.drumkits, drumkits.drumkit_voices),
-            (self.notes, recorded_notes.note_voices),
-            (self.samples, drumkits.sample_kit_voices),
-            (self.speech, singing.speech_voices),
-            (self.patches, gus_patches.patch_voices),
-            (self.strums, recorded_notes.strum_voices),
-            (self.shots, drumkits.shot_voices),
-        )
-        return [voice for paths, reader in readers for path in paths for voice in reader(path)]
+        """Every voice that can be made of the material. Raises `BadAudio` for a path that does not exist."""
+        return self._read(_VOICES)
 
     def recordings(self) -> list[Recording]:
-        """Every recording that is to be cut into pieces."""
-        self.check()
-        readers = (
-            (self.stems, recordings.stems),
-            (self.samples, recordings.loops),
-            (self.notes, recordings.phrases),
-        )
-        return [recording for paths, reader in readers for path in paths for recording in reader(path)]
+        """Every recording that is to be cut into pieces. Raises `BadAudio` for a path that does not exist."""
+        return self._read(_RECORDINGS)
+
+    def _read(self, readers: Mapping[str, Callable[[Path], list[_Found]]]) -> list[_Found]:
+        for path in chain(*self):
+            if not path.exists():
+                raise BadAudio(f"{path}: not found; give the path of an unpacked source, or leave it out")
+        return [found for name, read in readers.items() for path in getattr(self, name) for found in read(path)]
 
 
 def bundled_soundfont() -> Path | None:

@@ -10,7 +10,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from scipy.ndimage import convolve1d
 
-from fewshot_sep.loops.instruments.voice import Sound
+from fewshot_sep.loops.instruments.voice import Sound, fade_ends
 from fewshot_sep.loops.library import SAMPLE_RATE
 from fewshot_sep.loops.score import Note
 
@@ -37,11 +37,6 @@ def times(frames: int) -> Sound:
 def times_within(seconds: float) -> Sound:
     """As `times`, for so many seconds; at least 64 samples."""
     return times(max(64, int(seconds * SAMPLE_RATE)))
-
-
-def fade_out(sound: Sound) -> None:
-    """Fade the last 64 samples, in place."""
-    sound[-64:] *= np.linspace(1, 0, 64, dtype=np.float32)
 
 
 def sine(cycles: NDArray[np.floating]) -> Sound:
@@ -86,7 +81,7 @@ class Envelope:
         level: Sound = self.sustain + (1 - self.sustain) * np.exp(-np.maximum(t - self.attack, 0) / self.decay)
         level *= np.minimum(t / self.attack, 1)
         release(level, t, held, self.release)
-        fade_out(level)
+        fade_ends(level, 0, 64)
         return level
 
 
@@ -105,8 +100,8 @@ class Pitch:
         self.glide = float(patch.choice((0, 0, 0, 0, 0.3, -0.5, 1.0, -2.0)))
         self.glide_time = patch.uniform(0.01, 0.08)
 
-    def track(self, note: Note, frames: int, rng: Generator) -> Sound:
-        """MIDI pitch at each sample."""
+    def cycles(self, note: Note, frames: int, rng: Generator) -> tuple[Curve, Curve]:
+        """Phase in cycles, and the step from sample to sample."""
         t = times(frames)
         pitch = np.full(frames, note.pitch + rng.normal(0, 0.03), np.float32)
         if self.depth:
@@ -114,11 +109,7 @@ class Pitch:
             pitch += self.depth * swell * np.sin(2 * np.pi * self.rate * t + rng.uniform(0, 6.28))
         if self.glide or note.bend:
             pitch += self.glide * np.exp(-t / self.glide_time) + note.bend * np.exp(-t / 0.08)
-        return pitch
-
-    def cycles(self, note: Note, frames: int, rng: Generator) -> tuple[Curve, Curve]:
-        """Phase in cycles, and the step from sample to sample."""
-        step = frequency(self.track(note, frames, rng)).astype(np.float64) / SAMPLE_RATE
+        step = frequency(pitch).astype(np.float64) / SAMPLE_RATE
         return np.cumsum(step), step
 
 

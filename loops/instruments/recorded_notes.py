@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from fewshot_sep.loops import tables
 from fewshot_sep.loops.instruments import sound_files
 from fewshot_sep.loops.instruments.general_midi import percussion_family
 from fewshot_sep.loops.instruments.sampler import Hit, KitVoice, RecordedNote, SampledVoice, StrumVoice
-from fewshot_sep.loops.instruments.sources import source_of
-from fewshot_sep.loops.instruments.voice import Voice
+from fewshot_sep.loops.instruments.sound_files import source_of
+from fewshot_sep.loops.instruments.voice import Playable, Voice
 from fewshot_sep.loops.library import is_held_out
 
 NOTE_FOLDERS = tables.beside(__file__, "note_folders.csv")
@@ -21,6 +22,8 @@ MIN_NOTES, MIN_STRUMS, MAX_HITS = 8, 24, 6
 
 _DYNAMICS = {row["mark"]: float(row["loudness"]) for row in tables.beside(__file__, "dynamics.csv")}
 _NOTE = re.compile(r"(?:^|_)([A-Ga-g])(s|#|b)?(\d)(?=_|$|v\d+$)")
+_NO_NOTE = re.compile("noise|phrase")
+_NO_HIT = re.compile("phrase|roll|rhythm|very-long|cresc|gliss|effect|flam")
 _STEP = {"c": 0, "d": 2, "e": 4, "f": 5, "g": 7, "a": 9, "b": 11}
 _SHIFT = {"s": 1, "#": 1, "sharp": 1, "b": -1, "flat": -1, None: 0}
 
@@ -58,7 +61,7 @@ def note_voices(folder: Path) -> list[Voice]:
     struck things without notes (`tambourine`) become percussion. A folder that the table does not know is an
     instrument of its own name.
     """
-    short, licence, _ = source_of(folder)
+    source = source_of(folder)
     voices: list[Voice] = []
     for place in places(folder):
         name = re.sub("[-_]", " ", place.name)
@@ -68,27 +71,28 @@ def note_voices(folder: Path) -> list[Voice]:
         notes = [
             RecordedNote(pitch, loudness(path.stem), str(path))
             for path in sounds
-            if (pitch := note_pitch(path.stem)) is not None and not re.search("noise|phrase", path.stem)
+            if (pitch := note_pitch(path.stem)) is not None and not _NO_NOTE.search(path.stem)
         ]
         known = [row for row in NOTE_FOLDERS if row["folder"] == place.name]
         other = {"articulation": "", "instrument": name, "family": "other", "roles": "melody counter"}
         for row in known or [other]:
             files = tuple(note for note in notes if re.search(row["articulation"], Path(note.path).stem))
             if len(files) >= MIN_NOTES:
-                low, high = min(note.pitch for note in files), max(note.pitch for note in files)
+                pitches = [note.pitch for note in files]
                 roles = tuple(row["roles"].split())
-                voices.append(
-                    SampledVoice(row["instrument"], short, row["family"], licence, roles, low, high, (), files)
-                )
-        if not notes and (struck := STRUCK_FOLDERS.get(place.name)):
-            odd = re.compile("phrase|roll|rhythm|very-long|cresc|gliss|effect|flam")
-            single = [path for path in sounds if not odd.search(path.stem)][:MAX_HITS]
-            if hits := tuple(Hit(index, 1.0, str(path)) for index, path in enumerate(single)):
-                instrument, family = struck["instrument"], percussion_family(struck["instrument"])
-                own = short if instrument != "shaker" else f"{short}/{place.name}"  # there are several
-                keys, ring = tuple(hit.key for hit in hits), float(struck["ring"])
-                voices.append(KitVoice(instrument, own, family, licence, ("beat",), 0, 127, keys, hits, ring))
+                played = Playable(row["instrument"], row["family"], roles, min(pitches), max(pitches))
+                voices.append(SampledVoice(*played, *source, files))
+        hits = [Hit(index, 1.0, str(path)) for index, path in enumerate(_single_hits(sounds))]
+        if hits and not notes and (found := STRUCK_FOLDERS.get(place.name)):
+            name, keys = found["instrument"], tuple(hit.key for hit in hits)
+            struck = Playable(name, percussion_family(name), ("beat",), keys=keys)
+            own = source if name != "shaker" else source.part(place.name)  # there are several
+            voices.append(KitVoice(*struck, *own, tuple(hits), float(found["ring"])))
     return voices
+
+
+def _single_hits(sounds: Sequence[Path]) -> list[Path]:
+    return [path for path in sounds if not _NO_HIT.search(path.stem)][:MAX_HITS]
 
 
 _CHORDS = {"major": (0, 4, 7), "minor": (0, 3, 7), "minor7b5": (0, 3, 6, 10)}
@@ -110,12 +114,11 @@ def strum_chord(stem: str) -> tuple[int, ...] | None:
 
 def strum_voices(folder: Path) -> list[Voice]:
     """A guitar for each folder under `folder` that holds 24 recorded strums or more named by their chords."""
+    guitar = Playable("steel guitar", "guitar", ("strum",), 40, 79)
     voices: list[Voice] = []
     for place in sorted({path.parent for path in sound_files.among(folder.rglob("*"))}):
-        strums = tuple(
-            (chord, str(path)) for path in sound_files.among(place.iterdir()) if (chord := strum_chord(path.stem))
-        )
+        sounds = sound_files.among(place.iterdir())
+        strums = tuple((chord, str(path)) for path in sounds if (chord := strum_chord(path.stem)))
         if len(strums) >= MIN_STRUMS:
-            short, licence, _ = source_of(place)
-            voices.append(StrumVoice("steel guitar", short, "guitar", licence, ("strum",), 40, 79, (), strums))
+            voices.append(StrumVoice(*guitar, *source_of(place), strums))
     return voices

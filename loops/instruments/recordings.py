@@ -9,9 +9,14 @@ from typing import NamedTuple
 from fewshot_sep.loops import tables
 from fewshot_sep.loops.instruments import sound_files
 from fewshot_sep.loops.instruments.general_midi import percussion_family
+from fewshot_sep.loops.instruments.loudness import is_faint, level
 from fewshot_sep.loops.instruments.recorded_notes import NOTE_FOLDERS, STRUCK_FOLDERS, places
-from fewshot_sep.loops.instruments.sources import source_of
-from fewshot_sep.loops.library import is_held_out
+from fewshot_sep.loops.instruments.sound_files import read_mono, slug, source_of
+from fewshot_sep.loops.instruments.voice import Sound
+from fewshot_sep.loops.library import SAMPLE_RATE, Row, is_held_out, split_of
+
+PIECE_SECONDS, MIN_PIECE_SECONDS = 8.0, 1.5
+"""Length of pieces; of shorter recordings, halves."""
 
 
 class Recording(NamedTuple):
@@ -24,6 +29,26 @@ class Recording(NamedTuple):
     licence: str
     group: str
 
+    @property
+    def name(self) -> str:
+        return self.path
+
+    def render(self, seed: int) -> list[tuple[Row, Sound]]:
+        """Pieces at fixed positions, so that those of one group stay together, without the silent ones; 2 or more."""
+        sound = read_mono(self.path)
+        size = round(min(PIECE_SECONDS, len(sound) / SAMPLE_RATE / 2) * SAMPLE_RATE)
+        if size < MIN_PIECE_SECONDS * SAMPLE_RATE:
+            return []
+        pieces = [(start, sound[start : start + size]) for start in range(0, len(sound) - size + 1, size)]
+        rows = [(self._row(start / SAMPLE_RATE), level(piece)) for start, piece in pieces if not is_faint(piece)]
+        return rows if len(rows) > 1 else []
+
+    def _row(self, start: float) -> Row:
+        song = f"{slug(self.group)}@{start:05.1f}s"
+        path = f"{slug(self.instrument)}/{song}-{slug(Path(self.path).stem)}.flac"
+        split = split_of(self.instrument, "train", self.source)
+        return Row(path, self.instrument, self.family, self.source, self.licence, 0.0, 0.0, song, split)
+
 
 _STEM_NAMES = tables.beside(__file__, "stem_names.csv")
 _LOOPS = {row["sample"]: (row["instrument"], row["family"]) for row in tables.beside(__file__, "sample_loops.csv")}
@@ -34,15 +59,11 @@ def stems(folder: Path) -> list[Recording]:
     """The stems of one song (a folder of aligned files) with the instrument that each file's name says."""
     source, found = source_of(folder), []
     for path in sound_files.among(folder.iterdir()):
-        name = path.stem.lower()
-        named = [row for row in _STEM_NAMES if re.search(row["pattern"], name) and not name.startswith("melody")]
-        instrument, family = path.stem.replace("_", " "), "synth"
-        if named:
-            instrument, family = named[0]["instrument"], named[0]["family"]
+        row = next(row for row in _STEM_NAMES if re.search(row["pattern"], path.stem.lower()))
+        instrument, family = row["instrument"] or path.stem.replace("_", " "), row["family"]
         if family not in ("voice", "drums"):  # the name leaves the sound open
             instrument = f"{instrument} ({source.short})"
-        own = f"{source.short}/{path.stem}"
-        found.append(Recording(str(path), instrument, family, own, source.licence, folder.name))
+        found.append(Recording(str(path), instrument, family, *source.part(path.stem), folder.name))
     return found
 
 
@@ -51,11 +72,11 @@ def phrases(folder: Path) -> list[Recording]:
 
     Left out are folders that the tables do not know, and playing that hardly sounds like the instrument.
     """
-    short, licence, _ = source_of(folder)
+    source = source_of(folder)
     known = {place: (row["instrument"], percussion_family(row["instrument"])) for place, row in STRUCK_FOLDERS.items()}
     known |= {row["folder"]: (row["instrument"], row["family"]) for row in reversed(NOTE_FOLDERS)}
     return [
-        Recording(str(path), *known[place.name], short, licence, f"{short}/{path.stem}")
+        Recording(str(path), *known[place.name], *source, source.part(path.stem).short)
         for place in places(folder)
         if place.name in known and not is_held_out(known[place.name][0])
         for path in sound_files.among(place.iterdir())
@@ -68,6 +89,6 @@ def loops(folder: Path) -> list[Recording]:
 
     Of loops from LMMS and Scratch only those whose name says which one instrument plays.
     """
-    short, licence, _ = source_of(folder)
-    found = [(path, f"{short}/{path.stem}") for path in sound_files.among(folder.rglob("*")) if path.stem in _LOOPS]
-    return [Recording(str(path), *_LOOPS[path.stem], name, licence, name) for path, name in found]
+    source, known = source_of(folder), [path for path in sound_files.among(folder.rglob("*")) if path.stem in _LOOPS]
+    named = [(path, source.part(path.stem)) for path in known]
+    return [Recording(str(path), *_LOOPS[path.stem], *own, own.short) for path, own in named]

@@ -1,4 +1,4 @@
-"""Samplers: voices made of recorded notes, of one-shots on drum keys, and of recorded strums."""
+"""Samplers: voices made of recorded notes, of one-shots on drum keys, of recorded strums, and of other scrapers."""
 
 from __future__ import annotations
 
@@ -11,14 +11,17 @@ from typing import NamedTuple
 import numpy as np
 import soxr
 from numpy.random import Generator
+from scipy.signal import butter, sosfilt
 
 from fewshot_sep import audio
 from fewshot_sep.loops.instruments.sound_files import read_mono
-from fewshot_sep.loops.instruments.voice import Sound, Voice, add
+from fewshot_sep.loops.instruments.voice import Sound, Voice, add, fade_ends
 from fewshot_sep.loops.library import SAMPLE_RATE
 from fewshot_sep.loops.score import Note
 
 _STRUM_S = 0.1
+LONG, SHORT = 0, 1
+"""Keys of the guira."""
 
 
 class RecordedNote(NamedTuple):
@@ -85,7 +88,7 @@ class KitVoice(Voice):
         for hit in self.hits:
             by_key[hit.key].append(hit)
         for note in notes:
-            hits = by_key.get(int(note.pitch))
+            hits = by_key[int(note.pitch)]
             if not hits or round(note.start * SAMPLE_RATE) >= frames:
                 continue
             tops = {hit.max_velocity for hit in hits}
@@ -121,19 +124,47 @@ class StrumVoice(Voice):
             start = group[0].start
             if round(start * SAMPLE_RATE) < frames:
                 held = min(max(note.duration for note in group), end - start)
-                sound = load_hit(self.nearest(group, rng))
-                _add_faded(out, sound, start, max(note.velocity for note in group), held + 0.06, 0.06)
+                loud = max(note.velocity for note in group)
+                _add_faded(out, load_hit(self.nearest(group, rng)), start, loud, held + 0.06, 0.06)
         return out
 
     def nearest(self, notes: Sequence[Note], rng: Generator) -> str:
         """A recording of the chord that these notes are nearest to."""
         tones = {int(note.pitch) % 12 for note in notes}
         low = int(min(note.pitch for note in notes)) % 12
-        score = [
-            len(tones & set(chord)) / len(tones | set(chord)) + 0.2 * (chord[0] == low) for chord, _ in self.strums
-        ]
-        best = [index for index, value in enumerate(score) if value > max(score) - 1e-9]
-        return self.strums[best[int(rng.integers(len(best)))]][1]
+        shared = [len(tones & set(chord)) / len(tones | set(chord)) for chord, _ in self.strums]
+        score = np.array(shared) + [0.2 * (chord[0] == low) for chord, _ in self.strums]
+        return self.strums[int(rng.choice(np.flatnonzero(score > score.max() - 1e-9)))][1]
+
+
+@dataclass(frozen=True)
+class GuiraVoice(Voice):
+    """A guira, of which no free recording was found, made from another scraper or a shaker.
+
+    It plays that one's strokes without what lies under `edge` Hz, long ones as many grains. Its keys are `LONG` and
+    `SHORT`.
+    """
+
+    inner: Voice
+    edge: float
+
+    @property
+    def kind(self) -> str:
+        return self.inner.kind
+
+    def play(self, notes: Sequence[Note], frames: int, rng: Generator) -> Sound:
+        short, scraped = self.inner.keys[0], self.inner.keys[-1]
+        strokes: list[Note] = []
+        for note in notes:
+            if note.pitch == SHORT or self.inner.instrument == "guiro":
+                strokes.append(note._replace(pitch=scraped if note.pitch == LONG else short))
+                continue
+            count, step = int(rng.integers(3, 6)), rng.uniform(0.016, 0.024)
+            for grain in range(count):
+                loud = note.velocity * (0.45 + 0.55 * grain / (count - 1))
+                strokes.append(note._replace(start=note.start + grain * step, pitch=short, velocity=loud))
+        sound = self.inner.play(strokes, frames, rng)
+        return np.asarray(sosfilt(butter(2, self.edge, "highpass", fs=SAMPLE_RATE, output="sos"), sound), np.float32)
 
 
 def _add_faded(out: Sound, sound: Sound, start: float, gain: float, seconds: float, fade_s: float) -> None:
@@ -154,9 +185,7 @@ def load_hit(path: str, seconds: float = 8.0) -> Sound:
         return np.zeros(64, np.float32)
     onset = max(0, int(np.argmax(np.abs(sound) > 0.04 * peak)) - round(0.004 * SAMPLE_RATE))
     sound = sound[onset : onset + round(seconds * SAMPLE_RATE)] / peak
-    head, tail = min(len(sound), 64), min(len(sound), round(0.03 * SAMPLE_RATE))
-    sound[:head] *= np.linspace(0, 1, head, dtype=np.float32)
-    sound[len(sound) - tail :] *= np.linspace(1, 0, tail, dtype=np.float32)
+    fade_ends(sound, 64, round(0.03 * SAMPLE_RATE))
     sound.setflags(write=False)
     return sound
 

@@ -20,15 +20,16 @@ from numpy.typing import NDArray
 from fewshot_sep.errors import EngineMissing
 from fewshot_sep.loops.instruments import sound_files
 from fewshot_sep.loops.instruments.oscillators import Curve
-from fewshot_sep.loops.instruments.sound_files import read_mono
-from fewshot_sep.loops.instruments.sources import source_of
-from fewshot_sep.loops.instruments.voice import Sound, Voice
+from fewshot_sep.loops.instruments.sound_files import read_mono, source_of
+from fewshot_sep.loops.instruments.voice import Playable, Sound, Voice
 from fewshot_sep.loops.library import SAMPLE_RATE
 from fewshot_sep.loops.score import Note
 
 FRAME = 0.005  # seconds between WORLD's frames
 _BINS = 1025
 _QUIET = 1e-12
+_HABITS = (0.02, 0.07), (0, 0.5), (4.8, 6.2), (0.1, 0.5)
+"""Ranges of a singer's seconds to glide into a tone; vibrato in semitones, in Hz, and seconds until it sets in."""
 _ONSET, _MAX_FRAMES, _MIN_FRAMES = round(0.12 / FRAME), round(0.6 / FRAME), round(0.06 / FRAME)
 MIN_CLIPS = 10
 
@@ -107,7 +108,7 @@ class SungVoice(Voice):
         envelope, aperiodicity = np.full((count, _BINS), _QUIET), np.ones((count, _BINS))
         pitch = np.zeros(count)
         warp = rng.uniform(0.9, 1.12)  # length of the vocal tract, so that one speaker is several singers
-        habit = _Habit(rng.uniform(0.02, 0.07), rng.uniform(0, 0.5), rng.uniform(4.8, 6.2), rng.uniform(0.1, 0.5))
+        glide, depth, rate, delay = (rng.uniform(*ends) for ends in _HABITS)
         before, at = 0.0, int(rng.integers(len(words)))
         ordered = sorted(notes, key=lambda note: note.start)
         ends = [note.start for note in ordered[1:]] + [frames / SAMPLE_RATE]
@@ -124,30 +125,16 @@ class SungVoice(Voice):
             envelope[first : first + length] = _interpolate(word.envelope, place, warp) * gain + _QUIET
             aperiodicity[first : first + length] = _interpolate(word.aperiodicity, place, warp)
             tone = note.pitch + octaves
-            curve = habit.curve(tone, before or tone, length, rng)
+            time = np.arange(length) * FRAME
+            knots = np.arange(0, time[-1] + 0.2, 0.1)
+            curve = tone + ((before or tone) - tone) * np.exp(-time / glide)
+            curve += depth * (1 - np.exp(-time / delay)) * np.sin(2 * np.pi * (rate * time + rng.random()))
+            curve += np.interp(time, knots, rng.normal(0, 0.12, len(knots)))
             voiced = place >= word.onset
             pitch[first : first + length] = np.where(voiced, 440 * 2 ** ((curve - 69) / 12), 0.0)
             before = tone
         sound = _world().synthesize(pitch, envelope, aperiodicity, SAMPLE_RATE, 1000 * FRAME)
         return np.pad(sound, (0, max(0, frames - len(sound))))[:frames].astype(np.float32)
-
-
-class _Habit(NamedTuple):
-    """How a singer shapes a tone: seconds to glide into it; vibrato in semitones, Hz and seconds until it sets in."""
-
-    glide: float
-    depth: float
-    rate: float
-    delay: float
-
-    def curve(self, tone: float, before: float, length: int, rng: Generator) -> Curve:
-        """Pitch in semitones over `length` frames, coming from `before`."""
-        time = np.arange(length) * FRAME
-        vibrato = self.depth * (1 - np.exp(-time / self.delay)) * np.sin(2 * np.pi * (self.rate * time + rng.random()))
-        knots = np.arange(0, time[-1] + 0.2, 0.1)
-        drift = np.interp(time, knots, rng.normal(0, 0.12, len(knots)))
-        pitch: Curve = tone + (before - tone) * np.exp(-time / self.glide) + vibrato + drift
-        return pitch
 
 
 def _stretch(word: Syllable, length: int) -> Curve:
@@ -167,11 +154,10 @@ def _interpolate(values: NDArray[np.float32], place: Curve, warp: float) -> Curv
 
 def speech_voices(folder: Path) -> list[Voice]:
     """A singer for each folder in `folder` that holds 10 clips or more of one speaker, at any depth."""
-    short, licence, _ = source_of(folder)
+    singer, source = Playable("vocals", "voice", ("vocal",), 45, 74), source_of(folder)
     voices: list[Voice] = []
     for place in sorted(path for path in folder.iterdir() if path.is_dir()):
         clips = tuple(str(path) for path in sound_files.among(place.rglob("*")))
         if len(clips) >= MIN_CLIPS:
-            own = f"{short}/{place.name}"
-            voices.append(SungVoice("vocals", own, "voice", licence, ("vocal",), 45, 74, (), clips))
+            voices.append(SungVoice(*singer, *source.part(place.name), clips))
     return voices

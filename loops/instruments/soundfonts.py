@@ -15,10 +15,9 @@ from numpy.typing import NDArray
 from scipy.signal import butter, resample_poly, sosfilt
 
 from fewshot_sep.errors import BadAudio, EngineMissing
-from fewshot_sep.loops.instruments.general_midi import PROGRAMS, Program, drums_among
+from fewshot_sep.loops.instruments.general_midi import OPEN_NAMES, PROGRAMS, drums_among
 from fewshot_sep.loops.instruments.oscillators import Curve
-from fewshot_sep.loops.instruments.sound_files import slug
-from fewshot_sep.loops.instruments.sources import Source, source_of
+from fewshot_sep.loops.instruments.sound_files import Source, slug, source_of
 from fewshot_sep.loops.instruments.voice import Sound, Voice
 from fewshot_sep.loops.library import SAMPLE_RATE, is_held_out
 from fewshot_sep.loops.score import Note
@@ -27,6 +26,7 @@ _DRUM_BANK = 128
 _EFFECT_KITS = range(55, 60)  # sound effects and single drums in some soundfonts
 _AMPLIFIED = {(0, 25), (0, 26), (0, 27), (0, 28), (0, 33), (0, 34)}
 _SECOND_VERSIONS = {(0, 1), (8, 40)}  # of the piano and the violin: sources of their own
+_SYNTHETIC = {"opl3"}  # soundfonts whose instruments only borrow the names of real ones
 
 
 @dataclass(frozen=True)
@@ -129,44 +129,41 @@ def soundfont_voices(path: Path, amps: int = 5) -> list[Voice]:
         return bool(synth.sfpreset_name(number, bank, program))
 
     if sum(has(0, program) for program in range(128)) <= 2:  # a drum kit alone, on the first program
-        return _kit_voices(path, source.short, source.licence, 0, hand_percussion=False)
+        return _kit_voices(path, source, 0, hand_percussion=False)
     voices: list[Voice] = []
-    for (bank, program), sound in PROGRAMS.items():
-        if has(bank, program) and not (source.synthetic and is_held_out(sound.instrument)):
-            voices += _melody_voices(path, source, bank, program, sound, amps)
+    for preset, sound in PROGRAMS.items():
+        if has(*preset) and not (source.short in _SYNTHETIC and is_held_out(sound.instrument)):
+            voices += _melody_voices(path, source, preset, amps)
     kits = [program for program in range(64) if has(_DRUM_BANK, program) and program not in _EFFECT_KITS]
     for program in kits:
-        short = f"{source.short}/kit{program}" if len(kits) > 1 else source.short
-        voices += _kit_voices(path, short, source.licence, program, hand_percussion=program == kits[0])
+        own = source.part(f"kit{program}") if len(kits) > 1 else source
+        voices += _kit_voices(path, own, program, hand_percussion=program == kits[0])
     return voices
 
 
-def _melody_voices(path: Path, source: Source, bank: int, program: int, sound: Program, amps: int) -> list[Voice]:
+def _melody_voices(path: Path, source: Source, preset: tuple[int, int], amps: int) -> list[Voice]:
     """A melody program, plain and through amplifiers."""
-    short, licence, synthetic = source
-    name = sound.instrument if sound.defines_timbre and not synthetic else f"{sound.instrument} ({short})"
-    own = f"{short}/{bank}-{program}" if (bank, program) in _SECOND_VERSIONS else short
-    preset = str(path), bank, program
-    voices: list[Voice] = [
-        SoundfontVoice(name, own, sound.family, licence, sound.roles, sound.low, sound.high, (), *preset)
-    ]
-    driven, roles, high = "driven bass", sound.roles, sound.high
+    sound, (bank, program) = PROGRAMS[preset], preset
+    plain, own = sound, source
+    if preset in OPEN_NAMES or source.short in _SYNTHETIC:
+        plain = sound._replace(instrument=f"{sound.instrument} ({source.short})")
+    if preset in _SECOND_VERSIONS:
+        own = source.part(f"{bank}-{program}")
+    voices: list[Voice] = [SoundfontVoice(*plain, *own, str(path), *preset)]
+    driven = sound._replace(instrument="driven bass")
     if sound.family == "guitar":
         roles = ("riff", "lead") if sound.instrument == "muted guitar" else ("riff", "riff", "lead", "strum")
-        driven, high = "distortion guitar", 79
-    for amp in range(amps if (bank, program) in _AMPLIFIED else 0):
-        own, seed = f"{short}/{slug(sound.instrument)}+amp{amp}", f"{short}/{bank}/{program}/{amp}"
-        about = (driven, own, sound.family, licence, roles, sound.low, high, ())
-        voices.append(SoundfontVoice(*about, *preset, zlib.crc32(seed.encode())))
+        driven = sound._replace(instrument="distortion guitar", roles=roles, high=79)
+    for amp in range(amps if preset in _AMPLIFIED else 0):
+        own, seed = source.part(f"{slug(sound.instrument)}+amp{amp}"), f"{source.short}/{bank}/{program}/{amp}"
+        voices.append(SoundfontVoice(*driven, *own, str(path), *preset, zlib.crc32(seed.encode())))
     return voices
 
 
-def _kit_voices(path: Path, source: str, licence: str, program: int, hand_percussion: bool) -> list[Voice]:
+def _kit_voices(path: Path, source: Source, program: int, hand_percussion: bool) -> list[Voice]:
     """A drum kit, its parts and, of one kit of a soundfont, the hand percussion that General MIDI knows."""
     return [
-        SoundfontVoice(
-            drum.instrument, source, drum.family, licence, drum.roles, 0, 127, drum.keys, str(path), _DRUM_BANK, program
-        )
+        SoundfontVoice(*drum, *source, str(path), _DRUM_BANK, program)
         for drum in drums_among(range(88))
         if hand_percussion or drum.family == "drums"
     ]

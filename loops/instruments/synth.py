@@ -16,7 +16,7 @@ from scipy.signal import butter, sosfilt
 
 from fewshot_sep.loops.instruments import oscillators as osc
 from fewshot_sep.loops.instruments.formant_singer import FormantSinger
-from fewshot_sep.loops.instruments.voice import Sound, Voice, add
+from fewshot_sep.loops.instruments.voice import Playable, Sound, Voice, add, fade_ends
 from fewshot_sep.loops.library import SAMPLE_RATE
 from fewshot_sep.loops.score import Note
 
@@ -45,13 +45,13 @@ class InventedVoice(Voice):
         kind, patch = kind_of(self.seed), np.random.default_rng((11, self.seed))
         if kind == "voice":
             return FormantSinger(patch).sing(notes, frames, rng)
-        instrument, effects = _MAKERS[kind](patch), _Effects(patch)
+        instrument = _MAKERS[kind](patch)
         out = np.zeros(frames, np.float32)
         for note in notes:
             room = frames - round(note.start * SAMPLE_RATE)
             if room > 0:
                 add(out, instrument.note(note, room, rng), note.start, note.velocity**1.5)
-        return effects.apply(out)
+        return _effects(patch, out)
 
 
 def invented_voices(count: int) -> list[Voice]:
@@ -61,21 +61,21 @@ def invented_voices(count: int) -> list[Voice]:
         kind, rng = kind_of(seed), np.random.default_rng((17, seed))
         low = int(rng.integers(36, 62))
         high = low + int(rng.integers(19, 34))
-        keys: tuple[int, ...] = ()
-        roles: tuple[str, ...] = ("melody", "chords", "arpeggio", "pad", "counter")
-        family = "invented"
+        played = Playable(f"invented-{seed:05d}", "invented", (), low, high)
         if kind == "percussion":
-            roles, keys, family = ("beat",), tuple(range(PERCUSSION_SOUNDS)), "invented percussion"
+            keys = tuple(range(PERCUSSION_SOUNDS))
+            played = played._replace(family="invented percussion", roles=("beat",), keys=keys)
         elif kind == "voice":
-            roles, low, family = ("vocal", "vocal", "counter"), int(rng.integers(41, 62)), "invented voice"
+            low = int(rng.integers(41, 62))
             high = low + int(rng.integers(14, 22))
+            played = played._replace(family="invented voice", roles=("vocal", "vocal", "counter"), low=low, high=high)
         elif rng.random() < 0.3:
-            roles, low, high = ("bass",), 28, 55
+            played = played._replace(roles=("bass",), low=28, high=55)
         elif kind == "pluck":
-            roles = ("strum", "arpeggio", "melody")
-        voices.append(
-            InventedVoice(f"invented-{seed:05d}", f"invented/{kind}", family, "CC0", roles, low, high, keys, seed)
-        )
+            played = played._replace(roles=("strum", "arpeggio", "melody"))
+        else:
+            played = played._replace(roles=("melody", "chords", "arpeggio", "pad", "counter"))
+        voices.append(InventedVoice(*played, f"invented/{kind}", "CC0", seed))
     return voices
 
 
@@ -197,7 +197,7 @@ class _Pluck:
         pluck = rng.standard_normal(size).astype(np.float32) * np.linspace(0.08, 0, size, dtype=np.float32)
         out[:size] += pluck * note.velocity
         osc.release(out, t, float(np.float32(note.duration)), self.release)
-        osc.fade_out(out)
+        fade_ends(out, 0, 64)
         return out
 
 
@@ -284,8 +284,7 @@ class _Percussion:
                 strike = np.exp(-np.maximum(late, 0) / np.float32(self.noise_fade))
                 strikes = np.maximum(strikes, np.where(late >= 0, strike, 0))
             out += np.float32(2 * self.noise) * noise * strikes / np.float32(np.std(noise) + 1e-6)
-        out[:32] *= np.linspace(0, 1, 32, dtype=np.float32)
-        osc.fade_out(out)
+        fade_ends(out, 32, 64)
         return out
 
 
@@ -298,24 +297,18 @@ _MAKERS: dict[str, type[_Instrument]] = {
 }
 
 
-class _Effects:
-    """What follows the instrument: sometimes tremolo, distortion, a short echo of itself."""
-
-    def __init__(self, patch: Generator) -> None:
-        trembles = patch.random() < 0.15
-        self.tremolo, self.rate = (patch.uniform(0.2, 0.7), patch.uniform(2.5, 9)) if trembles else (0.0, 1.0)
-        self.drive = 10 ** patch.uniform(0.3, 1.4) if patch.random() < 0.18 else 0.0
-        self.delay = patch.uniform(0.004, 0.03) if patch.random() < 0.15 else 0.0
-
-    def apply(self, signal: Sound) -> Sound:
-        if self.drive:
-            signal = np.tanh(np.float32(self.drive) * signal / np.float32(np.abs(signal).max() + 1e-6))
-        if self.tremolo:
-            t = osc.times(len(signal))
-            dip = 0.5 + 0.5 * np.sin(np.float32(2 * np.pi * self.rate) * t)
-            signal = signal * (1 - np.float32(self.tremolo) * dip)
-        lag = int(self.delay * SAMPLE_RATE)
-        if lag:
-            signal = signal.copy()
-            signal[lag:] += 0.5 * signal[:-lag]
-        return signal.astype(np.float32)
+def _effects(patch: Generator, signal: Sound) -> Sound:
+    """What follows the instrument: sometimes distortion, tremolo, a short echo of itself."""
+    trembles = patch.random() < 0.15
+    tremolo, rate = (patch.uniform(0.2, 0.7), patch.uniform(2.5, 9)) if trembles else (0.0, 1.0)
+    drive = 10 ** patch.uniform(0.3, 1.4) if patch.random() < 0.18 else 0.0
+    lag = int(patch.uniform(0.004, 0.03) * SAMPLE_RATE) if patch.random() < 0.15 else 0
+    if drive:
+        signal = np.tanh(np.float32(drive) * signal / np.float32(np.abs(signal).max() + 1e-6))
+    if tremolo:
+        dip = 0.5 + 0.5 * np.sin(np.float32(2 * np.pi * rate) * osc.times(len(signal)))
+        signal = signal * (1 - np.float32(tremolo) * dip)
+    if lag:
+        signal = signal.copy()
+        signal[lag:] += 0.5 * signal[:-lag]
+    return signal.astype(np.float32)

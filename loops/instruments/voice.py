@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.random import Generator
@@ -19,21 +20,32 @@ Sound = NDArray[np.float32]
 """Mono, `(frames,)` at `SAMPLE_RATE`."""
 
 
-@dataclass(frozen=True)
-class Voice:
-    """Something that plays: what it is, where it is from, the parts that suit it and its range of MIDI pitches.
+class Playable(NamedTuple):
+    """An instrument, its family, the parts that suit it (repeated ones are likelier) and its range of MIDI pitches.
 
-    Repeated roles are likelier. `keys` are the drum keys of a percussion voice, empty for pitched ones.
+    `keys` are the drum keys of what is struck; they are empty for whole drum kits and pitched instruments.
     """
 
     instrument: str
-    source: str
     family: str
-    licence: str
+    roles: tuple[str, ...]
+    low: float = 0
+    high: float = 127
+    keys: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Voice:
+    """Something that plays: the fields of a `Playable`, then where it is from and under which licence."""
+
+    instrument: str
+    family: str
     roles: tuple[str, ...]
     low: float
     high: float
     keys: tuple[int, ...]
+    source: str
+    licence: str
 
     @property
     def plain_name(self) -> str:
@@ -55,3 +67,10 @@ def add(out: Sound, sound: Sound, seconds: float, gain: float = 1.0) -> None:
     start = round(seconds * SAMPLE_RATE)
     sound = sound[: max(0, len(out) - start)]
     out[start : start + len(sound)] += sound * np.float32(gain)
+
+
+def fade_ends(sound: Sound, rise: int, fall: int) -> None:
+    """Fade in over the first `rise` samples and out over the last `fall`, in place."""
+    rise, fall = min(rise, len(sound)), min(fall, len(sound))
+    sound[:rise] *= np.linspace(0, 1, rise, dtype=np.float32)
+    sound[len(sound) - fall :] *= np.linspace(1, 0, fall, dtype=np.float32)

@@ -28,7 +28,7 @@ class Tasks(NamedTuple):
 
     Shape:
         mixture, target: `(batch, channels, samples)`; the target is silent where the queried instrument is absent.
-        queries: `(batch, clips, samples)`, mono.
+        queries: `(batch, 1, samples)`, mono.
     """
 
     mixture: Tensor
@@ -76,14 +76,12 @@ class TaskMixer:
         seed: int = 0,
         first: int = 0,
     ) -> None:
-        self.pool, self.options, self.first = pool, options, first
+        self.pool, self.first, self._samples = pool, first, samples
         self._planner = Planner(pool, batch, samples, channels, options, seed)
-        self._samples = samples
         self._fft_size = size = next_fast_len(samples, real=True)
-        self._equalisers = equalisers(EQUALISERS if options.equalise else 0, size, pool.sample_rate, seed).to(
-            pool.device
-        )
-        self._rooms = rooms(ROOMS if options.room else 0, size, pool.sample_rate, seed).to(pool.device)
+        numbers = EQUALISERS if options.equalise else 0, ROOMS if options.room else 0
+        self._equalisers = equalisers(numbers[0], size, pool.sample_rate, seed).to(pool.device)
+        self._rooms = rooms(numbers[1], size, pool.sample_rate, seed).to(pool.device)
 
     def __iter__(self) -> Iterator[Tasks]:
         return map(self.draw, count(self.first))
@@ -97,12 +95,12 @@ class TaskMixer:
         plan = self._planner.plan(index)
         tasks, sources = self._mix(plan, with_sources=True)
         name = [row.instrument for row in self.pool.rows]
-        queried = [name[task.sources[task.target[0]] if task.target else task.queries[0]] for task in plan.tasks]
-        return TasksWithSources(tasks, sources, [[name[row] for row in task.sources] for task in plan.tasks], queried)
+        instruments = [[name[row] for row in task.sources] for task in plan.tasks]
+        return TasksWithSources(tasks, sources, instruments, [name[task.queried] for task in plan.tasks])
 
     def _mix(self, plan: Plan, with_sources: bool) -> tuple[Tasks, Tensor]:
         """Tasks and their sources, none of them unless `with_sources`."""
-        device, batch, clips = self.pool.device, len(plan.tasks), self.options.clips
+        device, batch = self.pool.device, len(plan.tasks)
         sound, clip_sound = self._read(plan.sources), self._read(plan.clips)
         if plan.invention:
             self._play(plan.invention, sound, clip_sound)
@@ -115,9 +113,9 @@ class TaskMixer:
         target = (sources * in_target.float()[:, :, None, None]).sum(1)
         waves = torch.stack([sources.sum(1), target, *(sources.unbind(1) if with_sources else ())])
 
-        queries = torch.zeros(batch * clips, self._samples, device=device)
+        queries = torch.zeros(batch, self._samples, device=device)
         queries.index_add_(0, self._index(plan.query), self._colour(clip_sound, plan.clips))
-        queries = self._limit_band(queries.view(1, batch, clips, -1), plan.query_limit_hz)[0]
+        queries = self._limit_band(queries[None, :, None], plan.query_limit_hz)[0]
         waves = self._limit_band(waves, plan.mixture_limit_hz)
         peak = waves[0].abs().amax(dim=(1, 2), keepdim=True).clamp(min=1e-4)
         mixture, target, *parts = waves * (torch.as_tensor(plan.peak, device=device).float()[:, None, None] / peak)
@@ -136,11 +134,11 @@ class TaskMixer:
     def _play(self, invention: Invention, sources: Tensor, clips: Tensor) -> None:
         """Let invented instruments take the place of sources and clips, `(any, samples)`, which are changed."""
         rate, device = self.pool.sample_rate, self.pool.device
-        for number, performance in enumerate((invention.target, *invention.queries)):
+        for sounds, performance in ((sources, invention.targets), (clips, invention.queries)):
             played = live.play(invention.patches, performance.parts, self._samples, rate, performance.seed, device)
             for wave, gain, replaced in zip(played, performance.gain, performance.replaces, strict=True):
                 if replaced is not None:
-                    (clips if number else sources)[replaced] = wave * float(gain)
+                    sounds[replaced] = wave * float(gain)
 
     def _colour(self, sound: Tensor, excerpts: Excerpts) -> Tensor:
         """Equaliser and room: `(n, samples)` -> the same, in place."""

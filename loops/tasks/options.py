@@ -25,7 +25,6 @@ class MixingOptions:
         shift_semitones: range of the pitch shift (by resampling), drawn independently for mixture and query.
         equalise, room, band_limit: shares of sources that get them (`band_limit`: of tasks, query drawn by itself).
         live: tasks whose target is an instrument invented on the spot (see `fewshot_sep.loops.tasks.live`); for a GPU.
-        clips: queries per task.
         emphasis: instruments or families to draw more often than by the root of their rows: name and factor.
     """
 
@@ -43,7 +42,6 @@ class MixingOptions:
     room: float = 0.4
     band_limit: float = 0.3
     live: float = 0.0
-    clips: int = 1
     emphasis: tuple[tuple[str, float], ...] = ()
 
 

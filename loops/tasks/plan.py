@@ -37,14 +37,19 @@ class TaskRows(NamedTuple):
     Attributes:
         sources: what sounds; the target comes first unless it is absent.
         target: places in `sources` that sum to the target.
-        queries: empty where other passages of the target's own rows are the queries.
+        query: None where another passage of the target's own rows is the query.
         coherent: the sources are of one song, and start together.
     """
 
     sources: list[int]
     target: range
-    queries: list[int]
+    query: int | None
     coherent: bool
+
+    @property
+    def queried(self) -> int:
+        """A row of the instrument that is asked for: of the target, of the query where that is absent."""
+        return self.query if self.query is not None and not self.target else self.sources[self.target[0]]
 
 
 class Excerpts(NamedTuple):
@@ -76,8 +81,8 @@ class Invention(NamedTuple):
     """Invented instruments that take the place of some targets (sources) and of their queries (clips)."""
 
     patches: live.Patches
-    target: Performance
-    queries: list[Performance]
+    targets: Performance
+    queries: Performance
 
 
 class Plan(NamedTuple):
@@ -87,8 +92,7 @@ class Plan(NamedTuple):
         tasks: the rows of each.
         sources: of all tasks, one after the other; `task` and `place` say whose each is, and which of its sources.
         pan: gains `(sources, channels)`. delay: of the right channel, in samples.
-        clips: what the queries are made of; `query` says of which, numbered through the batch. Clips of one query are
-            summed.
+        clips: what the queries are made of; `query` says the task of each. Clips of one query are summed.
         mixture_limit_hz, query_limit_hz: where the band of each task ends, infinite for most.
         peak: of each mixture.
     """
@@ -131,6 +135,7 @@ class Planner:
         """Batch number `index`."""
         random = np.random.default_rng([self.seed, index])
         tasks = [self._rows(random) for _ in range(self.batch)]
+        first = np.cumsum([0, *(len(task.sources) for task in tasks)])
         rows, starts, ratios = [], [], []
         for task in tasks:
             ratio, start = self._ratio(random), self._start(random, task.sources[0])
@@ -140,7 +145,7 @@ class Planner:
                 ratios.append(ratio if task.coherent else self._ratio(random))
         gains = self._gains(random, rows)
 
-        query, clip_rows, of = np.array(self._clips(tasks)).T
+        query, clip_rows, of = np.array(_clips(tasks, first)).T
         clip_starts = [
             self._start(random, row) if source < 0 else self._elsewhere(random, row, starts[source])
             for row, source in zip(clip_rows, of, strict=True)
@@ -148,18 +153,18 @@ class Planner:
         clip_ratios = [self._ratio(random) if source < 0 else ratios[source] for source in of]
         clip_gains = np.where(of < 0, self._gains(random, clip_rows), gains[of])
 
-        invention = self._invent(random, tasks, query) if self.options.live else None
+        invention = self._invent(random, tasks, first, query) if self.options.live else None
         states = self._states(random, len(rows))
         panned, delays = self._stereo(random, len(rows))
         clip_states = np.where(of < 0, self._states(random, len(of)), states[:, of])
         limits, query_limits = self._limits(random), self._limits(random)
-        same = [not task.queries for task in tasks]
+        same = [task.query is None for task in tasks]
         query_limits[same] = limits[same]
         return Plan(
             tasks,
             sources=Excerpts(np.array(rows), np.array(starts), np.array(ratios), gains, *states),
-            task=np.array([number for number, task in enumerate(tasks) for _ in task.sources]),
-            place=np.array([place for task in tasks for place in range(len(task.sources))]),
+            task=np.repeat(np.arange(self.batch), np.diff(first)),
+            place=np.arange(len(rows)) - np.repeat(first[:-1], np.diff(first)),
             pan=panned,
             delay=delays,
             clips=Excerpts(clip_rows, np.array(clip_starts), np.array(clip_ratios), clip_gains, *clip_states),
@@ -185,17 +190,14 @@ class Planner:
             relatives = [name for name in pool.by_family[pool.rows[sources[0]].family] if name in silent]
             near = relatives if random.random() < 0.25 else []
             candidates = pool.by_instrument[str(random.choice(near or silent))]
-            return TaskRows(sources, range(0), [int(random.choice(candidates)) for _ in range(options.clips)], coherent)
+            return TaskRows(sources, range(0), int(random.choice(candidates)), coherent)
         own_passages = options.same_recording + options.all_but_one
         if own_passages and (kind := random.random()) < own_passages:
             target = range(1) if kind < options.same_recording else range(1, len(sources))
-            return TaskRows(sources, target, [], coherent)
+            return TaskRows(sources, target, None, coherent)
         relations = self._same_family(sources) if random.random() < options.same_family_query else []
-        queries = [
-            int(random.choice(relations)) if relations else self._query(random, sources[0])
-            for _ in range(options.clips)
-        ]
-        return TaskRows(sources, range(1), queries, coherent)
+        query = int(random.choice(relations)) if relations else self._query(random, sources[0])
+        return TaskRows(sources, range(1), query, coherent)
 
     def _coherent_sources(self, random: Generator, count: int) -> list[int] | None:
         """Rows of one song, different instruments; the first can be queried. None if the song has too few."""
@@ -248,18 +250,6 @@ class Planner:
         preferred = [other, same] if random.random() < self.options.cross else [same, other]
         return int(random.choice(next(rows for rows in preferred if rows)))
 
-    def _clips(self, tasks: Sequence[TaskRows]) -> list[tuple[int, int, int]]:
-        """What the queries are made of: number of the query, row, and which source it is another passage of, or -1."""
-        clips, first, each = list[tuple[int, int, int]](), 0, self.options.clips
-        for number, task in enumerate(tasks):
-            queries = range(number * each, (number + 1) * each)
-            if task.queries:
-                clips += [(query, row, -1) for query, row in zip(queries, task.queries, strict=True)]
-            else:
-                clips += [(query, task.sources[k], first + k) for query in queries for k in task.target]
-            first += len(task.sources)
-        return clips
-
     # --- from where, how fast, how loud
 
     def _ratio(self, random: Generator) -> float:
@@ -287,32 +277,30 @@ class Planner:
 
     # --- in which state
 
-    def _invent(self, random: Generator, tasks: Sequence[TaskRows], query: Ints) -> Invention | None:
+    def _invent(self, random: Generator, tasks: Sequence[TaskRows], first: Ints, query: Ints) -> Invention | None:
         """New instruments for some targets and their queries; for the queries alone where the target is absent.
 
         Tasks whose queries are other passages of their own sources stay as they are.
         """
         chosen = np.flatnonzero(random.random(len(tasks)) < self.options.live).tolist()
-        chosen = [number for number in chosen if tasks[number].queries]
+        chosen = [number for number in chosen if tasks[number].query is not None]
         if not chosen:
             return None
         patches = live.invent(random, len(chosen))
-        first_source = np.cumsum([0, *(len(task.sources) for task in tasks)])
-        first_clip = np.searchsorted(query, np.array(chosen) * self.options.clips)
 
         def perform(replaces: list[int | None]) -> Performance:
             parts = live.scores(random, patches, self.samples / self.pool.sample_rate)
             seed = int(random.integers(2**31))
             return Performance(parts, seed, levels(random, len(chosen), self.options.gain_db), replaces)
 
-        target = perform([int(first_source[number]) if tasks[number].target else None for number in chosen])
-        return Invention(patches, target, [perform([*(first_clip + k)]) for k in range(self.options.clips)])
+        targets = perform([int(first[number]) if tasks[number].target else None for number in chosen])
+        return Invention(patches, targets, perform([*np.searchsorted(query, chosen)]))
 
     def _states(self, random: Generator, count: int) -> Ints:
         """Which equaliser and which room each of `count` sounds gets, -1 for none: `(2, count)`."""
-        options, states = self.options, np.full((2, count), -1)
-        wanted = np.array([random.random(count) < options.equalise, random.random(count) < options.room])
-        for sound, effect in np.argwhere(wanted.T):
+        states = np.full((2, count), -1)
+        wanted = np.less(random.random((2, count)).T, (self.options.equalise, self.options.room))
+        for sound, effect in np.argwhere(wanted):
             states[effect, sound] = random.integers((EQUALISERS, ROOMS)[effect])
         return states
 
@@ -331,6 +319,17 @@ class Planner:
             for task in np.flatnonzero(random.random(self.batch) < self.options.band_limit):
                 limits[task] = 3500 * 2 ** random.uniform(0, 2.2)
         return limits
+
+
+def _clips(tasks: Sequence[TaskRows], first: Ints) -> list[tuple[int, int, int]]:
+    """What the queries are made of: task, row, and which source it is another passage of, -1 for none."""
+    clips = list[tuple[int, int, int]]()
+    for number, task in enumerate(tasks):
+        if task.query is None:
+            clips += [(number, task.sources[place], int(first[number]) + place) for place in task.target]
+        else:
+            clips.append((number, task.query, -1))
+    return clips
 
 
 def _excluded(names: Iterable[str]) -> set[str]:

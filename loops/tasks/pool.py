@@ -67,15 +67,15 @@ class AudioPool:
 
     def _index(self, rows: list[Row]) -> None:
         self.rows = rows
-        by_instrument, by_song = defaultdict[str, list[int]](list), defaultdict[str, list[int]](list)
+        by_instrument = defaultdict[str, list[int]](list)
+        self.by_song = defaultdict[str, list[int]](list)
         self.by_source = defaultdict[tuple[str, str], list[int]](list)
         self.by_family = defaultdict[str, list[str]](list)
         for index, row in enumerate(rows):
             by_instrument[row.instrument].append(index)
             self.by_source[row.instrument, row.source].append(index)
             if row.song:
-                by_song[row.song].append(index)
-        self.by_song = dict(by_song)
+                self.by_song[row.song].append(index)
         self.by_instrument = {name: indices for name, indices in by_instrument.items() if len(indices) > 1}
         self.instruments = sorted(self.by_instrument)
         for name in self.instruments:

@@ -57,9 +57,8 @@ def train(
     library = libraries.read(folder)
     device = computing_device(training.device)
     pool = AudioPool(library, "train", settings.sample_rate, device)
-    held_back = (
-        AudioPool(library, "valid", settings.sample_rate, device) if any(r.split == "valid" for r in library) else pool
-    )
+    valid = len(library.split("valid")) > 0
+    held_back = AudioPool(library, "valid", settings.sample_rate, device) if valid else pool
     mixing = MixingOptions(emphasis=emphasis, live=live) if masks else PLAIN
     system = build(settings)
     if start:
@@ -110,13 +109,13 @@ def _facts(
     start: Path | None,
 ) -> dict[str, Any]:
     """What the model card says of the training; figures of the evaluation are added by who measures them."""
-    rows = [row for row in library if row.split == "train"]
-    emphasis = " ".join(f"--emphasise '{name}={factor:g}'" for name, factor in mixing.emphasis)
+    rows = library.split("train").rows
+    command = f"fewshot-sep train LIBRARY -o RUN --preset {preset} --steps {training.steps} --batch {batch}"
+    command += f" --learning-rate {training.learning_rate:g} --seed {training.seed}"
+    command += f" --processes {training.processes}" * (training.processes > 1)
+    command += f" --live {mixing.live:g}" * (mixing.live > 0) + " --start WEIGHTS" * bool(start)
     return {
-        "command": f"fewshot-sep train LIBRARY -o RUN --preset {preset} --steps {training.steps} --batch {batch} "
-        f"--learning-rate {training.learning_rate:g} --seed {training.seed} "
-        f"{f'--processes {training.processes} ' if training.processes > 1 else ''}"
-        f"{f'--live {mixing.live:g} ' if mixing.live else ''}{'--start WEIGHTS ' if start else ''}{emphasis}".strip(),
+        "command": command + "".join(f" --emphasise '{name}={factor:g}'" for name, factor in mixing.emphasis),
         **({"start": f"{start.name}, SHA-256 {weights.sha256(start)}"} if start else {}),
         "steps": training.steps,
         "examples": training.steps * batch * training.processes,

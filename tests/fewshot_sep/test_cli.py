@@ -19,7 +19,7 @@ import typer
 import fewshot_sep
 from fewshot_sep import cli, errors
 
-HEAVY = {"torch", "librosa", "madmom", "scipy", "lightning", "matplotlib", "numba", "soxr", "rich"}
+HEAVY = {"torch", "torchaudio", "librosa", "madmom", "scipy", "lightning", "matplotlib", "numba", "soxr", "rich"}
 
 
 class Plug(NamedTuple):

@@ -35,4 +35,4 @@ def test_damaged_weights(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
     found = json.loads(text)
     assert found["problems"] == ["weights: informed.safetensors: SHA-256 differs"]
     assert found["versions"]["soundfile"] == soundfile.__version__
-    assert set(found) == {"versions", "engines", "device", "weights", "problems"}
+    assert set(found) == {"versions", "engines", "device", "torchaudio", "weights", "problems"}

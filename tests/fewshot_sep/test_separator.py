@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from fewshot_sep import audio, metrics, presets, systems
+from fewshot_sep.bandwidth import high_band_gain
 from fewshot_sep.errors import BadAudio, BadQuery, FewshotSepError
 from fewshot_sep.separator import MAX_WINDOWS, Separator
 from tests.sounds import RATE, middle, noise, rms, tone
@@ -169,6 +170,18 @@ def test_an_image_system_leaves_the_band_above_its_own_in_the_residual() -> None
     high, low = tone(30_000, rate=96_000), tone(5_000, rate=96_000)
     target = separator.separate(high + low, [(QUERY, RATE)], 96_000).target
     assert rms(middle(target - low)) < 0.01 * rms(high)
+
+
+def test_high_band_gain_follows_time_within_bounds() -> None:
+    mixture, nothing = noise(2, 20_000), np.zeros((2, 20_000), np.float32)
+    target = np.concatenate([mixture[:, :10_000], 0.25 * mixture[:, 10_000:]], 1)
+    gain = high_band_gain(mixture, target, 43_537)
+    assert gain.shape == (2, 43_537)
+    np.testing.assert_allclose(gain[:, :19_000], 1, atol=0.01)
+    np.testing.assert_allclose(gain[:, 24_000:], 0.25, atol=0.01)
+    assert high_band_gain(mixture, 10 * mixture, 5000).max() == 1
+    assert not high_band_gain(mixture, nothing, 5000).any()
+    assert np.isfinite(high_band_gain(nothing, nothing, 5000)).all()
 
 
 # --- streams

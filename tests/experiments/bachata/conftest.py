@@ -38,14 +38,13 @@ class Plucked(Voice):
         return sound
 
 
-@dataclass(frozen=True)
 class Invented(Material):
     """Material without files: tones under the names that the bachata set asks for."""
 
     def voices(self) -> list[Voice]:
         kinds = {"nylon guitar": (4, ()), "fingered bass": (4, ()), "bongo": (1, (60, 61)), "cabasa": (3, (69,))}
         return [
-            Plucked(name, f"font{number}", "x", "CC0", ("melody",), 28, 90, keys, 1 + number)
+            Plucked(name, "x", ("melody",), 28, 90, keys, f"font{number}", "CC0", 1 + number)
             for name, (count, keys) in kinds.items()
             for number in range(count)
         ]

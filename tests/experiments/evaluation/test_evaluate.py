@@ -5,6 +5,7 @@ import re
 import shutil
 from pathlib import Path
 
+import pytest
 from typer import Typer
 from typer.testing import CliRunner, Result
 
@@ -18,6 +19,17 @@ def command(*arguments: str | Path) -> Result:
     return CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 
+def test_two_runs_without_sound_or_process_are_compared(here: None, item_folder: Path, tmp_path: Path) -> None:
+    for name in "ab":
+        arguments = ("--method", "silence", "--method", "mixture", "--conditions", "absent")
+        result = command(item_folder, "-o", tmp_path / name, *arguments)
+        assert result.exit_code == 0, result.output
+    assert "## Absent: the instrument is not in the song" in (tmp_path / "a" / "report.md").read_text()
+    shown = command("--compare", tmp_path / "a", tmp_path / "b")
+    assert "| a: mixture | b: mixture | absent | level | 1 (1) | 0.0 [0.0, 0.0]" in shown.output
+
+
+@pytest.mark.slow
 def test_the_command_measures_reports_resumes_and_compares(item_folder: Path, tmp_path: Path) -> None:
     run = tmp_path / "a"
     result = command(item_folder, "-o", run, "--method", "irm", "--conditions", "same,sources")

@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,26 +20,6 @@ RNG = np.random.default_rng(0)
 REFERENCE, OTHER = (RNG.standard_normal((2, 6000)).astype(np.float32) * scale for scale in (0.3, 0.5))
 CASE = Case(REFERENCE + OTHER, [(REFERENCE, 8000)], 8000, "flute", REFERENCE, [OTHER])
 ITEM = Item("x", "song", "flute", "same", "m.wav", "q.wav", "r.wav", ("o.wav",))
-
-
-class Here:
-    """A pool of one process, without the process."""
-
-    def __init__(self, count: int, context: Any, start: Callable[..., None], arguments: tuple[Any, ...]) -> None:
-        measure._worker = measure.Worker(*arguments)
-
-    def submit(self, work: Callable[[Item], Any], item: Item) -> Future[Any]:
-        future: Future[Any] = Future()
-        future.set_result(work(item))
-        return future
-
-    def shutdown(self, cancel_futures: bool) -> None:
-        measure._worker = None
-
-
-@pytest.fixture
-def here(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(measure, "ProcessPoolExecutor", Here)
 
 
 def db(power: float) -> float:

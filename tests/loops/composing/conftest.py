@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pytest
 
 from fewshot_sep.loops.instruments.synth import InventedVoice
-from fewshot_sep.loops.instruments.voice import Voice
+from fewshot_sep.loops.instruments.voice import Playable, Voice
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ def named() -> Callable[..., list[Voice]]:
         roles: Sequence[str] = ("melody", "counter"),
         kind: str = "soundfont",
     ) -> list[Voice]:
-        about = ("CC0", tuple(roles), 28, 90, keys)
-        return [Named(instrument, f"font{number}", family, *about, number, kind) for number in range(count)]
+        played = Playable(instrument, family, tuple(roles), 28, 90, keys)
+        return [Named(*played, f"font{number}", "CC0", number, kind) for number in range(count)]
 
     return make

@@ -16,12 +16,12 @@ from fewshot_sep.errors import BadAudio, BadLibrary
 from fewshot_sep.loops import cli, library
 from fewshot_sep.loops.composing import make_library
 from fewshot_sep.loops.composing.arrange import FourBars, plan, plan_all
-from fewshot_sep.loops.composing.ensemble import Part, Song, cut
+from fewshot_sep.loops.composing.ensemble import Part
 from fewshot_sep.loops.instruments import recordings
 from fewshot_sep.loops.instruments.loudness import activity
 from fewshot_sep.loops.instruments.material import Material
 from fewshot_sep.loops.instruments.synth import InventedVoice, invented_voices
-from fewshot_sep.loops.instruments.voice import Sound, Voice
+from fewshot_sep.loops.instruments.voice import Playable, Sound, Voice
 from fewshot_sep.loops.library import SAMPLE_RATE, Library
 
 
@@ -34,41 +34,28 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Library:
     return make_library.make(tmp_path_factory.mktemp("small") / "library", songs=2, seed=3, workers=2)
 
 
-def test_rows_of_a_song_are_equally_long_and_level(small: Library) -> None:
+def test_what_is_returned_is_on_disk_and_rows_of_a_song_are_equally_long_and_level(small: Library) -> None:
+    assert library.read(small.folder).rows == small.rows
+    files = {path.relative_to(small.folder).as_posix() for path in small.folder.rglob("*") if path.is_file()}
+    assert files == {row.path for row in small} | {"library.csv", "make.json"}
     assert len({row.song for row in small}) == 2
-    for song in {row.song for row in small}:
-        rows = [row for row in small if row.song == song]
-        assert 2 <= len(rows) == len({row.instrument for row in rows})
-        for row in rows:
-            sound, rate = audio.read(small.file(row))
-            assert (rate, sound.shape) == (SAMPLE_RATE, (1, round(row.beats * 60 / row.bpm * SAMPLE_RATE)))
-            active, rms = activity(sound[0])
-            assert active >= 0.5 and np.abs(sound).max() <= 0.96 and rms < 0.105
+    for row in small:
+        sound, rate = audio.read(small.file(row))
+        assert (rate, sound.shape) == (SAMPLE_RATE, (1, round(row.beats * 60 / row.bpm * SAMPLE_RATE)))
+        active, rms = activity(sound[0])
+        assert active >= 0.5 and np.abs(sound).max() <= 0.96 and rms < 0.105
 
 
-def test_what_is_returned_is_on_disk(small: Library) -> None:
-    again = library.read(small.folder)
-    assert again.rows == small.rows
-    files = {path.relative_to(small.folder).as_posix() for path in small.folder.rglob("*.flac")}
-    assert files == {row.path for row in small}
-    assert not list(small.folder.rglob("*.part"))
-
-
-def test_same_seed_same_library_whatever_the_workers(small: Library, tmp_path: Path) -> None:
-    again = make_library.make(tmp_path / "again", songs=2, seed=3, workers=1)
-    assert fingerprints(again) == fingerprints(small)
-
-
-def test_goes_on_where_it_stopped(small: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_goes_on_where_it_stopped_and_the_same_seed_is_the_same_library(small: Library, tmp_path: Path) -> None:
     def stop(share: float) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        make_library.make(tmp_path / "part", songs=2, seed=3, workers=1, progress=stop)
-    kept = library.read(tmp_path / "part")
+        make_library.make(tmp_path, songs=2, seed=3, workers=1, progress=stop)
+    kept = library.read(tmp_path)
     assert 0 < len(kept) < len(small)
     before = {row.path: kept.file(row).stat().st_mtime_ns for row in kept}
-    done = make_library.make(tmp_path / "part", songs=2, seed=3, workers=1)
+    done = make_library.make(tmp_path, songs=2, seed=3, workers=1)
     assert fingerprints(done) == fingerprints(small)
     assert {path: (done.folder / path).stat().st_mtime_ns for path in before} == before
 
@@ -86,20 +73,28 @@ def test_a_library_of_another_origin_is_left_alone(tmp_path: Path) -> None:
         make_library.make(tmp_path, songs=1, workers=1)
 
 
-def test_missing_material_is_named(tmp_path: Path) -> None:
-    with pytest.raises(BadAudio, match="nowhere"):
-        make_library.make(tmp_path / "out", Material(notes=(tmp_path / "nowhere",)), songs=1)
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({"material": Material(notes=(Path("nowhere"),))}, "nowhere"),
+        ({"invented": 0.0}, "--invented"),
+        ({"kind": "bachata"}, "soundfont"),
+    ],
+)
+def test_missing_material_is_named(tmp_path: Path, settings: dict[str, Any], named: str) -> None:
+    with pytest.raises(BadAudio, match=named):
+        make_library.make(tmp_path / "out", songs=1, **settings)
     assert not (tmp_path / "out").exists()
 
 
 def test_stems_stay_aligned_and_silence_is_left_out(tmp_path: Path) -> None:
     t = np.arange(24 * SAMPLE_RATE) / SAMPLE_RATE
     for name, hz, start in (("vox_lead", 300, 0), ("bass", 60, 8)):
-        audio.write(tmp_path / "my song" / f"{name}.wav", 0.2 * np.sin(2 * np.pi * hz * t) * (t >= start), SAMPLE_RATE)
-    rows = [row for stem in recordings.stems(tmp_path / "my song") for row in cut(stem, tmp_path / "out")]
-    vocals, bass = ([row.song for row in rows if row.instrument.startswith(name)] for name in ("vocals", "synth bass"))
-    assert len(vocals) == 3 and bass == vocals[1:]
-    assert all(audio.read(tmp_path / "out" / row.path)[0].shape == (1, 8 * SAMPLE_RATE) for row in rows)
+        audio.write(tmp_path / f"{name}.wav", 0.2 * np.sin(2 * np.pi * hz * t) * (t >= start), SAMPLE_RATE)
+    bass, vocals = (stem.render(0) for stem in recordings.stems(tmp_path))
+    assert [row.instrument for row, _ in vocals] == ["vocals"] * 3 and bass[0][0].instrument.startswith("synth bass")
+    assert [row.song for row, _ in bass] == [row.song for row, _ in vocals[1:]]
+    assert all(sound.shape == (8 * SAMPLE_RATE,) for _, sound in (*bass, *vocals))
 
 
 def test_every_voice_of_a_plan_can_be_queried_from_another_row() -> None:
@@ -117,7 +112,7 @@ def test_no_instrument_twice_in_a_song(named: Any) -> None:
         assert len(names) == len(set(names))
 
 
-def test_splits_have_voices_of_their_own_and_what_is_held_out_is_unseen(tmp_path: Path, named: Any) -> None:
+def test_splits_have_voices_of_their_own_and_what_is_held_out_is_unseen(named: Any) -> None:
     """Held-out instruments are guests of the valid split's voices; held-out sources play alone."""
     held = [voice for name in ("tuba", "banjo") for voice in named(name, count=3)]
     strange = [replace(voice, source="freepats") for n in range(9) for voice in named(f"horn {n}")]
@@ -130,34 +125,24 @@ def test_splits_have_voices_of_their_own_and_what_is_held_out_is_unseen(tmp_path
     assert voices["stranger"] <= {*strange} and voices["unseen"] & {*held}
     assert not (voices["song"] | voices["valid"]) & {*held, *strange} and not voices["unseen"] & {*strange}
     for name in ("stranger", "unseen"):
-        rows = next(song for song in songs if song.name.startswith(name)).render(tmp_path, 0)
+        rows = [row for row, _ in next(song for song in songs if song.name.startswith(name)).render(0)]
         assert {row.split for row in rows if name == "stranger" or row.instrument in library.HELD_OUT} == {"unseen"}
 
 
-def command(folder: Path, *options: str) -> str:
+@pytest.mark.parametrize("soundfont", [False, True])
+def test_command_makes_a_library_of_what_pip_brings_and_says_so(tmp_path: Path, soundfont: bool) -> None:
+    if soundfont:
+        pytest.importorskip("tinysoundfont")
+        pytest.importorskip("pretty_midi")
     app = Typer()
     app.command()(cli.make_library)
-    result = CliRunner().invoke(app, [str(folder), "--workers", "1", *options])
+    options = ("--songs", "2", "--workers", "1", "--invented", "0" if soundfont else "1")
+    result = CliRunner().invoke(app, [str(tmp_path / "new"), *options])
     assert result.exit_code == 0, result.output
-    return " ".join(result.output.split())
-
-
-def test_command_makes_a_library_and_says_so(tmp_path: Path) -> None:
-    output = command(tmp_path / "new", "--songs", "1", "--invented", "1")
-    assert f"{len(library.read(tmp_path / 'new'))} files" in output
-    assert "material: invented instruments" in output
-
-
-def test_command_finds_the_soundfont_of_pretty_midi_and_says_so(tmp_path: Path) -> None:
-    pytest.importorskip("tinysoundfont")
-    pytest.importorskip("pretty_midi")
-    assert "material: soundfonts TimGM6mb.sf2" in command(tmp_path / "new", "--songs", "2", "--invented", "0")
-    assert {row.licence for row in library.read(tmp_path / "new")} == {"GPL-2"}
-
-
-def test_nothing_to_render_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(BadAudio, match="--invented"):
-        make_library.make(tmp_path / "out", songs=1, invented=0.0)
+    output, made = " ".join(result.output.split()), library.read(tmp_path / "new")
+    assert f"{len(made)} files" in output
+    assert f"material: {'soundfonts TimGM6mb.sf2' if soundfont else 'invented instruments'}" in output
+    assert {row.licence for row in made} == {"GPL-2" if soundfont else "CC0"}
 
 
 @pytest.mark.parametrize("share", [0.0, 0.6, 1.0])
@@ -182,10 +167,9 @@ class Loud(InventedVoice):
 
 @pytest.mark.parametrize("room", [0.0, 0.6])
 def test_nothing_is_clipped_and_the_loudness_is_recorded(tmp_path: Path, room: float) -> None:
-    loud = Loud("horn", "x", "brass", "CC0", ("melody",), 40, 70, (), 0)
-    quiet = invented_voices(1)[0]
-    song: Song = FourBars("song", "train", (Part(loud, "melody"), Part(quiet, "melody")), room)
-    rows = song.render(tmp_path, 0)
+    loud = Loud(*Playable("horn", "brass", ("melody",), 40, 70), "x", "CC0", 0)
+    song = FourBars("song", "train", (Part(loud, "melody"), Part(invented_voices(1)[0], "melody")), room)
+    rows = [make_library.store(tmp_path, *piece) for piece in song.render(0)]
     assert [row.room for row in rows] == [room, room]
     for row in rows:
         sound = audio.read(tmp_path / row.path)[0][0]

@@ -4,8 +4,8 @@ import csv
 import hashlib
 import json
 import os
-import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,9 +21,8 @@ from fewshot_sep.loops.curation import analysis
 from fewshot_sep.loops.curation import curate as module
 from fewshot_sep.loops.curation.analysis import Analysis, analyse, fingerprint
 from fewshot_sep.loops.curation.conform import plan, tempo_of
-from fewshot_sep.loops.curation.curate import Curated, Settings, curate
+from fewshot_sep.loops.curation.curate import Curated, Settings
 from fewshot_sep.loops.curation.decide import Decision, Evidence, decide, same_sound
-from fewshot_sep.loops.curation.filenames import instrument, tempo
 from fewshot_sep.loops.library import Row
 from tests.loops.curation.test_loop_chunks import acid
 
@@ -46,8 +45,12 @@ def put(path: Path, sound: np.ndarray, rate: int = 44100, subtype: str | None = 
     soundfile.write(path, sound, rate, subtype=subtype)
 
 
-def by_path(made: Curated) -> dict[str, Decision]:
-    return {decision.path: decision for decision in made.decisions}
+def curate(place: Path, settings: Settings = ILLES, library: str = "lib", workers: int = 1, **more: Any) -> Curated:
+    return module.curate(place / "src", place / library, settings, workers=workers, **more)
+
+
+def by_name(made: Curated) -> dict[str, Decision]:
+    return {Path(decision.path).name: decision for decision in made.decisions}
 
 
 def hashes(folder: Path) -> dict[str, str]:
@@ -59,6 +62,14 @@ def hashes(folder: Path) -> dict[str, str]:
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """No beat tracking: it is what takes time."""
     monkeypatch.setattr(analysis, "_track", lambda mono, rate, tracker: (0.0, 0.0, 0.0))
+
+
+@pytest.fixture
+def analysed(monkeypatch: pytest.MonkeyPatch, quick: None) -> list[str]:
+    """Names of the files that were analysed."""
+    names: list[str] = []
+    monkeypatch.setattr(module, "analyse", lambda path, tracker: names.append(path.name) or analyse(path, tracker))
+    return names
 
 
 def make_fixture(source: Path) -> None:
@@ -81,33 +92,27 @@ def make_fixture(source: Path) -> None:
 
 
 @pytest.fixture
-def analysed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Names of the files that were analysed."""
-    names: list[str] = []
-    monkeypatch.setattr(module, "analyse", lambda path, tracker: names.append(path.name) or analyse(path, tracker))
-    return names
+def place(tmp_path: Path) -> Path:
+    """A folder that holds a messy one as `src`."""
+    make_fixture(tmp_path / "src")
+    return tmp_path
 
 
 @pytest.mark.usefixtures("quick")
-def test_a_messy_folder(tmp_path: Path) -> None:
-    source = tmp_path / "src"
-    make_fixture(source)
-    before = hashes(source)
-    settings = Settings("illes2020", "signalsmith", "librosa", "CC0", (("guira", 3.0),))
-    made = curate(source, tmp_path / "lib", settings, workers=1)
-    assert hashes(source) == before
+def test_a_messy_folder(place: Path) -> None:
+    before = hashes(place / "src")
+    made = curate(place, Settings("illes2020", "signalsmith", "librosa", "CC0", (("guira", 3.0),)))
+    assert hashes(place / "src") == before
 
-    decided = by_path(made)
-    kept = {path: (d.instrument, d.bpm, d.beats) for path, d in decided.items() if d.status == "kept"}
+    decided = by_name(made)
+    kept = {name: (d.instrument, d.bpm, d.beats) for name, d in decided.items() if d.status == "kept"}
     assert kept == {
-        "Pack A/Drums/DS_120bpm_Beat.wav": ("drums", 120, 8),
-        "Pack A/Gtr_97.wav": ("guitar", 97, 16),
-        "Pack B/Guira half bar 147bpm.wav": ("guira", 147, 2),
-        "Pack B/Bandoneon_110.aiff": ("accordion", 110, 4),
+        "DS_120bpm_Beat.wav": ("drums", 120, 8),
+        "Gtr_97.wav": ("guitar", 97, 16),
+        "Guira half bar 147bpm.wav": ("guira", 147, 2),
+        "Bandoneon_110.aiff": ("accordion", 110, 4),
     }
-    reasons = {
-        Path(p).name: d.reason.split(":")[0].split(" of")[0] for p, d in decided.items() if d.status == "rejected"
-    }
+    reasons = {name: d.reason.split(":")[0].split(" of")[0] for name, d in decided.items() if d.status == "rejected"}
     assert reasons == {
         "copy.flac": "duplicate",
         "bass 130bpm silent.wav": "silence",
@@ -117,11 +122,10 @@ def test_a_messy_folder(tmp_path: Path) -> None:
         "empty.wav": "unreadable",
         "cut conga 100bpm.wav": "cut short",
     }
-    assert [p for p, d in decided.items() if d.status == "undecided"] == ["Pack B/riff_7.wav"]
-    with (tmp_path / "lib/undecided.csv").open(newline="") as file:
+    with (place / "lib/undecided.csv").open(newline="") as file:
         assert [row["path"] for row in csv.DictReader(file)] == ["Pack B/riff_7.wav"]
 
-    again = library.read(tmp_path / "lib")
+    again = library.read(place / "lib")
     assert len(again) == 2 + 8 + 1 + 1  # 97 BPM is counted double, as 194 is nearer to 147
     for row in again:
         sound, rate = soundfile.read(again.file(row))
@@ -135,19 +139,19 @@ def test_a_messy_folder(tmp_path: Path) -> None:
 def test_pieces_hold_their_beats_level_and_gain(tmp_path: Path) -> None:
     put(tmp_path / "src/Guira half bar 147bpm.wav", 0.2 * clicks(147, 2, 44100, 1))
     put(tmp_path / "src/Kick 140bpm.wav", clicks(140, 8, 48000, 2), 48000)
-    made = curate(tmp_path / "src", tmp_path / "lib", Settings("illes2020", gains=(("guira", 3.0),)), workers=1)
+    made = curate(tmp_path, Settings("illes2020", gains=(("guira", 10.0),)))
     guira, kick = (
         [soundfile.read(made.library.file(row))[0] for row in made.library if row.instrument == name]
         for name in ("guira", "kick")
     )
-    # The half bar sounds twice, three times as loud; at 147 BPM already, so nothing is stretched.
-    assert np.allclose(guira[0][500:8500], guira[0][9500:17500], atol=0.02)
+    # The half bar sounds twice, ten times as loud, beyond full scale; at 147 BPM already, so nothing is stretched.
+    assert np.allclose(guira[0][500:8500], guira[0][9500:17500], atol=0.06)
     original = 0.2 * clicks(147, 2, 44100, 1)
-    assert np.sqrt(np.mean(guira[0] ** 2)) == pytest.approx(3 * np.sqrt(np.mean(original**2)), rel=0.1)
-    assert (
-        "played 2 times" in made.notes["Guira half bar 147bpm.wav"] and "gain x3" in made.notes[made.decisions[0].path]
-    )
-    assert json.loads((tmp_path / "lib/curation.json").read_text())["settings"]["gains"] == {"guira": 3.0}
+    assert np.sqrt(np.mean(guira[0] ** 2)) == pytest.approx(10 * np.sqrt(np.mean(original**2)), rel=0.1)
+    assert np.abs(guira[0]).max() > 1.1
+    note = made.entries["Guira half bar 147bpm.wav"].note
+    assert "played 2 times" in note and "gain x10" in note
+    assert json.loads((tmp_path / "lib/curation.json").read_text())["settings"]["gains"] == {"guira": 10.0}
     # Each beat of the kick begins at a multiple of 4,500 samples.
     assert len(kick) == 2
     for piece in kick:
@@ -156,77 +160,57 @@ def test_pieces_hold_their_beats_level_and_gain(tmp_path: Path) -> None:
         assert (power[::2] > power[1::2]).all()
 
 
-def test_beyond_full_scale_is_kept_as_float(tmp_path: Path, quick: None) -> None:
-    put(tmp_path / "src/Guira 147bpm.wav", clicks(147, 4, 44100, 1))
-    loud = Settings("illes2020", gains=(("guira", 10.0),))
-    made = curate(tmp_path / "src", tmp_path / "lib", loud, workers=1)
-    (row,) = made.library
-    assert np.abs(soundfile.read(made.library.file(row))[0]).max() > 1.5
-
-
-@pytest.mark.usefixtures("quick")
-def test_same_again_does_nothing_and_changes_redo_only_their_own(tmp_path: Path, analysed: list[str]) -> None:
-    source, folder = tmp_path / "src", tmp_path / "lib"
-    make_fixture(source)
-    curate(source, folder, ILLES, workers=1)
+def test_same_again_does_nothing_and_changes_redo_only_their_own(place: Path, analysed: list[str]) -> None:
+    folder = place / "lib"
+    curate(place)
     before = hashes(folder)
     times = {path: path.stat().st_mtime_ns for path in folder.rglob("*.flac")}
     analysed.clear()
-    curate(source, folder, ILLES, workers=1)
+    curate(place)
     assert hashes(folder) == before and not analysed
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*.flac")} == times
 
-    put(source / "Pack A/Gtr_97.wav", clicks(97, 4, 44100, 9))
-    (source / "Pack B/Bandoneon_110.aiff").unlink()
-    made = curate(source, folder, ILLES, workers=1)
+    put(place / "src/Pack A/Gtr_97.wav", clicks(97, 4, 44100, 9))
+    (place / "src/Pack B/Bandoneon_110.aiff").unlink()
+    made = curate(place)
     assert analysed == ["Gtr_97.wav"]
-    assert {row.instrument: row.split for row in made.library} == {
-        "drums": "train",
-        "guitar": "train",
-        "guira": "train",
-    }
+    assert {row.instrument: row.split for row in made.library} == dict.fromkeys(("drums", "guitar", "guira"), "train")
     on_disk = {path.relative_to(folder).as_posix() for path in folder.rglob("*.flac")}
     assert on_disk == {row.path for row in made.library}
 
 
-@pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize("stage", ["analysing", "normalising"])
-def test_an_interrupted_run_is_resumed(tmp_path: Path, stage: str, analysed: list[str]) -> None:
-    source = tmp_path / "src"
-    make_fixture(source)
-    curate(source, tmp_path / "whole", ILLES, workers=1)
-
+def test_an_interrupted_run_is_resumed(place: Path, stage: str, analysed: list[str]) -> None:
     def stop(what: str, share: float) -> None:
         if what == stage and share > 0.3:
             raise KeyboardInterrupt
 
+    curate(place, library="whole")
     with pytest.raises(KeyboardInterrupt):
-        curate(source, tmp_path / "lib", ILLES, workers=1, progress=stop)
-    assert not list((tmp_path / "lib").rglob("*.part"))
+        curate(place, progress=stop)
+    assert not list((place / "lib").rglob("*.part"))
     analysed.clear()
-    made = curate(source, tmp_path / "lib", ILLES, workers=1)
+    made = curate(place)
     assert len(analysed) < len(made.decisions)
-    assert hashes(tmp_path / "lib") == hashes(tmp_path / "whole")
+    assert hashes(place / "lib") == hashes(place / "whole")
 
 
-@pytest.mark.usefixtures("quick")
 def test_state_and_names_of_old_are_read(tmp_path: Path, analysed: list[str]) -> None:
     """Keys as written up to revision 6f07265, and a name that is no Unicode."""
     put(tmp_path / "src/Kick 147bpm.wav", clicks(147, 4, 11025), 11025)
     odd = os.fsdecode(b"Gtr \xff 97bpm.wav")
     put(tmp_path / "Gtr.wav", clicks(97, 4, 11025, 2), 11025)
     (tmp_path / "Gtr.wav").rename(tmp_path / "src" / odd)
-    made = curate(tmp_path / "src", tmp_path / "lib", ILLES, workers=1)
-    assert {path: d.status for path, d in by_path(made).items()} == {odd: "kept", "Kick 147bpm.wav": "kept"}
+    made = curate(tmp_path)
+    assert {name: d.status for name, d in by_name(made).items()} == {odd: "kept", "Kick 147bpm.wav": "kept"}
     state = tmp_path / "lib/curation.json"
-    new = state.read_text()
-    old = new
+    new = old = state.read_text()
     for now, before in (("analysis", "heard"), ("recipe", "mark"), ("fingerprint", "print")):
         old = old.replace(f'"{now}":', f'"{before}":')
     assert old != new
     state.write_text(old)
     analysed.clear()
-    assert curate(tmp_path / "src", tmp_path / "lib", ILLES, workers=1).decisions == made.decisions
+    assert curate(tmp_path).decisions == made.decisions
     assert not analysed and state.read_text() == new
 
 
@@ -234,45 +218,35 @@ def test_state_and_names_of_old_are_read(tmp_path: Path, analysed: list[str]) ->
 def test_two_processes_give_the_same(tmp_path: Path) -> None:
     for number in range(2):
         put(tmp_path / f"src/Kick {number} 147bpm.wav", clicks(147, 4, 11025, number), 11025)
-    one = curate(tmp_path / "src", tmp_path / "one", ILLES, workers=1)
-    two = curate(tmp_path / "src", tmp_path / "two", ILLES, workers=2)
+    one, two = curate(tmp_path, library="one"), curate(tmp_path, library="two", workers=2)
     assert hashes(tmp_path / "one") == hashes(tmp_path / "two")
     assert one.decisions == two.decisions and all(abs(d.bpm - 147) < 6 for d in one.decisions)
 
 
 @pytest.mark.usefixtures("quick")
-def test_what_the_user_writes_wins_and_lasts(tmp_path: Path) -> None:
-    source, folder = tmp_path / "src", tmp_path / "lib"
-    make_fixture(source)
-    curate(source, folder, ILLES, workers=1)
-    table = tmp_path / "mine.csv"
-    shutil.copy(folder / "decisions.csv", table)
-    with table.open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    for row in rows:
-        if row["path"].endswith("riff_7.wav"):
-            row |= {"instrument": "Theremin", "bpm": "100,5"}
-        if row["path"].endswith("Gtr_97.wav"):
-            row["instrument"] = "requinto"
-        if row["path"].endswith("Beat.wav"):
-            row["status"] = "rejected"
+def test_what_the_user_writes_wins_and_lasts(place: Path) -> None:
+    folder, table = place / "lib", place / "mine.csv"
+    curate(place)
+    with (folder / "decisions.csv").open(newline="") as file:
+        rows = {Path(row["path"]).name: row for row in csv.DictReader(file)}
+    rows["riff_7.wav"] |= {"instrument": "Theremin", "bpm": "100,5"}
+    rows["Gtr_97.wav"]["instrument"] = "requinto"
+    rows["DS_120bpm_Beat.wav"]["status"] = "rejected"
     with table.open("w", newline="") as file:
-        writer = csv.DictWriter(file, rows[0].keys())
+        writer = csv.DictWriter(file, rows["riff_7.wav"].keys())
         writer.writeheader()
-        writer.writerows(rows)
-    made = curate(source, folder, ILLES, decisions=table, workers=1)
-    decided = by_path(made)
-    riff = decided["Pack B/riff_7.wav"]
+        writer.writerows(rows.values())
+    made = curate(place, decisions=table)
+    decided = by_name(made)
+    riff, gtr, beat = (decided[name] for name in ("riff_7.wav", "Gtr_97.wav", "DS_120bpm_Beat.wav"))
     assert (riff.status, riff.instrument, riff.family, riff.bpm, riff.beats) == ("kept", "theremin", "other", 100.5, 8)
     assert (riff.instrument_by, riff.tempo_by, riff.confidence) == ("user", "user", 1.0)
-    gtr = decided["Pack A/Gtr_97.wav"]
     assert (gtr.instrument, gtr.instrument_by, gtr.tempo_by) == ("requinto", "user", "name")
-    beat = decided["Pack A/Drums/DS_120bpm_Beat.wav"]
     assert (beat.status, beat.reason) == ("rejected", "by the user")
     assert {row.instrument for row in made.library} >= {"theremin", "requinto"}
     assert not (folder / "guitar").exists()
-    assert curate(source, folder, ILLES, workers=1).decisions == made.decisions
-    assert curate(source, folder, ILLES, decisions=folder / "decisions.csv", workers=1).decisions == made.decisions
+    assert curate(place).decisions == made.decisions
+    assert curate(place, decisions=folder / "decisions.csv").decisions == made.decisions
 
 
 @pytest.mark.usefixtures("quick")
@@ -290,38 +264,34 @@ def test_mistakes_in_the_table_are_named(tmp_path: Path, text: str, message: str
     put(tmp_path / "src/riff.wav", clicks(120, 4, 11025), 11025)
     (tmp_path / "mine.csv").write_text(text)
     with pytest.raises(BadLibrary, match=message):
-        curate(tmp_path / "src", tmp_path / "lib", ILLES, decisions=tmp_path / "mine.csv", workers=1)
+        curate(tmp_path, decisions=tmp_path / "mine.csv")
 
 
 def test_refuses_what_it_must_not_touch(tmp_path: Path) -> None:
     put(tmp_path / "src/a.wav", clicks(120, 4, 11025), 11025)
-    with pytest.raises(BadLibrary, match="must lie outside"):
-        curate(tmp_path / "src", tmp_path / "src/lib", ILLES)
-    with pytest.raises(BadAudio, match="not a folder"):
-        curate(tmp_path / "none", tmp_path / "lib", ILLES)
-    (tmp_path / "bare").mkdir()
-    with pytest.raises(BadAudio, match="holds no sound files"):
-        curate(tmp_path / "bare", tmp_path / "lib", ILLES)
+    (tmp_path / "bare/src").mkdir(parents=True)
     library.write(tmp_path / "other", [Row("a", "b", "c", "d", "e", 0, 0, "", "train")])
+    with pytest.raises(BadLibrary, match="must lie outside"):
+        curate(tmp_path, library="src/lib")
     with pytest.raises(BadLibrary, match="did not make"):
-        curate(tmp_path / "src", tmp_path / "other", ILLES)
+        curate(tmp_path, library="other")
+    with pytest.raises(BadAudio, match="not a folder"):
+        curate(tmp_path / "none")
+    with pytest.raises(BadAudio, match="holds no sound files"):
+        curate(tmp_path / "bare")
 
 
 def test_fingerprint_sees_through_rate_format_and_level(tmp_path: Path) -> None:
-    sound = clicks(120, 8, 44100, 1)
-    put(tmp_path / "a.wav", sound)
-    put(tmp_path / "b.ogg", 0.2 * sound)
-    put(tmp_path / "c.wav", clicks(120, 8, 44100, 2))
-    prints = {}
-    for name in ("a.wav", "b.ogg", "c.wav"):
-        samples, rate = soundfile.read(tmp_path / name, dtype="float32")
-        prints[name] = Analysis(
-            frames=len(samples), sample_rate=rate, sha256=name, fingerprint=fingerprint(samples, rate)
-        )
-    slow, rate = soundfile.read(tmp_path / "a.wav", dtype="float32")
-    low = Analysis(frames=len(slow) // 2, sample_rate=22050, sha256="d", fingerprint=fingerprint(slow[::2], rate // 2))
-    assert same_sound(prints["a.wav"], prints["b.ogg"]) and same_sound(prints["a.wav"], low)
-    assert not same_sound(prints["a.wav"], prints["c.wav"])
+    sound, prints = clicks(120, 8, 44100, 1), []
+    for name, samples in {"a.wav": sound, "b.ogg": 0.2 * sound, "c.wav": clicks(120, 8, 44100, 2)}.items():
+        put(tmp_path / name, samples)
+        read, rate = soundfile.read(tmp_path / name, dtype="float32")
+        for step in (1, 2):
+            about = {"frames": len(read[::step]), "sample_rate": rate // step, "sha256": f"{name}{step}"}
+            prints.append(Analysis(**about, fingerprint=fingerprint(read[::step], rate // step)))
+    whole, *same, other, slow = prints
+    assert all(same_sound(whole, one) for one in same)
+    assert not same_sound(whole, other) and not same_sound(whole, slow)
 
 
 def sound(seconds: float, bpm: float = 0.0, **rest: float) -> Analysis:
@@ -346,24 +316,22 @@ def test_length_and_tracker_agree_on_a_tempo(seconds: float, tracked: float, bpm
 
 
 def test_mp3_padding_is_not_counted() -> None:
-    padded = sound(4.1, 120.0, head_s=0.05, tail_s=0.05)
-    found = decide(Evidence("x.mp3", padded))
+    found = decide(Evidence("x.mp3", sound(4.1, 120.0, head_s=0.05, tail_s=0.05)))
     assert (found.bpm, found.beats, found.start) == (120.0, 8, 0.05)
 
 
 def test_a_name_that_contradicts_the_sound_is_left_to_the_user() -> None:
-    path = "x/drums 101bpm.wav"
-    found = decide(Evidence(path, sound(8.0, 120.0), instrument(path), tempo(path)))
+    found = decide(Evidence("x/drums 101bpm.wav", sound(8.0, 120.0)))
     assert (found.status, found.bpm) == ("undecided", 120.0) and "its name says 101 BPM" in found.reason
 
 
+@pytest.mark.parametrize("preset", ["steered", "illes2020"])
 @pytest.mark.parametrize(("bpm", "beats"), [(60, 4), (100, 8), (140, 16), (200, 64), (174, 2), (90, 1), (120, 12)])
-def test_nothing_is_stretched_by_more_than_an_octave_needs(bpm: float, beats: float) -> None:
-    for name in ("steered", "illes2020"):
-        target = tempo_of(presets.get(name))
-        how = plan(bpm, beats, target)
-        assert how is not None and 2**-0.51 < bpm * how.octave / target < 2**0.51
-        assert how.pieces * 4 == pytest.approx((beats - how.dropped) * how.octave * how.repeats)
+def test_nothing_is_stretched_by_more_than_an_octave_needs(bpm: float, beats: float, preset: str) -> None:
+    target = tempo_of(presets.get(preset))
+    how = plan(bpm, beats, target)
+    assert how is not None and 2**-0.51 < bpm * how.octave / target < 2**0.51
+    assert how.pieces * 4 == pytest.approx((beats - how.dropped) * how.octave * how.repeats)
 
 
 @pytest.mark.usefixtures("quick")
@@ -372,8 +340,8 @@ def test_command_and_report(tmp_path: Path) -> None:
     put(tmp_path / "src/riff.wav", clicks(97, 8, 11025, 3), 11025)
     put(tmp_path / "src/Bass 90bpm.wav", np.zeros(11025), 11025)
     put(tmp_path / "src/kick.wav", clicks(126, 4, 11025, 11), 11025)
-    data = (tmp_path / "src/kick.wav").read_bytes() + acid(126, 4)
-    (tmp_path / "src/kick.wav").write_bytes(data)
+    with (tmp_path / "src/kick.wav").open("ab") as file:
+        file.write(acid(126, 4))
     app = Typer()
     app.command()(command)
     arguments = [str(tmp_path / "src"), str(tmp_path / "lib"), "--preset", "illes2020", "--workers", "1"]
@@ -383,4 +351,4 @@ def test_command_and_report(tmp_path: Path) -> None:
     report = (tmp_path / "lib/report.md").read_text()
     assert "| guitar | guitar | 1 | 4 | 0.1 | train | 0.333 |" in report and "chunk 1" in report
     for picture in [part.split(")")[0] for part in report.split("](report/")[1:]]:
-        assert (tmp_path / "lib/report" / picture).stat().st_size > 1000
+        assert (tmp_path / "lib/report" / picture).read_bytes().startswith(b"\x89PNG")

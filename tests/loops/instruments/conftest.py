@@ -17,9 +17,10 @@ class Tones:
         t = np.arange(round(seconds * SAMPLE_RATE)) / SAMPLE_RATE
         return (0.5 * np.sin(2 * np.pi * 440 * 2 ** ((pitch - 69) / 12) * t)).astype(np.float32)
 
-    def write(self, path: Path, pitch: float = 60, seconds: float = 0.1) -> str:
-        audio.write(path, self.make(pitch, seconds), SAMPLE_RATE)
-        return str(path)
+    def write(self, *paths: Path, pitch: float = 60, seconds: float = 0.1) -> str:
+        for path in paths:
+            audio.write(path, self.make(pitch, seconds), SAMPLE_RATE)
+        return str(paths[-1])
 
     def pitch(self, sound: Sound) -> float:
         """Of the strongest frequency."""

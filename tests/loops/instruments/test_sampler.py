@@ -10,6 +10,7 @@ from fewshot_sep import audio
 from fewshot_sep.errors import BadAudio
 from fewshot_sep.loops.instruments.sampler import Hit, KitVoice, RecordedNote, SampledVoice, StrumVoice, load_hit
 from fewshot_sep.loops.instruments.sound_files import read_mono
+from fewshot_sep.loops.instruments.voice import Playable
 from fewshot_sep.loops.library import SAMPLE_RATE
 from fewshot_sep.loops.score import Note
 
@@ -17,12 +18,13 @@ RNG = np.random.default_rng
 
 
 def horn(*files: RecordedNote) -> SampledVoice:
-    return SampledVoice("horn", "here", "brass", "CC0", ("melody",), 60, 64, (), files)
+    return SampledVoice(*Playable("horn", "brass", ("melody",), 60, 64), "here", "CC0", files)
 
 
 @pytest.fixture
 def recorded(tmp_path: Path, tones: Any) -> SampledVoice:
-    return horn(*(RecordedNote(p, 0.5, tones.write(tmp_path / f"note{p}.wav", p, 1.0)) for p in (60, 64)))
+    paths = {pitch: tones.write(tmp_path / f"{pitch}.wav", pitch=pitch, seconds=1.0) for pitch in (60, 64)}
+    return horn(*(RecordedNote(pitch, 0.5, path) for pitch, path in paths.items()))
 
 
 @pytest.mark.parametrize("pitch", [58.0, 60.0, 61.0, 63.7, 66.0])
@@ -43,15 +45,17 @@ def test_recorded_notes_start_and_stop_on_time(recorded: SampledVoice) -> None:
 
 
 def test_a_longer_recording_is_preferred_for_a_long_note(tmp_path: Path, tones: Any) -> None:
-    voice = horn(*(RecordedNote(60, 0.5, tones.write(tmp_path / f"{s}.wav", 60, s)) for s in (0.2, 2.0)))
+    paths = [tones.write(tmp_path / f"{seconds}.wav", seconds=seconds) for seconds in (0.2, 2.0)]
+    voice = horn(*(RecordedNote(60, 0.5, path) for path in paths))
     sound = voice.play([Note(0.0, 1.5, 60, 0.9)], 2 * SAMPLE_RATE, RNG(0))
     assert np.abs(sound[SAMPLE_RATE : SAMPLE_RATE + 4410]).max() > 0.1
 
 
 def test_a_kit_plays_the_hit_of_each_key_and_layer(tmp_path: Path, tones: Any) -> None:
-    layers = ((36, 1.0, 36), (38, 0.5, 60), (38, 1.0, 84))
-    hits = tuple(Hit(key, top, tones.write(tmp_path / f"{pitch}.wav", pitch, 0.3)) for key, top, pitch in layers)
-    voice = KitVoice("drums", "here", "drums", "CC0", ("groove",), 0, 127, (), hits)
+    layers = {36: (36, 1.0), 60: (38, 0.5), 84: (38, 1.0)}
+    paths = {pitch: tones.write(tmp_path / f"{pitch}.wav", pitch=pitch, seconds=0.3) for pitch in layers}
+    hits = tuple(Hit(*layers[pitch], path) for pitch, path in paths.items())
+    voice = KitVoice(*Playable("drums", "drums", ("groove",)), "here", "CC0", hits)
     for key, velocity, pitch in ((36, 0.9, 36), (38, 0.3, 60), (38, 0.9, 84)):
         sound = voice.play([Note(0.0, 0.2, key, velocity)], SAMPLE_RATE, RNG(0))
         assert tones.pitch(sound[:12000]) == pytest.approx(pitch, abs=0.5)
@@ -59,20 +63,18 @@ def test_a_kit_plays_the_hit_of_each_key_and_layer(tmp_path: Path, tones: Any) -
 
 
 def strummer(*strums: tuple[tuple[int, ...], str]) -> StrumVoice:
-    return StrumVoice("steel guitar", "x", "guitar", "CC0", ("strum",), 40, 79, (), strums)
+    return StrumVoice(*Playable("steel guitar", "guitar", ("strum",), 40, 79), "x", "CC0", strums)
 
 
 @pytest.mark.parametrize(
     ("pitches", "expected"), [((48, 55, 64), 60), ((57, 60, 64, 69), 69), ((51, 57, 66), 75)], ids=["C", "Am", "Ebm7b5"]
 )
 def test_strums_are_played_by_the_nearest_chord(
-    tmp_path: Path,
-    tones: Any,
-    pitches: tuple[int, ...],
-    expected: int,
+    tmp_path: Path, tones: Any, pitches: tuple[int, ...], expected: int
 ) -> None:
-    chords = {(0, 4, 7): 60, (9, 0, 4): 69, (3, 6, 9, 1): 75}
-    voice = strummer(*((chord, tones.write(tmp_path / f"{pitch}.wav", pitch, 1.0)) for chord, pitch in chords.items()))
+    chords = {60: (0, 4, 7), 69: (9, 0, 4), 75: (3, 6, 9, 1)}
+    paths = {pitch: tones.write(tmp_path / f"{pitch}.wav", pitch=pitch, seconds=1.0) for pitch in chords}
+    voice = strummer(*((chord, paths[pitch]) for pitch, chord in chords.items()))
     strum = [Note(0.1 + 0.02 * string, 0.5, pitch, 0.8) for string, pitch in enumerate(pitches)]
     sound = voice.play(strum, SAMPLE_RATE, RNG(0))
     sounding = np.flatnonzero(np.abs(sound) > 1e-3) / SAMPLE_RATE
@@ -81,7 +83,7 @@ def test_strums_are_played_by_the_nearest_chord(
 
 
 def test_strums_end_where_the_next_begins(tmp_path: Path, tones: Any) -> None:
-    voice = strummer(((0, 4, 7), tones.write(tmp_path / "a.wav", 60, 2.0)))
+    voice = strummer(((0, 4, 7), tones.write(tmp_path / "a.wav", seconds=2.0)))
     sound = voice.play([Note(0.0, 2.0, 60, 0.8), Note(0.5, 0.1, 60, 0.1)], SAMPLE_RATE, RNG(0))
     early, late = (np.abs(sound[start : start + 2205]).max() for start in (19845, 26460))
     assert late < 0.3 * early

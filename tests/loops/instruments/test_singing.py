@@ -7,7 +7,7 @@ import pytest
 
 from fewshot_sep import audio
 from fewshot_sep.loops.instruments.singing import SungVoice, speech_voices, syllables
-from fewshot_sep.loops.instruments.voice import Sound
+from fewshot_sep.loops.instruments.voice import Playable, Sound
 from fewshot_sep.loops.library import SAMPLE_RATE
 from fewshot_sep.loops.score import Note
 
@@ -68,7 +68,7 @@ def test_a_folder_of_speakers_gives_singers_who_keep_to_the_notes(speaker: Path)
 
 def test_clips_without_a_voice_give_silence(tmp_path: Path) -> None:
     audio.write(tmp_path / "rest.wav", np.zeros((1, SAMPLE_RATE), np.float32), SAMPLE_RATE)
-    voice = SungVoice("vocals", "none", "voice", "CC0", ("vocal",), 45, 74, (), (str(tmp_path / "rest.wav"),))
+    voice = SungVoice(*Playable("vocals", "voice", ("vocal",)), "none", "CC0", (str(tmp_path / "rest.wav"),))
     assert not voice.play([Note(0.0, 1.0, 60, 0.8)], SAMPLE_RATE, np.random.default_rng(0)).any()
 
 

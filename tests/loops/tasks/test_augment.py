@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
@@ -13,10 +15,7 @@ RATE = 8000
 
 @pytest.mark.parametrize("samples", [20_000, 20_001])
 def test_equalisers_are_smooth_and_moderate(samples: int) -> None:
-    gains = equalisers(200, samples, 44_100, seed=0).numpy()
-    assert gains.shape == (200, samples // 2 + 1)
-    assert gains.min() > 0
-    gains_db = 20 * np.log10(gains)
+    gains_db = 20 * np.log10(equalisers(200, samples, 44_100, seed=0).numpy())
     hertz = np.fft.rfftfreq(samples, 1 / 44_100)
     nodes = np.stack([gains_db[:, np.abs(hertz - 40 * 2**octave).argmin()] for octave in range(10)], 1)
     assert nodes.std() == pytest.approx(3, abs=0.3)
@@ -27,39 +26,23 @@ def test_equalisers_are_smooth_and_moderate(samples: int) -> None:
     assert np.abs(slopes).max() < 1.5 * np.abs(np.diff(nodes, axis=1)).max()
 
 
-def test_equalisers_differ_and_repeat() -> None:
-    one = equalisers(3, 1000, 44_100, seed=1)
-    assert torch.equal(one, equalisers(3, 1000, 44_100, seed=1))
+@pytest.mark.parametrize("make", [equalisers, rooms])
+def test_effects_differ_and_repeat(make: Callable[..., torch.Tensor]) -> None:
+    one = make(3, 1000, 44_100, seed=1)
+    assert torch.equal(one, make(3, 1000, 44_100, seed=1))
     assert not torch.equal(one[0], one[1])
-    assert not torch.equal(one, equalisers(3, 1000, 44_100, seed=2))
-    assert equalisers(0, 1000, 44_100, seed=1).shape == (0, 501)
+    assert not torch.equal(one, make(3, 1000, 44_100, seed=2))
+    assert make(0, 1000, 44_100, seed=1).shape == (0, 501)
 
 
-@pytest.mark.parametrize("samples", [16_000, 15_999])
-def test_rooms_are_direct_sound_and_a_dying_tail(samples: int) -> None:
-    spectra = rooms(50, samples, RATE, seed=0)
-    assert spectra.shape == (50, samples // 2 + 1)
-    assert spectra.dtype == torch.complex64
-    responses = np.fft.irfft(spectra.numpy(), samples)
+@pytest.mark.parametrize("samples", [16_000, 15_999, 400])
+def test_rooms_are_direct_sound_and_a_tail_of_at_most_a_second(samples: int) -> None:
+    responses = np.fft.irfft(rooms(50, samples, RATE, seed=0).numpy(), samples)
     np.testing.assert_allclose(responses[:, 0], 1, atol=1e-4)
-    assert np.abs(responses[:, 1:15]).max() < 1e-4, "nothing comes back within 2 ms"
-    tails = responses[:, 1:]
-    level_db = 10 * np.log10((tails**2).sum(1))
+    level_db = 10 * np.log10((responses[:, 1:] ** 2).sum(1))
     assert -20.1 < level_db.min() < -15
     assert -10 < level_db.max() < -5.9
-    for tail in tails:
-        end = np.flatnonzero(np.abs(tail) > 1e-6)[-1] + 1
-        assert end <= RATE
-        quarters = [np.mean(part**2) for part in np.array_split(tail[170:end], 4)]
-        assert quarters == sorted(quarters, reverse=True)
-        assert quarters[3] < 1e-3 * quarters[0]
-
-
-def test_rooms_fit_a_short_segment() -> None:
-    responses = np.fft.irfft(rooms(5, 400, RATE, seed=0).numpy(), 400)
-    assert np.isfinite(responses).all()
-    np.testing.assert_allclose(responses[:, 0], 1, atol=1e-4)
-    assert rooms(0, 400, RATE, seed=0).shape == (0, 201)
+    assert np.abs(responses[:, RATE:]).max(initial=0) < 1e-6
 
 
 def test_pan_has_constant_power() -> None:
@@ -68,10 +51,8 @@ def test_pan_has_constant_power() -> None:
     np.testing.assert_allclose((gains**2).sum(1), 2)
     assert gains.min() >= 0
     middle = np.isclose(gains[:, 0], gains[:, 1])
-    np.testing.assert_allclose(gains[middle], 1)
     assert 0.28 < middle.mean() < 0.4
-    assert (gains[:, 0] > 1.2).sum() > 50
-    assert (gains[:, 1] > 1.2).sum() > 50
+    assert ((gains > 1.2).sum(0) > 50).all()
     assert (pan(random, 5, 1) == 1).all()
 
 
@@ -81,13 +62,6 @@ def test_faster_reads_a_line_at_its_own_speed(ratio: float, samples: int, slope:
     line = slope * torch.arange(int(samples * ratio) + 2, dtype=torch.float32)
     changed = faster(line, ratio, samples)
     np.testing.assert_allclose(changed.numpy(), slope * ratio * np.arange(samples), atol=1e-4)
-
-
-@pytest.mark.parametrize("semitones", [-3, 3])
-def test_faster_shifts_the_pitch(semitones: int) -> None:
-    ratio, time = 2 ** (semitones / 12), torch.arange(2 * RATE) / RATE
-    changed = faster(torch.sin(2 * np.pi * 500 * time), ratio, RATE)
-    assert np.abs(np.fft.rfft(changed.numpy())).argmax() == pytest.approx(500 * ratio, abs=1)
 
 
 @settings(deadline=None, max_examples=20)

@@ -12,10 +12,7 @@ from fewshot_sep.loops.tasks import plan as module
 from fewshot_sep.loops.tasks.options import MixingOptions
 from fewshot_sep.loops.tasks.plan import Plan, Planner, TaskRows
 from fewshot_sep.loops.tasks.pool import AudioPool
-from tests.loops.tasks.tones import FAMILIES, RATE
-
-BARE = MixingOptions(same_recording=0, all_but_one=0, equalise=0, room=0, band_limit=0, shift_semitones=0)
-PRESENT = replace(BARE, absent=0)
+from tests.loops.tasks.tones import FAMILIES, PRESENT, RATE
 
 
 def plans(pool: AudioPool, options: MixingOptions, count: int = 20, samples: int = RATE) -> list[Plan]:
@@ -23,7 +20,7 @@ def plans(pool: AudioPool, options: MixingOptions, count: int = 20, samples: int
     return [planner.plan(index) for index in range(count)]
 
 
-def drawn(pool: AudioPool, options: MixingOptions = BARE, count: int = 20) -> list[TaskRows]:
+def drawn(pool: AudioPool, options: MixingOptions, count: int = 20) -> list[TaskRows]:
     return [task for plan in plans(pool, options, count) for task in plan.tasks]
 
 
@@ -58,27 +55,24 @@ def test_sources_are_different_instruments_the_target_among_them(melodic: AudioP
 
 
 def test_the_absent_do_not_sound(melodic: AudioPool) -> None:
-    for task in drawn(melodic, replace(BARE, absent=1.0, sources=(2, 3))):
+    for task in drawn(melodic, replace(PRESENT, absent=1.0, sources=(2, 3))):
         assert not task.target
         assert len(task.sources) >= 2
-        assert not {*instruments(melodic, task.queries)} & {*instruments(melodic, task.sources)}
+        assert melodic.rows[task.queried].instrument not in instruments(melodic, task.sources)
 
 
 def test_a_quarter_of_the_absent_and_chance_are_of_the_targets_family(pool: AudioPool) -> None:
-    tasks = drawn(pool, replace(BARE, absent=1.0, sources=(2, 2), coherent=0, same_family_interferer=0), 30)
-    families = [[{pool.rows[row].family for row in rows} for rows in (task.queries, task.sources)] for task in tasks]
-    assert 0.4 < np.mean([bool(queried & sounding) for queried, sounding in families]) < 0.9
+    tasks = drawn(pool, replace(PRESENT, absent=1.0, sources=(2, 2), coherent=0, same_family_interferer=0), 30)
+    family = [row.family for row in pool.rows]
+    assert 0.4 < np.mean([family[task.queried] in {family[row] for row in task.sources} for task in tasks]) < 0.9
 
 
 @pytest.mark.parametrize(("cross", "same_maker"), [(0.0, 1.0), (1.0, 0.0)])
 def test_queries_are_other_rows_of_the_instrument_by_the_same_or_another_maker(
     pool: AudioPool, cross: float, same_maker: float
 ) -> None:
-    pairs = [
-        (pool.rows[task.sources[0]], pool.rows[query])
-        for task in drawn(pool, replace(PRESENT, cross=cross, clips=2))
-        for query in task.queries
-    ]
+    tasks = drawn(pool, replace(PRESENT, cross=cross, same_family_query=0))
+    pairs = [(pool.rows[task.sources[0]], pool.rows[task.query]) for task in tasks if task.query is not None]
     assert all(target.instrument == query.instrument and target.path != query.path for target, query in pairs)
     assert np.mean([target.source == query.source for target, query in pairs]) == same_maker
 
@@ -89,32 +83,33 @@ def test_another_of_the_family_queries_only_where_no_other_of_it_plays(
     monkeypatch.setattr(module, "RELATED", {"keys"})
     keys, lonely = {"piano", "organ"}, []
     for task in drawn(melodic, replace(PRESENT, same_family_query=1.0)):
-        (target, *others), queried = instruments(melodic, task.sources), set(instruments(melodic, task.queries))
+        assert task.query is not None
+        (target, *others), queried = instruments(melodic, task.sources), melodic.rows[task.query].instrument
         alone = target in keys and not keys & set(others)
-        assert queried == (keys - {target} if alone else {target})
+        assert queried in (keys - {target} if alone else {target})
         lonely.append(alone)
     assert True in lonely and False in lonely
 
 
 def test_shares_of_absent_of_same_recording_and_of_all_but_one(melodic: AudioPool) -> None:
-    tasks = drawn(melodic, replace(BARE, absent=0.5, same_recording=0.4, all_but_one=0.2, sources=(3, 3)), 40)
+    tasks = drawn(melodic, replace(PRESENT, absent=0.5, same_recording=0.4, all_but_one=0.2, sources=(3, 3)), 40)
     present = [task for task in tasks if task.target]
     assert 0.4 < len(present) / len(tasks) < 0.6
-    assert 0.1 < np.mean([task.target == range(1, 3) and not task.queries for task in present]) < 0.3
-    assert 0.3 < np.mean([task.target == range(1) and not task.queries for task in present]) < 0.5
-    assert all(task.queries for task in tasks if not task.target), "the absent are not among them"
+    assert 0.1 < np.mean([task.target == range(1, 3) and task.query is None for task in present]) < 0.3
+    assert 0.3 < np.mean([task.target == range(1) and task.query is None for task in present]) < 0.5
+    assert all(task.query is not None for task in tasks if not task.target), "the absent are not among them"
 
 
-def test_clips_of_all_but_one_are_all_its_targets_in_their_state(melodic: AudioPool) -> None:
-    options = replace(BARE, absent=0, all_but_one=1.0, clips=2, equalise=0.5, room=0.5, shift_semitones=3, band_limit=1)
+@pytest.mark.parametrize("kind", ["all_but_one", "same_recording"])
+def test_another_passage_is_of_all_the_targets_in_their_state(melodic: AudioPool, kind: str) -> None:
+    options = replace(PRESENT, **{kind: 1.0}, equalise=0.5, room=0.5, shift_semitones=3, band_limit=1)
     for plan in plans(melodic, options, 3):
         for task, rows in enumerate(plan.tasks):
-            sources = np.flatnonzero((plan.task == task) & (plan.place > 0))
-            for query in (2 * task, 2 * task + 1):
-                clips = np.flatnonzero(plan.query == query)
-                assert plan.clips.row[clips].tolist() == rows.sources[1:]
-                for field in ("ratio", "gain", "equaliser", "room"):
-                    assert (getattr(plan.clips, field)[clips] == getattr(plan.sources, field)[sources]).all()
+            sources = np.flatnonzero((plan.task == task) & np.isin(plan.place, rows.target))
+            clips = np.flatnonzero(plan.query == task)
+            assert plan.clips.row[clips].tolist() == (rows.sources[1:] if kind == "all_but_one" else rows.sources[:1])
+            for field in ("ratio", "gain", "equaliser", "room"):
+                assert (getattr(plan.clips, field)[clips] == getattr(plan.sources, field)[sources]).all()
         assert (plan.mixture_limit_hz == plan.query_limit_hz).all()
 
 
@@ -132,8 +127,8 @@ def test_a_part_of_a_kit_never_sounds_beside_the_whole(pool: AudioPool, coherent
     assert {"drums", "snare", "kick"} <= {name for names in mixtures for name in names}
     assert min(map(len, mixtures)) > 1
     assert not any(map(is_whole_kit_beside_part, mixtures))
-    for task in drawn(pool, replace(BARE, absent=1.0, coherent=coherent)):
-        assert not is_whole_kit_beside_part(instruments(pool, task.sources + task.queries)), "nor is it absent there"
+    for task in drawn(pool, replace(PRESENT, absent=1.0, coherent=coherent)):
+        assert not is_whole_kit_beside_part(instruments(pool, [*task.sources, task.queried])), "nor is it absent there"
 
 
 def test_a_small_library_of_drums_only_is_no_endless_loop(pool: AudioPool) -> None:
@@ -170,7 +165,7 @@ def test_emphasis_draws_songs_that_hold_it_more_often(pool: AudioPool, emphasis:
 @pytest.mark.parametrize("coherent", [True, False])
 def test_coherent_mixtures_are_of_one_song_at_one_place_and_others_are_not(pool: AudioPool, coherent: bool) -> None:
     places, together = set(), []
-    for plan in plans(pool, replace(BARE, coherent=float(coherent), shift_semitones=2.0), 8):
+    for plan in plans(pool, replace(PRESENT, coherent=float(coherent), shift_semitones=2.0), 8):
         for task, rows in enumerate(plan.tasks):
             own = plan.task == task
             found = {*zip(plan.sources.start[own], plan.sources.ratio[own], strict=True)}
@@ -182,7 +177,7 @@ def test_coherent_mixtures_are_of_one_song_at_one_place_and_others_are_not(pool:
 
 
 def test_shifts_stay_in_range(pool: AudioPool) -> None:
-    ratios = np.concatenate([plan.sources.ratio for plan in plans(pool, replace(BARE, shift_semitones=2.0))])
+    ratios = np.concatenate([plan.sources.ratio for plan in plans(pool, replace(PRESENT, shift_semitones=2.0))])
     semitones = 12 * np.log2(ratios)
     assert np.abs(semitones).max() <= 2
     assert semitones.min() < -1 < 1 < semitones.max()
@@ -190,7 +185,7 @@ def test_shifts_stay_in_range(pool: AudioPool) -> None:
 
 
 def test_band_limits_are_of_some_tasks_and_the_querys_own(pool: AudioPool) -> None:
-    drawn = plans(pool, replace(BARE, band_limit=0.3), 25)
+    drawn = plans(pool, replace(PRESENT, band_limit=0.3), 25)
     limits = np.array([(plan.mixture_limit_hz, plan.query_limit_hz) for plan in drawn])
     finite = limits[np.isfinite(limits)]
     assert np.isfinite(limits).mean() == pytest.approx(0.3, abs=0.08)
