@@ -79,9 +79,6 @@ def bss_eval(references: ArrayLike, estimates: ArrayLike, filter_length: int = 5
     audio source separation"; Scheibler 2022, "SDR - medium rare with fast computations", whose package it needs).
 
     Shape: both `(sources, samples)`, or `(sources, channels, samples)`, whose channels are averaged as in `si_sdr`.
-
-    Raises:
-        EngineMissing: the package fast-bss-eval is not installed.
     """
     try:
         from fast_bss_eval.torch import bss_eval_sources  # its NumPy half does not work with NumPy 2

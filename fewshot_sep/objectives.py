@@ -157,10 +157,7 @@ def si_sdri_db(system: MaskSystem, logits: Tensor, true: TrueMask) -> Tensor:
 
 
 def contrastive_loss(system: MaskSystem, queries: Tensor, target: Tensor) -> Tensor:
-    """InfoNCE of queries and their targets among those of the batch's other tasks; 0 if all targets are silent.
-
-    Shape: as in `Objective`.
-    """
+    """InfoNCE of queries and their targets among those of the batch's other tasks; 0 if all targets are silent."""
     sounding = target.flatten(1).any(1)
     if not sounding.any():
         return target.new_zeros(())
@@ -170,10 +167,7 @@ def contrastive_loss(system: MaskSystem, queries: Tensor, target: Tensor) -> Ten
 
 
 def multi_source_loss(system: MaskSystem, queries: Tensor, true: TrueMask) -> Tensor:
-    """Cross-entropy of telling mixtures from queries; it trains the detector, not the encoder before it.
-
-    Shape: queries `(batch, clips, samples)`.
-    """
+    """Cross-entropy of telling mixtures from queries; it trains the detector, not the encoder before it."""
     encoder_training = system.query_encoder.training
     system.query_encoder.eval()  # as in use; and mixtures must not enter its running statistics
     with torch.no_grad():

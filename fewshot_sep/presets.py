@@ -73,11 +73,7 @@ DEFAULT = "informed"
 
 
 def get(name: str) -> Preset:
-    """The preset of that name.
-
-    Raises:
-        FewshotSepError: there is none; the message lists those there are.
-    """
+    """The preset of that name. Raises FewshotSepError, which lists those there are."""
     if name not in PRESETS:
         raise FewshotSepError(f"no preset '{name}'; there are: {', '.join(PRESETS)}")
     return PRESETS[name]

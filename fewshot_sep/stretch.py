@@ -23,10 +23,7 @@ def stretch(samples: Array, frames: int, sample_rate: int, engine: str = "auto")
     """Make `samples` last exactly `frames` samples at the same pitch.
 
     Shape: (channels, n) -> (channels, frames). The same length gives a copy; silence or no samples give silence.
-
-    Raises:
-        EngineMissing: the engine is unknown or not installed.
-        ValueError: more than 8 times longer or shorter.
+    Raises EngineMissing, and ValueError for more than 8 times longer or shorter.
     """
     name = resolve(engine)
     channels, length = samples.shape

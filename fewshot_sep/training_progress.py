@@ -17,10 +17,7 @@ from rich.table import Column
 class TrainingProgress(Callback):
     """Reports step, losses, speed and the time left on stderr; nothing in a worker of a pool, where lines would mix.
 
-    Args:
-        steps: of the whole training.
-        every: steps between two looks at the loss, which make a GPU wait.
-        processes: that take each step together.
+    It looks at the loss `every` so many steps, as each look makes a GPU wait.
     """
 
     def __init__(self, steps: int, every: int, processes: int = 1) -> None:

@@ -21,11 +21,7 @@ FOLDER = Path(__file__).parent / "pretrained"
 
 
 def bundled(preset: str = presets.DEFAULT) -> Path:
-    """Where the weights of a preset that come with the package lie.
-
-    Raises:
-        WeightsError: none are shipped for that preset.
-    """
+    """Where the weights of a preset that come with the package lie. Raises WeightsError where there are none."""
     path = FOLDER / f"{preset}.safetensors"
     if not path.is_file():
         cure = "reinstall the package, or train a model: fewshot-sep train LIBRARY -o RUN"
@@ -34,11 +30,7 @@ def bundled(preset: str = presets.DEFAULT) -> Path:
 
 
 def card(path: Path) -> dict[str, Any]:
-    """The model card beside the weights.
-
-    Raises:
-        WeightsError: it is missing or no JSON object.
-    """
+    """The model card beside the weights. Raises WeightsError where it is missing or no JSON object."""
     try:
         content = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
         if not isinstance(content, dict):
@@ -59,11 +51,7 @@ def sha256(path: Path) -> str:
 
 
 def verify(path: Path) -> str:
-    """The file's SHA-256 if it is the one in its card.
-
-    Raises:
-        WeightsError: missing, or damaged.
-    """
+    """The file's SHA-256 if it is the one in its card. Raises WeightsError: missing or damaged."""
     found, promised = sha256(path), card(path).get("sha256")
     if found != promised:
         raise WeightsError(
@@ -96,15 +84,10 @@ def save(system: System[ConditioningT], path: Path, facts: dict[str, Any]) -> No
 
 
 def load_what_fits(system: System[ConditioningT], path: Path) -> list[str]:
-    """Put into `system` those tensors of the weights at `path` that it has, in the same shape.
+    """Put into `system` those tensors of the weights at `path` that it has, in the same shape; names those it left.
 
     Where a convolution has more input channels in this system, the further ones get zero weights.
-
-    Returns:
-        Names of the system's tensors that were left as they are.
-
-    Raises:
-        WeightsError: missing, damaged, or nothing in it fits.
+    Raises WeightsError: missing, damaged, or nothing in it fits.
     """
     verify(path)
     expected = _expected(system)
@@ -129,8 +112,7 @@ def _widened(tensor: Tensor, expected: Tensor | None) -> Tensor:
 def load(path: Path) -> AnySystem:
     """The system whose weights lie at `path`, ready for use.
 
-    Raises:
-        WeightsError: missing, damaged, or not fitting the preset that the card names.
+    Raises WeightsError: missing, damaged, or not fitting the preset that the card names.
     """
     verify(path)
     from fewshot_sep.systems import build

@@ -155,17 +155,13 @@ class _Temporary:
 
     def __init__(self, path: Path, channels: int) -> None:
         self._path, self._channels = path, channels
-        try:
+        with self._explained():
             self._file = tempfile.TemporaryFile(prefix="fewshot-sep-")  # noqa: SIM115
-        except OSError as error:
-            raise self._no_room(error) from error
 
     def write(self, block: Samples) -> None:
-        try:
+        with self._explained():
             self._file.write(np.ascontiguousarray(block.T).data)
             self._file.flush()
-        except OSError as error:
-            raise self._no_room(error) from error
 
     def read(self, start: int, stop: int) -> Samples:
         self._file.seek(4 * self._channels * start)
@@ -175,11 +171,15 @@ class _Temporary:
     def close(self) -> None:
         self._file.close()
 
-    def _no_room(self, error: OSError) -> OutputError:
-        return OutputError(
-            f"{self._path}: its decoded samples cannot be put into a temporary file ({error.strerror or error}); "
-            "let the environment variable TMPDIR name a folder with more room"
-        )
+    @contextlib.contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise OutputError(
+                f"{self._path}: its decoded samples cannot be put into a temporary file ({error.strerror or error}); "
+                "let the environment variable TMPDIR name a folder with more room"
+            ) from error
 
 
 def _check_is_file(path: Path) -> None:

@@ -15,10 +15,6 @@ SYSTEMS: dict[Kind, type[System[Any]]] = {"mask": MaskSystem, "informed": Inform
 
 
 def build(preset: Preset | str) -> AnySystem:
-    """An untrained system of a preset, or of the one of that name.
-
-    Raises:
-        FewshotSepError: no preset has that name.
-    """
+    """An untrained system of a preset, or of the one of that name. Raises FewshotSepError where there is none."""
     preset = presets.get(preset) if isinstance(preset, str) else preset
     return opaque(SYSTEMS[preset.kind](preset))
