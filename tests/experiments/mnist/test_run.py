@@ -96,6 +96,7 @@ def test_figures_of_a_perfect_and_of_an_idle_separator() -> None:
     assert idle["psnr_db"] == idle["mixture_psnr_db"] < 20
 
 
+@pytest.mark.slow
 def test_the_command_trains_measures_and_resumes(small: None, tmp_path: Path) -> None:
     run = tmp_path / "film-unseen"
     result = command("-o", str(tmp_path), "--steps", "20", "--variant", "film-unseen")
