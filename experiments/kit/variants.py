@@ -52,7 +52,7 @@ def train(
     seconds = training.train(system, objective, batches, validation, options, run, callbacks(system))
     with files.replacing(run / WEIGHTS) as temporary:
         save_file({name: value.contiguous() for name, value in system.state_dict().items()}, temporary)
-    parameters = sum(parameter.numel() for parameter in system.network.parameters())
+    parameters = sum(parameter.numel() for parameter in system.parameters())
     found = {**settings, "parameters": parameters, "seconds": round(seconds)}
     card = {**found, "minutes": round(seconds / 60, 1), "sha256": weights.sha256(run / WEIGHTS)}
     files.write_json((run / WEIGHTS).with_suffix(".json"), card)

@@ -38,7 +38,6 @@ def write(folder: Path, training: Digits, test: Digits, tasks: int) -> Path:
                 **facts,
                 "unseen_classes": facts["unseen"],
                 "unseen": None,
-                "parameters": sum(parameter.numel() for parameter in system.parameters()),
                 **evaluate.measure_all(system, classifier, test, facts["unseen"], tasks),
             }
             losses[name] = curves.losses(sorted(run.glob("log/*/metrics.csv")), figures.EPOCH)

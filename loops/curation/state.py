@@ -71,4 +71,4 @@ def save(folder: Path, source: Path, settings: Mapping[str, object], entries: Ma
     """Write the state, whole or not at all. Raises OutputError."""
     about = {path: asdict(entry) for path, entry in sorted(entries.items())}
     state = {"source": str(source.resolve()), "settings": settings, "files": about}
-    files.write_text(folder / NAME, json.dumps(state))  # in ASCII: names of files may be no Unicode
+    files.write_json(folder / NAME, state, indent=None)
