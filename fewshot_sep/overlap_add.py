@@ -24,22 +24,22 @@ class Chunk(NamedTuple):
 def first_needed(stops: Sequence[int], start: int) -> int:
     """Index of the first chunk that `crossfade` needs for the same output from `start` on as with all chunks.
 
-    It is two before the one that holds `start`, as a crossfade's length depends on the one before it.
+    It is the one before the chunk that holds `start`, as the crossfade between the two may reach over `start`.
 
     Args:
         stops: where each chunk ends.
 
     >>> first_needed([10, 20, 30, 40, 50], 35), first_needed([10, 20], 5)
-    (1, 0)
+    (2, 0)
     """
-    return max(bisect.bisect_right(stops, start) - 2, 0)
+    return max(bisect.bisect_right(stops, start) - 1, 0)
 
 
 def crossfade(chunks: Iterable[Chunk], fade: int, start: int = 0) -> Iterator[Array]:
     """Crossfade chunks that follow each other without gap; the blocks cover them exactly, in order.
 
     At a boundary the fades are a raised cosine, sum to 1, and reach at most `fade` samples to each side: less where a
-    chunk is short or its context ends. Two chunks are in memory at a time.
+    chunk is short (a fade takes at most half of it, so that it depends on these two chunks alone) or its context ends. Two chunks are in memory at a time.
 
     Args:
         start: samples before this one are left out.
@@ -53,7 +53,6 @@ def _crossfaded(chunks: Iterable[Chunk], fade: int) -> Iterator[tuple[int, Array
     """Blocks and the sample that each begins at."""
     previous: Chunk | None = None
     done = 0
-    half_before = 0
     for chunk in chunks:
         if previous is None:
             previous, done = chunk, chunk.start
@@ -63,7 +62,7 @@ def _crossfaded(chunks: Iterable[Chunk], fade: int) -> Iterator[tuple[int, Array
         edge = previous.stop
         half = min(
             fade,
-            edge - previous.start - half_before,
+            (edge - previous.start) // 2,
             (chunk.stop - edge) // 2,
             previous.offset + previous.samples.shape[1] - edge,
             edge - chunk.offset,
@@ -74,7 +73,7 @@ def _crossfaded(chunks: Iterable[Chunk], fade: int) -> Iterator[tuple[int, Array
             rising = (0.5 - 0.5 * np.cos(np.pi * (np.arange(2 * half) + 0.5) / (2 * half))).astype(np.float32)
             faded = _part(previous, edge - half, edge + half) * (1 - rising)
             yield edge - half, faded + _part(chunk, edge - half, edge + half) * rising
-        previous, done, half_before = chunk, edge + half, half
+        previous, done = chunk, edge + half
     if previous is not None:
         yield done, _part(previous, done, previous.stop)
 
