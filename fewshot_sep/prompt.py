@@ -40,7 +40,7 @@ class Prompt:
 
     def __post_init__(self) -> None:
         if not len(self.alone) and not len(self.among):
-            raise BadQuery("no query: give a clip of the instrument, alone or among others")
+            raise BadQuery("no query: give at least one clip of the instrument, alone or among others")
 
 
 class ByRole(NamedTuple, Generic[ClipT]):
