@@ -362,6 +362,7 @@ class Desk:
             "grid": stem.grid,
             "residual_pass": stem.residual_pass,
             "mixture": self._version(stem.minus),
+            "minus": [session.stem(id).name for id in stem.minus],
             "marks": [item(mark, start=mark.start, stop=mark.stop) for mark in stem.marks],
             "clips": [item(clip, name=clip.name) for clip in stem.clips],
             "result": result
