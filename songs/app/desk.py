@@ -35,7 +35,7 @@ PREVIEW_SECONDS = 10.0
 UNDOABLE = 200
 KEPT_PEAKS = 40
 DEMO = "War of freedom (demo).wav"
-SMALL, LOADING, RUN, BARS = 0, 1, 2, 3  # ranks of jobs
+SMALL, LOADING, PREVIEW, LONG = 0, 1, 2, 3  # ranks of jobs, see `Job`
 
 
 class Desk:
@@ -192,7 +192,7 @@ class Desk:
                 self._separator, track, folder, self._clip_path, self.worker.pause, lambda: self._changed()
             )
         (folder / "session.json").touch()
-        self.worker.submit("bars", BARS, self._find_bars)
+        self.worker.submit("bars", LONG, self._find_bars)
         self._look_at_evidence()
 
     # What is decided
@@ -277,10 +277,10 @@ class Desk:
     def _run(self, kind: str, work: Callable[[Job], None]) -> None:
         def whole(job: Job) -> None:
             work(job)
-            self._look_at_evidence()
+            self._look_at_evidence()  # of later stems: what they are taken from has changed
 
         self.worker.cancel("preview", "separate")
-        self.worker.submit(kind, RUN, whole)
+        self.worker.submit(kind, PREVIEW if kind == "preview" else LONG, whole)
 
     def _load_model(self, job: Job) -> None:
         knows = self._separator().separator.system.knows_roles

@@ -21,7 +21,7 @@ class Job:
     """Something to do.
 
     Attributes:
-        rank: smaller ones first; one of rank 0 does not wait for a job at work, but is done in its next pause.
+        rank: smaller ones first; they do not wait for the end of a job of a larger one, but are done in its next pause.
         kind: what a user would call it; a new job takes the place of a waiting one of its kind.
         error: what went wrong, for the user.
     """
@@ -60,9 +60,9 @@ class Worker:
 
     @property
     def current(self) -> Job | None:
-        """The job at work; of several, the one that waits for the others."""
-        stack = self._stack
-        return stack[0] if stack else None
+        """The job at work; of several, the last one that is not small."""
+        stack = list(self._stack)
+        return next((job for job in reversed(stack) if job.rank), None)
 
     def submit(self, kind: str, rank: int, work: Callable[[Job], None]) -> Job:
         """Do something soon."""
@@ -96,8 +96,8 @@ class Worker:
         job = self._stack[-1]
         if any(other.cancelled for other in self._stack):
             raise Cancelled
-        while job.rank > 0 and (small := self._next(rank=0)):
-            self._do(small)
+        while urgent := self._next(rank=job.rank - 1):
+            self._do(urgent)
 
     def progress(self, job: Job) -> Callable[[float], None]:
         """What a job calls with the share that is done."""

@@ -39,5 +39,6 @@ function one(stem, item, roles, act) {
   return el("li", { className: `item ${item.role}`, data: { item: item.id } },
     el("div", { className: "group" }, kind, ...ends, ...buttons),
     ...remarks.map((text) => el("p", { className: "remark" }, `⚠ ${text}`)),
+    ...(item.known ? [] : [el("p", { className: "quiet" }, "being looked at")]),
     ...(item.known && !remarks.length ? [el("p", { className: "fine" }, "✓ good evidence")] : []));
 }

@@ -8,7 +8,7 @@ const HOP = 256, COLUMNS = 256, BANDS = 96, KEPT = 400, RENEW_MS = 1500;
 const COLOURS = new Uint8ClampedArray(256 * 4);
 const STOPS = [[0, 8, 20], [0, 42, 92], [62, 77, 108], [124, 123, 120], [188, 174, 108], [255, 234, 70]];
 for (let level = 0; level < 256; level++) {
-  const place = Math.max(level - 40, 0) / 215 * (STOPS.length - 1), low = Math.min(Math.floor(place), STOPS.length - 2);
+  const place = Math.min(Math.max(level - 80, 0) / 150, 1) ** 1.2 * (STOPS.length - 1), low = Math.min(Math.floor(place), STOPS.length - 2);
   STOPS[low].forEach((value, i) => { COLOURS[level * 4 + i] = value + (STOPS[low + 1][i] - value) * (place - low); });
   COLOURS[level * 4 + 3] = 255;
 }

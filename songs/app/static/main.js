@@ -87,11 +87,13 @@ function makeWave() {
   return made;
 }
 
+/** Draw what is in view; returns it, in seconds. */
 function look() {
-  if (!state?.song || !lane) return;
+  if (!state?.song || !lane) return [0, 0];
   lane.look(wave.view);
   stems.look(wave.view);
   drawBars(byId("bars"), bars, wave.view);
+  return wave.view;
 }
 
 function showWork() {
@@ -327,4 +329,4 @@ addEventListener("resize", look);
 api.listen((next) => { if (byId("notice").dataset.lost) { delete byId("notice").dataset.lost; notice(""); } show(next); },
   () => { byId("notice").dataset.lost = "yes"; notice("The program does not answer. What was marked is kept; start it again to go on."); });
 
-export { actions, player }; // for tests: import("/static/main.js") gives the page's own
+export { look, player }; // for tests: import("/static/main.js") gives the page's own

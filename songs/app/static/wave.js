@@ -20,7 +20,7 @@ export class Wave extends EventTarget {
       ...common, container, media, height: 112, cursorWidth: 0, dragToSeek: false, autoCenter: false, sampleRate: 8000,
       plugins: [
         this.#regions,
-        WaveSurfer.Timeline.create({ height: 18, insertPosition: "beforebegin" }),
+        WaveSurfer.Timeline.create({ height: 18 }),
         WaveSurfer.Minimap.create({ ...common, container: overview, height: 30, overlayColor: "rgba(255,255,255,0.18)" }),
       ],
     });

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -128,3 +130,67 @@ def start(tmp_path: Path, half: Any, monkeypatch: pytest.MonkeyPatch) -> Iterato
     yield begin
     while running:
         running.pop().__exit__(None, None, None)
+
+
+@pytest.fixture
+def serve(start: Callable[..., Client]) -> Iterator[Callable[..., str]]:
+    """Serves the application of a client to browsers; `serve(client)` is the page's address."""
+    import uvicorn
+
+    with contextlib.ExitStack() as stack:
+
+        @contextmanager
+        def serving(client: Client) -> Iterator[str]:
+            config = uvicorn.Config(client.app, port=0, log_level="error", timeout_graceful_shutdown=1, lifespan="off")
+            server = uvicorn.Server(config)
+            thread = threading.Thread(target=server.run)
+            thread.start()
+            while not server.started:
+                time.sleep(0.01)
+            try:
+                port = server.servers[0].sockets[0].getsockname()[1]
+                yield f"http://127.0.0.1:{port}/?token={TOKEN}"
+            finally:
+                server.should_exit = True
+                thread.join()
+
+        yield lambda client: stack.enter_context(serving(client))
+
+
+@pytest.fixture(scope="session")
+def browser(request: pytest.FixtureRequest) -> Iterator[Any]:
+    """A real browser."""
+    path = request.config.getoption("--chromium")
+    if not path or not Path(path).is_file():
+        pytest.skip("no browser: apt-get install chromium, or name it by --chromium")
+    sync_api = pytest.importorskip("playwright.sync_api", reason="pip install -e '.[dev]'")
+    with sync_api.sync_playwright() as playwright:
+        # Tests may run as root, for whom chromium has no sandbox.
+        started = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def tab(browser: Any) -> Iterator[Callable[[str], Any]]:
+    """Opens pages; at the end none may have had an error, or have met the content security policy."""
+    context = browser.new_context(viewport={"width": 1280, "height": 860}, accept_downloads=True)
+    context.set_default_timeout(60_000)
+    problems: list[str] = []
+
+    def open_page(address: str) -> Any:
+        page = context.new_page()
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.on("console", lambda said: problems.append(said.text) if "Content Security Policy" in said.text else None)
+        page.on("request", lambda asked: problems.append(asked.url) if not local(asked.url) else None)
+        page.goto(address)
+        return page
+
+    yield open_page
+    context.close()
+    assert not problems
+
+
+def local(url: str) -> bool:
+    """Whether a request stays on this machine."""
+    return url.startswith(("http://127.0.0.1:", "blob:", "data:"))
