@@ -33,7 +33,6 @@ def train(
     preset: str,
     batch: int,
     emphasis: tuple[tuple[str, float], ...] = (),
-    live: float = 0.0,
     start: Path | None = None,
     options: dict[str, Any],
 ) -> Path:
@@ -59,7 +58,7 @@ def train(
     pool = AudioPool(library, "train", settings.sample_rate, device)
     valid = len(library.split("valid")) > 0
     held_back = AudioPool(library, "valid", settings.sample_rate, device) if valid else pool
-    mixing = MixingOptions(emphasis=emphasis, live=live) if masks else PLAIN
+    mixing = MixingOptions(emphasis=emphasis) if masks else PLAIN
     system = build(settings)
     if start:
         weights.load_what_fits(system, start)
@@ -113,7 +112,7 @@ def _facts(
     command = f"fewshot-sep train LIBRARY -o RUN --preset {preset} --steps {training.steps} --batch {batch}"
     command += f" --learning-rate {training.learning_rate:g} --seed {training.seed}"
     command += f" --processes {training.processes}" * (training.processes > 1)
-    command += f" --live {mixing.live:g}" * (mixing.live > 0) + " --start WEIGHTS" * bool(start)
+    command += " --start WEIGHTS" * bool(start)
     return {
         "command": command + "".join(f" --emphasise '{name}={factor:g}'" for name, factor in mixing.emphasis),
         **({"start": f"{start.name}, SHA-256 {weights.sha256(start)}"} if start else {}),
