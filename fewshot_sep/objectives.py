@@ -118,30 +118,39 @@ class MaskObjective(Objective[MaskSystem]):
 
     def forward(self, system: MaskSystem, mixture: Tensor, evidence: Evidence, target: Tensor) -> Loss:
         true = true_mask(system, system.stft(mixture), system.stft(target))
-        # One pass of the encoder for all clips, and for the targets that are compared with those alone.
-        energy = system.band_energy(system.stft(evidence.clips))
-        images = [system.image(energy.flatten(0, 1)[:, None])]
-        if self.contrastive_weight:
-            images.append(system.image(system.band_energy(true.target_spectrum.mean(1, keepdim=True))))
-        each = system.encode_query(torch.cat(images))
-        clips = QueryConditioning(*(part[: len(images[0])] for part in each))
-        encoded = system.encoded(energy, clips)
+        encoded, terms = self._encode(system, evidence, true)
         conditioning = by_task(system, encoded, evidence, len(mixture))
         if system.training:
             conditioning = without_profile(conditioning, PROFILE_DROPOUT)
         logits = system.logits(true.mixture, conditioning).float()
         total, parts = self.mask_loss(system, logits, true)
-        parts = parts | {"query_spread": spread(encoded.embedding)}
+        parts = parts | {"query_spread": spread(encoded.embedding)} | {name: term for name, (_, term) in terms.items()}
         if not system.training:
             parts |= improvements(si_sdri_db(system, logits, true), evidence)
+        return Loss(total + sum(weight * term for weight, term in terms.values()), parts)
+
+    def _encode(
+        self, system: MaskSystem, evidence: Evidence, true: TrueMask
+    ) -> tuple[QueryConditioning, dict[str, tuple[float, Tensor]]]:
+        """The encodings of the prompts, and the encoder's own losses with their weights.
+
+        One pass of the encoder does for all clips, and for the targets that are compared with those alone.
+        """
+        if not self.contrastive_weight and not self.multi_source_weight:
+            return system.encode(evidence.clips), {}
+        energy = system.band_energy(system.stft(evidence.clips))
+        images = system.image(energy.flatten(0, 1)[:, None])
+        of_targets = system.image(system.band_energy(true.target_spectrum.mean(1, keepdim=True)))
+        each = system.encode_query(torch.cat([images, of_targets]) if self.contrastive_weight else images)
+        encoded = system.encoded(energy, QueryConditioning(*(part[: len(images)] for part in each)))
+        terms = {}
         if self.multi_source_weight:
-            parts["multi_source"] = multi_source_loss(system, images[0], energy.shape[1], evidence, true)
-            total = total + self.multi_source_weight * parts["multi_source"]
+            loss = multi_source_loss(system, images, energy.shape[1], evidence, true)
+            terms["multi_source"] = self.multi_source_weight, loss
         if self.contrastive_weight:
-            of_targets = each.embedding[len(images[0]) :]
-            parts["contrast"] = contrastive_loss(encoded.embedding, of_targets, evidence, true)
-            total = total + self.contrastive_weight * parts["contrast"]
-        return Loss(total, parts)
+            loss = contrastive_loss(encoded.embedding, each.embedding[len(images) :], evidence, true)
+            terms["contrast"] = self.contrastive_weight, loss
+        return encoded, terms
 
 
 class ImageObjective(Objective[ImageSystem]):
@@ -172,8 +181,8 @@ def by_task(system: MaskSystem, encoded: QueryConditioning, evidence: Evidence, 
     slot = evidence.role * batch + evidence.task
     dense = [part.new_zeros(3 * batch, *part.shape[1:]).index_copy(0, slot, part) for part in encoded]
     given = torch.zeros(3 * batch, dtype=torch.bool, device=slot.device).index_fill(0, slot, True)
-    roles = [QueryConditioning(*parts) for parts in zip(*(part.chunk(3) for part in dense), strict=True)]
-    return system.condition_on(*roles, given=given.view(3, batch).T)
+    alone, among, absent = (QueryConditioning(*parts) for parts in zip(*(part.chunk(3) for part in dense), strict=True))
+    return system.condition_on(alone, among, absent, given.view(3, batch).T)
 
 
 def improvements(si_sdri: Tensor, evidence: Evidence) -> dict[str, Tensor]:

@@ -170,12 +170,12 @@ class Training(L.LightningModule, Generic[TrainableT]):
     def training_step(self, batch: Batch, index: int) -> Tensor:
         evidence = targets_as_queries(batch) if self.global_step < self.options.target_first else batch.evidence
         loss: Tensor
-        loss, parts = self.objective(self.system, batch.mixture, evidence.alone, batch.target)
+        loss, parts = self.objective(self.system, batch.mixture, evidence, batch.target)
         self.log_dict({f"train/{name}": value.detach() for name, value in {"loss": loss, **parts}.items()})
         return loss
 
     def validation_step(self, batch: Batch, index: int) -> None:
-        loss, parts = self.objective(self.system, batch.mixture, batch.evidence.alone, batch.target)
+        loss, parts = self.objective(self.system, batch.mixture, batch.evidence, batch.target)
         values = {f"valid/{name}": value for name, value in {"loss": loss, **parts}.items()}
         self.log_dict(values, batch_size=len(batch.mixture), sync_dist=True)
 

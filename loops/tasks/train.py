@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import torch
 from fewshot_sep import presets, weights
 from fewshot_sep.loops import library as libraries
 from fewshot_sep.loops.tasks.mixing import TaskMixer
-from fewshot_sep.loops.tasks.options import PLAIN, MixingOptions
+from fewshot_sep.loops.tasks.options import PLAIN, PROMPTED, USUAL, MixingOptions
 from fewshot_sep.loops.tasks.pool import AudioPool
 from fewshot_sep.objectives import Objective, for_system
 from fewshot_sep.systems import AnySystem, build
@@ -58,8 +59,9 @@ def train(
     pool = AudioPool(library, "train", settings.sample_rate, device)
     valid = len(library.split("valid")) > 0
     held_back = AudioPool(library, "valid", settings.sample_rate, device) if valid else pool
-    mixing = MixingOptions(emphasis=emphasis) if masks else PLAIN
     system = build(settings)
+    usual = PROMPTED if system.knows_roles else USUAL
+    mixing = replace(usual, emphasis=emphasis) if masks else PLAIN
     if start:
         weights.load_what_fits(system, start)
     seconds = train_on(pool, held_back, system, for_system(system), mixing, batch, training, run)

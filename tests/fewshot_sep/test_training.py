@@ -67,13 +67,13 @@ class Session(Objective[systems.AnySystem]):
 
         train(system, self, batches, [example(preset, 1000)], TrainingOptions(**{**USUAL, **options}), run)
 
-    def forward(self, system: systems.AnySystem, mixture: Tensor, queries: Tensor, target: Tensor) -> Loss:
+    def forward(self, system: systems.AnySystem, mixture: Tensor, evidence: Evidence, target: Tensor) -> Loss:
         if system.training:
             if len(self.losses) == self.die_at:
                 raise RuntimeError("the power failed")
             self.before.append(self.state)
-            self.queries.append(queries)
-        loss: Loss = self.objective(system, mixture, queries, target)
+            self.queries.append(evidence.alone)
+        loss: Loss = self.objective(system, mixture, evidence, target)
         if system.training:
             self.losses.append(float(loss.total.detach()))
         return loss
@@ -227,7 +227,7 @@ class Slope(systems.Trainable):
 
 
 class SquaredError(Objective[Slope]):
-    def forward(self, system: Slope, mixture: Tensor, queries: Tensor, target: Tensor) -> Loss:
+    def forward(self, system: Slope, mixture: Tensor, evidence: Evidence, target: Tensor) -> Loss:
         return Loss((system.network(mixture) - target).square().mean(), {})
 
 
@@ -273,8 +273,8 @@ def test_parameters_of_an_objective_are_trained_too(tmp_path: Path) -> None:
             super().__init__()
             self.scale = torch.nn.Parameter(torch.ones(1))
 
-        def forward(self, system: Slope, mixture: Tensor, queries: Tensor, target: Tensor) -> Loss:
-            return super().forward(system, mixture, queries, self.scale * target)
+        def forward(self, system: Slope, mixture: Tensor, evidence: Evidence, target: Tensor) -> Loss:
+            return super().forward(system, mixture, evidence, self.scale * target)
 
     objective = Scaled()
     fit_slope(tmp_path, objective=objective, steps=3)
