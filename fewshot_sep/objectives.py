@@ -20,6 +20,7 @@ from fewshot_sep.unet import QueryConditioning
 EPS = 1e-8
 PROFILE_DROPOUT = 0.2
 MIN_TARGET_SHARE = 1e-4  # of a mixture's energy; below it a target counts as absent
+DETECTOR_DIVISOR = 3  # the first of so many tasks of a batch train the multi-source detector, which is a small one
 MAX_SOURCE_DISTANCE_DB = 12.0  # in level, between target and residual of a mixture that counts as several sources
 
 TrainableT = TypeVar("TrainableT", bound=Trainable, contravariant=True)
@@ -116,7 +117,13 @@ class MaskObjective(Objective[MaskSystem]):
 
     def forward(self, system: MaskSystem, mixture: Tensor, queries: Tensor, target: Tensor) -> Loss:
         true = true_mask(system, system.stft(mixture), system.stft(target))
-        conditioning = system.condition(queries)
+        energy = system.band_energy(system.stft(queries))
+        clips = system.clip_images(energy)
+        sounding = target.flatten(1).any(1)
+        images = [clips, target_images(system, true, sounding, energy)] if self.contrastive_weight else [clips]
+        encoded = system.encode_query(torch.cat(images))
+        of_clips = QueryConditioning(*(part[: len(clips)] for part in encoded))
+        conditioning = system.conditioning(energy, of_clips)
         if system.training:
             conditioning = without_profile(conditioning, PROFILE_DROPOUT)
         logits = system.logits(true.mixture, conditioning).float()
@@ -127,10 +134,13 @@ class MaskObjective(Objective[MaskSystem]):
             if improvements.isfinite().any():
                 parts["si_sdri_db"] = improvements[improvements.isfinite()].median()
         if self.multi_source_weight:
-            parts["multi_source"] = multi_source_loss(system, queries, true)
+            few = -(-len(mixture) // DETECTOR_DIVISOR) if system.training else len(mixture)
+            some = TrueMask(*(part[:few] for part in true))
+            parts["multi_source"] = multi_source_loss(system, clips[: few * queries.shape[1]], some)
             total = total + self.multi_source_weight * parts["multi_source"]
         if self.contrastive_weight:
-            parts["contrast"] = contrastive_loss(system, queries, target)
+            of_targets = encoded.embedding[len(clips) :].float()
+            parts["contrast"] = losses.contrast(conditioning.embedding.float(), of_targets, sounding)
             total = total + self.contrastive_weight * parts["contrast"]
         return Loss(total, parts)
 
@@ -156,35 +166,28 @@ def si_sdri_db(system: MaskSystem, logits: Tensor, true: TrueMask) -> Tensor:
     return (after - before).where(present, torch.nan)
 
 
-def contrastive_loss(system: MaskSystem, queries: Tensor, target: Tensor) -> Tensor:
-    """InfoNCE of queries and their targets among those of the batch's other tasks; 0 if all targets are silent."""
-    sounding = target.flatten(1).any(1)
-    if not sounding.any():
-        return target.new_zeros(())
-    clips = torch.cat([part[sounding].mean(1, keepdim=True) for part in (queries, target)])
-    of_queries, of_targets = system.encode_query(query_images(system, clips)).embedding.float().chunk(2)
-    return losses.contrast(of_queries, of_targets)
+def target_images(system: MaskSystem, true: TrueMask, sounding: Tensor, queries: Tensor) -> Tensor:
+    """Targets as clips, `(batch, 1, bands, time)`; for silent ones, which would spoil the encoder's statistics, queries.
+
+    Shape: which targets are sound, `(batch,)`; energies of queries `(batch, clips, bands, time)`.
+    """
+    energies = (energy.mean(1, keepdim=True) for energy in (true.target, queries))
+    return system.image(torch.where(sounding[:, None, None, None], *energies))
 
 
-def multi_source_loss(system: MaskSystem, queries: Tensor, true: TrueMask) -> Tensor:
-    """Cross-entropy of telling mixtures from queries; it trains the detector, not the encoder before it."""
+def multi_source_loss(system: MaskSystem, clips: Tensor, true: TrueMask) -> Tensor:
+    """Cross-entropy of telling mixtures from the queries' images; it trains the detector, not the encoder before it."""
     encoder_training = system.query_encoder.training
     system.query_encoder.eval()  # as in use; and mixtures must not enter its running statistics
     with torch.no_grad():
-        single = query_images(system, queries)
-        embeddings = system.encode_query(torch.cat([single, system.image(true.mixture.mean(1, keepdim=True))]))
+        embeddings = system.encode_query(torch.cat([clips, system.image(true.mixture.mean(1, keepdim=True))]))
     system.query_encoder.train(encoder_training)
     target, residual = (energy.flatten(1).sum(1) + EPS for energy in (true.target, true.residual))
     distance_db = 10 * torch.log10(target / residual)
-    several = torch.cat([distance_db.new_zeros(len(single)), torch.ones_like(distance_db)])
-    counts = torch.cat([distance_db.new_ones(len(single)), (distance_db.abs() < MAX_SOURCE_DISTANCE_DB).float()])
+    several = torch.cat([distance_db.new_zeros(len(clips)), torch.ones_like(distance_db)])
+    counts = torch.cat([distance_db.new_ones(len(clips)), (distance_db.abs() < MAX_SOURCE_DISTANCE_DB).float()])
     logit = system.polyphony_logit(embeddings)
     return F.binary_cross_entropy_with_logits(logit, several, counts, reduction="sum") / counts.sum()
-
-
-def query_images(system: MaskSystem, queries: Tensor) -> Tensor:
-    """`(batch, clips, samples)` -> `(batch * clips, 1, bands, time)`."""
-    return system.image(system.band_energy(system.stft(queries.flatten(0, 1)[:, None])))
 
 
 def without_profile(conditioning: QueryConditioning, share: float) -> QueryConditioning:

@@ -59,7 +59,14 @@ class MaskSystem(System[QueryConditioning]):
 
     def condition(self, queries: Tensor) -> QueryConditioning:
         energy = self.band_energy(self.stft(queries))
-        clips = self.encode_query(self.image(energy.flatten(0, 1)[:, None]))
+        return self.conditioning(energy, self.encode_query(self.clip_images(energy)))
+
+    def clip_images(self, energy: Tensor) -> Tensor:
+        """Each clip's image, from energies `(batch, clips, bands, time)`: `(batch * clips, 1, bands, time)`."""
+        return self.image(energy.flatten(0, 1)[:, None])
+
+    def conditioning(self, energy: Tensor, clips: QueryConditioning) -> QueryConditioning:
+        """Of queries: means of what their clips, with energies `(batch, clips, bands, time)`, were encoded to."""
         embedding, profile = (
             part.view(*energy.shape[:2], *part.shape[1:]).mean(1) for part in (clips.embedding, clips.profile)
         )

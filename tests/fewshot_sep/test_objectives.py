@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from fewshot_sep import objectives, presets
+from fewshot_sep import losses, objectives, presets
 from fewshot_sep.objectives import MIN_TARGET_SHARE, MaskObjective
 from fewshot_sep.systems import AnySystem, MaskSystem, build
 from fewshot_sep.unet import QueryConditioning
@@ -81,12 +81,28 @@ def test_image_loss_is_equation_1() -> None:
 
 
 def test_contrast_is_only_of_tasks_whose_target_sounds() -> None:
-    system, target, queries = mask_system(), noise(4, 2, 4096), noise(4, 1, 4096, seed=1)
+    queries, targets, sounding = noise(4, 8), noise(4, 8, seed=1), torch.tensor([True, False, True, False])
+    some = losses.contrast(queries, targets, sounding)
+    cosines = torch.cosine_similarity(queries[sounding][:, None], targets[sounding][None], dim=2)
+    assert float(some) == pytest.approx(float(-(cosines / 0.1).log_softmax(1).diagonal().mean()), rel=1e-5)
+    assert losses.contrast(queries, targets, torch.zeros(4, dtype=torch.bool)) == 0
+
+
+def test_silent_targets_change_neither_contrast_nor_encoder() -> None:
+    system, objective, target, queries = mask_system(), MaskObjective(), noise(4, 2, 4096), noise(4, 1, 4096, seed=1)
+    mixture = target + noise(4, 2, 4096, seed=2)
     target[2:] = 0
-    some = objectives.contrastive_loss(system, queries, target)
-    assert float(some) == pytest.approx(float(objectives.contrastive_loss(system, queries[:2], target[:2])), abs=1e-6)
+    some = objective(system, mixture, queries, target).parts["contrast"]
+    assert float(some) == pytest.approx(
+        float(objective(system, mixture[:2], queries[:2], target[:2]).parts["contrast"]), abs=1e-5
+    )
     assert some > 0
-    assert objectives.contrastive_loss(system, queries, torch.zeros_like(target)) == 0
+    states = []
+    for silent in (target, torch.cat([target[:2], queries[2:].expand(-1, 2, -1)])):
+        system = mask_system().train()
+        objective(system, mixture, queries, silent)
+        states.append(system.query_encoder.state_dict())
+    assert all(torch.allclose(value, states[1][name], atol=1e-5) for name, value in states[0].items())
 
 
 def test_improvement_is_measured_where_the_target_sounds() -> None:
@@ -133,6 +149,10 @@ def test_an_informed_system_learns() -> None:
     assert course[-1] < 0.5 * course[0]
 
 
+def images(system: MaskSystem, queries: Tensor) -> Tensor:
+    return system.clip_images(system.band_energy(system.stft(queries)))
+
+
 def detector_batch(system: MaskSystem, seed: int) -> tuple[Tensor, objectives.TrueMask]:
     """Low tones as queries; mixtures of a low tone and a noise as loud."""
     tones = torch.sin(torch.arange(4096) * (0.1 + 0.2 * torch.rand(4, 1, 1, generator=torch.manual_seed(seed))))
@@ -147,7 +167,8 @@ def test_the_multi_source_detector_learns_and_leaves_the_encoder_alone() -> None
     optimizer = torch.optim.Adam(system.parameters(), 0.02)
     for step in range(60):
         optimizer.zero_grad()
-        objectives.multi_source_loss(system, *detector_batch(system, step)).backward()
+        tones, true = detector_batch(system, step)
+        objectives.multi_source_loss(system, images(system, tones), true).backward()
         assert all(parameter.grad is None for parameter in system.query_encoder.parameters())
         optimizer.step()
     assert all((value == before[name]).all() for name, value in system.query_encoder.state_dict().items())
@@ -163,8 +184,8 @@ def test_only_mixtures_of_comparable_levels_count_as_several_sources() -> None:
     system = mask_system()
     nn.init.normal_(system.multi_source_detector.weight)
     tones, true = detector_batch(system, 0)
-    some = objectives.multi_source_loss(system, tones, true)
-    none = objectives.multi_source_loss(system, tones, true._replace(residual=true.residual * 1e-3))
+    some = objectives.multi_source_loss(system, images(system, tones), true)
+    none = objectives.multi_source_loss(system, images(system, tones), true._replace(residual=true.residual * 1e-3))
     single = torch.nn.functional.softplus(system.polyphony_logit(system.condition(tones))).mean()
     torch.testing.assert_close(none, single)
     assert abs(float(some - single)) > 1e-3
