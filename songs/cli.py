@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from fewshot_sep.errors import FewshotSepError
-from fewshot_sep.songs.jobs import TEMPLATE, Job, check_template, jobs
+from fewshot_sep.songs.jobs import TEMPLATE, Job, Outputs, check_template, jobs
 from fewshot_sep.songs.settings import MAX_METER, METERS, MIN_METER, SUBTYPES, Clipping, Format, Grid, Tempo
 
 evidence, output, bars, advanced = (
@@ -39,6 +39,12 @@ def separate(
     unlike: Annotated[
         list[Path] | None,
         evidence("--not", metavar="CLIP", help="A clip of something else in the song, to be suppressed. Repeatable."),
+    ] = None,
+    session: Annotated[
+        Path | None,
+        evidence(
+            metavar="FILE", help="Repeat what was saved on the page of fewshot-sep app; instead of other evidence."
+        ),
     ] = None,
     residual_pass: Annotated[
         bool, evidence(help="Separate passages of the song first, and suppress what else plays in it.")
@@ -92,6 +98,11 @@ def separate(
     """
     from fewshot_sep.songs.queries import parse_span
 
+    if session is not None:
+        if query or query_at or unlike or len(songs) != 1 or songs[0].is_dir():
+            raise typer.BadParameter("goes with one song, and with no other evidence", param_hint="--session")
+        _repeat(songs[0], session, out, format, bits, check_template(template), tracker, device, weights, strict)
+        return
     spans = [parse_span(text) for text in query_at or []]
     if not query and not spans:
         raise typer.BadParameter("give at least one --query or --query-at", param_hint="--query")
@@ -114,6 +125,37 @@ def separate(
         lambda job, progress: separate_file(separator, job, Evidence(positive, negative, spans), options, progress),
         skip_existing,
     )
+
+
+def _repeat(
+    song: Path,
+    session: Path,
+    out: Path,
+    format: Format,
+    bits: int | None,
+    template: str,
+    tracker: str,
+    device: str,
+    weights: Path | None,
+    strict: bool,
+) -> None:
+    """Do once more what was decided on the page."""
+    depth = bits or {"wav": 32, "flac": 24}.get(format, 0)
+    _subtype(format, depth)
+
+    from fewshot_sep.separator import Separator
+    from fewshot_sep.songs.app.repeat import repeat
+    from fewshot_sep.songs.pipeline import SongSeparator
+
+    separator = SongSeparator(Separator.from_pretrained(weights, device=device), tracker=tracker)
+
+    def separate_one(job: Job, progress: Callable[[float], None]) -> tuple[list[Path], list[str]]:
+        def outputs(name: str) -> Outputs:
+            return jobs([song], out, name, f".{format}", template)[0].outputs
+
+        return repeat(separator, song, session, outputs, format, depth, progress, strict=strict)
+
+    _each(jobs([song], out, "target", f".{format}", template), separate_one, skip_existing=False)
 
 
 def _each(
