@@ -15,3 +15,4 @@ os.environ.setdefault("NUMBA_CACHE_DIR", str(Path(__file__).parents[1] / ".pytes
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--chromium", default=shutil.which("chromium"), help="The browser for the tests of the page.")
+    parser.addoption("--screenshots", metavar="DIR", help="Where the tests of the page leave pictures of it.")

@@ -164,6 +164,7 @@ def browser(request: pytest.FixtureRequest) -> Iterator[Any]:
     if not path or not Path(path).is_file():
         pytest.skip("no browser: apt-get install chromium, or name it by --chromium")
     sync_api = pytest.importorskip("playwright.sync_api", reason="pip install -e '.[dev]'")
+    sync_api.expect.set_options(timeout=120_000)
     with sync_api.sync_playwright() as playwright:
         # Tests may run as root, for whom chromium has no sandbox.
         started = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
@@ -175,7 +176,7 @@ def browser(request: pytest.FixtureRequest) -> Iterator[Any]:
 def tab(browser: Any) -> Iterator[Callable[[str], Any]]:
     """Opens pages; at the end none may have had an error, or have met the content security policy."""
     context = browser.new_context(viewport={"width": 1280, "height": 860}, accept_downloads=True)
-    context.set_default_timeout(60_000)
+    context.set_default_timeout(120_000)
     problems: list[str] = []
 
     def open_page(address: str) -> Any:
