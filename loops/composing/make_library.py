@@ -45,15 +45,14 @@ def make(
 ) -> Library:
     """Render a library of `songs` songs (500, or 150 of bachata) into `folder`.
 
-    Of the kind "songs" they have four bars; there are pieces of the recordings, modules and MIDI files besides and, where there
-    are winds and strings, chamber songs (see `composing.chamber`). Without material all instruments are invented;
-    `invented` sets their share in [0, 1] among the parts that are not drum kits. Those of "bachata" have three
-    sections, cut into bars and half bars (see `composing.bachata`). `rooms` is the share of songs that are played in a
-    room. Songs of the valid split use other voices than those of the train split; held-out instruments and sources
+    Of the kind "songs" they have four bars; there are pieces of the recordings, modules and MIDI files besides and,
+    where there are winds and strings, chamber songs (see `composing.chamber`). Without material all instruments are
+    invented; `invented` sets their share in [0, 1] among the parts that are not drum kits. Those of "bachata" have
+    three sections, cut into bars and half bars (see `composing.bachata`). `rooms` is the share of songs that are played
+    in a room. Songs of the valid split use other voices than those of the train split; held-out instruments and sources
     appear only in rows of the split "unseen". The same seed and material give the same library; what an interrupted
     run finished is kept.
 
-    Raises `BadAudio` for missing or unreadable material, or where there is none for this kind; `BadLibrary` if `folder`
     holds a library made otherwise.
     """
     material = Material() if material is None else material

@@ -206,7 +206,7 @@ def transpose(sound: Sound, semitones: float) -> Sound:
 
 
 def slide(sound: Sound, semitones: float, seconds: float = 0.15) -> Sound:
-    """`sound` from `semitones` off its pitch to it within `seconds`, as a string is bent; the length changes a little."""
+    """`sound` from `semitones` off its pitch to it within `seconds`, as a string is bent; its length changes."""
     if not semitones:
         return sound
     at = np.arange(len(sound)) / (seconds * SAMPLE_RATE)

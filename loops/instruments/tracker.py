@@ -36,7 +36,7 @@ def _openmpt() -> ctypes.CDLL:
         library = ctypes.CDLL(LIBRARY)
     except OSError as error:
         raise EngineMissing(
-            f"tracker modules need {LIBRARY}; install it with `apt-get install libopenmpt0`, or put it on LD_LIBRARY_PATH"
+            f"tracker modules need {LIBRARY}; install Debian's libopenmpt0, or put it on LD_LIBRARY_PATH"
         ) from error
     pointer, number = ctypes.c_void_p, ctypes.c_int32
     library.openmpt_module_ext_create_from_memory.restype = pointer

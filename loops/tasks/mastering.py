@@ -1,7 +1,7 @@
-"""What becomes of a mixture after it was mixed: mastering, broadcasting, bad cables. Batched, and the same for all sources.
+"""What becomes of a mixture after it was mixed: mastering, broadcasting, bad cables; all sources are treated alike.
 
-Only what keeps `mixture = sum of sources` is here: filters, mixing matrices of the two channels, and gains that change in time
-and are computed from the mixture. So the sources are the stems of the record as it was published.
+Only what keeps `mixture = sum of sources` is here: filters, mixing matrices of the two channels, and gains that change
+in time and are computed from the mixture. So the sources are the stems of the record as it was published.
 """
 
 from __future__ import annotations

@@ -67,7 +67,7 @@ def test_about_a_fifth_is_never_trained_on() -> None:
 
 def test_what_is_no_module_is_refused(tmp_path: Path) -> None:
     (tmp_path / "bad.mod").write_bytes(b"no module")
-    with pytest.raises(BadAudio, match="bad.mod"):
+    with pytest.raises(BadAudio, match=r"bad\.mod"):
         tracker.instruments(tmp_path / "bad.mod")
     with pytest.raises(BadAudio, match="no tracker modules"):
         modules.plan(tmp_path / "nothing")
