@@ -99,7 +99,12 @@ def items(made: Cut, out: Path, rng: np.random.Generator) -> Iterator[dict[str, 
     stems = {number: _write(out, f"{name}.{number:02d}", sound * gain) for number, sound in sounding.items()}
     queried = heard(made)
     for number in sorted(rng.choice(queried, min(PER_SONG, len(queried)), replace=False).tolist()):
-        item = {"id": f"{name}.{number:02d}.same", "song": name, "target": f"{name}-{number:02d}", "mix": mix}
+        item: dict[str, Any] = {
+            "id": f"{name}.{number:02d}.same",
+            "song": name,
+            "target": f"{name}-{number:02d}",
+            "mix": mix,
+        }
         item |= {"query": _clip(made, out, number, "query"), "reference": stems[number], "kind": "same"}
         item |= {"others": [file for other, file in stems.items() if other != number]}
         more = {kind: _clip(made, out, number, kind) for kind in ("without", "among")}

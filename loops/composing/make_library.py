@@ -92,7 +92,7 @@ def render(
     rows, done = _resume(folder, fingerprint)
     tasks: list[Song | Recording] = [*songs, *recordings]
     jobs = [(task, folder, seed) for task in tasks if task.name not in done]
-    np.random.default_rng(seed).shuffle(jobs)  # type: ignore[arg-type]  # what is done is always a fair sample
+    np.random.default_rng(seed).shuffle(jobs)  # what is done is always a fair sample
     with contextlib.closing(spread(_work, jobs, workers)) as answers:
         try:
             for count, (name, made) in enumerate(answers, 1):

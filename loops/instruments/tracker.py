@@ -108,7 +108,7 @@ def play(path: Path, only: int | None = None, max_seconds: float = 90.0) -> Ster
                 extended, b"interactive", ctypes.byref(functions), ctypes.sizeof(functions)
             ):
                 raise EngineMissing(f"this {LIBRARY} cannot mute instruments; install 0.5 or later")
-            mute = _SET_MUTE(functions[_MUTE_INSTRUMENT])
+            mute = ctypes.cast(functions[_MUTE_INSTRUMENT], _SET_MUTE)  # type: ignore[arg-type]
             for number in range(_count(module)):
                 mute(extended, number, int(number != only))
         blocks, left = [], round(max_seconds * SAMPLE_RATE)

@@ -58,9 +58,9 @@ class Mastering:
 def draw(random: Generator, batch: int) -> Mastering:
     """Random mastering for `batch` mixtures; the larger part of them is left as it is."""
     happens = {name: random.random(batch) < chance for name, chance in CHANCES.items()}
-    hz = np.exp(random.uniform(*np.log(EQ_HZ), (batch, BANDS)))
+    hz = _geometric(random, EQ_HZ, (batch, BANDS))
     gain_db = random.uniform(-EQ_DB, EQ_DB, (batch, BANDS)) * happens["eq"][:, None]
-    low_pass = np.where(happens["low_pass"], np.exp(random.uniform(*np.log(LOW_PASS_HZ), batch)), np.inf)
+    low_pass = np.where(happens["low_pass"], _geometric(random, LOW_PASS_HZ, (batch,)), np.inf)
     width = np.where(happens["mono"], 0.0, np.where(happens["width"], random.uniform(0.2, 1.8, batch), 1.0))
     same, other = (1 + width) / 2, (1 - width) / 2
     channels = np.stack([np.stack([same, other], -1), np.stack([other, same], -1)], -2)
@@ -72,6 +72,11 @@ def draw(random: Generator, batch: int) -> Mastering:
     squash = random.uniform(*COMPRESSION, batch) * happens["squash"]
     drawn = (hz, gain_db, low_pass, channels, squash, random.uniform(*THRESHOLD_DB, batch))
     return Mastering(*(np.asarray(values, np.float32) for values in drawn))
+
+
+def _geometric(random: Generator, ends: tuple[float, float], shape: tuple[int, ...]) -> NDArray[np.float64]:
+    """Between the ends, equal ratios as likely."""
+    return np.exp(random.uniform(np.log(ends[0]), np.log(ends[1]), shape))
 
 
 def master(drawn: Mastering, sample_rate: int, mixture: Tensor, *sources: Tensor) -> tuple[Tensor, ...]:
