@@ -1,6 +1,6 @@
 #!/bin/sh
 # The full library, in two steps: fetch the free sounds, render. With SET=bachata, the bachata set on the same sounds.
-# usage: [REAL=FOLDER] [WORKERS=N] [SONGS=800] [SEED=0] [SET=songs] experiments/flagship/library.sh SOUNDS LIBRARY
+# usage: [REAL=FOLDER] [PYTHON=python3] [WORKERS=N] [SONGS=800] [SEED=0] [SET=songs] experiments/flagship/library.sh SOUNDS LIBRARY
 #   SOUNDS   where the packages are unpacked (fetched if it is not there yet)
 #   REAL     folder with the real recordings, named as below (philharmonia, black_guitar, evr_lithium, ...); those that
 #            are missing are left out, and the library is then a smaller one
