@@ -167,7 +167,7 @@ def si_sdri_db(system: MaskSystem, logits: Tensor, true: TrueMask) -> Tensor:
 
 
 def target_images(system: MaskSystem, true: TrueMask, sounding: Tensor, queries: Tensor) -> Tensor:
-    """Targets as clips, `(batch, 1, bands, time)`; for silent ones, which would spoil the encoder's statistics, queries.
+    """Targets as clips, `(batch, 1, bands, time)`; the queries for silent ones, which would spoil batch statistics.
 
     Shape: which targets are sound, `(batch,)`; energies of queries `(batch, clips, bands, time)`.
     """
