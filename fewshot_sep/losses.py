@@ -53,15 +53,12 @@ def soft_si_sdr(product: Tensor, estimate: Tensor, target: Tensor, weights: Tens
     return (ratio * weights).sum() / weights.sum().clamp(min=EPS)
 
 
-def contrast(queries: Tensor, targets: Tensor, sounding: Tensor, temperature: float = 0.1) -> Tensor:
+def contrast(queries: Tensor, targets: Tensor, temperature: float = 0.1) -> Tensor:
     """InfoNCE: a query's embedding is to resemble that of its own target more than any other of the batch.
 
     Eq. 4 of van den Oord et al. 2018, "Representation learning with contrastive predictive coding", by cosine.
 
-    Shape: both `(batch, features)`; which targets are sound, `(batch,)`: the others do not count, 0 if none is.
+    Shape: both `(batch, features)`, at least one.
     """
-    similarity = F.normalize(queries, dim=1) @ F.normalize(targets, dim=1).T / temperature
-    each = F.cross_entropy(
-        similarity.masked_fill(~sounding, -1e4), torch.arange(len(queries), device=queries.device), reduction="none"
-    )
-    return (each * sounding).sum() / sounding.sum().clamp(min=1)
+    similarity = F.normalize(queries, dim=1) @ F.normalize(targets, dim=1).T
+    return F.cross_entropy(similarity / temperature, torch.arange(len(queries), device=queries.device))

@@ -1,6 +1,6 @@
 """`Separator`: mixture and queries in, target and residual out; any length and rate, mono or stereo.
 
-Compose as you need: `condition` (encodes queries), `estimate` (arrays), `stream` (anything that can be read in blocks,
+Compose as you need: `condition` (encodes a prompt), `estimate` (arrays), `stream` (anything that can be read in blocks,
 in bounded memory), `separate` (the whole job on arrays).
 """
 
@@ -20,10 +20,10 @@ from fewshot_sep import audio, levels, spectral, weights
 from fewshot_sep.bandwidth import high_band_gain
 from fewshot_sep.errors import BadQuery, FewshotSepError
 from fewshot_sep.overlap_add import Chunk, crossfade, first_needed
+from fewshot_sep.prompt import ByRole, Prompt, Query, as_prompt
 from fewshot_sep.systems.base import System, opaque
 
 Array = NDArray[np.float32]
-Query = Array | tuple[Array, int]
 Progress = Callable[[float], None]
 Encoding: TypeAlias = tuple[Tensor, ...]
 """What a system keeps of a clip; only that system can read it."""
@@ -45,10 +45,17 @@ class Separation:
 
 
 class Conditioning(NamedTuple):
-    """What a system keeps of the queries, and of each interfering sound; only that system can read it."""
+    """What a system keeps of a prompt; only that system can read it.
+
+    Attributes:
+        positive: what steers it.
+        negative: what else it is to estimate, each in a pass of its own, and suppress; for systems that know no roles.
+        prompt: the encoded clips.
+    """
 
     positive: Encoding
     negative: tuple[Encoding, ...] = ()
+    prompt: ByRole[Encoding] = ByRole()
 
 
 class Separator:
@@ -88,27 +95,32 @@ class Separator:
     @torch.inference_mode()
     def condition(
         self,
-        queries: Sequence[Query],
+        prompt: Prompt | Sequence[Query],
         sample_rate: int,
         unlike: Sequence[Query] = (),
         within: audio.Source | None = None,
     ) -> Conditioning:
-        """Encode the queries, once for any number of mixtures; clips of any length have equal weight.
+        """Encode a prompt, once for any number of mixtures; clips of any length have equal weight.
 
         Args:
-            queries: arrays `(channels, samples)` or `(samples,)` at `sample_rate`, or pairs of array and rate.
-            unlike: clips of interference, each of one instrument that is not the target; what sounds like them is
-                suppressed. Each costs one more pass of the network.
-            within: the mixture, for the residual-estimation pass: the residual of a first pass over up to `MAX_WINDOWS`
-                segments is suppressed like one more clip of `unlike`. Only for systems that predict a mask.
+            prompt: clips by role, or a list of clips of the instrument alone: arrays `(channels, samples)` or
+                `(samples,)` at `sample_rate`, or pairs of array and rate.
+            unlike: more clips without the instrument, as `Prompt.absent`.
+            within: the mixture, for the residual-estimation pass, see `add_residual`.
 
         Raises:
-            BadQuery: no query; one that is silent or has under 0.1 s of sound.
+            BadQuery: no clip of the instrument; a clip that is silent or has under 0.1 s of sound; a role that these
+                weights do not know.
             BadAudio: not finite, more than two channels, empty.
         """
-        positive = self._encode_all(queries, sample_rate, "query")
-        negative = self._encode_all(unlike, sample_rate, "negative clip")
-        conditioning = self.combine(positive, negative)
+        clips = as_prompt(prompt, unlike)
+        conditioning = self.combine(
+            ByRole(
+                self._encode_all(clips.alone, sample_rate, "query"),
+                self._encode_all(clips.among, sample_rate, "clip among others"),
+                self._encode_all(clips.absent, sample_rate, "negative clip"),
+            )
+        )
         return self.add_residual(conditioning, within) if within else conditioning
 
     @torch.inference_mode()
@@ -126,15 +138,27 @@ class Separator:
             for number, clip in enumerate(clips, 1)
         ]
 
-    def combine(self, positive: Sequence[Encoding], negative: Sequence[Encoding] = ()) -> Conditioning:
-        """The conditioning of clips that are encoded. Raises BadQuery where none is positive."""
-        if not positive:
+    @torch.inference_mode()
+    def combine(self, prompt: ByRole[Encoding]) -> Conditioning:
+        """The conditioning of clips that are encoded.
+
+        Raises BadQuery where none shows the instrument, and where these weights do not know a role.
+        """
+        if not prompt.alone and not prompt.among:
             raise BadQuery("no query: give at least one clip of the instrument")
-        return Conditioning(self.system.average(positive) if len(positive) > 1 else positive[0], tuple(negative))
+        alone, among, absent = (
+            (self.system.average(clips) if len(clips) > 1 else clips[0]) if clips else None for clips in prompt
+        )
+        if self.system.knows_roles:
+            return Conditioning(self.system.condition_on(alone, among, absent), (), prompt)
+        return Conditioning(self.system.condition_on(alone, among), tuple(prompt.absent), prompt)
 
     @torch.inference_mode()
     def add_residual(self, conditioning: Conditioning, mixture: audio.Source) -> Conditioning:
-        """The residual-estimation pass: what else plays in the mixture is one more negative; see `condition`."""
+        """The residual-estimation pass: separate up to `MAX_WINDOWS` segments of the mixture and use what is left.
+
+        The residual is one more clip without the instrument. Only for systems that predict a mask.
+        """
         if not self.preset.predicts_mask:
             return conditioning
         monos, rate = [], mixture.sample_rate
@@ -148,10 +172,12 @@ class Separator:
         windows = [self._windows(mono) for mono in monos if np.mean(mono**2) > loudest * MIN_WINDOW_ENERGY]
         if not windows:
             return conditioning
-        return conditioning._replace(negative=(*conditioning.negative, self._encode_windows(np.concatenate(windows))))
+        prompt = conditioning.prompt
+        of_residual = self._encode_windows(np.concatenate(windows))
+        return self.combine(prompt._replace(absent=[*prompt.absent, of_residual]))
 
     def _encode_windows(self, windows: Array) -> Encoding:
-        encoding: Encoding = self.system.condition(torch.from_numpy(windows)[None].to(self.device))
+        encoding: Encoding = self.system.encode(torch.from_numpy(windows)[None].to(self.device))
         return encoding
 
     @torch.inference_mode()
@@ -185,27 +211,27 @@ class Separator:
     def separate(
         self,
         mixture: Array,
-        queries: Sequence[Query],
+        prompt: Prompt | Sequence[Query],
         sample_rate: int,
         progress: Progress | None = None,
         unlike: Sequence[Query] = (),
         residual_pass: bool = True,
     ) -> Separation:
-        """Split a mixture into target, which sounds like the queries, and residual.
+        """Split a mixture into target, the instrument that the prompt shows, and residual.
 
         Args:
             mixture: `(channels, samples)` or `(samples,)`, one or two channels, any rate.
-            queries, unlike: clips of the target and of interference, see `condition`.
+            prompt, unlike: clips by role, or a list of clips of the instrument alone, see `condition`.
             progress: called with the share done, 0 to 1.
-            residual_pass: separate passages of the mixture first and suppress their residual, see `condition`; takes
-                more than twice as long.
+            residual_pass: separate passages of the mixture first and use their residual, see `add_residual`; takes more
+                than twice as long.
 
         Raises:
             BadAudio, BadQuery: see `fewshot_sep.errors`.
         """
         mixture = audio.validate(mixture, "the mixture")
         within = audio.ArraySource(mixture, sample_rate) if residual_pass else None
-        conditioning = self.condition(queries, sample_rate, unlike, within)
+        conditioning = self.condition(prompt, sample_rate, unlike, within)
         target = self.estimate(mixture, conditioning, sample_rate, progress)
         return Separation(target, mixture - target, sample_rate)
 

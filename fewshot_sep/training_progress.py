@@ -17,7 +17,7 @@ from rich.table import Column
 class TrainingProgress(Callback):
     """Reports step, losses, speed and the time left on stderr; nothing in a worker of a pool, where lines would mix.
 
-    The module says its `progress`, from 0 to 1. It looks at the loss `every` so many steps, as each look makes a GPU wait.
+    The module says its `progress`, from 0 to 1. It looks at the loss `every` so many steps: each look makes a GPU wait.
     """
 
     def __init__(self, steps: int | None, every: int, processes: int = 1) -> None:
@@ -34,7 +34,7 @@ class TrainingProgress(Callback):
             disable=not console.is_terminal,
         )
         self._began, self._first, self._examples = time.perf_counter(), _done(pl_module), 0
-        self._task = self._bar.add_task("starting", total=1.0, completed=self._first)
+        self._task = self._bar.add_task("starting", total=1.0)
         self._bar.start()
 
     def on_train_batch_end(

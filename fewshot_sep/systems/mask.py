@@ -57,18 +57,14 @@ class MaskSystem(System[QueryConditioning]):
         magnitude = energy.sqrt()
         return compressed(magnitude, magnitude.mean(dim=(1, 2, 3), keepdim=True))
 
-    def condition(self, queries: Tensor) -> QueryConditioning:
-        energy = self.band_energy(self.stft(queries))
-        return self.conditioning(energy, self.encode_query(self.clip_images(energy)))
+    def encode(self, clips: Tensor) -> QueryConditioning:
+        energy = self.band_energy(self.stft(clips))
+        return self.encoded(energy, self.encode_query(self.image(energy.flatten(0, 1)[:, None])))
 
-    def clip_images(self, energy: Tensor) -> Tensor:
-        """Each clip's image, from energies `(batch, clips, bands, time)`: `(batch * clips, 1, bands, time)`."""
-        return self.image(energy.flatten(0, 1)[:, None])
-
-    def conditioning(self, energy: Tensor, clips: QueryConditioning) -> QueryConditioning:
-        """Of queries: means of what their clips, with energies `(batch, clips, bands, time)`, were encoded to."""
+    def encoded(self, energy: Tensor, each: QueryConditioning) -> QueryConditioning:
+        """One encoding of several clips: their energies `(batch, clips, bands, time)`, what `each` is by itself."""
         embedding, profile = (
-            part.view(*energy.shape[:2], *part.shape[1:]).mean(1) for part in (clips.embedding, clips.profile)
+            part.view(*energy.shape[:2], *part.shape[1:]).mean(1) for part in (each.embedding, each.profile)
         )
         return QueryConditioning(embedding, profile, self.templates(energy.sqrt().transpose(1, 2).flatten(2)))
 

@@ -6,7 +6,8 @@ import csv
 import itertools
 import math
 import re
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,6 +20,7 @@ from torch import Tensor
 
 from fewshot_sep import objectives, plots, presets, systems, training
 from fewshot_sep.errors import FewshotSepError
+from fewshot_sep.evidence import ABSENT, ALONE, AMONG, Evidence
 from fewshot_sep.objectives import Loss, Objective
 from fewshot_sep.training import STREAM_STRIDE, TrainingOptions, rate_factor, targets_as_queries, train
 
@@ -28,7 +30,7 @@ USUAL: dict[str, Any] = {"warm_up": 1, "cool_down": 0.0, "check_every": 3, "devi
 
 class Example(NamedTuple):
     mixture: Tensor
-    queries: Tensor
+    evidence: Evidence
     target: Tensor
 
 
@@ -40,7 +42,7 @@ def example(preset: str, number: int) -> Example:
     level = 0.5 + torch.rand(2, 1, 1, generator=random)
     noise = 0.1 * torch.randn(2, settings.channels, settings.segment, generator=random)
     target = level * tone.expand(2, settings.channels, -1)
-    return Example(target + noise, tone.expand(2, 1, -1).contiguous(), target)
+    return Example(target + noise, Evidence.of_alone(tone.expand(2, 1, -1).contiguous()), target)
 
 
 class Session(Objective[systems.AnySystem]):
@@ -66,13 +68,13 @@ class Session(Objective[systems.AnySystem]):
 
         train(system, self, batches, [example(preset, 1000)], TrainingOptions(**{**USUAL, **options}), run)
 
-    def forward(self, system: systems.AnySystem, mixture: Tensor, queries: Tensor, target: Tensor) -> Loss:
+    def forward(self, system: systems.AnySystem, mixture: Tensor, evidence: Evidence, target: Tensor) -> Loss:
         if system.training:
             if len(self.losses) == self.die_at:
                 raise RuntimeError("the power failed")
             self.before.append(self.state)
-            self.queries.append(queries)
-        loss: Loss = self.objective(system, mixture, queries, target)
+            self.queries.append(evidence.alone)
+        loss: Loss = self.objective(system, mixture, evidence, target)
         if system.training:
             self.losses.append(float(loss.total.detach()))
         return loss
@@ -137,7 +139,7 @@ def test_a_run_that_was_moved_resumes_from_its_newest_checkpoint(tmp_path: Path)
 
 
 def test_a_finished_run_resumes_with_more_steps(tmp_path: Path) -> None:
-    """From its last weights, not from their average; only the next step still goes at the old schedule's last rate."""
+    """From its last weights, not from their average."""
     whole = Session(tmp_path / "whole", steps=6, ema_decay=0.5)
     Session(tmp_path / "parts", steps=3, ema_decay=0.5)
     rest = Session(tmp_path / "parts", steps=6, ema_decay=0.5)
@@ -153,19 +155,29 @@ def test_targets_are_their_own_queries_at_first_and_not_again_when_resumed(tmp_p
     one, two, three = (example("tiny", number) for number in range(3))
     with pytest.raises(RuntimeError):
         Session(tmp_path, steps=4, check_every=1, target_first=2, die_at=2)
-    assert torch.equal(Session(tmp_path, steps=3, check_every=1, target_first=2).queries[0], three.queries)
+    assert torch.equal(Session(tmp_path, steps=3, check_every=1, target_first=2).queries[0], three.evidence.alone)
     queries = Session(tmp_path / "whole", steps=3, check_every=1, target_first=2).queries
     assert torch.equal(queries[0], one.target.mean(1, keepdim=True))
     assert torch.equal(queries[1], two.target.mean(1, keepdim=True))
-    assert torch.equal(queries[2], three.queries)
+    assert torch.equal(queries[2], three.evidence.alone)
 
 
 def test_the_query_of_an_absent_target_stays() -> None:
     batch = example("tiny", 0)
     silent = batch._replace(target=batch.target * torch.tensor([0.0, 1.0])[:, None, None])
-    queries = targets_as_queries(silent)
-    assert torch.equal(queries[0], batch.queries[0])
-    assert torch.equal(queries[1], batch.target[1].mean(0, keepdim=True))
+    clips = targets_as_queries(silent).alone
+    assert torch.equal(clips[0], batch.evidence.alone[0])
+    assert torch.equal(clips[1], batch.target[1].mean(0, keepdim=True))
+
+
+def test_clips_of_other_roles_stay() -> None:
+    batch = example("tiny", 0)
+    task, role = torch.tensor([1, 0, 1]), torch.tensor([ALONE, AMONG, ABSENT])
+    clips = torch.randn(3, 2, batch.target.shape[-1])
+    evidence = targets_as_queries(batch._replace(evidence=Evidence(clips, task, role)))
+    assert torch.equal(evidence.clips[0], batch.target[1].mean(0).expand(2, -1))
+    assert torch.equal(evidence.clips[1:], clips[1:])
+    assert torch.equal(evidence.task, task) and torch.equal(evidence.role, role)
 
 
 def test_a_run_of_another_optimizer_is_not_resumed(tmp_path: Path) -> None:
@@ -201,7 +213,8 @@ def test_validation_uses_the_average(tmp_path: Path) -> None:
     rows = table(tmp_path / "log" / "version_0" / "metrics.csv")
     with torch.no_grad():
         system = averaged.trained[0].eval()
-        loss = objectives.for_system(system)(system, *example("tiny", 1000)).total
+        mixture, evidence, target = example("tiny", 1000)
+        loss = objectives.for_system(system)(system, mixture, evidence.alone, target).total
     assert float(rows[-1]["valid/loss"]) == pytest.approx(float(loss), rel=0.02)  # it ran in half precision there
 
 
@@ -216,14 +229,14 @@ class Slope(systems.Trainable):
 
 
 class SquaredError(Objective[Slope]):
-    def forward(self, system: Slope, mixture: Tensor, queries: Tensor, target: Tensor) -> Loss:
+    def forward(self, system: Slope, mixture: Tensor, evidence: Evidence, target: Tensor) -> Loss:
         return Loss((system.network(mixture) - target).square().mean(), {})
 
 
 def points(number: int) -> Example:
     random = torch.Generator().manual_seed(number)
     x = torch.randn(4, 1, 1, generator=random)
-    return Example(x, x, 3 * x + torch.randn(4, 1, 1, generator=random))
+    return Example(x, Evidence.of_alone(x), 3 * x + torch.randn(4, 1, 1, generator=random))
 
 
 def all_points(first: int) -> Iterator[Example]:
@@ -231,26 +244,31 @@ def all_points(first: int) -> Iterator[Example]:
 
 
 def fit_slope(
-    run: Path, batches: training.Stream = all_points, objective: Objective[Slope] | None = None, **options: Any
-) -> tuple[float, Slope]:
+    run: Path,
+    batches: training.Stream = all_points,
+    objective: Objective[Slope] | None = None,
+    clock: Callable[[], float] = time.perf_counter,
+    **options: Any,
+) -> tuple[training.Spent, Slope]:
     system, checks = Slope(), [points(1000), points(1001)]
     settings = TrainingOptions(**{**USUAL, "ema_decay": 0.5, **options})
-    return train(system, objective or SquaredError(), batches, checks, settings, run), system
+    return train(system, objective or SquaredError(), batches, checks, settings, run, clock=clock), system
 
 
 def test_two_processes_take_the_step_of_both_their_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(training, "_precision", lambda device: "32-true")
 
     def both(first: int) -> Iterator[Example]:
-        for pair in zip(all_points(first), all_points(STREAM_STRIDE + first), strict=True):
-            yield Example(*(torch.cat(parts) for parts in zip(*pair, strict=True)))
+        for one, other in zip(all_points(first), all_points(STREAM_STRIDE + first), strict=True):
+            mixture, target = torch.cat([one.mixture, other.mixture]), torch.cat([one.target, other.target])
+            yield Example(mixture, Evidence.of_alone(mixture), target)
 
     for steps in (5, 8):  # resumed once
         _, alone = fit_slope(tmp_path / "one", both, steps=steps)
-        seconds, shared = fit_slope(tmp_path / "two", steps=steps, processes=2)
+        spent, shared = fit_slope(tmp_path / "two", steps=steps, processes=2)
         assert difference(alone.state_dict(), Slope().state_dict()) > 1e-3
         assert difference(alone.state_dict(), shared.state_dict()) < 1e-6
-        assert seconds > 0
+        assert spent.seconds > 0 and spent.steps == steps
     rows = (table(tmp_path / name / "log" / "version_0" / "metrics.csv") for name in ("one", "two"))
     one, two = (float(next(row["valid/loss"] for row in run if row["valid/loss"])) for run in rows)
     assert one == pytest.approx(two, rel=1e-4)
@@ -262,8 +280,8 @@ def test_parameters_of_an_objective_are_trained_too(tmp_path: Path) -> None:
             super().__init__()
             self.scale = torch.nn.Parameter(torch.ones(1))
 
-        def forward(self, system: Slope, mixture: Tensor, queries: Tensor, target: Tensor) -> Loss:
-            return super().forward(system, mixture, queries, self.scale * target)
+        def forward(self, system: Slope, mixture: Tensor, evidence: Evidence, target: Tensor) -> Loss:
+            return super().forward(system, mixture, evidence, self.scale * target)
 
     objective = Scaled()
     fit_slope(tmp_path, objective=objective, steps=3)
@@ -296,8 +314,128 @@ def test_several_processes_train_on_the_cpu_only(tmp_path: Path) -> None:
 @given(steps=st.integers(1, 1000), warm_up=st.integers(0, 1000), cool_down=st.floats(0, 1))
 def test_every_step_moves_at_most_at_full_rate(steps: int, warm_up: int, cool_down: float) -> None:
     options = TrainingOptions(steps=steps, warm_up=warm_up, cool_down=cool_down)
-    assert all(0 < rate_factor(step, options) <= 1 for step in range(steps))
-    assert rate_factor(steps, options) == rate_factor(steps + 20, options) == 0
+    assert all(0 < rate_factor(step, step / steps, options) <= 1 for step in range(steps))
+    assert rate_factor(steps, 1.0, options) == rate_factor(steps + 20, 1 + 20 / steps, options) == 0
+
+
+@given(steps=st.integers(1, 2000), cool_down=st.floats(0.01, 1))
+def test_the_rate_over_time_is_that_over_steps(steps: int, cool_down: float) -> None:
+    """Of a card that takes these steps in the minutes; warm-up counts whole steps, which makes the one difference."""
+    by_steps = TrainingOptions(steps, warm_up=max(1, min(500, steps // 10)), cool_down=cool_down)
+    by_clock = TrainingOptions(minutes=7, warm_up=500, cool_down=cool_down)
+    for step in range(by_steps.warm_up + 10, steps):
+        progress = by_clock.progress(step, 7 * 60 * step / steps)
+        expected = rate_factor(step, step / steps, by_steps)
+        if step < (1 - cool_down) * steps or cool_down * steps >= 1:
+            assert rate_factor(step, progress, by_clock) == pytest.approx(expected, rel=1e-6, abs=1e-9)
+
+
+class Clock:
+    """A second passes at each step."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def passes(self) -> Objective[Slope]:
+        clock = self
+
+        class Timed(SquaredError):
+            def forward(self, system: Slope, mixture: Tensor, evidence: Evidence, target: Tensor) -> Loss:
+                clock.now += torch.is_grad_enabled()  # not in validation
+                return super().forward(system, mixture, evidence, target)
+
+        return Timed()
+
+
+def rates(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The learning rate of each step from now on."""
+    seen: list[float] = []
+    step = torch.optim.AdamW.step
+
+    def watched(self: torch.optim.AdamW, closure: Any = None) -> Any:
+        seen.append(self.param_groups[0]["lr"])
+        return step(self, closure)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", watched)
+    return seen
+
+
+def test_a_run_of_minutes_ends_cooled_down_and_rises_again_with_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen, clock = rates(monkeypatch), Clock()
+    options: dict[str, Any] = {"learning_rate": 1.0, "warm_up": 500, "cool_down": 0.5}
+    spent, _ = fit_slope(tmp_path, objective=clock.passes(), clock=clock, minutes=20 / 60, **options)
+    assert spent == (20, 20.0)
+    assert seen == pytest.approx([1 / 500, 0.5, *[1.0] * 9, *[0.1 * left for left in range(9, 0, -1)]])
+    again, _ = fit_slope(tmp_path, objective=clock.passes(), clock=clock, minutes=20 / 60, **options)
+    assert again == spent and len(seen) == 20
+    clock.now += 100  # between sessions
+    more, _ = fit_slope(tmp_path, objective=clock.passes(), clock=clock, minutes=40 / 60, **options)
+    assert more == (40, 40.0)
+    assert seen[20:] == pytest.approx([0.05 * left for left in range(20, 0, -1)])
+
+
+def test_processes_stop_together_by_the_first_ones_clock(tmp_path: Path) -> None:
+    clock = Clock()
+    spent, _ = fit_slope(tmp_path, objective=clock.passes(), clock=clock, minutes=5 / 60, processes=2)
+    assert spent == (5, 5.0)
+
+
+def test_a_run_is_of_steps_or_of_minutes(tmp_path: Path) -> None:
+    lengths: list[dict[str, Any]] = [{}, {"steps": 3, "minutes": 1.0}]
+    for options in lengths:
+        with pytest.raises(FewshotSepError, match="either a number of steps or of minutes"):
+            fit_slope(tmp_path, **options)
+
+
+def test_a_run_ends_with_a_validation_however_short_it_is(tmp_path: Path) -> None:
+    fit_slope(tmp_path, steps=2, check_every=500)
+    (row,) = [row for row in table(tmp_path / "log" / "version_0" / "metrics.csv") if row["valid/loss"]]
+    assert row["step"] == "1"
+
+
+class Trap:
+    """Unpickling it makes a file."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    def __reduce__(self) -> Any:
+        return Path.touch, (self.file,)
+
+
+def test_a_checkpoint_that_would_run_code_is_refused(tmp_path: Path) -> None:
+    fit_slope(tmp_path / "run", steps=2)
+    last, sprung = tmp_path / "run" / "checkpoints" / "last.ckpt", tmp_path / "sprung"
+    torch.save({**torch.load(last), "extra": Trap(sprung)}, last)
+    with pytest.raises(FewshotSepError, match=re.escape(f"{last}: no checkpoint that can be trusted")):
+        fit_slope(tmp_path / "run", steps=4)
+    assert not sprung.exists()
+    last.write_bytes(last.read_bytes()[:1000])
+    with pytest.raises(FewshotSepError, match=re.escape(str(last))):
+        fit_slope(tmp_path / "run", steps=4)
+
+
+def test_the_share_of_a_cards_peak_is_logged_where_the_peak_is_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "peak_flops", lambda device: 1e6)
+    fit_slope(tmp_path, steps=50, check_every=50)
+    shares = [row["speed/share_of_bf16_peak"] for row in table(tmp_path / "log" / "version_0" / "metrics.csv")]
+    assert float(next(filter(None, shares))) > 0
+
+
+@pytest.mark.parametrize(
+    ("name", "peak"), [("NVIDIA H100 80GB HBM3", 989e12), ("NVIDIA H100 PCIe", 756e12), ("NVIDIA T4", None)]
+)
+def test_peaks_by_name(monkeypatch: pytest.MonkeyPatch, name: str, peak: float | None) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: name)
+    assert training.peak_flops(torch.device("cuda")) == peak
+    assert training.peak_flops(torch.device("cpu")) is None
 
 
 def test_rate_is_applied(tmp_path: Path) -> None:
