@@ -15,8 +15,12 @@ from fewshot_sep.songs.queries import Span
 
 Array = NDArray[np.float32]
 
-MARKS = {"alone": "#0072B2", "among": "#F0E442", "absent": "#D55E00"}
-"""Colours of marks by role, of the palette of Okabe & Ito 2008, which the colour-blind can tell apart."""
+MARKS = {
+    "alone": ("#0072B2", "mark: it plays alone"),
+    "among": ("#F0E442", "mark: it plays with others"),
+    "absent": ("#D55E00", "mark: it does not play"),
+}
+"""Colour (of Okabe & Ito 2008, whose palette the colour-blind can tell apart) and name of the marks of each role."""
 NO_MARKS: ByRole[Span] = ByRole()
 MARKS_TOP_DB, MARKS_BOTTOM_DB = 8, 3  # where they are drawn, over the levels
 
@@ -49,12 +53,9 @@ def draw(
     axes[0].set_ylim(FLOOR_DB, MARKS_TOP_DB if any(marks) else MARKS_BOTTOM_DB)
     for role, spans in marks._asdict().items():
         if spans:
-            axes[0].broken_barh(
-                [(begin, end - begin) for begin, end in spans],
-                (MARKS_BOTTOM_DB, MARKS_TOP_DB - MARKS_BOTTOM_DB),
-                color=MARKS[role],
-                label=f"marked {role}",
-            )
+            (color, label), places = MARKS[role], [(begin, end - begin) for begin, end in spans]
+            height = MARKS_TOP_DB - MARKS_BOTTOM_DB
+            axes[0].broken_barh(places, (MARKS_BOTTOM_DB, height), color=color, label=label)
     axes[0].set_xlim(0, max(monitor.frames / monitor.sample_rate, 1e-3))
     axes[0].legend(loc="lower right", ncols=2)
     if len(lines) <= 400:
