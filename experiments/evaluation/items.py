@@ -73,8 +73,8 @@ class Item:
     @property
     def files(self) -> tuple[str, ...]:
         """Every file that the item names."""
-        named = (self.mix, self.query, self.reference, self.queried_reference, self.among, self.without)
-        named += (*self.others, *self.queries)
+        single = (self.mix, self.query, self.reference, self.queried_reference, self.among, self.without)
+        named = (*single, *self.others, *self.queries)
         return tuple(dict.fromkeys(name for name in named if name))
 
 

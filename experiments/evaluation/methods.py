@@ -93,7 +93,9 @@ class Choice(NamedTuple):
 
 
 def choose(names: Sequence[str], weights: Sequence[str], device: str = "auto") -> list[Choice]:
-    """Read `[LABEL=]METHOD[:ROLES]` and `[LABEL=]FILE`; weights without a label are for those methods that have bundled ones.
+    """Read `[LABEL=]METHOD[:ROLES]` and `[LABEL=]FILE`.
+
+    Weights without a label are for those methods that have bundled ones.
 
     >>> choose(["nmf", "mine=segment"], ["mine=a.safetensors"])[1][:3]
     ('mine', 'segment', PosixPath('a.safetensors'))
