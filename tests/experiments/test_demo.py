@@ -43,8 +43,8 @@ def test_the_marks_are_true() -> None:
 
 
 def test_marks_are_all_that_is_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    separate = run.separate
-    monkeypatch.setattr(run, "separate", lambda songs, **given: separate(songs, **given | {"grid": "none"}))
+    separate, quick = run.separate, {"grid": "none", "residual_pass": False, "plot": False}
+    monkeypatch.setattr(run, "separate", lambda songs, **given: separate(songs, **given | quick))
     monkeypatch.setattr(Separator, "from_pretrained", lambda *_, **__: Separator(build("tiny-prompted"), "cpu"))
     main(tmp_path, marks=True)
     report = json.loads((tmp_path / "war_of_freedom_marked" / "report.json").read_text())
