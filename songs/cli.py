@@ -31,9 +31,7 @@ def separate(
     *,
     query: Annotated[
         list[Path] | None,
-        evidence(
-            "--query", "-q", metavar=CLIPS, help="It plays alone in this clip, of the song or another: -q guitar.wav."
-        ),
+        evidence("--query", "-q", metavar=CLIPS, help="It plays alone in this clip, of any song: -q guitar.wav."),
     ] = None,
     query_at: Annotated[
         list[str] | None, evidence(metavar="FROM-TO", help="It plays alone here in the song: --query-at 0:12-0:18.")
