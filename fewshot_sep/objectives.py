@@ -140,7 +140,9 @@ class MaskObjective(Objective[MaskSystem]):
             return system.encode(evidence.clips), {}
         energy = system.band_energy(system.stft(evidence.clips))
         images = system.image(energy.flatten(0, 1)[:, None])
-        of_targets = system.image(system.band_energy(true.target_spectrum.mean(1, keepdim=True)))
+        # Silence would spoil the encoder's running statistics; such targets do not count.
+        sounding = true.target.flatten(1).any(1)[:, None, None, None]
+        of_targets = system.image(torch.where(sounding, true.target, true.mixture).mean(1, keepdim=True))
         each = system.encode_query(torch.cat([images, of_targets]) if self.contrastive_weight else images)
         encoded = system.encoded(energy, QueryConditioning(*(part[: len(images)] for part in each)))
         terms = {}

@@ -60,7 +60,7 @@ def clip(pool: AudioPool, row: int, samples: int) -> Array:
     """A row's sound, as it lies in the library."""
     sound = torch.empty(1, samples, device=pool.device)
     pool.read(np.array([row]), np.zeros(1, np.int64), np.ones(1), sound)
-    return sound[0].cpu().numpy() / 32767
+    return np.asarray(sound[0].cpu().numpy() / 32767, np.float32)
 
 
 def tensor(system: ImageSystem, samples: Array) -> Tensor:

@@ -93,7 +93,7 @@ class ClipDrawer:
 
     def roles(self, random: Generator) -> Roles:
         """Which roles a task gets clips of."""
-        return self._sets[np.searchsorted(self._shares, random.random() * self._shares[-1], side="right")]
+        return self._sets[int(np.searchsorted(self._shares, random.random() * self._shares[-1], side="right"))]
 
     def draw(self, random: Generator, tasks: Sequence[TaskRows], first: Ints) -> Clips:
         """The clips of a batch; the sources of task `i` are those from number `first[i]` on."""
@@ -105,8 +105,11 @@ class ClipDrawer:
                 drawing = _Clip(self, random, tasks[task], int(first[task]), clip, pieces, passages)
                 (drawing.alone, drawing.among, drawing.absent)[role]()
         gains = 10 ** (random.uniform(-1, 1, len(prompts) * each) * self.options.gain_db / 20)
-        columns = np.array(pieces, np.int64).T
-        return Clips(*columns, gains, *np.array(passages, np.int64).T, *np.array(prompts, np.int64).T, each)
+        columns = (np.array(numbers, np.int64).T for numbers in (pieces, passages, prompts))
+        (row, source, passage, begin, end, fade, of), (passage_row, passage_source), (of_task, of_role) = columns
+        return Clips(
+            row, source, passage, begin, end, fade, of, gains, passage_row, passage_source, of_task, of_role, each
+        )
 
 
 @dataclass

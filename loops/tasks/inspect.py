@@ -79,7 +79,7 @@ def draw(found: list[Holding], picture: Path) -> None:
 
 
 def write_tasks(library: Library, folder: Path, count: int, preset: str, seed: int = 0) -> list[str]:
-    """Draw `count` training tasks as the preset would see them, each as WAV files in `folder`: mixture, target, clips by role.
+    """Draw `count` training tasks as the preset would see them: WAV files of mixture, target and clips by role.
 
     Returns:
         A line for each task.

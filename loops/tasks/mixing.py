@@ -27,8 +27,6 @@ from fewshot_sep.loops.tasks.pool import AudioPool
 FULL_SCALE = 32767
 MIN_PEAK = 1e-4
 
-Numbers = NDArray[np.int64] | NDArray[np.float64]
-
 
 class Tasks(NamedTuple):
     """A batch of tasks.
@@ -114,7 +112,7 @@ class TaskMixer:
     def _mix(self, plan: Plan, with_sources: bool) -> tuple[Tasks, Tensor]:
         """Tasks and their sources, none of them unless `with_sources`."""
         batch, channels, samples = len(plan.tasks), plan.pan.shape[1], self._samples
-        sound, place_of = self._sounds(Excerpts(*map(np.concatenate, zip(plan.sources, plan.pieces, strict=True))))
+        sound, place_of = self._sounds(plan.sources.and_those(plan.pieces))
         of_sources, of_pieces = np.split(place_of, [len(plan.task)])
         self._cut(sound, plan, of_pieces)
         late = np.flatnonzero(plan.delay)
@@ -163,12 +161,12 @@ class TaskMixer:
         """
         filtered = (excerpts.equaliser >= 0) | (excerpts.room >= 0) | np.isfinite(excerpts.limit_hz)
         order = np.argsort(np.where(excerpts.ratio == 1, filtered, 3 - filtered), kind="stable")
-        excerpts, filtered = Excerpts(*(numbers[order] for numbers in excerpts)), filtered[order]
+        excerpts, filtered = excerpts.at(order), filtered[order]
         sound = torch.empty(len(order), self._samples, device=self.pool.device)
         self.pool.read(excerpts.row, excerpts.start, excerpts.ratio, sound)
         if filtered.any():
             some = slice(int(filtered.argmax()), len(filtered) - int(filtered[::-1].argmax()))
-            self._filter(sound[some], Excerpts(*(numbers[some] for numbers in excerpts)))
+            self._filter(sound[some], excerpts.at(some))
         return sound, np.argsort(order)
 
     def _filter(self, sound: Tensor, excerpts: Excerpts) -> None:

@@ -47,6 +47,14 @@ class Excerpts(NamedTuple):
     room: Ints
     limit_hz: Floats
 
+    def at(self, chosen: slice | Ints) -> Excerpts:
+        """Some of them."""
+        return Excerpts._make(numbers[chosen] for numbers in self)
+
+    def and_those(self, more: Excerpts) -> Excerpts:
+        """Both, one after the other."""
+        return Excerpts._make(map(np.concatenate, zip(self, more, strict=True)))
+
 
 class Plan(NamedTuple):
     """A batch.
@@ -126,12 +134,14 @@ class Planner:
         follows = np.array([drawn.coherent for drawn in tasks])[task]
         starts, ratios = self._starts(random, rows), self._ratios(random, len(rows))
         limits, own_limits = self._limits(random), self._limits(random)
+        equaliser, room = self._states(random, len(rows))
         sources = Excerpts(
             rows,
             np.where(follows, starts[leader], starts),
             np.where(follows, ratios[leader], ratios),
             self._gains(random, rows),
-            *self._states(random, len(rows)),
+            equaliser,
+            room,
             limits[task],
         )
         panned, delays = self._stereo(random, len(rows))
@@ -196,8 +206,8 @@ class Planner:
         if own_passages and (kind := random.random()) < own_passages:
             target = range(1) if kind < same_recording else range(1, len(sources))
             return TaskRows(sources, target, None, coherent, roles)
-        relations = self._same_family(rows) if random.random() < options.same_family_query else []
-        query = int(random.choice(relations)) if len(relations) else self._query(random, sources[0])
+        relations = self._same_family(rows) if random.random() < options.same_family_query else rows[:0]
+        query = int(random.choice(relations)) if len(relations) else self._another(random, sources[0], options.cross)
         return TaskRows(sources, range(1), query, coherent, roles)
 
     def _mixtures(self, random: Generator) -> tuple[Flags, Ints]:
@@ -280,10 +290,6 @@ class Planner:
         relatives = [self._rows_of[one] for one in np.flatnonzero(self._related[name]) if one != name]
         return np.concatenate([np.empty(0, np.int64), *relatives])
 
-    def _query(self, random: Generator, target: int) -> int:
-        """Another row of the target's instrument, from the same source or, with share `cross`, from another one."""
-        return self._another(random, target, self.options.cross)
-
     def _another(self, random: Generator, row: int, cross: float = 1.0) -> int:
         """Another row of the instrument, from another source with share `cross`; `row` where there is no other."""
         rows = self._rows_of[self._name[row]]
@@ -302,7 +308,8 @@ class Planner:
         """For each row an active place, a little before it at times."""
         chosen = self._active_first[rows] + random.integers(self._active_count[rows])
         before = (random.uniform(0, 0.3, len(rows)) * self.samples).astype(np.int64)
-        return np.clip(self._active[chosen] - before, 0, self._last[rows])
+        starts: Ints = np.clip(self._active[chosen] - before, 0, self._last[rows])
+        return starts
 
     def _elsewhere(self, random: Generator, rows: Ints, starts: Ints) -> Ints:
         """Active places that are a segment away from these; where there is none, of those farthest away."""
@@ -316,7 +323,8 @@ class Planner:
         distance = np.abs(places - starts[of])
         key = random.random(len(of))
         key[distance < np.minimum(self.samples, np.maximum.reduceat(distance, first))[of]] = -1
-        return places[key == np.maximum.reduceat(key, first)[of]]
+        farther: Ints = places[key == np.maximum.reduceat(key, first)[of]]
+        return farther
 
     def _gains(self, random: Generator, rows: Ints) -> Floats:
         """For random levels around an RMS of 0.1 and random polarity."""

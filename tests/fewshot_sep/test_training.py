@@ -212,7 +212,8 @@ def test_validation_uses_the_average(tmp_path: Path) -> None:
     rows = table(tmp_path / "log" / "version_0" / "metrics.csv")
     with torch.no_grad():
         system = averaged.trained[0].eval()
-        loss = objectives.for_system(system)(system, *example("tiny", 1000)).total
+        mixture, evidence, target = example("tiny", 1000)
+        loss = objectives.for_system(system)(system, mixture, evidence.alone, target).total
     assert float(rows[-1]["valid/loss"]) == pytest.approx(float(loss), rel=0.02)  # it ran in half precision there
 
 
@@ -234,7 +235,7 @@ class SquaredError(Objective[Slope]):
 def points(number: int) -> Example:
     random = torch.Generator().manual_seed(number)
     x = torch.randn(4, 1, 1, generator=random)
-    return Example(x, x, 3 * x + torch.randn(4, 1, 1, generator=random))
+    return Example(x, Evidence.of_alone(x), 3 * x + torch.randn(4, 1, 1, generator=random))
 
 
 def all_points(first: int) -> Iterator[Example]:
@@ -253,8 +254,9 @@ def test_two_processes_take_the_step_of_both_their_batches(tmp_path: Path, monke
     monkeypatch.setattr(training, "_precision", lambda device: "32-true")
 
     def both(first: int) -> Iterator[Example]:
-        for pair in zip(all_points(first), all_points(STREAM_STRIDE + first), strict=True):
-            yield Example(*(torch.cat(parts) for parts in zip(*pair, strict=True)))
+        for one, other in zip(all_points(first), all_points(STREAM_STRIDE + first), strict=True):
+            mixture, target = torch.cat([one.mixture, other.mixture]), torch.cat([one.target, other.target])
+            yield Example(mixture, Evidence.of_alone(mixture), target)
 
     for steps in (5, 8):  # resumed once
         _, alone = fit_slope(tmp_path / "one", both, steps=steps)

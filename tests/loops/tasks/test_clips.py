@@ -114,10 +114,9 @@ def test_others_taken_from_a_clip_among_them_leave_the_target_in_its_other_passa
     options = evidence(AMONG, sources=(2, 3), coherent=1.0, equalise=0.5, room=0.5, shift_semitones=3.0)
     mixer = TaskMixer(melodic, 8, RATE, 1, options)
     plan, clips = mixer.plan(0), mixer.draw(0).evidence.clips[:, 0]
-    alone = plan._replace(
-        clips=plan.clips._replace(clip=np.arange(len(plan.clips.clip)), gain=np.ones(len(plan.clips.clip)))
-    )
-    rebuilt = mixer._mix(alone, with_sources=False)[0].evidence.clips[:, 0]
+    count = len(plan.pieces.row)
+    apart = plan._replace(clips=plan.clips._replace(clip=np.arange(count), gain=np.ones(count)))
+    rebuilt = mixer._mix(apart, with_sources=False)[0].evidence.clips[:, 0]
     for prompt, task in enumerate(plan.clips.task):
         (target, *others) = pieces(plan, prompt)
         assert plan.clips.source[target] == np.flatnonzero((plan.task == task) & plan.targeted)[0]
