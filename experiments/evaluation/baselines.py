@@ -95,10 +95,10 @@ def repet_sim(case: Case) -> Array:
 
 
 def nmf(case: Case) -> Array:
-    """NMF told by clips: templates learnt on them stay fixed, free ones take the residual; Wiener mask.
+    """NMF told by clips, whose templates stay fixed; Wiener mask.
 
-    Templates of the song without the instrument count to the residual. With them, those of the instrument are also
-    learnt on clips among others, where they are what the former do not explain.
+    Templates of the song without the instrument explain the residual, or free ones where there is no such clip. Clips
+    among others give templates of the instrument too: of what those of the song without it do not explain.
 
     Semi-supervised as in Smaragdis, Raj & Shashanka 2007, "Supervised and semi-supervised separation of sounds".
     """
@@ -117,7 +117,7 @@ def nmf(case: Case) -> Array:
     absent = learnt(case.absent, ABSENT_TEMPLATES, nothing)
     instrument = torch.cat([alone, learnt(case.among, TEMPLATES, absent)], dim=-1)
     known = torch.cat([instrument, absent], dim=-1)
-    free = factorisation.random_templates(mixture.shape[1], TEMPLATES, chance)
+    free = nothing if case.absent else factorisation.random_templates(mixture.shape[1], TEMPLATES, chance)
     free, activations = factorisation.fit_activations(mixture, known, free, ITERATIONS)
     first = instrument.shape[-1]
     target = instrument @ activations[:, :first]
