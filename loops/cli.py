@@ -173,7 +173,11 @@ def train(
     library: LibraryFolder,
     out: Annotated[Path, output("--out", "--output", "-o", help="Folder of the run; a run found there is resumed.")],
     preset: Annotated[str, training(help="Signal and model, by name.")] = DEFAULT,
-    steps: Annotated[int, training(min=1, help="Training steps in all.")] = 20_000,
+    steps: Annotated[int | None, training(min=1, help="Training steps in all; 20,000 if nothing is said.")] = None,
+    minutes: Annotated[
+        float | None,
+        training(min=0.01, help="Instead of steps: minutes in all; the learning rate follows the time that is left."),
+    ] = None,
     batch: Annotated[int, training(min=1, help="Tasks per step.")] = 16,
     emphasise: Annotated[
         list[str] | None, tasks(metavar="NAME=FACTOR", help="Draw an instrument more often. Repeatable.")
@@ -198,9 +202,12 @@ def train(
     """
     from fewshot_sep.loops.tasks.train import train as run
 
+    if steps and minutes:
+        raise typer.BadParameter("--steps and --minutes exclude each other")
     emphasis = tuple(map(_factor, emphasise or ()))
     options = {
-        "steps": steps,
+        "steps": steps if steps or minutes else 20_000,
+        "minutes": minutes,
         "learning_rate": learning_rate,
         "check_every": check_every,
         "seed": seed,
