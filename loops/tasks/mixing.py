@@ -20,6 +20,7 @@ from torch import Tensor
 
 from fewshot_sep.evidence import Evidence
 from fewshot_sep.loops.tasks.augment import equalisers, rooms
+from fewshot_sep.loops.tasks.mastering import master
 from fewshot_sep.loops.tasks.options import USUAL, MixingOptions
 from fewshot_sep.loops.tasks.plan import EQUALISERS, ROOMS, Excerpts, Plan, Planner
 from fewshot_sep.loops.tasks.pool import AudioPool
@@ -144,6 +145,12 @@ class TaskMixer:
             placed[self._on_device(late), -1] = delayed * self._on_device(gains[late, -1:].astype(np.float32))
             apart[self._on_device(plan.task), self._on_device(plan.place)] = placed
             apart *= scale[:, None]
+        if len(plan.mastered):
+            some = self._on_device(plan.mastered)
+            sounds = mixture[some], target[some], *apart[some].unbind(1)
+            mixture[some], target[some], *parts = master(plan.mastering, self.pool.sample_rate, *sounds)
+            for place, part in enumerate(parts):
+                apart[some, place] = part
         return tasks, apart
 
     def _on_device(self, numbers: NDArray[np.int64] | NDArray[np.float32]) -> Tensor:
