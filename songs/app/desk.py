@@ -302,7 +302,7 @@ class Desk:
     def _examine(self, job: Job) -> None:
         found: dict[str, dict[str, Any]] = {}
         for stem in self.session.stems:
-            for item in (*stem.marks, *stem.clips):
+            for item in stem.evidence:
                 if job.cancelled:
                     return
                 try:
@@ -310,7 +310,7 @@ class Desk:
                     found[item.id] = {
                         "seconds": quality["sound (s)"],
                         "level": quality["level (dBFS)"],
-                        "remarks": [r for r in quality["remarks"] if item.role == "alone" or "more than one" not in r],
+                        "remarks": quality["remarks"],
                     }
                 except FewshotSepError as error:
                     found[item.id] = {"error": str(error)}

@@ -18,7 +18,7 @@ from fewshot_sep.beats import Beats
 from fewshot_sep.prompt import ByRole
 from fewshot_sep.separator import Conditioning
 from fewshot_sep.songs import beat_cache, report
-from fewshot_sep.songs.app.session import Clip, Mark, Session, Stem
+from fewshot_sep.songs.app.session import Clip, Item, Session, Stem
 from fewshot_sep.songs.app.tracks import BLOCK, RawTrack, Remainder
 from fewshot_sep.songs.pipeline import Progress, SongRun, SongSeparator, part
 from fewshot_sep.songs.queries import EncodedClip, encode
@@ -121,16 +121,18 @@ class Peeler:
             known and known.kind == "whole" and known.done == self.song.frames and known.key == session.key(stem)
         )
 
-    def encoded(self, stem: Stem, item: Mark | Clip) -> EncodedClip:
+    def encoded(self, stem: Stem, item: Item) -> EncodedClip:
         """A mark or a clip, encoded. Raises BadAudio, BadQuery."""
         model = self.songs.separator
         if isinstance(item, Clip):
             path = self._clip_path(item)
-            return self._once(("clip", item.digest, item.name), lambda: encode(model, item.name, *audio.read(path)))
+            key = ("clip", item.digest, item.name, item.role)
+            return self._once(key, lambda: encode(model, item.name, *audio.read(path), item.role))
         source, rate = self.remainder(stem.minus), self.song.sample_rate
         span = (round(item.start * rate), round(item.stop * rate))
         name = f"the mark at {item.start:.1f} to {item.stop:.1f} s"
-        return self._once(("mark", self._left(stem), span), lambda: encode(model, name, source.read(*span), rate))
+        key = ("mark", self._left(stem), span, item.role)
+        return self._once(key, lambda: encode(model, name, source.read(*span), rate, item.role))
 
     def beats(self, progress: Progress | None = None) -> Beats:
         """The song's beats, kept in `beats.json`."""
@@ -222,7 +224,7 @@ class Peeler:
     def _conditioning(self, stem: Stem) -> Conditioning:
         """What the network keeps of a stem's evidence. Raises BadAudio, BadQuery."""
         roles: dict[str, list[Any]] = {"alone": [], "among": [], "absent": []}
-        for item in (*stem.marks, *stem.clips):
+        for item in stem.evidence:
             self._watch()
             roles[item.role].append(self.encoded(stem, item).encoding)
         return self.songs.separator.combine(ByRole(**roles))

@@ -120,7 +120,11 @@ class Listeners:
     def tell(self) -> None:
         if self.loop:
             with contextlib.suppress(RuntimeError):  # the loop has ended
-                self.loop.call_soon_threadsafe(lambda: [event.set() for event in self._events])
+                self.loop.call_soon_threadsafe(self._wake)
+
+    def _wake(self) -> None:
+        for event in self._events:
+            event.set()
 
     async def states(self, state: Callable[[], Any]) -> AsyncIterator[str]:
         """The state now and whenever it has changed, as server-sent events."""

@@ -9,17 +9,17 @@ import re
 import secrets
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Literal, get_args
+from typing import Any, TypeAlias, get_args
 
 from fewshot_sep.errors import FewshotSepError
 from fewshot_sep.songs.jobs import BEATS, REPORT, RESIDUAL
+from fewshot_sep.songs.queries import Role
 from fewshot_sep.songs.settings import Grid
 
 VERSION = 1
 MAX_NAME = 80
 MAX_ITEMS = 500  # of marks, clips or stems
 
-Role = Literal["alone", "among", "absent"]
 Edit = Mapping[str, Any]
 
 
@@ -67,6 +67,9 @@ class Clip:
     digest: str
 
 
+Item: TypeAlias = Mark | Clip
+
+
 @dataclass(frozen=True)
 class Stem:
     """An instrument: its evidence, how it is separated, and the stems that were taken out of the song before.
@@ -83,6 +86,10 @@ class Stem:
     grid: Grid = "auto"
     residual_pass: bool = True
     kept: bool = True
+
+    @property
+    def evidence(self) -> tuple[Item, ...]:
+        return (*self.marks, *self.clips)
 
 
 @dataclass(frozen=True)
@@ -274,7 +281,7 @@ def file_name(text: str) -> str:
     return kept.strip(". ")[:MAX_NAME] or "song"
 
 
-def _require(truth: bool) -> None:
+def _require(truth: object) -> None:
     if not truth:
         raise ValueError
 

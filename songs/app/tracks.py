@@ -130,7 +130,8 @@ def tile(source: audio.Source, level: int, index: int) -> bytes:
     high = np.maximum(np.ceil(edges[1:]).astype(int), low + 1)
     bands = np.stack([power[:, a:b].max(1) for a, b in zip(low, high, strict=True)])
     db = 10 * np.log10(np.maximum(bands, 1e-12))
-    return np.rint((db / -FLOOR_DB + 1).clip(0, 1) * 255).astype(np.uint8).tobytes()
+    shades: NDArray[np.uint8] = np.rint((db / -FLOOR_DB + 1).clip(0, 1) * 255).astype(np.uint8)
+    return shades.tobytes()
 
 
 def _read(source: audio.Source, start: int, stop: int) -> Array:

@@ -156,11 +156,13 @@ function showProgress() {
   const job = state.job, seen = job && job.kind !== "evidence" && DOING[job.kind];
   byId("progress").hidden = !seen;
   if (!seen) { byId("share").removeAttribute("value"); return; }
-  byId("share").value = job.share;
+  const measured = job.kind !== "bars" && job.kind !== "model"; // these are mostly done in one piece
+  if (measured) byId("share").value = job.share;
+  else byId("share").removeAttribute("value");
   const left = job.left === null ? "" : `, ${job.left < 90 ? `${Math.ceil(job.left)} s` : `${Math.round(job.left / 60)} min`} left`;
-  byId("doing").textContent = `${DOING[job.kind]} ${Math.round(job.share * 100)} %${left}`;
+  byId("doing").textContent = measured ? `${DOING[job.kind]} ${Math.round(job.share * 100)} %${left}` : `${DOING[job.kind]}; you can go on meanwhile`;
   byId("cancel").hidden = !["preview", "separate"].includes(job.kind);
-  if (!state.song) byId("song-name").textContent = `${DOING[job.kind]} ${Math.round(job.share * 100)} %`;
+  if (!state.song) byId("song-name").textContent = byId("doing").textContent;
 }
 
 function settings(now) {
@@ -170,7 +172,7 @@ function settings(now) {
     el("label", {}, "Cut the song", el("select", { data: { focus: "grid" }, onchange: (event) => set({ grid: event.target.value }) },
       ...grids.map(([value, words]) => el("option", { value, selected: value === now.grid }, words)))),
     el("label", {}, el("input", { type: "checkbox", checked: now.residual_pass, data: { focus: "residual" }, onchange: (event) => set({ residual_pass: event.target.checked }) }),
-      "Listen to the rest first (cleaner, takes twice as long)"),
+      "Tell it apart from all else in the song, too: cleaner, takes twice as long"),
   ];
 }
 

@@ -129,6 +129,7 @@ export class Wave extends EventTarget {
         position: "absolute", top: kind.id === "absent" ? "auto" : "2px", bottom: kind.id === "absent" ? "2px" : "auto",
         left: "4px", font: "600 12px system-ui, sans-serif", color: "#0d0f13", background: kind.colour,
         padding: "0 5px", borderRadius: "3px", whiteSpace: "nowrap", pointerEvents: "none",
+        maxWidth: "calc(100% - 8px)", overflow: "hidden", textOverflow: "ellipsis", boxSizing: "border-box",
       });
       const region = this.#add({ id: mark.id, start: mark.start, end: mark.stop, color: kind.fill, content: label });
       if (!region.element) continue;
