@@ -131,8 +131,8 @@ class Peeler:
         source, rate = self.remainder(stem.minus), self.song.sample_rate
         span = (round(item.start * rate), round(item.stop * rate))
         name = f"the mark at {item.start:.1f} to {item.stop:.1f} s"
-        key = ("mark", self._left(stem), span, item.role)
-        return self._once(key, lambda: encode(model, name, source.read(*span), rate, item.role))
+        place = ("mark", self._left(stem), span, item.role)
+        return self._once(place, lambda: encode(model, name, source.read(*span), rate, item.role))
 
     def beats(self, progress: Progress | None = None) -> Beats:
         """The song's beats, kept in `beats.json`."""
