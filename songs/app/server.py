@@ -30,7 +30,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fewshot_sep.errors import EngineMissing, FewshotSepError
 from fewshot_sep.songs.app.desk import Desk
-from fewshot_sep.songs.app.session import BadEdit, file_name
+from fewshot_sep.songs.app.session import BadEdit
 from fewshot_sep.songs.app.tracks import check_room, tile
 from fewshot_sep.songs.pipeline import SongSeparator
 from fewshot_sep.songs.settings import SUBTYPES
@@ -277,7 +277,7 @@ def build(
             await run_in_threadpool(stack.write, wanted, path, gain)
             name = f"{song} - {wanted}.{format}"
         gone = BackgroundTask(functools.partial(path.unlink, missing_ok=True))
-        return FileResponse(path, filename=file_name(name), background=gone)
+        return FileResponse(path, filename=name, background=gone)
 
     app = Starlette(
         routes=[

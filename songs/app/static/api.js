@@ -43,17 +43,12 @@ export async function samples(track, from, to, channels) {
   });
 }
 
-/** Save a file that the server makes; what it has to object to is thrown. */
-export async function download(path, values) {
-  const answer = await ask("GET", `${path}?${query(values)}`);
-  const said = answer.headers.get("content-disposition") ?? "";
-  const name = decodeURIComponent(/filename\*=(?:UTF|utf)-8''([^;]+)/.exec(said)?.[1] ?? "")
-    || /filename="([^"]+)"/.exec(said)?.[1] || "stems";
+/** Have the browser save a file that the server makes, however large it is. */
+export function download(path, values = {}) {
   const link = document.createElement("a");
-  link.href = URL.createObjectURL(await answer.blob());
-  link.download = name;
+  link.href = `${path}?${query({ ...values, token })}`;
+  link.download = "";
   link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 60000);
 }
 
 /** Call `hear` with every new state, `lost` while the server does not answer. */

@@ -68,7 +68,7 @@ function openSong() {
   lane = new Lane(byId("spectrogram"), state.song.rate, 0, "");
   byId("rows").said = null;
   stems = new Stems(byId("rows"), state.song.rate, {
-    edit, mixed: mix, pick: (id) => { selected = id; showWork(); }, download: (what) => download(what),
+    edit, mixed: mix, pick: (id) => { selected = id; showWork(); }, download,
   });
   listening = "song";
 }
@@ -215,10 +215,9 @@ function help(part) {
   if (part) byId(part).scrollIntoView();
 }
 
-async function download(what) {
+function download(what) {
   const [format, bits] = byId("format").value.split(" ");
-  notice("Writing files");
-  await api.download("/api/download", { what, format, bits }).then(() => notice(""), (error) => notice(error.message));
+  api.download("/api/download", { what, format, bits });
 }
 
 /** Let the user choose a file, and do something with it. */
@@ -286,7 +285,7 @@ byId("choose-song").onclick = byId("open-song").onclick = () => choose("audio/*,
 byId("demo").onclick = () => quietly(api.demo().catch(tell));
 byId("add-clip").onclick = () => choose("audio/*,video/*", putClip);
 byId("open-session").onclick = () => choose("application/json,.json", putSession);
-byId("save-session").onclick = () => api.download("/api/session", {}).catch((error) => notice(error.message));
+byId("save-session").onclick = () => api.download("/api/session");
 byId("close-song").onclick = () => {
   if (confirm("Remove this song, its marks and its stems from this machine's working folder?")) quietly(run({ do: "forget", id: songId }));
 };
