@@ -71,7 +71,7 @@ def test_the_demo_song(
     expect(page.locator(".item.alone").first).to_contain_text("more than one instrument")
     picture(page, "app_marks.png")
     page.click("#preview")
-    expect(page.locator("#notice")).to_contain_text("takes", timeout=patience)  # these weights know no "plays here"
+    expect(page.locator("#notice")).to_contain_text("weights", timeout=patience)  # these weights know no "plays here"
     page.locator(".item.among [data-item]").click()
     page.locator(".item.alone [data-item]").first.click()
     expect(page.locator(".item")).to_have_count(2)
