@@ -326,9 +326,7 @@ def _check_sound(samples: Array, sample_rate: int, name: str) -> None:
     seconds = loud.sum() * frame / sample_rate
     if seconds < MIN_SOUND_S - 1e-9:
         found = "it is silent" if not loud.any() else f"only {seconds:.2f} s of it are above {MIN_SOUND_DBFS:g} dBFS"
-        raise BadQuery(
-            f"{name}: {found}; give a clip with at least {MIN_SOUND_S} s of the instrument, better 2 to 10 s"
-        )
+        raise BadQuery(f"{name}: {found}; give a clip with at least {MIN_SOUND_S} s of sound, better 2 to 10 s")
 
 
 def _device(name: str) -> torch.device:

@@ -36,6 +36,9 @@ def make_library(
     midi: Annotated[list[Path] | None, sounds(help="Folder of MIDI files; each becomes a song.")] = None,
     strums: Annotated[list[Path] | None, sounds(help="Folder of strums named by chord (Hydrogen's).")] = None,
     shots: Annotated[list[Path] | None, sounds(help="Folder of single drum hits named by drum (LMMS's).")] = None,
+    modules: Annotated[
+        list[Path] | None, sounds(help="Folder of tracker modules, a folder per package; needs libopenmpt.")
+    ] = None,
     set_: Annotated[
         Literal["songs", "bachata"], music("--set", help="Songs of four bars, or bachata cut into bars.")
     ] = "songs",
@@ -59,7 +62,7 @@ def make_library(
     from fewshot_sep.loops.instruments.material import Material, bundled_soundfont
     from fewshot_sep.loops.tasks.inspect import holdings
 
-    given = (soundfont, drumkits, notes, stems, samples, speech, patches, midi, strums, shots)
+    given = (soundfont, drumkits, notes, stems, samples, speech, patches, midi, strums, shots, modules)
     material = Material(*(tuple(paths or ()) for paths in given))
     if not material and invented != 1 and (bundled := bundled_soundfont()):
         material = Material(soundfonts=(bundled,))
