@@ -7,6 +7,7 @@ import functools
 import hashlib
 import json
 import re
+import secrets
 import shutil
 import threading
 from collections import OrderedDict
@@ -108,10 +109,12 @@ class Desk:
 
     def open_demo(self) -> None:
         """The demo's song, with a clip of its guitar."""
-        data = Path((find_spec("fewshot_sep.experiments.demo") or find_spec(__name__)).origin or "").parent / "data"  # type: ignore[union-attr]
+        spec = find_spec("fewshot_sep.experiments.demo")
+        assert spec and spec.origin
+        data = Path(spec.origin).parent / "data"
         guitar, rate = audio.read(data / "guitar.ogg")
         backing, _ = audio.read(data / "backing.ogg")
-        path = self.temporary / "demo.wav"
+        path = self.temporary / f"demo-{secrets.token_hex(8)}.wav"
         audio.write(path, guitar + backing, rate)
         self.open_file(path, DEMO, clip=data / "query.ogg", own=True)
 
