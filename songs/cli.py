@@ -109,8 +109,8 @@ def separate(
     subtype = _subtype(format, bits)
     if bitrate and format != "mp3":
         raise typer.BadParameter(f"goes with --format mp3, not {format}", param_hint="--bitrate")
-    evidence = evidence_digest({"alone": [*query or [], *spans], "absent": unlike or []})
-    work = jobs(songs, out, name, f".{format}", check_template(template), evidence)
+    told = evidence_digest({"alone": [*(query or []), *spans], "absent": unlike or []})
+    work = jobs(songs, out, name, f".{format}", check_template(template), told)
     _check_there(work)
 
     from fewshot_sep.separator import Separator

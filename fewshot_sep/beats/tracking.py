@@ -28,6 +28,8 @@ class Beats:
 
     times: (n,) seconds, rising. positions: (n,) place in the bar, 1 = downbeat. strengths: (n,) activation at each
     beat, 0 to 1. meter: beats in a bar. tracker: which one ran. confidence: mean strength, 0 where there is no beat.
+    likely_meter: the beats in a bar that the downbeats' activations repeat after, whatever meters were asked for; 0
+    where that is not known.
     """
 
     times: NDArray[np.float64]
@@ -35,6 +37,7 @@ class Beats:
     strengths: NDArray[np.float64]
     meter: int
     tracker: str
+    likely_meter: int = 0
 
     @property
     def confidence(self) -> float:

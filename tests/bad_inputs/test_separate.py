@@ -66,13 +66,14 @@ def put(path: Path, samples: np.ndarray, rate: int = RATE) -> Path:
 
 
 def report(song: str) -> dict[str, Any]:
-    return dict(json.loads(Path("out", song, "report.json").read_text()))
+    (found,) = Path("out", song).glob("*.report.json")
+    return dict(json.loads(found.read_text()))
 
 
 def complete(song: Path, name: str = "horn") -> None:
     """Target and residual have the song's rate, channels and samples, and sum to it."""
     mixture, rate = audio.read(song)
-    parts = [audio.read(Path("out", song.stem, f"{part}.wav")) for part in (name, "residual")]
+    parts = [audio.read(Path("out", song.stem, f"{part}.wav")) for part in (name, f"{name}.residual")]
     assert all(part_rate == rate and samples.shape == mixture.shape for samples, part_rate in parts)
     np.testing.assert_allclose(parts[0][0] + parts[1][0], mixture, atol=1e-6)
 
@@ -126,7 +127,7 @@ def test_silent_song(separate: Any, clip: Path, tmp_path: Path) -> None:
     assert separate(song, "--query", clip) == 0
     complete(song)
     assert not audio.read("out/song/horn.wav")[0].any()
-    assert not audio.read("out/song/residual.wav")[0].any()
+    assert not audio.read("out/song/horn.residual.wav")[0].any()
     assert any("silent" in warning for warning in report("song")["warnings"])
 
 
@@ -253,9 +254,9 @@ def test_two_runs_at_once(weights: Path, clip: Path, tmp_path: Path) -> None:
     ]
     assert [run.wait(timeout=300) for run in runs] == [0, 0]
     found = sorted(path.name for path in (tmp_path / "out" / "song").iterdir())
-    assert found == ["horn.wav", "report.json", "residual.wav"]
+    assert found == ["horn.report.json", "horn.residual.wav", "horn.wav"]
     mixture, _ = audio.read(song)
-    target, residual = (audio.read(tmp_path / "out" / "song" / f"{name}.wav")[0] for name in ("horn", "residual"))
+    target, residual = (audio.read(tmp_path / "out" / "song" / f"{name}.wav")[0] for name in ("horn", "horn.residual"))
     np.testing.assert_allclose(target + residual, mixture, atol=1e-6)
 
 
