@@ -7,6 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from fewshot_sep.prompt import Prompt
     from fewshot_sep.separator import Separation, Separator
     from fewshot_sep.songs.pipeline import SongResult, SongSeparator
 
@@ -15,9 +16,10 @@ try:
 except PackageNotFoundError:  # a source tree that is not installed
     __version__ = "unknown"
 
-__all__ = ["Separation", "Separator", "SongResult", "SongSeparator"]
+__all__ = ["Prompt", "Separation", "Separator", "SongResult", "SongSeparator"]
 
 _HOMES = {
+    "Prompt": "fewshot_sep.prompt",
     "Separation": "fewshot_sep.separator",
     "Separator": "fewshot_sep.separator",
     "SongResult": "fewshot_sep.songs.pipeline",

@@ -39,7 +39,8 @@ def crossfade(chunks: Iterable[Chunk], fade: int, start: int = 0) -> Iterator[Ar
     """Crossfade chunks that follow each other without gap; the blocks cover them exactly, in order.
 
     At a boundary the fades are a raised cosine, sum to 1, and reach at most `fade` samples to each side: less where a
-    chunk is short (a fade takes at most half of it, so that it depends on these two chunks alone) or its context ends. Two chunks are in memory at a time.
+    chunk is short or its context ends. A fade takes at most half of a chunk, so that it depends on its two chunks
+    alone. Two chunks are in memory at a time.
 
     Args:
         start: samples before this one are left out.

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from fewshot_sep import levels
 from fewshot_sep.spectral import Stft
 
 if TYPE_CHECKING:
@@ -62,8 +63,8 @@ def _label(axes: Axes, image: QuadMesh, sample_rate: int, title: str, scale: str
 
 
 def _magnitudes(samples: np.ndarray, sample_rate: int, columns: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Times in s, frequencies in Hz, and magnitudes `(freq, time)` of the channels' mean."""
-    mono = np.atleast_2d(samples).mean(0).astype(np.float32)
+    """Times in s, frequencies in Hz, and magnitudes `(freq, time)` of the channels' mean, see `levels.downmix`."""
+    mono = levels.downmix(np.atleast_2d(samples)).astype(np.float32)
     n_fft = 4096 if sample_rate > 30000 else 2048
     hop = max(n_fft // 4, len(mono) // columns)
     magnitude = Stft(n_fft, hop)(torch.from_numpy(mono)).abs().numpy()

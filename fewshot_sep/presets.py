@@ -7,7 +7,7 @@ from typing import Literal
 
 from fewshot_sep.errors import FewshotSepError
 
-Kind = Literal["mask", "informed", "image"]
+Kind = Literal["mask", "informed", "prompted", "image"]
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,8 @@ class Preset:
 
     Attributes:
         kind: which system: `mask` (a mask in [0, 1], conditioned on encoded queries), `informed` (its network
-            also gets what templates of the queries explain) or `image` (the thesis: one spectrogram to another).
+            also gets what templates of the queries explain), `prompted` (that, and it knows clips among others and
+            clips without the instrument) or `image` (the thesis: one spectrogram to another).
         sample_rate: in Hz; other rates are resampled on the way in and out.
         channels: 1 or 2; mono sound is doubled for a stereo system and folded back.
         n_fft, hop: of the STFT, in samples.
@@ -26,7 +27,7 @@ class Preset:
         features: size of the query embedding (not `image`).
         beat: seconds that a beat lasts in the common tempo to which songs are brought.
         context: seconds of sound on each side of a bar, in the common tempo, that the network gets too.
-        templates: spectra that are kept of the queries beside their embedding (`informed` only).
+        templates: spectra that are kept of the queries beside their embedding (`informed` and `prompted` only).
     """
 
     name: str
@@ -46,7 +47,7 @@ class Preset:
     @property
     def predicts_mask(self) -> bool:
         """Whether the target is a share of the mixture in every cell of its spectrogram."""
-        return self.kind in ("mask", "informed")
+        return self.kind != "image"
 
 
 _THESIS_BEAT = 18000 / 11025 / 4
@@ -58,6 +59,8 @@ PRESETS = {
         Preset("steered", "mask", 44100, 2, 4096, 1024, 127 * 1024, 256, (32, 64, 128, 256), 256),
         # The same network with what the query's templates explain of the mixture as further input.
         Preset("informed", "informed", 44100, 2, 4096, 1024, 127 * 1024, 256, (32, 64, 128, 256), 256, templates=16),
+        # The same, with clips of the instrument among others and of the song without it as further evidence.
+        Preset("prompted", "prompted", 44100, 2, 4096, 1024, 127 * 1024, 256, (32, 64, 128, 256), 256, templates=16),
         # `steered` at half the width, in half the time: for the ablations of `experiments/flagship`.
         Preset("slim", "mask", 44100, 2, 4096, 1024, 127 * 1024, 256, (16, 32, 64, 128), 256),
         # The 2020 bachata thesis: 4 beats at 147 BPM. 510/71 with 105 zeros appended make 18,000 samples 256 x 256.
@@ -66,6 +69,7 @@ PRESETS = {
         # For tests: the same code as those above at a size that trains in seconds.
         Preset("tiny", "mask", 44100, 2, 2048, 512, 62 * 512, 64, (8, 16), 16),
         Preset("tiny-informed", "informed", 44100, 2, 2048, 512, 62 * 512, 64, (8, 16), 16, templates=4),
+        Preset("tiny-prompted", "prompted", 44100, 2, 2048, 512, 62 * 512, 64, (8, 16), 16, templates=4),
         Preset("tiny-image", "image", 11025, 1, 510, 71, 18000, 256, (2,), 0, _THESIS_BEAT, _THESIS_BEAT),
     )
 }

@@ -1,6 +1,6 @@
 """`Separator`: mixture and queries in, target and residual out; any length and rate, mono or stereo.
 
-Compose as you need: `condition` (encodes queries), `estimate` (arrays), `stream` (anything that can be read in blocks,
+Compose as you need: `condition` (encodes a prompt), `estimate` (arrays), `stream` (anything that can be read in blocks,
 in bounded memory), `separate` (the whole job on arrays).
 """
 
@@ -20,15 +20,16 @@ from fewshot_sep import audio, levels, spectral, weights
 from fewshot_sep.bandwidth import high_band_gain
 from fewshot_sep.errors import BadQuery, FewshotSepError
 from fewshot_sep.overlap_add import Chunk, crossfade, first_needed
+from fewshot_sep.prompt import ByRole, Prompt, Query, as_prompt
 from fewshot_sep.systems.base import System, opaque
 
 Array = NDArray[np.float32]
-Query = Array | tuple[Array, int]
 Progress = Callable[[float], None]
 Encoding: TypeAlias = tuple[Tensor, ...]
 """What a system keeps of a clip; only that system can read it."""
 
-MIN_SOUND_S, MIN_SOUND_DBFS = 0.1, -60.0
+MIN_SOUND_S = 0.1
+MAX_GAP_S = 1.0  # of silence within a clip; what is longer is cut to that
 MAX_WINDOWS = 32  # of a long query, or a mixture; spread over its length
 MIN_WINDOW_ENERGY = 1e-3  # of the loudest window's; quieter ones are left out
 MIN_RESIDUAL = 0.1  # of the energy of a passage; less is what the first pass missed of the target, not something else
@@ -45,10 +46,17 @@ class Separation:
 
 
 class Conditioning(NamedTuple):
-    """What a system keeps of the queries, and of each interfering sound; only that system can read it."""
+    """What a system keeps of a prompt; only that system can read it.
+
+    Attributes:
+        positive: what steers it.
+        negative: what else it is to estimate, each in a pass of its own, and suppress; for systems that know no roles.
+        prompt: the encoded clips.
+    """
 
     positive: Encoding
     negative: tuple[Encoding, ...] = ()
+    prompt: ByRole[Encoding] = ByRole()
 
 
 class Separator:
@@ -88,36 +96,42 @@ class Separator:
     @torch.inference_mode()
     def condition(
         self,
-        queries: Sequence[Query],
+        prompt: Prompt | Sequence[Query],
         sample_rate: int,
         unlike: Sequence[Query] = (),
         within: audio.Source | None = None,
     ) -> Conditioning:
-        """Encode the queries, once for any number of mixtures; clips of any length have equal weight.
+        """Encode a prompt, once for any number of mixtures; clips of any length have equal weight.
 
         Args:
-            queries: arrays `(channels, samples)` or `(samples,)` at `sample_rate`, or pairs of array and rate.
-            unlike: clips of interference, each of one instrument that is not the target; what sounds like them is
-                suppressed. Each costs one more pass of the network.
-            within: the mixture, for the residual-estimation pass: the residual of a first pass over up to `MAX_WINDOWS`
-                segments is suppressed like one more clip of `unlike`. Only for systems that predict a mask.
+            prompt: clips by role, or a list of clips of the instrument alone: arrays `(channels, samples)` or
+                `(samples,)` at `sample_rate`, or pairs of array and rate.
+            unlike: more clips without the instrument, as `Prompt.absent`.
+            within: the mixture, for the residual-estimation pass, see `add_residual`.
 
         Raises:
-            BadQuery: no query; one that is silent or has under 0.1 s of sound.
+            BadQuery: no clip of the instrument; a clip that is silent or has under 0.1 s of sound; a role that these
+                weights do not know.
             BadAudio: not finite, more than two channels, empty.
         """
-        positive = self._encode_all(queries, sample_rate, "query")
-        negative = self._encode_all(unlike, sample_rate, "negative clip")
-        conditioning = self.combine(positive, negative)
+        clips = as_prompt(prompt, unlike)
+        conditioning = self.combine(
+            ByRole(
+                self._encode_all(clips.alone, sample_rate, "query"),
+                self._encode_all(clips.among, sample_rate, "clip among others"),
+                self._encode_all(clips.absent, sample_rate, "negative clip"),
+            )
+        )
         return self.add_residual(conditioning, within) if within else conditioning
 
     @torch.inference_mode()
     def encode(self, query: Query, sample_rate: int, name: str = "the query") -> Encoding:
         """What the system keeps of one clip; errors name it. Raises BadQuery and BadAudio as `condition` does."""
         samples, rate = query if isinstance(query, tuple) else (query, sample_rate)
-        samples = audio.validate(samples, name)
+        samples, rate = audio.validate(samples, name), audio.check_rate(rate, name)
         _check_sound(samples, rate, name)
-        mono = audio.resample(samples.mean(0, keepdims=True), rate, self.sample_rate)[0]
+        sounding = levels.without_silence(levels.downmix(samples), round(MAX_GAP_S * rate))
+        mono = audio.resample(sounding[None], rate, self.sample_rate)[0]
         return self._encode_windows(self._windows(mono))
 
     def _encode_all(self, clips: Sequence[Query], sample_rate: int, kind: str) -> list[Encoding]:
@@ -126,15 +140,27 @@ class Separator:
             for number, clip in enumerate(clips, 1)
         ]
 
-    def combine(self, positive: Sequence[Encoding], negative: Sequence[Encoding] = ()) -> Conditioning:
-        """The conditioning of clips that are encoded. Raises BadQuery where none is positive."""
-        if not positive:
+    @torch.inference_mode()
+    def combine(self, prompt: ByRole[Encoding]) -> Conditioning:
+        """The conditioning of clips that are encoded.
+
+        Raises BadQuery where none shows the instrument, and where these weights do not know a role.
+        """
+        if not prompt.alone and not prompt.among:
             raise BadQuery("no query: give at least one clip of the instrument")
-        return Conditioning(self.system.average(positive) if len(positive) > 1 else positive[0], tuple(negative))
+        alone, among, absent = (
+            (self.system.average(clips) if len(clips) > 1 else clips[0]) if clips else None for clips in prompt
+        )
+        if self.system.knows_roles:
+            return Conditioning(self.system.condition_on(alone, among, absent), (), prompt)
+        return Conditioning(self.system.condition_on(alone, among), tuple(prompt.absent), prompt)
 
     @torch.inference_mode()
     def add_residual(self, conditioning: Conditioning, mixture: audio.Source) -> Conditioning:
-        """The residual-estimation pass: what else plays in the mixture is one more negative; see `condition`."""
+        """The residual-estimation pass: separate up to `MAX_WINDOWS` segments of the mixture and use what is left.
+
+        The residual is one more clip without the instrument. Only for systems that predict a mask.
+        """
         if not self.preset.predicts_mask:
             return conditioning
         monos, rate = [], mixture.sample_rate
@@ -143,15 +169,17 @@ class Separator:
             part = mixture.read(start, min(start + length, mixture.frames))
             residual = part - self._segment(part, conditioning, rate, 1.0)
             if np.mean(residual**2) > MIN_RESIDUAL * np.mean(part**2):
-                monos.append(audio.resample(residual.mean(0, keepdims=True), rate, self.sample_rate)[0])
+                monos.append(audio.resample(levels.downmix(residual)[None], rate, self.sample_rate)[0])
         loudest = max((np.mean(mono**2) for mono in monos), default=0.0)
         windows = [self._windows(mono) for mono in monos if np.mean(mono**2) > loudest * MIN_WINDOW_ENERGY]
         if not windows:
             return conditioning
-        return conditioning._replace(negative=(*conditioning.negative, self._encode_windows(np.concatenate(windows))))
+        prompt = conditioning.prompt
+        residual = self._encode_windows(np.concatenate(windows))
+        return self.combine(prompt._replace(absent=[*prompt.absent, residual]))
 
     def _encode_windows(self, windows: Array) -> Encoding:
-        encoding: Encoding = self.system.condition(torch.from_numpy(windows)[None].to(self.device))
+        encoding: Encoding = self.system.encode(torch.from_numpy(windows)[None].to(self.device))
         return encoding
 
     @torch.inference_mode()
@@ -185,27 +213,27 @@ class Separator:
     def separate(
         self,
         mixture: Array,
-        queries: Sequence[Query],
+        prompt: Prompt | Sequence[Query],
         sample_rate: int,
         progress: Progress | None = None,
         unlike: Sequence[Query] = (),
         residual_pass: bool = True,
     ) -> Separation:
-        """Split a mixture into target, which sounds like the queries, and residual.
+        """Split a mixture into target, the instrument that the prompt shows, and residual.
 
         Args:
             mixture: `(channels, samples)` or `(samples,)`, one or two channels, any rate.
-            queries, unlike: clips of the target and of interference, see `condition`.
+            prompt, unlike: clips by role, or a list of clips of the instrument alone, see `condition`.
             progress: called with the share done, 0 to 1.
-            residual_pass: separate passages of the mixture first and suppress their residual, see `condition`; takes
-                more than twice as long.
+            residual_pass: separate passages of the mixture first and use their residual, see `add_residual`; takes more
+                than twice as long.
 
         Raises:
             BadAudio, BadQuery: see `fewshot_sep.errors`.
         """
         mixture = audio.validate(mixture, "the mixture")
         within = audio.ArraySource(mixture, sample_rate) if residual_pass else None
-        conditioning = self.condition(queries, sample_rate, unlike, within)
+        conditioning = self.condition(prompt, sample_rate, unlike, within)
         target = self.estimate(mixture, conditioning, sample_rate, progress)
         return Separation(target, mixture - target, sample_rate)
 
@@ -250,22 +278,31 @@ class Separator:
         if not mixture.any():
             return np.zeros_like(mixture)
         inside = audio.resample(mixture, sample_rate, self.sample_rate)
-        target = self._run(self._fit_channels(inside), conditioning, time_scale)
-        if len(mixture) < len(target):
-            target = target.mean(0, keepdims=True)
-        elif len(mixture) > len(target):
-            target = np.repeat(target, len(mixture), axis=0)
+        target = self._each_channel(inside, conditioning, time_scale)
         result = audio.resample(target, self.sample_rate, sample_rate, frames=mixture.shape[1])
         if sample_rate > self.sample_rate and self.preset.predicts_mask:
             beyond = mixture - audio.resample(inside, self.sample_rate, sample_rate, frames=mixture.shape[1])
             result = result + beyond * high_band_gain(inside, target, mixture.shape[1])
         return result
 
-    def _fit_channels(self, samples: Array) -> Array:
+    def _each_channel(self, mixture: Array, conditioning: Conditioning, time_scale: float) -> Array:
+        """The target in each channel, whatever the system's channels.
+
+        Channels that share no image (one is dead, or much quieter, or of opposite polarity) are separated one by one,
+        each as well as in mono: the network knows levels only against the mean of both.
+        """
         channels = self.preset.channels
-        if len(samples) == channels:
-            return samples
-        return np.repeat(samples, channels, axis=0) if channels > 1 else samples.mean(0, keepdims=True)
+        if len(mixture) == 2 and not levels.share_an_image(mixture):
+            parts = [self._each_channel(channel[None], conditioning, time_scale) for channel in mixture]
+            return np.concatenate(parts)
+        if not mixture.any():
+            return np.zeros_like(mixture)
+        if len(mixture) <= channels:
+            fitted = np.repeat(mixture, channels // len(mixture), axis=0)
+            target = self._run(fitted, conditioning, time_scale)
+            return target if len(mixture) == channels else target.mean(0, keepdims=True)
+        target = self._run(mixture.mean(0, keepdims=True), conditioning, time_scale)
+        return np.repeat(target, len(mixture), axis=0)
 
     @torch.inference_mode()
     def _run(self, mixture: Array, conditioning: Conditioning, time_scale: float) -> Array:
@@ -293,13 +330,13 @@ def _at_most(starts: NDArray[np.int64], count: int) -> NDArray[np.int64]:
 
 
 def _check_sound(samples: Array, sample_rate: int, name: str) -> None:
-    """Raise BadQuery unless 0.1 s of the clip are above -60 dBFS."""
+    """Raise BadQuery unless 0.1 s of the clip sound."""
     frame = max(1, sample_rate // 100)
-    power = levels.frame_power(samples, frame)
-    loud = levels.active(power, np.inf, MIN_SOUND_DBFS)
-    seconds = loud.sum() * frame / sample_rate
+    sounding = levels.active(levels.frame_power(samples, frame), levels.RANGE_DB)
+    seconds = sounding.sum() * frame / sample_rate
     if seconds < MIN_SOUND_S - 1e-9:
-        found = "it is silent" if not loud.any() else f"only {seconds:.2f} s of it are above {MIN_SOUND_DBFS:g} dBFS"
+        silent = f"it is silent (nothing is above {levels.SILENCE_DBFS:g} dBFS)"
+        found = f"only {seconds:.2f} s of it sound" if sounding.any() else silent
         raise BadQuery(
             f"{name}: {found}; give a clip with at least {MIN_SOUND_S} s of the instrument, better 2 to 10 s"
         )
@@ -309,8 +346,10 @@ def _device(name: str) -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     try:
-        return torch.empty(0, device=name).device
-    except (RuntimeError, AssertionError) as error:
-        raise FewshotSepError(
-            f"device '{name}' cannot be used here ({str(error).splitlines()[0]}); try --device cpu"
-        ) from error
+        probe = torch.ones(1, device=name)
+        if float(probe.sum()) != 1:  # "meta" holds no numbers
+            raise RuntimeError("it does not compute")
+        return probe.device
+    except Exception as error:  # of any kind, by the device
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise FewshotSepError(f"device '{name}' cannot be used here ({reason}); try --device cpu") from error

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from fewshot_sep import audio, beats, stretch
 from fewshot_sep.beats import Beats
 from fewshot_sep.overlap_add import Chunk, crossfade, first_needed
-from fewshot_sep.separator import Conditioning, Query, Separator
+from fewshot_sep.prompt import Prompt, Query
+from fewshot_sep.separator import Conditioning, Separator
 from fewshot_sep.songs import report
 from fewshot_sep.songs.grid import BarGrid, bar_grid, no_grid
 from fewshot_sep.songs.monitor import Monitor
@@ -95,7 +96,7 @@ class SongSeparator:
     def separate(
         self,
         song: Array,
-        queries: Sequence[Query],
+        prompt: Prompt | Sequence[Query],
         sample_rate: int,
         grid: str = "auto",
         *,
@@ -108,7 +109,7 @@ class SongSeparator:
 
         Args:
             song: `(channels, samples)` or `(samples,)`, one or two channels.
-            queries, unlike, residual_pass, progress: as in `Separator.separate`.
+            prompt, unlike, residual_pass, progress: as in `Separator.separate`.
             grid: where to cut: "auto", "downbeat", "beat" or "none", see `fewshot_sep.songs.grid`.
             known: beats found earlier, so that they need not be tracked.
 
@@ -116,7 +117,7 @@ class SongSeparator:
             BadAudio, BadQuery.
         """
         source = audio.ArraySource(song, sample_rate, "the song")
-        conditioning = self.separator.condition(queries, sample_rate, unlike)
+        conditioning = self.separator.condition(prompt, sample_rate, unlike)
         run = SongRun(self, source, conditioning, grid, residual_pass, known)
         target, residual = (np.concatenate(blocks, axis=1) for blocks in zip(*run.stems(progress), strict=True))
         content = report.of(run.monitor, run.settings, self.separator.describe())

@@ -11,6 +11,7 @@ import numpy as np
 
 from fewshot_sep import audio, files
 from fewshot_sep.errors import OutputError
+from fewshot_sep.prompt import ByRole
 from fewshot_sep.songs import beat_cache, figure, report
 from fewshot_sep.songs.checkpoint import Partial
 from fewshot_sep.songs.jobs import Job, Outputs, digest
@@ -89,7 +90,9 @@ def separate_file(
         audio.check_writable(outputs.target, source.sample_rate, source.channels, options.subtype, options.bitrate)
         model = separator.separator
         clips = [*evidence.positive, *(encode_span(model, source, span) for span in evidence.spans)]
-        conditioning = model.combine([clip.encoding for clip in clips], [clip.encoding for clip in evidence.negative])
+        conditioning = model.combine(
+            ByRole(alone=[clip.encoding for clip in clips], absent=[clip.encoding for clip in evidence.negative])
+        )
         origin = beat_cache.fingerprint(owner["song"], separator.tracker, separator.meters)
         known = beat_cache.load(outputs.beats, origin, source.frames / source.sample_rate)
         run = SongRun(separator, source, conditioning, options.grid, options.residual_pass, known)

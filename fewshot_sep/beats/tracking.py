@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fewshot_sep import audio
+from fewshot_sep import audio, levels
 from fewshot_sep.beats import librosa_tracker, madmom_rnn
 from fewshot_sep.beats.activations import FRAMES_PER_SECOND, SAMPLE_RATE, Tracker
 from fewshot_sep.beats.bar_pointer import decode
@@ -101,7 +101,7 @@ def _activations(
         lead = min(OVERLAP_SECONDS, start // rate)
         stop = min(total, start + BLOCK_SECONDS * rate)
         block = source.read(start - lead * rate, min(total, stop + OVERLAP_SECONDS * rate))
-        mono = audio.resample(block.mean(axis=0, keepdims=True), rate, SAMPLE_RATE)[0]
+        mono = audio.resample(levels.downmix(block)[None], rate, SAMPLE_RATE)[0]
         frames = -(-(stop - start) * FRAMES_PER_SECOND // rate)
         found = tracker(mono)[lead * FRAMES_PER_SECOND :][:frames]
         blocks.append(np.pad(found, ((0, frames - len(found)), (0, 0))))

@@ -5,6 +5,7 @@ from fewshot_sep.systems.factory import build
 from fewshot_sep.systems.image import ImageConditioning, ImageSystem
 from fewshot_sep.systems.informed import InformedSystem
 from fewshot_sep.systems.mask import MaskSystem
+from fewshot_sep.systems.prompted import PromptedSystem
 
 __all__ = [
     "AnySystem",
@@ -12,6 +13,7 @@ __all__ = [
     "ImageSystem",
     "InformedSystem",
     "MaskSystem",
+    "PromptedSystem",
     "System",
     "Trainable",
     "build",

@@ -9,10 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from fewshot_sep import spectral
+from fewshot_sep.errors import BadQuery
 from fewshot_sep.presets import Preset
 
 ConditioningT = TypeVar("ConditioningT", bound=tuple[Tensor, ...])
-"""What a system keeps of queries: a named tuple of tensors with a batch dimension; only that system can read it."""
+"""What a system keeps of clips: a named tuple of tensors with a batch dimension; only that system can read it."""
 
 
 class Trainable(nn.Module):
@@ -32,18 +33,44 @@ class System(Trainable, Generic[ConditioningT]):
         mixture: `(batch, channels, samples)`; queries: `(batch, clips, samples)`, mono.
     """
 
+    knows_roles = False
+    """Whether it learns from clips of other roles than the instrument alone."""
+
     def __init__(self, preset: Preset) -> None:
         super().__init__()
         self.preset = preset
         self.stft = spectral.Stft(preset.n_fft, preset.hop)
 
-    def condition(self, queries: Tensor) -> ConditioningT:
-        """The conditioning for `forward`: what the system keeps of the queries."""
+    def encode(self, clips: Tensor) -> ConditioningT:
+        """What the system keeps of clips of one role, for `condition_on`."""
         raise NotImplementedError
 
-    def average(self, conditionings: Sequence[ConditioningT]) -> ConditioningT:
-        """One conditioning for several sounds, from that of each."""
+    def average(self, encodings: Sequence[ConditioningT]) -> ConditioningT:
+        """One encoding for several sounds of one role, from that of each."""
         raise NotImplementedError
+
+    def condition_on(
+        self,
+        alone: ConditioningT | None,
+        among: ConditioningT | None = None,
+        absent: ConditioningT | None = None,
+        given: Tensor | None = None,
+    ) -> ConditioningT:
+        """The conditioning for `forward`, from encodings of clips in the roles of `fewshot_sep.Prompt`.
+
+        Args:
+            given: `(batch, 3)`, which examples have which role, in this order; all by default.
+
+        Raises:
+            BadQuery: no clip alone, or other roles, where a system does not know them (`knows_roles`).
+        """
+        if alone is None or among is not None or absent is not None:
+            raise BadQuery(f"preset '{self.preset.name}' takes clips of the instrument alone, and no others")
+        return alone
+
+    def condition(self, queries: Tensor) -> ConditioningT:
+        """The conditioning for `forward` from clips of the instrument alone."""
+        return self.condition_on(self.encode(queries))
 
     def forward(self, mixture: Tensor, conditioning: ConditioningT, time_scale: float = 1.0) -> Tensor:
         """The target's waveform, of the mixture's shape.

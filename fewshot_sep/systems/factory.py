@@ -10,8 +10,14 @@ from fewshot_sep.systems.base import AnySystem, System, opaque
 from fewshot_sep.systems.image import ImageSystem
 from fewshot_sep.systems.informed import InformedSystem
 from fewshot_sep.systems.mask import MaskSystem
+from fewshot_sep.systems.prompted import PromptedSystem
 
-SYSTEMS: dict[Kind, type[System[Any]]] = {"mask": MaskSystem, "informed": InformedSystem, "image": ImageSystem}
+SYSTEMS: dict[Kind, type[System[Any]]] = {
+    "mask": MaskSystem,
+    "informed": InformedSystem,
+    "prompted": PromptedSystem,
+    "image": ImageSystem,
+}
 
 
 def build(preset: Preset | str) -> AnySystem:

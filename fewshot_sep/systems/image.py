@@ -56,8 +56,8 @@ class ImageSystem(System[ImageConditioning]):
         peak = log_magnitude.amax(dim=(-2, -1), keepdim=True) + EPS
         return NormalisedImage(log_magnitude / peak, spectrum, peak)
 
-    def condition(self, queries: Tensor) -> ImageConditioning:
-        return ImageConditioning(self.image(queries).image.mean(1, keepdim=True))
+    def encode(self, clips: Tensor) -> ImageConditioning:
+        return ImageConditioning(self.image(clips).image.mean(1, keepdim=True))
 
     def average(self, conditionings: Sequence[ImageConditioning]) -> ImageConditioning:
         return ImageConditioning(torch.stack([conditioning.image for conditioning in conditionings]).mean(0))

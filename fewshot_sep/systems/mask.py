@@ -57,11 +57,11 @@ class MaskSystem(System[QueryConditioning]):
         magnitude = energy.sqrt()
         return compressed(magnitude, magnitude.mean(dim=(1, 2, 3), keepdim=True))
 
-    def condition(self, queries: Tensor) -> QueryConditioning:
-        energy = self.band_energy(self.stft(queries))
-        clips = self.encode_query(self.image(energy.flatten(0, 1)[:, None]))
+    def encode(self, clips: Tensor) -> QueryConditioning:
+        energy = self.band_energy(self.stft(clips))
+        each = self.encode_query(self.image(energy.flatten(0, 1)[:, None]))
         embedding, profile = (
-            part.view(*energy.shape[:2], *part.shape[1:]).mean(1) for part in (clips.embedding, clips.profile)
+            part.view(*energy.shape[:2], *part.shape[1:]).mean(1) for part in (each.embedding, each.profile)
         )
         return QueryConditioning(embedding, profile, self.templates(energy.sqrt().transpose(1, 2).flatten(2)))
 

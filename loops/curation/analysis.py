@@ -76,7 +76,7 @@ def analyse(path: Path, tracker: str = "auto") -> Analysis:
         return found
     loud = np.flatnonzero(levels.active(np.square(samples, dtype=np.float64).max(0), PADDING_DB))
     first, last = int(loud[0]), int(loud[-1]) + 1
-    mono = samples.mean(0)
+    mono = levels.downmix(samples)
     onsets, decays = _onsets(mono[first:last], rate)
     bpm, strength, steadiness = _track(mono[first:last], rate, tracker)
     return replace(

@@ -10,7 +10,8 @@ from torch import Tensor
 from fewshot_sep import presets
 
 SIZES = {"n_fft": 1024, "hop": 256, "bands": 32, "widths": (4, 6), "features": 5, "segment": 4096}
-PRESETS = {name: replace(presets.get(name), **SIZES) for name in ("tiny", "tiny-informed")}  # type: ignore[arg-type]
+NAMES = "tiny", "tiny-informed", "tiny-prompted"
+PRESETS = {name: replace(presets.get(name), **SIZES) for name in NAMES}  # type: ignore[arg-type]
 
 
 def noise(*shape: int, seed: int = 0) -> Tensor:

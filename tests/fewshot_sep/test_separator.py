@@ -39,9 +39,9 @@ class Stub(systems.System[Level]):
         self.mixtures: list[tuple[int, ...]] = []
         self.queries: list[Tensor] = []
 
-    def condition(self, queries: Tensor) -> Level:
-        self.queries.append(queries)
-        return Level(queries.square().mean(2).sqrt().mean(1))
+    def encode(self, clips: Tensor) -> Level:
+        self.queries.append(clips)
+        return Level(clips.square().mean(2).sqrt().mean(1))
 
     def average(self, conditionings: Sequence[Level]) -> Level:
         return Level(torch.stack([one.number for one in conditionings]).mean(0))
@@ -58,8 +58,8 @@ class BandPass(Stub):
         super().__init__(gain)
         self.leak = leak
 
-    def condition(self, queries: Tensor) -> Level:
-        return Level(torch.fft.rfft(queries[0]).abs().sum(0).argmax()[None])
+    def encode(self, clips: Tensor) -> Level:
+        return Level(torch.fft.rfft(clips[0]).abs().sum(0).argmax()[None])
 
     def forward(self, mixture: Tensor, conditioning: Level, time_scale: float = 1.0) -> Tensor:
         spectrum, place = torch.fft.rfft(mixture), int(conditioning.number) * mixture.shape[-1] // SEGMENT

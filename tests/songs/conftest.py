@@ -10,6 +10,7 @@ import pytest
 
 from fewshot_sep import presets
 from fewshot_sep.audio import Source
+from fewshot_sep.prompt import ByRole, as_prompt
 
 BLOCK = 10_000
 
@@ -41,11 +42,19 @@ class FakeSeparator:
     def polyphony_logit(self, encoding: str) -> float:
         return 9.0 if float(encoding.split()[0]) > 3 else -9.0
 
-    def combine(self, positive: list[str], negative: list[str]) -> list[str]:
-        return [*positive, *(f"not {encoding}" for encoding in negative)]
+    def combine(self, prompt: ByRole[str]) -> list[str]:
+        return [*prompt.alone, *(f"among {e}" for e in prompt.among), *(f"not {e}" for e in prompt.absent)]
 
-    def condition(self, queries: list[Any], sample_rate: int, unlike: Any = ()) -> list[str]:
-        return self.combine(*([self.encode(clip, sample_rate) for clip in clips] for clips in (queries, unlike)))
+    def condition(self, prompt: Any, sample_rate: int, unlike: Any = ()) -> list[str]:
+        clips = as_prompt(prompt, unlike)
+        return self.combine(
+            ByRole(
+                *(
+                    [self.encode(clip, sample_rate) for clip in role]
+                    for role in (clips.alone, clips.among, clips.absent)
+                )
+            )
+        )
 
     def add_residual(self, conditioning: list[str], mixture: Source) -> list[str]:
         return [*conditioning, "residual"]
