@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import astuple
 from pathlib import Path
@@ -65,9 +65,12 @@ def _which(path: Path) -> str:
 def read_facts(run: Path) -> Facts:
     """What `run.json` holds. Raises BadItems where there is none to be read."""
     try:
-        facts = json.loads((run / FACTS).read_text(encoding="utf-8"))
+        facts = files.read_json(run / FACTS)
         methods = facts["methods"].items()
         chosen = {current(label): Chosen(current(method["spec"]), method["weights"]) for label, method in methods}
+        texts = (facts["items"], facts["digest"], *(text for method in chosen.items() for text in (method[0], *method[1])))
+        if not all(isinstance(text, str) for text in texts):
+            raise TypeError("what must be text is none")
         return Facts(facts["items"], facts["digest"], chosen)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         message = f"{run / FACTS}: is no readable run ({error}); make one: fewshot-sep evaluate ITEMS -o RUN"
@@ -78,11 +81,10 @@ def read_rows(run: Path) -> list[Row]:
     """The rows of a run, a later one in place of an earlier one for the same method and item."""
     path = run / ROWS
     rows: dict[tuple[str, str], Row] = {}
-    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
-        try:
-            row = json.loads(line)
-        except ValueError:  # cut off when the run was stopped
-            continue
-        row["method"] = current(row["method"])
-        rows[row["method"], row["id"]] = row
+    for line in path.read_bytes().splitlines() if path.is_file() else []:
+        with contextlib.suppress(ValueError):  # cut off when the run was stopped, or damaged: it is measured again
+            row = files.parse_json(line.decode())
+            if isinstance(row, dict) and all(isinstance(row.get(name), str) for name in ("method", "id", "song")):
+                row["method"] = current(row["method"])
+                rows[row["method"], row["id"]] = row
     return list(rows.values())

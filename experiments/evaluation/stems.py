@@ -170,6 +170,6 @@ def _names_in(path: Path) -> list[str]:
         return []
     size = int.from_bytes(data[at - 4 : at], "big")
     try:
-        return [str(stem["name"]) for stem in json.loads(data[at + 4 : at - 4 + size])["stems"]]
+        return [str(stem["name"]) for stem in files.parse_json(data[at + 4 : at - 4 + size].decode())["stems"]]
     except (ValueError, KeyError, TypeError):
         return []

@@ -63,7 +63,7 @@ def train(
 def facts(run: Path) -> dict[str, Any]:
     """What `train` noted of a finished run; empty where there is none."""
     path = run / FACTS
-    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
+    return dict(files.read_json(path)) if path.is_file() else {}
 
 
 def load(run: Path, system: TrainableT) -> TrainableT:

@@ -20,6 +20,8 @@ from fewshot_sep.errors import EngineMissing
 
 BLOCK_SECONDS = 60
 OVERLAP_SECONDS = 4
+ODD_METERS = (5, 7)  # which the meters tried by default, 3 and 4, cannot stand for
+MIN_CONTRAST = 0.15
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,28 @@ def track(
     either = activations.sum(axis=1)
     frames = np.round(times * FRAMES_PER_SECOND).astype(np.int64)
     kept = times * source.sample_rate < source.frames
-    return Beats(times[kept], positions[kept], either[frames[kept]].astype(np.float64), meter, name)
+    likely = _likely_meter(activations, frames[kept], meter, meters) if len(meters) > 1 else 0
+    return Beats(times[kept], positions[kept], either[frames[kept]].astype(np.float64), meter, name, likely)
+
+
+def _likely_meter(
+    activations: NDArray[np.float32], beats: NDArray[np.int64], meter: int, tried: tuple[int, ...]
+) -> int:
+    """`meter`, or an odd one that was not tried, where downbeats come again that many beats later, and only then."""
+    around = beats[:, None] + np.arange(-2, 3)  # an activation may peak a frame aside
+    beat, downbeat = activations[around.clip(0, len(activations) - 1)].max(axis=1).T
+    share = downbeat / (beat + downbeat + 1e-9)
+
+    def contrast(period: int) -> float:
+        """How much likelier a downbeat is at every so manieth beat than at the others."""
+        if len(share) < 4 * period:
+            return 0.0
+        phases = np.arange(len(share)) % period
+        return max(float(share[phases == phase].mean() - share[phases != phase].mean()) for phase in range(period))
+
+    odd = max(ODD_METERS, key=contrast)
+    clear = contrast(odd) > max(MIN_CONTRAST, 1.5 * max(map(contrast, tried)))
+    return odd if odd not in tried and clear else meter
 
 
 def resolve(tracker: str) -> str:
