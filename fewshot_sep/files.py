@@ -6,6 +6,8 @@ import contextlib
 import json
 import os
 import secrets
+import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO, Any
@@ -17,7 +19,15 @@ try:
 except ImportError:  # not a POSIX system: nothing is locked, nothing swept
     fcntl = None  # type: ignore[assignment]
 
+SOUND_SUFFIXES = {
+    *(".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".caf", ".w64", ".au", ".wv"),
+    *(".m4a", ".aac", ".mp4", ".webm", ".wma", ".mka"),
+}
+"""How the files end that are taken for sound where a folder is searched."""
+MAX_WAIT_S = 120.0
+
 _swept: set[Path] = set()
+_passed: set[str] = set()
 
 
 @contextlib.contextmanager
@@ -69,6 +79,24 @@ def lock(file: IO[Any]) -> bool:
         except OSError:  # a file system without locks
             return True
     return True
+
+
+@contextlib.contextmanager
+def first_time_alone(what: str) -> Iterator[None]:
+    """The first time that this process gets here no other is inside: one waits for the other, two minutes at most.
+
+    For libraries that compile on first use into a cache, which two at once may damage.
+    """
+    with contextlib.ExitStack() as stack:
+        if what not in _passed and fcntl is not None:
+            path = Path(tempfile.gettempdir()) / f"fewshot-sep-{os.getuid()}-{what}.lock"
+            with contextlib.suppress(OSError):
+                file = stack.enter_context(os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)))
+                end = time.monotonic() + MAX_WAIT_S
+                while not lock(file) and time.monotonic() < end:
+                    time.sleep(0.05)
+        _passed.add(what)  # already: what is called inside may ask too
+        yield
 
 
 def sweep(folder: Path) -> None:

@@ -57,8 +57,17 @@ def mask_image(axes: Axes, mixture: np.ndarray, target: np.ndarray, sample_rate:
     _label(axes, image, sample_rate, "mask", "share")
 
 
+def plain(text: str) -> str:
+    """A name as matplotlib shows it as it is: no mathematics between dollars, no surrogates, which it cannot draw.
+
+    >>> plain("$5")
+    '\\\\$5'
+    """
+    return text.encode("utf-8", "replace").decode().replace("$", r"\$")
+
+
 def _label(axes: Axes, image: QuadMesh, sample_rate: int, title: str, scale: str) -> None:
-    axes.set(yscale="log", ylim=(40, sample_rate / 2), title=title, xlabel="time (s)", ylabel="frequency (Hz)")
+    axes.set(yscale="log", ylim=(40, sample_rate / 2), title=plain(title), xlabel="time (s)", ylabel="frequency (Hz)")
     axes.figure.colorbar(image, ax=axes, label=scale, pad=0.01)
 
 
@@ -85,7 +94,7 @@ def loss_curve(logs: Sequence[Path], picture: Path) -> None:
             points = [(int(r["step"]), float(r[f"{part}/{name}"])) for r in records if r.get(f"{part}/{name}")]
             if points:
                 panel.plot(*zip(*points, strict=True), label=part, **style)
-        panel.set(xlabel="step", ylabel=name.replace("_db", " (dB)").replace("_", " "))
+        panel.set(xlabel="step", ylabel=plain(name).replace("_db", " (dB)").replace("_", " "))
         panel.legend()
         panel.grid(alpha=0.3)
     figure.savefig(picture, dpi=110)

@@ -21,10 +21,6 @@ from typing import Any, NamedTuple
 from fewshot_sep import files
 from fewshot_sep.errors import BadAudio, FewshotSepError
 
-AUDIO_SUFFIXES = {
-    *(".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".caf", ".w64", ".au", ".wv"),
-    *(".m4a", ".aac", ".mp4", ".webm", ".wma", ".mka"),
-}
 TEMPLATE = "{song}/{name}"
 RESIDUAL, REPORT, BEATS = ".residual", ".report", "beats"
 MAX_NAME_BYTES = 255 - len(".residual.flac") - len("-9999")
@@ -68,7 +64,7 @@ def sound_files(folder: Path, *, deep: bool = False) -> list[Path]:
     found = sorted(
         path
         for path in (folder.rglob("*") if deep else folder.iterdir())
-        if path.suffix.lower() in AUDIO_SUFFIXES
+        if path.suffix.lower() in files.SOUND_SUFFIXES
         and path.is_file()
         and not any(part.startswith(".") for part in path.relative_to(folder).parts)
     )

@@ -16,6 +16,9 @@ from fewshot_sep.experiments.evaluation.methods import Choice, current
 
 FACTS, ROWS = "run.json", "rows.jsonl"
 
+_TEXTS, _OTHER_TEXTS = ("method", "id", "song", "kind"), ("target", "query", "digest")
+_COSTS, _RATIOS = ("level", "seconds", "cpu_s", "audio_s"), ("sdr", "si_sdr", "sdri", "si_sdri")
+
 Row = dict[str, Any]
 """What was measured of a method on an item, by name; `failed` where nothing could be."""
 
@@ -77,6 +80,21 @@ def read_facts(run: Path) -> Facts:
         raise BadItems(message) from error
 
 
+def _is_whole(row: object) -> bool:
+    """Whether a row holds what reports take for granted."""
+    if not isinstance(row, dict) or not all(isinstance(row.get(name), str) for name in _TEXTS):
+        return False
+    if "failed" in row:
+        return isinstance(row["failed"], str)
+    measured = [name for name in row if name not in (*_TEXTS, *_OTHER_TEXTS)]
+    sounding = _RATIOS if row.get("sounds") else ()
+    return (
+        all(row[name] is None or isinstance(row[name], (bool, int, float)) for name in measured)
+        and isinstance(row.get("sounds"), bool)
+        and all(isinstance(row.get(name), (int, float)) for name in (*_COSTS, *sounding))
+    )
+
+
 def read_rows(run: Path) -> list[Row]:
     """The rows of a run, a later one in place of an earlier one for the same method and item."""
     path = run / ROWS
@@ -84,7 +102,7 @@ def read_rows(run: Path) -> list[Row]:
     for line in path.read_bytes().splitlines() if path.is_file() else []:
         with contextlib.suppress(ValueError):  # cut off when the run was stopped, or damaged: it is measured again
             row = files.parse_json(line.decode())
-            if isinstance(row, dict) and all(isinstance(row.get(name), str) for name in ("method", "id", "song")):
+            if _is_whole(row):
                 row["method"] = current(row["method"])
                 rows[row["method"], row["id"]] = row
     return list(rows.values())

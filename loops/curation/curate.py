@@ -20,11 +20,11 @@ from fewshot_sep.loops.curation import conform, edits, filenames, loop_chunks, s
 from fewshot_sep.loops.curation.analysis import Analysis, analyse
 from fewshot_sep.loops.curation.decide import Decision, Edit, Evidence, decide, reject_duplicates
 from fewshot_sep.loops.curation.state import Entry
-from fewshot_sep.loops.instruments.sound_files import AUDIO_SUFFIXES, slug
+from fewshot_sep.loops.instruments.sound_files import slug
 from fewshot_sep.loops.library import Library, Row, split_of
 from fewshot_sep.loops.workers import spread
 
-SUFFIXES = AUDIO_SUFFIXES | {".m4a", ".aac", ".opus", ".aifc", ".caf", ".wma"}
+SUFFIXES = files.SOUND_SUFFIXES
 VALID_SHARE = 0.06
 _SAVE_EVERY = 20
 
