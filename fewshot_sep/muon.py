@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -53,7 +53,7 @@ class Muon(torch.optim.AdamW):
             {"params": groups["vectors"], "weight_decay": 0.0},
             {"params": groups["hidden"], "orthogonal": True},
         ]
-        super().__init__(settings, learning_rate, weight_decay=weight_decay)
+        super().__init__(settings, learning_rate, weight_decay=weight_decay, foreach=True)
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
@@ -64,36 +64,65 @@ class Muon(torch.optim.AdamW):
                 loss = closure()
         for group in self.param_groups:
             if group.get("orthogonal"):
-                for parameter in group["params"]:
-                    if parameter.grad is not None:
-                        self._move(parameter, group["lr"], group["weight_decay"])
-                        parameter.grad = None  # AdamW skips it
+                for parameters in _by_shape(group["params"]):
+                    self._move(parameters, group["lr"], group["weight_decay"])
         super().step()
         return loss
 
-    def _move(self, parameter: nn.Parameter, rate: float, decay: float) -> None:
-        gradient, state = parameter.grad, self.state[parameter]
-        assert gradient is not None
-        if not state:
-            state |= {"step": torch.tensor(0.0), "momentum": torch.zeros_like(parameter)}
-        state["step"] += 1  # AdamW counts so too, and expects it when a state is loaded
-        state["momentum"].lerp_(gradient, 1 - self.momentum)
-        ahead = gradient.lerp(state["momentum"], self.momentum).flatten(1)
-        step = orthogonalised(ahead.to(self.precision)).to(parameter.dtype) * (RMS * math.sqrt(max(ahead.shape)))
-        parameter.mul_(1 - rate * decay).add_(step.view_as(parameter), alpha=-rate)
+    def _move(self, parameters: list[nn.Parameter], rate: float, decay: float) -> None:
+        """Parameters of one shape, all at once; AdamW skips what has no gradient any more."""
+        gradients = [cast(Tensor, parameter.grad) for parameter in parameters]
+        states = [self.state[parameter] for parameter in parameters]
+        for state, parameter in zip(states, parameters, strict=True):
+            if not state:
+                state |= {"step": torch.tensor(0.0), "momentum": torch.zeros_like(parameter)}
+            state["step"] += 1  # AdamW counts so too, and expects it when a state is loaded
+            parameter.grad = None
+        momenta = [state["momentum"] for state in states]
+        torch._foreach_lerp_(momenta, gradients, 1 - self.momentum)
+        ahead = torch.stack(torch._foreach_lerp(gradients, momenta, self.momentum)).flatten(2)
+        steps = orthogonalised(ahead.to(self.precision)).to(ahead.dtype) * (RMS * math.sqrt(max(ahead.shape[1:])))
+        torch._foreach_mul_(parameters, 1 - rate * decay)
+        torch._foreach_add_(parameters, list(steps.view(-1, *parameters[0].shape)), alpha=-rate)
 
 
-def orthogonalised(matrix: Tensor) -> Tensor:
-    """A matrix with the same singular vectors whose singular values lie around 1, from 0.7 to 1.2; zeros stay zeros.
+def _by_shape(parameters: Iterable[nn.Parameter]) -> Iterable[list[nn.Parameter]]:
+    """Those that have gradients, in lists of equal shape."""
+    groups: dict[tuple[int, ...], list[nn.Parameter]] = {}
+    for parameter in parameters:
+        if parameter.grad is not None:
+            groups.setdefault(tuple(parameter.shape), []).append(parameter)
+    return groups.values()
 
-    By a Newton-Schulz iteration: `X <- a X + (b A + c A^2) X` with `A = X X^T`.
+
+def orthogonalised(matrices: Tensor) -> Tensor:
+    """Matrices with the same singular vectors whose singular values lie around 1, from 0.7 to 1.2; zeros stay zeros.
+
+    By a Newton-Schulz iteration: `X <- p(A) X` with `p(A) = a I + b A + c A^2` and `A = X X^T`. All `p(A)` are
+    functions of the first `A`, so that in full precision only these small squares are iterated, and their product
+    meets `X` once; half precision needs the plain way, as it cannot hold the least eigenvalues of `A`.
+
+    Shape: `(..., rows, columns)` -> the same.
     """
-    if matrix.shape[0] > matrix.shape[1]:
-        return orthogonalised(matrix.T).T
+    if matrices.shape[-2] > matrices.shape[-1]:
+        return orthogonalised(matrices.mT).mT
+    x = matrices / (torch.linalg.matrix_norm(matrices, keepdim=True) + 1e-7)
+    if x.dtype != torch.float32:
+        for _ in range(ITERATIONS):
+            x = _polynomial(x @ x.mT) @ x
+        return x
+    square = x @ x.mT
+    product = factor = _polynomial(square)
+    for _ in range(ITERATIONS - 1):
+        square = factor @ square @ factor
+        factor = _polynomial(square)
+        product = factor @ product
+    return product @ x
+
+
+def _polynomial(square: Tensor) -> Tensor:
+    """`a I + b A + c A^2`."""
     a, b, c = COEFFICIENTS
-    norm: Tensor = matrix.norm()
-    x = matrix / (norm + 1e-7)
-    for _ in range(ITERATIONS):
-        square = x @ x.T
-        x = a * x + (b * square + c * square @ square) @ x
-    return x
+    polynomial = b * square + c * square @ square
+    polynomial.diagonal(dim1=-2, dim2=-1).add_(a)
+    return polynomial

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fewshot_sep import losses, metrics
+from fewshot_sep.evidence import ALONE, ROLES, Evidence
 from fewshot_sep.systems.base import AnySystem, Trainable
 from fewshot_sep.systems.image import ImageSystem
 from fewshot_sep.systems.mask import MaskSystem
@@ -20,6 +21,7 @@ from fewshot_sep.unet import QueryConditioning
 EPS = 1e-8
 PROFILE_DROPOUT = 0.2
 MIN_TARGET_SHARE = 1e-4  # of a mixture's energy; below it a target counts as absent
+MULTI_SOURCE_SHARE = 3  # one task of so many trains the detector, which is small
 MAX_SOURCE_DISTANCE_DB = 12.0  # in level, between target and residual of a mixture that counts as several sources
 
 TrainableT = TypeVar("TrainableT", bound=Trainable, contravariant=True)
@@ -35,13 +37,13 @@ class Loss(NamedTuple):
 class Objective(nn.Module, Generic[TrainableT]):
     """A training loss over what a system makes of a batch.
 
-    Call it as `objective(system, mixture, queries, target)`.
+    Call it as `objective(system, mixture, evidence, target)`.
 
     Shape:
-        mixture, target: `(batch, channels, samples)`; queries: `(batch, clips, samples)`.
+        mixture, target: `(batch, channels, samples)`.
     """
 
-    def forward(self, system: TrainableT, mixture: Tensor, queries: Tensor, target: Tensor) -> Loss:
+    def forward(self, system: TrainableT, mixture: Tensor, evidence: Evidence, target: Tensor) -> Loss:
         raise NotImplementedError
 
 
@@ -79,7 +81,7 @@ class CrossEntropyAndRatios(NamedTuple):
     and R are the energies of mixture, target and residual; no gradient has to pass the full spectrum.
     """
 
-    noise_weight: float = 0.05
+    noise_weight: float = 0.1
     si_sdr_weight: float = 0.1
     """Per dB, of the noise ratio and of SI-SDR."""
 
@@ -114,32 +116,50 @@ class MaskObjective(Objective[MaskSystem]):
         self.mask_loss = mask_loss
         self.contrastive_weight, self.multi_source_weight = contrastive_weight, multi_source_weight
 
-    def forward(self, system: MaskSystem, mixture: Tensor, queries: Tensor, target: Tensor) -> Loss:
+    def forward(self, system: MaskSystem, mixture: Tensor, evidence: Evidence, target: Tensor) -> Loss:
         true = true_mask(system, system.stft(mixture), system.stft(target))
-        conditioning = system.condition(queries)
+        encoded, terms = self._encode(system, evidence, true)
+        conditioning = by_task(system, encoded, evidence, len(mixture))
         if system.training:
             conditioning = without_profile(conditioning, PROFILE_DROPOUT)
         logits = system.logits(true.mixture, conditioning).float()
         total, parts = self.mask_loss(system, logits, true)
-        parts = parts | {"query_spread": spread(conditioning.embedding)}
+        parts = parts | {"query_spread": spread(encoded.embedding)} | {name: term for name, (_, term) in terms.items()}
         if not system.training:
-            improvements = si_sdri_db(system, logits, true)
-            if improvements.isfinite().any():
-                parts["si_sdri_db"] = improvements[improvements.isfinite()].median()
+            parts |= improvements(si_sdri_db(system, logits, true), evidence)
+        return Loss(total + sum(weight * term for weight, term in terms.values()), parts)
+
+    def _encode(
+        self, system: MaskSystem, evidence: Evidence, true: TrueMask
+    ) -> tuple[QueryConditioning, dict[str, tuple[float, Tensor]]]:
+        """The encodings of the prompts, and the encoder's own losses with their weights.
+
+        One pass of the encoder does for all clips, and for the targets that are compared with those alone.
+        """
+        if not self.contrastive_weight and not self.multi_source_weight:
+            return system.encode(evidence.clips), {}
+        energy = system.band_energy(system.stft(evidence.clips))
+        images = system.image(energy.flatten(0, 1)[:, None])
+        # Silence would spoil the encoder's running statistics; such targets do not count.
+        sounding = true.target.flatten(1).any(1)[:, None, None, None]
+        of_targets = system.image(torch.where(sounding, true.target, true.mixture).mean(1, keepdim=True))
+        each = system.encode_query(torch.cat([images, of_targets]) if self.contrastive_weight else images)
+        encoded = system.encoded(energy, QueryConditioning(*(part[: len(images)] for part in each)))
+        terms = {}
         if self.multi_source_weight:
-            parts["multi_source"] = multi_source_loss(system, queries, true)
-            total = total + self.multi_source_weight * parts["multi_source"]
+            loss = multi_source_loss(system, images, energy.shape[1], evidence, true)
+            terms["multi_source"] = self.multi_source_weight, loss
         if self.contrastive_weight:
-            parts["contrast"] = contrastive_loss(system, queries, target)
-            total = total + self.contrastive_weight * parts["contrast"]
-        return Loss(total, parts)
+            loss = contrastive_loss(encoded.embedding, each.embedding[len(images) :], evidence, true)
+            terms["contrast"] = self.contrastive_weight, loss
+        return encoded, terms
 
 
 class ImageObjective(Objective[ImageSystem]):
     """The thesis's mean squared error between images, its equation 1."""
 
-    def forward(self, system: ImageSystem, mixture: Tensor, queries: Tensor, target: Tensor) -> Loss:
-        return Loss(F.mse_loss(*system.images(mixture, queries, target)), {})
+    def forward(self, system: ImageSystem, mixture: Tensor, evidence: Evidence, target: Tensor) -> Loss:
+        return Loss(F.mse_loss(*system.images(mixture, evidence.alone, target)), {})
 
 
 def for_system(system: AnySystem) -> Objective[AnySystem]:
@@ -156,35 +176,62 @@ def si_sdri_db(system: MaskSystem, logits: Tensor, true: TrueMask) -> Tensor:
     return (after - before).where(present, torch.nan)
 
 
-def contrastive_loss(system: MaskSystem, queries: Tensor, target: Tensor) -> Tensor:
-    """InfoNCE of queries and their targets among those of the batch's other tasks; 0 if all targets are silent."""
-    sounding = target.flatten(1).any(1)
+def by_task(system: MaskSystem, encoded: QueryConditioning, evidence: Evidence, batch: int) -> QueryConditioning:
+    """The conditioning of a batch, from the encodings of its prompts."""
+    if not system.knows_roles:
+        return system.condition_on(encoded)  # every task has one prompt
+    slot = evidence.role * batch + evidence.task
+    dense = [part.new_zeros(3 * batch, *part.shape[1:]).index_copy(0, slot, part) for part in encoded]
+    given = torch.zeros(3 * batch, dtype=torch.bool, device=slot.device).index_fill(0, slot, True)
+    alone, among, absent = (QueryConditioning(*parts) for parts in zip(*(part.chunk(3) for part in dense), strict=True))
+    return system.condition_on(alone, among, absent, given.view(3, batch).T)
+
+
+def improvements(si_sdri: Tensor, evidence: Evidence) -> dict[str, Tensor]:
+    """Median improvement of tasks `(batch,)` whose target sounds: of all, and by the roles they are given."""
+    given: list[list[str]] = [[] for _ in si_sdri]
+    for task, role in zip(evidence.task.tolist(), evidence.role.tolist(), strict=True):
+        given[task].append(ROLES[role])
+    groups = {"si_sdri_db": si_sdri}
+    names = ["+".join(roles) for roles in given]
+    if len(set(names)) > 1:
+        for name in sorted(set(names)):
+            groups[f"si_sdri_db, {name}"] = si_sdri[[own == name for own in names]]
+    finite = {name: values[values.isfinite()] for name, values in groups.items()}
+    return {name: values.median() for name, values in finite.items() if len(values)}
+
+
+def contrastive_loss(of_prompts: Tensor, of_targets: Tensor, evidence: Evidence, true: TrueMask) -> Tensor:
+    """InfoNCE of clips alone and their targets among those of the batch's other tasks; 0 if all targets are silent.
+
+    Shape: embeddings of prompts and of targets, `(prompts, features)` and `(batch, features)`.
+    """
+    sounding = true.target.flatten(1).any(1)[evidence.task] & (evidence.role == ALONE)
     if not sounding.any():
-        return target.new_zeros(())
-    clips = torch.cat([part[sounding].mean(1, keepdim=True) for part in (queries, target)])
-    of_queries, of_targets = system.encode_query(query_images(system, clips)).embedding.float().chunk(2)
-    return losses.contrast(of_queries, of_targets)
+        return of_targets.new_zeros(())
+    return losses.contrast(of_prompts[sounding].float(), of_targets[evidence.task[sounding]].float())
 
 
-def multi_source_loss(system: MaskSystem, queries: Tensor, true: TrueMask) -> Tensor:
-    """Cross-entropy of telling mixtures from queries; it trains the detector, not the encoder before it."""
+def multi_source_loss(system: MaskSystem, images: Tensor, clips: int, evidence: Evidence, true: TrueMask) -> Tensor:
+    """Cross-entropy of telling mixtures from clips of one instrument; it trains the detector alone, not the encoder.
+
+    Args:
+        images: of the clips, `(prompts * clips, 1, bands, time)`.
+    """
     encoder_training = system.query_encoder.training
     system.query_encoder.eval()  # as in use; and mixtures must not enter its running statistics
+    few = max(1, len(true.mixture) // MULTI_SOURCE_SHARE)
     with torch.no_grad():
-        single = query_images(system, queries)
-        embeddings = system.encode_query(torch.cat([single, system.image(true.mixture.mean(1, keepdim=True))]))
+        single = images[::clips][(evidence.role == ALONE).nonzero()[:few, 0]]
+        energies = [energy[:few] for energy in (true.mixture, true.target, true.residual)]
+        embeddings = system.encode_query(torch.cat([single, system.image(energies[0].mean(1, keepdim=True))]))
     system.query_encoder.train(encoder_training)
-    target, residual = (energy.flatten(1).sum(1) + EPS for energy in (true.target, true.residual))
+    target, residual = (energy.flatten(1).sum(1) + EPS for energy in energies[1:])
     distance_db = 10 * torch.log10(target / residual)
     several = torch.cat([distance_db.new_zeros(len(single)), torch.ones_like(distance_db)])
     counts = torch.cat([distance_db.new_ones(len(single)), (distance_db.abs() < MAX_SOURCE_DISTANCE_DB).float()])
     logit = system.polyphony_logit(embeddings)
-    return F.binary_cross_entropy_with_logits(logit, several, counts, reduction="sum") / counts.sum()
-
-
-def query_images(system: MaskSystem, queries: Tensor) -> Tensor:
-    """`(batch, clips, samples)` -> `(batch * clips, 1, bands, time)`."""
-    return system.image(system.band_energy(system.stft(queries.flatten(0, 1)[:, None])))
+    return F.binary_cross_entropy_with_logits(logit, several, counts, reduction="sum") / counts.sum().clamp(min=1)
 
 
 def without_profile(conditioning: QueryConditioning, share: float) -> QueryConditioning:

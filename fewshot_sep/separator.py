@@ -175,8 +175,8 @@ class Separator:
         if not windows:
             return conditioning
         prompt = conditioning.prompt
-        residual = self._encode_windows(np.concatenate(windows))
-        return self.combine(prompt._replace(absent=[*prompt.absent, residual]))
+        of_residual = self._encode_windows(np.concatenate(windows))
+        return self.combine(prompt._replace(absent=[*prompt.absent, of_residual]))
 
     def _encode_windows(self, windows: Array) -> Encoding:
         encoding: Encoding = self.system.encode(torch.from_numpy(windows)[None].to(self.device))

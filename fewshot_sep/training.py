@@ -21,6 +21,7 @@ from torch.utils.data import DataLoader
 
 from fewshot_sep import plots
 from fewshot_sep.errors import FewshotSepError
+from fewshot_sep.evidence import ALONE, Evidence
 from fewshot_sep.muon import Muon
 from fewshot_sep.objectives import Objective, TrainableT
 from fewshot_sep.training_progress import TrainingProgress
@@ -37,7 +38,7 @@ class Batch(Protocol):
     @property
     def mixture(self) -> Tensor: ...
     @property
-    def queries(self) -> Tensor: ...
+    def evidence(self) -> Evidence: ...
     @property
     def target(self) -> Tensor: ...
 
@@ -167,14 +168,14 @@ class Training(L.LightningModule, Generic[TrainableT]):
         return torch.optim.AdamW(groups, rate, weight_decay=decay)
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
-        queries = targets_as_queries(batch) if self.global_step < self.options.target_first else batch.queries
+        evidence = targets_as_queries(batch) if self.global_step < self.options.target_first else batch.evidence
         loss: Tensor
-        loss, parts = self.objective(self.system, batch.mixture, queries, batch.target)
+        loss, parts = self.objective(self.system, batch.mixture, evidence, batch.target)
         self.log_dict({f"train/{name}": value.detach() for name, value in {"loss": loss, **parts}.items()})
         return loss
 
     def validation_step(self, batch: Batch, index: int) -> None:
-        loss, parts = self.objective(self.system, batch.mixture, batch.queries, batch.target)
+        loss, parts = self.objective(self.system, batch.mixture, batch.evidence, batch.target)
         values = {f"valid/{name}": value for name, value in {"loss": loss, **parts}.items()}
         self.log_dict(values, batch_size=len(batch.mixture), sync_dist=True)
 
@@ -190,10 +191,12 @@ class Training(L.LightningModule, Generic[TrainableT]):
             self._data.waited = self._worked = 0.0
 
 
-def targets_as_queries(batch: Batch) -> Tensor:
-    """Every target as each of its queries `(batch, clips, samples)`; silent ones keep theirs."""
-    sounding = batch.target.flatten(1).any(1)[:, None, None]
-    return torch.where(sounding, batch.target.mean(1, keepdim=True), batch.queries)
+def targets_as_queries(batch: Batch) -> Evidence:
+    """Evidence in which every target is each of its clips alone; where it is silent, and in other roles, they stay."""
+    evidence, target = batch.evidence, batch.target.mean(1, keepdim=True)
+    replaced = batch.target.flatten(1).any(1)[evidence.task] & (evidence.role == ALONE)
+    clips = torch.where(replaced[:, None, None], target[evidence.task], evidence.clips)
+    return evidence._replace(clips=clips)
 
 
 def _ema(decay: float) -> Callable[[Tensor, Tensor, Tensor | int], Tensor]:

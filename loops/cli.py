@@ -177,9 +177,6 @@ def train(
     emphasise: Annotated[
         list[str] | None, tasks(metavar="NAME=FACTOR", help="Draw an instrument more often. Repeatable.")
     ] = None,
-    live: Annotated[
-        float, tasks(min=0, max=1, help="Share of tasks with an instrument invented on the spot; for a GPU.")
-    ] = 0.0,
     start: Annotated[
         Path | None, advanced(help="Weights to begin with; what does not fit this network is left out.")
     ] = None,
@@ -210,7 +207,7 @@ def train(
         "compile": compile_network,
         "processes": processes,
     }
-    path = run(library, out, preset=preset, batch=batch, emphasis=emphasis, live=live, start=start, options=options)
+    path = run(library, out, preset=preset, batch=batch, emphasis=emphasis, start=start, options=options)
     typer.echo(f"weights: {path}\nlog: {out / 'log'}\ncurve: {out / 'curve.png'}")
 
 

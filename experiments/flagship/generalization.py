@@ -90,7 +90,7 @@ def network(system: AnySystem) -> Method:
 
     @torch.inference_mode()
     def separate(batch: TasksWithSources) -> Array:
-        found: Array = system(batch.tasks.mixture, system.condition(batch.tasks.queries)).float().numpy()
+        found: Array = system(batch.tasks.mixture, system.condition(batch.tasks.evidence.alone)).float().numpy()
         return found
 
     return Method(separate, system.preset)
@@ -107,7 +107,9 @@ def untrained(name: str) -> Method:
 
 
 def _case(batch: TasksWithSources, task: int, rate: int) -> Case:
-    mixture, queries, target = (part[task].numpy() for part in batch.tasks)
+    mixture, queries, target = (
+        part[task].numpy() for part in (batch.tasks.mixture, batch.tasks.evidence.alone, batch.tasks.target)
+    )
     others = batch.sources[task, 1:].numpy()  # the first is the target: `MIXING` has no absent or joint targets
     queried = batch.queried[task]
     return Case(mixture, [(clip[None], rate) for clip in queries], rate, queried, target, list(others))
@@ -161,8 +163,8 @@ def _measured(
     for index in count():
         batch = mixer.draw_with_sources(index)
         if oracle_query:
-            batch = batch._replace(tasks=batch.tasks._replace(queries=targets_as_queries(batch.tasks)))
-        mixture, _, target = (part.numpy() for part in batch.tasks)
+            batch = batch._replace(tasks=batch.tasks._replace(evidence=targets_as_queries(batch.tasks)))
+        mixture, target = batch.tasks.mixture.numpy(), batch.tasks.target.numpy()
         for name, x, s, e in zip(batch.queried, mixture, target, method.separate(batch), strict=True):
             if s.any():
                 yield name, metrics.si_sdr(s, e) - metrics.si_sdr(s, x)

@@ -46,10 +46,11 @@ def l1(system: MaskSystem, logits: Tensor, true: TrueMask) -> Loss:
     return Loss((distance / (true.mixture_spectrum.abs().flatten(1).mean(1) + EPS)).mean(), {})
 
 
-RECIPE_LOSS = CrossEntropyAndRatios(si_sdr_weight=0)
+LOSS = CrossEntropyAndRatios(noise_weight=0.05)
+RECIPE_LOSS = LOSS._replace(si_sdr_weight=0)
 RECIPE = MaskObjective(RECIPE_LOSS, contrastive_weight=0)
-WITH_ALL = MaskObjective()
-"""As training is now: SI-SDR and the contrast of the queries besides."""
+WITH_ALL = MaskObjective(LOSS)
+"""SI-SDR and the contrast of the queries besides."""
 
 
 # --- networks: each function builds a system and changes a part of it
@@ -216,7 +217,7 @@ VARIANTS = {
         "four times the weight of the noise ratio beside the cross-entropy",
         objective=MaskObjective(RECIPE_LOSS._replace(noise_weight=4 * RECIPE_LOSS.noise_weight), contrastive_weight=0),
     ),
-    "si-sdr": Variant("SI-SDR in the loss besides", objective=MaskObjective(contrastive_weight=0)),
+    "si-sdr": Variant("SI-SDR in the loss besides", objective=MaskObjective(LOSS, contrastive_weight=0)),
     "contrastive": Variant("a contrastive loss on the query's embedding besides", objective=MaskObjective(RECIPE_LOSS)),
     "target-first": Variant("the first 250 steps on queries that are the target itself", target_first=250),
     "together": Variant("SI-SDR, contrast and targets first", objective=WITH_ALL, target_first=250),

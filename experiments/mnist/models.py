@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from fewshot_sep.evidence import Evidence
 from fewshot_sep.experiments.mnist.settings import Model
 from fewshot_sep.experiments.mnist.tasks import SIZE
 from fewshot_sep.objectives import Loss, Objective
@@ -60,6 +61,6 @@ def build(model: Model, width: int) -> DigitSystem:
 class DigitObjective(Objective[DigitSystem]):
     """The thesis's mean squared error, its equation 1."""
 
-    def forward(self, system: DigitSystem, mixture: Tensor, queries: Tensor, target: Tensor) -> Loss:
-        error = F.mse_loss(system(mixture, queries).float(), target)
+    def forward(self, system: DigitSystem, mixture: Tensor, evidence: Evidence, target: Tensor) -> Loss:
+        error = F.mse_loss(system(mixture, evidence.alone).float(), target)
         return Loss(error, {"psnr_db": -10 * torch.log10(error)})

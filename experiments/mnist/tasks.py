@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from fewshot_sep.evidence import Evidence
 from fewshot_sep.experiments.mnist.digits import Digits
 
 SIZE = 32  # the five-level U-Net halves an image four times
@@ -27,6 +28,11 @@ class Overlays(NamedTuple):
     queries: Tensor
     target: Tensor
     labels: Tensor
+
+    @property
+    def evidence(self) -> Evidence:
+        """The queries, as `fewshot_sep.training` takes them."""
+        return Evidence.of_alone(self.queries)
 
 
 class Drawer:

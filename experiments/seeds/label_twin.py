@@ -30,9 +30,9 @@ class LabelTwin(MaskSystem):
         self.query_encoder = nn.Embedding(labels, self.preset.features)
         del self.multi_source_detector  # there is no query that could hold several
 
-    def condition(self, queries: Tensor) -> QueryConditioning:
-        embedding = self.query_encoder(queries.argmax(1))
-        profile = torch.zeros(len(queries), 2, self.preset.bands, device=queries.device)
+    def encode(self, clips: Tensor) -> QueryConditioning:
+        embedding = self.query_encoder(clips.argmax(1))
+        profile = torch.zeros(len(clips), 2, self.preset.bands, device=clips.device)
         return QueryConditioning(embedding, profile, profile[:, 0, :, None][..., :0])
 
     def task_samples(self, samples: int) -> int:

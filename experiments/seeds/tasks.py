@@ -9,6 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from fewshot_sep.evidence import Evidence
 from fewshot_sep.experiments.seeds.labels import Labels
 from fewshot_sep.experiments.seeds.settings import Labelling
 from fewshot_sep.loops.tasks.mixing import TaskMixer, TasksWithSources
@@ -27,6 +28,11 @@ class LabelTasks(NamedTuple):
     mixture: Tensor
     queries: Tensor
     target: Tensor
+
+    @property
+    def evidence(self) -> Evidence:
+        """The queries, in the place of clips."""
+        return Evidence.of_alone(self.queries)
 
 
 class LabelStream:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from fewshot_sep import audio, metrics
+from fewshot_sep.evidence import Evidence
 from fewshot_sep.experiments.seeds.settings import CONTEXT, SAMPLE_RATE, SEGMENT, Labelling
 from fewshot_sep.objectives import Loss, Objective
 from fewshot_sep.overlap_add import Chunk, crossfade
@@ -116,9 +117,9 @@ class WaveformObjective(Objective[WaveformSystem]):
         super().__init__()
         self.distance = distance
 
-    def forward(self, system: WaveformSystem, mixture: Tensor, queries: Tensor, target: Tensor) -> Loss:
+    def forward(self, system: WaveformSystem, mixture: Tensor, evidence: Evidence, target: Tensor) -> Loss:
         level = system.reference(mixture)
-        estimate = system.network(mixture / level, queries).float()
+        estimate = system.network(mixture / level, evidence.alone).float()
         mixture, target = (cropped(x, estimate.shape[-1]) / level for x in (mixture, target))
         parts = {}
         present = target.square().mean(-1) > MIN_TARGET_SHARE * mixture.square().mean(-1)

@@ -59,7 +59,10 @@ class MaskSystem(System[QueryConditioning]):
 
     def encode(self, clips: Tensor) -> QueryConditioning:
         energy = self.band_energy(self.stft(clips))
-        each = self.encode_query(self.image(energy.flatten(0, 1)[:, None]))
+        return self.encoded(energy, self.encode_query(self.image(energy.flatten(0, 1)[:, None])))
+
+    def encoded(self, energy: Tensor, each: QueryConditioning) -> QueryConditioning:
+        """One encoding of several clips: their energies `(batch, clips, bands, time)`, what `each` is by itself."""
         embedding, profile = (
             part.view(*energy.shape[:2], *part.shape[1:]).mean(1) for part in (each.embedding, each.profile)
         )

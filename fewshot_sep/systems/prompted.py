@@ -38,9 +38,10 @@ class PromptedSystem(MaskSystem):
         features = preset.features
         self.not_given = nn.Parameter(torch.zeros(3, features))
         # The last map begins at zero: a clip alone means at first what it means to a system without roles.
-        self.join_roles = nn.Sequential(nn.Linear(3 * features, features), nn.GELU(), nn.Linear(features, features))
-        nn.init.zeros_(self.join_roles[-1].weight)
-        nn.init.zeros_(self.join_roles[-1].bias)
+        last = nn.Linear(features, features)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+        self.join_roles = nn.Sequential(nn.Linear(3 * features, features), nn.GELU(), last)
 
     def templates(self, magnitude: Tensor) -> Tensor:
         """All frames: which spectra are learnt on them depends on the other roles."""
@@ -96,15 +97,14 @@ class PromptedSystem(MaskSystem):
         fixed = conditioning.templates
         free, activations = nmf.fit_activations(magnitude, fixed, nmf.frames_as_templates(magnitude, count))
         sizes = [count, count, ABSENT_TEMPLATES * count, count]
-        parts = zip(
-            torch.cat([fixed.float(), free], dim=-1).split(sizes, dim=-1), activations.split(sizes, dim=1), strict=True
-        )
-        like_alone, like_among, like_absent, others = (spectra @ gains for spectra, gains in parts)
+        spectra = torch.cat([fixed.float(), free], dim=-1)
+        parts = zip(torch.split(spectra, sizes, dim=-1), torch.split(activations, sizes, dim=1), strict=True)
+        like_alone, like_among, like_absent, others = (some @ gains for some, gains in parts)
         image = self.image(energy)
         reference = energy.sqrt().mean(dim=(1, 2, 3), keepdim=True)
         # In the order of a system without roles, what is new at the end: its weights can be the start.
         explained = compressed(torch.stack([like_alone, others, like_among, like_absent], dim=1), reference)
-        profile_alone, profiles = conditioning.profile.split([2, 4], dim=1)
+        profile_alone, profiles = torch.split(conditioning.profile, [2, 4], dim=1)
         profiles = profiles[..., None].expand(-1, -1, -1, image.shape[-1])
         return NetworkInputs(
             image, conditioning._replace(profile=profile_alone), torch.cat([explained.to(image), profiles.to(image)], 1)

@@ -49,34 +49,6 @@ def rooms(count: int, samples: int, sample_rate: int, seed: int) -> Tensor:
     return torch.from_numpy(np.array(spectra, dtype=np.complex64).reshape(count, samples // 2 + 1))
 
 
-def faster(sound: Tensor, ratio: float, samples: int) -> Tensor:
-    """`sound`, `ratio` times as fast and as high, by linear interpolation; `(n,)` -> `(samples,)`, from its beginning.
-
-    >>> faster(torch.arange(6.0), 2.0, 2), faster(torch.arange(6.0), 1.0, 3)
-    (tensor([0., 2.]), tensor([0., 1., 2.]))
-    """
-    if ratio == 1:
-        return sound[:samples]
-    place = torch.arange(samples, dtype=torch.float64) * ratio  # on the CPU: not every device has doubles
-    low = place.long().clamp(max=len(sound) - 2)
-    share = (place - low).to(sound.device, sound.dtype).clamp(0, 1)
-    low = low.to(sound.device)
-    return torch.lerp(sound[low], sound[low + 1], share)
-
-
-def low_passed(waves: Tensor, hertz: float, sample_rate: int, fft_size: int) -> Tensor:
-    """`(..., samples)` with nothing left above `hertz`, as a codec or a low sample rate leaves it.
-
-    >>> wave = torch.tensor([1.0, -1.0, 1.0, -1.0]) + 2  # at half the sample rate, and a constant
-    >>> low_passed(wave, 300, 1000, 4)
-    tensor([2., 2., 2., 2.])
-    """
-    spectrum = torch.fft.rfft(waves, fft_size)
-    spectrum[..., int(hertz / (sample_rate / 2) * spectrum.shape[-1]) :] = 0
-    limited: Tensor = torch.fft.irfft(spectrum, fft_size)
-    return limited[..., : waves.shape[-1]]
-
-
 def levels(random: np.random.Generator, count: int, gain_db: float) -> NDArray[np.float64]:
     """Gains around 0.1 with a standard deviation of `gain_db`, half of them with the other polarity: `(count,)`.
 
@@ -100,15 +72,3 @@ def pan(random: np.random.Generator, count: int, channels: int) -> NDArray[np.fl
     angle = np.where(random.random(count) < 0.33, 0.5, random.beta(2, 2, count)) * np.pi / 2
     gains: NDArray[np.float64] = np.sqrt(2) * np.stack([np.cos(angle), np.sin(angle)], 1)
     return gains
-
-
-def widened(stereo: Tensor, delay: int) -> Tensor:
-    """`(2, samples)` with the right channel `delay` samples late: a width that panning alone cannot give.
-
-    >>> widened(torch.tensor([[1.0, 2.0, 3.0], [1.0, 2.0, 3.0]]), 1)
-    tensor([[1., 2., 3.],
-            [0., 1., 2.]])
-    """
-    late = torch.zeros_like(stereo[1])
-    late[delay:] = stereo[1, : max(0, len(late) - delay)]
-    return torch.stack([stereo[0], late])

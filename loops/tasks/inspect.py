@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from torch import Tensor
 
 from fewshot_sep import audio, plots, presets
+from fewshot_sep.evidence import ROLES
 from fewshot_sep.loops.library import Library, Row
-from fewshot_sep.loops.tasks.mixing import TaskMixer
+from fewshot_sep.loops.tasks.mixing import TaskMixer, Tasks
+from fewshot_sep.loops.tasks.options import PROMPTED
 from fewshot_sep.loops.tasks.pool import AudioPool
 
 CHARTED = 40  # instruments in the chart, the longest first
@@ -76,7 +79,7 @@ def draw(found: list[Holding], picture: Path) -> None:
 
 
 def write_tasks(library: Library, folder: Path, count: int, preset: str, seed: int = 0) -> list[str]:
-    """Draw `count` training tasks as the preset would see them; each as three WAV files in `folder`.
+    """Draw `count` training tasks as the preset would see them: WAV files of mixture, target and clips by role.
 
     Returns:
         A line for each task.
@@ -86,14 +89,24 @@ def write_tasks(library: Library, folder: Path, count: int, preset: str, seed: i
     """
     settings = presets.get(preset)
     pool = AudioPool(library, "train", settings.sample_rate)
-    mixer = TaskMixer(pool, 1, settings.segment, settings.channels, seed=seed)
+    mixer = TaskMixer(pool, 1, settings.segment, settings.channels, PROMPTED, seed)
     lines = []
     for number in range(count):
         task = mixer.draw(number)
-        sounds = {"mixture": task.mixture[0], "query": task.queries[0], "target": task.target[0]}
-        for name, sound in sounds.items():
+        clips = _clips(task)
+        for name, sound in {"mixture": task.mixture[0], "target": task.target[0], **clips}.items():
             audio.write(folder / f"task-{number + 1:02d}-{name}.wav", sound.numpy(), settings.sample_rate)
-        mixture, target = (float(sounds[name].square().mean()) for name in ("mixture", "target"))
+        mixture, target = (float(wave.square().mean()) for wave in (task.mixture, task.target))
         level = f"{10 * np.log10(target / mixture):.1f} dB re the mixture" if target > 1e-10 * mixture else "absent"
-        lines.append(f"task {number + 1}: target {level}")
+        lines.append(f"task {number + 1}: target {level}; clips: {', '.join(clips)}")
     return lines
+
+
+def _clips(tasks: Tasks) -> dict[str, Tensor]:
+    """The clips of a single task, `(1, samples)` each, by role; a second one of a role is called `alone-2`."""
+    evidence = tasks.evidence
+    return {
+        ROLES[role] + f"-{place + 1}" * (place > 0): clip[None]
+        for role, clips in zip(evidence.role.tolist(), evidence.clips, strict=True)
+        for place, clip in enumerate(clips)
+    }

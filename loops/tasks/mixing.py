@@ -1,7 +1,8 @@
-"""Makes training tasks of a pool, batched on the training device: mixture, queries, target.
+"""Makes training tasks of a pool, batched on the training device: mixture, evidence, target.
 
-A task is a few sources summed, one of them the target, and clips of the target's instrument playing something else.
-What is in it is drawn by `fewshot_sep.loops.tasks.plan`; here numbers become sound.
+A task is a few sources summed, one of them the target, and clips that tell of the target's instrument. What is in it is
+drawn by `fewshot_sep.loops.tasks.plan`; here numbers become sound, all sounds of a batch at once. What is chosen is
+chosen on the host, of numbers, so that nothing waits for the device.
 """
 
 from __future__ import annotations
@@ -12,15 +13,19 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from scipy.fft import next_fast_len
 from torch import Tensor
 
-from fewshot_sep.loops.tasks import live
-from fewshot_sep.loops.tasks.augment import equalisers, low_passed, rooms, widened
+from fewshot_sep.evidence import Evidence
+from fewshot_sep.loops.tasks.augment import equalisers, rooms
 from fewshot_sep.loops.tasks.options import USUAL, MixingOptions
-from fewshot_sep.loops.tasks.plan import EQUALISERS, ROOMS, Excerpts, Invention, Plan, Planner
+from fewshot_sep.loops.tasks.plan import EQUALISERS, ROOMS, Excerpts, Plan, Planner
 from fewshot_sep.loops.tasks.pool import AudioPool
+
+FULL_SCALE = 32767
+MIN_PEAK = 1e-4
 
 
 class Tasks(NamedTuple):
@@ -28,11 +33,11 @@ class Tasks(NamedTuple):
 
     Shape:
         mixture, target: `(batch, channels, samples)`; the target is silent where the queried instrument is absent.
-        queries: `(batch, 1, samples)`, mono.
+        evidence: clips of as many samples.
     """
 
     mixture: Tensor
-    queries: Tensor
+    evidence: Evidence
     target: Tensor
 
 
@@ -44,7 +49,7 @@ class TasksWithSources(NamedTuple):
             target comes first unless its instrument is absent, or all sources but the first are the target
             (`MixingOptions.all_but_one`); silence fills up where a mixture has fewer sources.
         instruments: for each task the name of each source.
-        queried: for each task the instrument of the target, the first of several; of the queries where it is absent.
+        queried: for each task the instrument of the target, the first of several; of its clips where it is absent.
     """
 
     tasks: Tasks
@@ -59,7 +64,7 @@ class TaskMixer:
     Args:
         pool: the sound.
         batch: tasks per batch.
-        samples: length of mixture and queries.
+        samples: length of mixture and clips.
         channels: 1 or 2; with 2 the sources are panned.
         options: how to draw.
         seed: the same seed gives the same tasks.
@@ -80,19 +85,25 @@ class TaskMixer:
         self._planner = Planner(pool, batch, samples, channels, options, seed)
         self._fft_size = size = next_fast_len(samples, real=True)
         numbers = EQUALISERS if options.equalise else 0, ROOMS if options.room else 0
-        self._equalisers = equalisers(numbers[0], size, pool.sample_rate, seed).to(pool.device)
-        self._rooms = rooms(numbers[1], size, pool.sample_rate, seed).to(pool.device)
+        # The last of each leaves a sound as it is.
+        curves = F.pad(equalisers(numbers[0], size, pool.sample_rate, seed), (0, 0, 0, 1), value=1.0)
+        responses = F.pad(rooms(numbers[1], size, pool.sample_rate, seed), (0, 0, 0, 1), value=1.0)
+        self._equalisers, self._rooms = curves.to(torch.complex64).to(pool.device), responses.to(pool.device)
 
     def __iter__(self) -> Iterator[Tasks]:
         return map(self.draw, count(self.first))
 
+    def plan(self, index: int) -> Plan:
+        """Batch number `index`, as numbers."""
+        return self._planner.plan(index)
+
     def draw(self, index: int) -> Tasks:
         """Batch number `index`."""
-        return self._mix(self._planner.plan(index), with_sources=False)[0]
+        return self._mix(self.plan(index), with_sources=False)[0]
 
     def draw_with_sources(self, index: int) -> TasksWithSources:
-        """Batch number `index` with its sources, whose names are the library's: not for the option `live`."""
-        plan = self._planner.plan(index)
+        """Batch number `index` with its sources, whose names are the library's."""
+        plan = self.plan(index)
         tasks, sources = self._mix(plan, with_sources=True)
         name = [row.instrument for row in self.pool.rows]
         instruments = [[name[row] for row in task.sources] for task in plan.tasks]
@@ -100,70 +111,92 @@ class TaskMixer:
 
     def _mix(self, plan: Plan, with_sources: bool) -> tuple[Tasks, Tensor]:
         """Tasks and their sources, none of them unless `with_sources`."""
-        device, batch = self.pool.device, len(plan.tasks)
-        sound, clip_sound = self._read(plan.sources), self._read(plan.clips)
-        if plan.invention:
-            self._play(plan.invention, sound, clip_sound)
-        stereo = self._place(self._colour(sound, plan.sources), plan.pan, plan.delay)
+        batch, channels, samples = len(plan.tasks), plan.pan.shape[1], self._samples
+        sound, place_of = self._sounds(plan.sources.and_those(plan.pieces))
+        of_sources, of_pieces = np.split(place_of, [len(plan.task)])
+        self._cut(sound, plan, of_pieces)
+        late = np.flatnonzero(plan.delay)
+        delayed = self._delayed(sound[self._on_device(of_sources[late])], plan.delay[late])
 
-        most = max(len(task.sources) for task in plan.tasks)
-        sources = torch.zeros(batch, most, *stereo.shape[1:], device=device)
-        sources[self._index(plan.task), self._index(plan.place)] = stereo
-        in_target = torch.tensor([[k in task.target for k in range(most)] for task in plan.tasks], device=device)
-        target = (sources * in_target.float()[:, :, None, None]).sum(1)
-        waves = torch.stack([sources.sum(1), target, *(sources.unbind(1) if with_sources else ())])
+        # Every output is a weighted sum of sounds: a row of weights for each channel of mixture and target, and clip.
+        gains = plan.sources.gain[:, None] * plan.pan / FULL_SCALE
+        stereo = np.zeros((2, batch, channels, len(sound)), np.float32)
+        stereo[0, plan.task, :, of_sources] = gains
+        stereo[1, plan.task, :, of_sources] = gains * plan.targeted[:, None]
+        right = np.zeros((2, batch, channels, len(late)), np.float32)
+        right[:, plan.task[late], -1, np.arange(len(late))] = stereo[:, plan.task[late], -1, of_sources[late]]
+        stereo[:, plan.task[late], -1, of_sources[late]] = 0
+        mono = np.zeros((len(plan.clips.gain), len(sound)), np.float32)
+        mono[plan.clips.clip, of_pieces] = plan.pieces.gain / FULL_SCALE
+        weights = np.concatenate([stereo.reshape(-1, len(sound)), mono])
+        sums = self._on_device(weights) @ sound
+        waves, clips = sums[: 2 * batch * channels], sums[2 * batch * channels :]
+        if len(late):
+            waves.addmm_(self._on_device(right.reshape(-1, len(late))), delayed)
+        waves = waves.view(2, batch, channels, samples)
+        highest, lowest = waves[0].amax((1, 2), keepdim=True), waves[0].amin((1, 2), keepdim=True)
+        peak = torch.maximum(highest, -lowest).clamp(min=MIN_PEAK)
+        scale = self._on_device(plan.peak.astype(np.float32))[:, None, None] / peak
+        mixture, target = waves.mul_(scale)
 
-        queries = torch.zeros(batch, self._samples, device=device)
-        queries.index_add_(0, self._index(plan.query), self._colour(clip_sound, plan.clips))
-        queries = self._limit_band(queries[None, :, None], plan.query_limit_hz)[0]
-        waves = self._limit_band(waves, plan.mixture_limit_hz)
-        peak = waves[0].abs().amax(dim=(1, 2), keepdim=True).clamp(min=1e-4)
-        mixture, target, *parts = waves * (torch.as_tensor(plan.peak, device=device).float()[:, None, None] / peak)
-        return Tasks(mixture, queries, target), torch.stack(parts, 1) if parts else sources[:, :0]
+        prompts = (self._on_device(numbers) for numbers in (plan.clips.task, plan.clips.role))
+        tasks = Tasks(mixture, Evidence(clips.view(-1, plan.clips.each, samples), *prompts), target)
+        most = max(len(task.sources) for task in plan.tasks) if with_sources else 0
+        sources = torch.zeros(batch, most, channels, samples, device=sound.device)
+        if with_sources:
+            placed = sound[self._on_device(of_sources)][:, None] * self._on_device(gains.astype(np.float32))[:, :, None]
+            last = self._on_device(gains[late, -1].astype(np.float32))[:, None]
+            placed[self._on_device(late), -1] = delayed * last
+            sources[self._on_device(plan.task), self._on_device(plan.place)] = placed
+            sources *= scale[:, None]
+        return tasks, sources
 
-    def _index(self, numbers: NDArray[np.int64]) -> Tensor:
-        return torch.as_tensor(numbers, device=self.pool.device)
+    def _on_device(self, numbers: NDArray[np.int64] | NDArray[np.float32]) -> Tensor:
+        return torch.from_numpy(numbers).to(self.pool.device, non_blocking=True)
 
-    def _read(self, excerpts: Excerpts) -> Tensor:
-        """`(excerpts, samples)`."""
-        read = zip(excerpts.row, excerpts.start, excerpts.ratio, excerpts.gain, strict=True)
-        return torch.stack(
-            [self.pool.piece(row, start, ratio, self._samples) * float(gain) for row, start, ratio, gain in read]
+    def _sounds(self, excerpts: Excerpts) -> tuple[Tensor, NDArray[np.int64]]:
+        """Excerpts with equaliser, room and end of band but without gain, and where in the result each one lies.
+
+        They are ordered so that those that are read alike and those that have a filter lie side by side.
+        """
+        filtered = (excerpts.equaliser >= 0) | (excerpts.room >= 0) | np.isfinite(excerpts.limit_hz)
+        order = np.argsort(np.where(excerpts.ratio == 1, filtered, 3 - filtered), kind="stable")
+        excerpts, filtered = excerpts.at(order), filtered[order]
+        sound = torch.empty(len(order), self._samples, device=self.pool.device)
+        self.pool.read(excerpts.row, excerpts.start, excerpts.ratio, sound)
+        if filtered.any():
+            some = slice(int(filtered.argmax()), len(filtered) - int(filtered[::-1].argmax()))
+            self._filter(sound[some], excerpts.at(some))
+        return sound, np.argsort(order)
+
+    def _filter(self, sound: Tensor, excerpts: Excerpts) -> None:
+        """Equaliser, room and end of band, in place: `(n, samples)`. Bends of the end wrap around to the beginning."""
+        spectrum = torch.fft.rfft(sound, self._fft_size)
+        for filters, chosen in ((self._equalisers, excerpts.equaliser), (self._rooms, excerpts.room)):
+            spectrum.mul_(filters.index_select(0, self._on_device(chosen % len(filters))))
+        bins = spectrum.shape[1]
+        if np.isfinite(excerpts.limit_hz).any():
+            ends = np.minimum(excerpts.limit_hz / (self.pool.sample_rate / 2), 1) * bins
+            cut = self._on_device(ends.astype(np.int64))[:, None]
+            spectrum.masked_fill_(torch.arange(bins, device=sound.device) >= cut, 0)
+        sound.copy_(torch.fft.irfft(spectrum, self._fft_size)[:, : self._samples])
+
+    def _cut(self, sound: Tensor, plan: Plan, of_pieces: NDArray[np.int64]) -> None:
+        """Silence, in place, where a piece does not sound in its clip."""
+        begin, end, fade = plan.clips.begin, plan.clips.end, plan.clips.fade
+        if not len(cut := np.flatnonzero((begin > 0) | (end < self._samples))):
+            return
+        # Half a sample, so that a piece without a fade jumps from 0 to 1.
+        first, last, length = (
+            self._on_device(numbers[cut, None].astype(np.float32)) for numbers in (begin, end, np.maximum(fade, 1))
         )
+        time = torch.arange(self._samples, device=sound.device) + 0.5
+        rise = ((time - first) / length + 0.5 * (length == 1)).clamp(0, 1)
+        fall = ((last - time) / length + 0.5 * (length == 1)).clamp(0, 1)
+        sound[self._on_device(of_pieces[cut])] *= rise.where(first > 0, 1) * fall.where(last < self._samples, 1)
 
-    def _play(self, invention: Invention, sources: Tensor, clips: Tensor) -> None:
-        """Let invented instruments take the place of sources and clips, `(any, samples)`, which are changed."""
-        rate, device = self.pool.sample_rate, self.pool.device
-        for sounds, performance in ((sources, invention.targets), (clips, invention.queries)):
-            played = live.play(invention.patches, performance.parts, self._samples, rate, performance.seed, device)
-            for wave, gain, replaced in zip(played, performance.gain, performance.replaces, strict=True):
-                if replaced is not None:
-                    sounds[replaced] = wave * float(gain)
-
-    def _colour(self, sound: Tensor, excerpts: Excerpts) -> Tensor:
-        """Equaliser and room: `(n, samples)` -> the same, in place."""
-        for index, (equaliser, room) in enumerate(zip(excerpts.equaliser, excerpts.room, strict=True)):
-            if equaliser < 0 and room < 0:
-                continue
-            spectrum = torch.fft.rfft(sound[index], self._fft_size)
-            if equaliser >= 0:
-                spectrum *= self._equalisers[equaliser]
-            if room >= 0:
-                spectrum *= self._rooms[room]
-            sound[index] = torch.fft.irfft(spectrum, self._fft_size)[: self._samples]
-        return sound
-
-    def _place(self, sound: Tensor, pan: NDArray[np.float64], delay: NDArray[np.int64]) -> Tensor:
-        """The place in the stereo image: `(n, samples)` -> `(n, channels, samples)`."""
-        placed = sound[:, None] * torch.as_tensor(pan, device=sound.device).float()[:, :, None]
-        for index in np.flatnonzero(delay):
-            placed[index] = widened(placed[index], int(delay[index]))
-        return placed
-
-    def _limit_band(self, waves: Tensor, limits: NDArray[np.float64]) -> Tensor:
-        """Cut tasks off where their band ends; waves `(any, batch, ..., samples)`."""
-        limited = np.flatnonzero(np.isfinite(limits))
-        waves = waves.clone() if len(limited) else waves
-        for task in limited:
-            waves[:, task] = low_passed(waves[:, task], float(limits[task]), self.pool.sample_rate, self._fft_size)
-        return waves
+    def _delayed(self, sound: Tensor, delay: NDArray[np.int64]) -> Tensor:
+        """`(n, samples)`, each as many samples late, with silence before: a width that panning alone cannot give."""
+        most = int(delay.max(initial=0))
+        windows = F.pad(sound, (most, 0)).unfold(1, self._samples, 1)
+        return windows[torch.arange(len(sound), device=sound.device), self._on_device(most - delay)]

@@ -2,7 +2,41 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+from fewshot_sep.evidence import ABSENT, ALONE, AMONG
+
+Roles = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class EvidenceOptions:
+    """What tasks are told of their instrument. Shares are probabilities per clip, or as said.
+
+    Attributes:
+        roles: which roles a task has clips of, and the share of such tasks.
+        several: of batches with two or three clips for each role; the others have one.
+        gain_db: a clip is by up to so many dB louder or quieter than its sources.
+        marked_same_recording: takes the place of `MixingOptions.same_recording` where a song was marked, that is, where
+            there are clips among others or without the instrument.
+        alone_border, absent_border: what does not belong in a clip sounds at its beginning or end, for up to `border_s`
+            seconds: the others beside an instrument alone, cut out of the mixture's own recording; the target in a clip
+            without it.
+        resting: the target sounds in one half of a clip among others only.
+        fewer_others: clips among others, and without the target, that hold some of the others only.
+        others_elsewhere: clips without the target whose instruments are from other recordings.
+    """
+
+    roles: tuple[tuple[Roles, float], ...] = (((ALONE,), 1.0),)
+    several: float = 0.0
+    gain_db: float = 0.0
+    marked_same_recording: float = 0.5
+    alone_border: float = 0.0
+    absent_border: float = 0.0
+    border_s: float = 0.3
+    resting: float = 0.3
+    fewer_others: float = 0.3
+    others_elsewhere: float = 0.15
 
 
 @dataclass(frozen=True)
@@ -24,8 +58,8 @@ class MixingOptions:
         gain_db: standard deviation of each source's level.
         shift_semitones: range of the pitch shift (by resampling), drawn independently for mixture and query.
         equalise, room, band_limit: shares of sources that get them (`band_limit`: of tasks, query drawn by itself).
-        live: tasks whose target is an instrument invented on the spot (see `fewshot_sep.loops.tasks.live`); for a GPU.
         emphasis: instruments or families to draw more often than by the root of their rows: name and factor.
+        evidence: what tasks are told of their instrument.
     """
 
     sources: tuple[int, int] = (2, 6)
@@ -41,11 +75,29 @@ class MixingOptions:
     equalise: float = 0.6
     room: float = 0.4
     band_limit: float = 0.3
-    live: float = 0.0
     emphasis: tuple[tuple[str, float], ...] = ()
+    evidence: EvidenceOptions = EvidenceOptions()
 
 
 USUAL = MixingOptions()
+
+PROMPTED = replace(
+    USUAL,
+    evidence=EvidenceOptions(
+        roles=(
+            ((ALONE,), 0.35),
+            ((ALONE, ABSENT), 0.25),
+            ((AMONG, ABSENT), 0.2),
+            ((ALONE, AMONG, ABSENT), 0.1),
+            ((ALONE, AMONG), 0.1),
+        ),
+        several=0.2,
+        gain_db=10.0,
+        alone_border=0.15,
+        absent_border=0.2,
+    ),
+)
+"""Clips of all roles, as songs are marked: with wrong borders, rests and missing others."""
 
 PLAIN = MixingOptions(
     coherent=0,

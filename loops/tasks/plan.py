@@ -5,21 +5,21 @@ A plan holds no sound, and all randomness is here: `fewshot_sep.loops.tasks.mixi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from fewshot_sep.loops.score import Note
-from fewshot_sep.loops.tasks import live
+from fewshot_sep.evidence import ALONE
 from fewshot_sep.loops.tasks.augment import levels, pan
+from fewshot_sep.loops.tasks.clips import ClipDrawer, Clips, TaskRows
 from fewshot_sep.loops.tasks.options import MixingOptions
 from fewshot_sep.loops.tasks.pool import AudioPool
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
 
 EQUALISERS, ROOMS = 64, 48
 """How many there are to draw from."""
@@ -31,33 +31,12 @@ RELATED = frozenset({"guitar", "piano", "organ", "bass", "voice", "strings", "br
 _KIT_PARTS = {"kick", "snare", "hi-hat", "ride cymbal", "crash cymbal", "toms"}
 
 
-class TaskRows(NamedTuple):
-    """One task as numbers of rows.
-
-    Attributes:
-        sources: what sounds; the target comes first unless it is absent.
-        target: places in `sources` that sum to the target.
-        query: None where another passage of the target's own rows is the query.
-        coherent: the sources are of one song, and start together.
-    """
-
-    sources: list[int]
-    target: range
-    query: int | None
-    coherent: bool
-
-    @property
-    def queried(self) -> int:
-        """A row of the instrument that is asked for: of the target, of the query where that is absent."""
-        return self.query if self.query is not None and not self.target else self.sources[self.target[0]]
-
-
 class Excerpts(NamedTuple):
     """Stretches of rows and what becomes of them: of each array one number per sound.
 
     Attributes:
         row, start: where it lies in the pool, in samples from the row's start. ratio: speed. gain: with polarity.
-        equaliser, room: which one it gets, -1 for none.
+        equaliser, room: which one it gets, -1 for none. limit_hz: where its band ends, infinite for most.
     """
 
     row: Ints
@@ -66,23 +45,15 @@ class Excerpts(NamedTuple):
     gain: Floats
     equaliser: Ints
     room: Ints
+    limit_hz: Floats
 
+    def at(self, chosen: slice | Ints) -> Excerpts:
+        """Some of them."""
+        return Excerpts._make(numbers[chosen] for numbers in self)
 
-class Performance(NamedTuple):
-    """What invented instruments play: each its part, all noise from `seed`, in the place of the sounds `replaces`."""
-
-    parts: list[list[Note]]
-    seed: int
-    gain: Floats
-    replaces: list[int | None]
-
-
-class Invention(NamedTuple):
-    """Invented instruments that take the place of some targets (sources) and of their queries (clips)."""
-
-    patches: live.Patches
-    targets: Performance
-    queries: Performance
+    def and_those(self, more: Excerpts) -> Excerpts:
+        """Both, one after the other."""
+        return Excerpts._make(map(np.concatenate, zip(self, more, strict=True)))
 
 
 class Plan(NamedTuple):
@@ -91,9 +62,9 @@ class Plan(NamedTuple):
     Attributes:
         tasks: the rows of each.
         sources: of all tasks, one after the other; `task` and `place` say whose each is, and which of its sources.
+        targeted: which sources sum to their task's target.
         pan: gains `(sources, channels)`. delay: of the right channel, in samples.
-        clips: what the queries are made of; `query` says the task of each. Clips of one query are summed.
-        mixture_limit_hz, query_limit_hz: where the band of each task ends, infinite for most.
+        pieces: what the clips are summed of. clips: how.
         peak: of each mixture.
     """
 
@@ -101,13 +72,11 @@ class Plan(NamedTuple):
     sources: Excerpts
     task: Ints
     place: Ints
+    targeted: Flags
     pan: Floats
     delay: Ints
-    clips: Excerpts
-    query: Ints
-    invention: Invention | None
-    mixture_limit_hz: Floats
-    query_limit_hz: Floats
+    pieces: Excerpts
+    clips: Clips
     peak: Floats
 
 
@@ -119,220 +88,263 @@ class Planner:
     ) -> None:
         self.pool, self.batch, self.samples, self.channels = pool, batch, samples, channels
         self.options, self.seed = options, seed
-        self._emphasis = dict(options.emphasis)
-        rows = [pool.by_instrument[name] for name in pool.instruments]
-        weights = np.array([np.sqrt(len(indices)) * self._factor(indices[0]) for indices in rows])
-        self.instrument_share = dict(zip(pool.instruments, weights / weights.sum(), strict=True))
-        # A song counts as its most emphasised part.
-        weights = np.array([max(self._factor(row) for row in pool.by_song[song]) for song in pool.songs])
-        self.song_share = weights / weights.sum() if len(weights) else weights
+        self._drawer = ClipDrawer(options.evidence, samples, pool.sample_rate, self._another)
+        self._last = np.maximum(0, pool.lengths - samples)
+        self._active = np.concatenate(pool.active)
+        self._active_count = np.array([len(places) for places in pool.active])
+        self._active_first = np.cumsum(self._active_count) - self._active_count
+        self._tabulate()
 
-    def _factor(self, row: int) -> float:
-        about = self.pool.rows[row]
-        return self._emphasis.get(about.instrument, self._emphasis.get(about.family, 1.0))
+    def _tabulate(self) -> None:
+        """Shares, and which names go together, as arrays over all names of instruments."""
+        pool, emphasis = self.pool, dict(self.options.emphasis)
+        self._names = sorted({row.instrument for row in pool.rows})
+        number = {name: place for place, name in enumerate(self._names)}
+        self._name = np.array([number[row.instrument] for row in pool.rows])
+        sources = {source: place for place, source in enumerate({(row.instrument, row.source) for row in pool.rows})}
+        self._source = np.array([sources[row.instrument, row.source] for row in pool.rows])
+        self._rows_of = [np.array(pool.by_instrument.get(name, ()), np.int64) for name in self._names]
+        self._factor = np.array([emphasis.get(row.instrument, emphasis.get(row.family, 1.0)) for row in pool.rows])
+        self._share = np.array(
+            [np.sqrt(len(rows)) * self._factor[rows[0]] if len(rows) else 0.0 for rows in self._rows_of]
+        )
+        family = {row.instrument: row.family for row in pool.rows}
+        families = np.array([family[name] for name in self._names])
+        self._related = (families[:, None] == families) & (self._share > 0)
+        drums = np.array([name == "drums" for name in self._names])
+        part = np.array([name in _KIT_PARTS for name in self._names])
+        self._excludes = np.eye(len(self._names), dtype=bool) | np.outer(drums, part) | np.outer(part, drums)
+        # A song counts as its most emphasised part; places that it has not are -1.
+        songs = [pool.by_song[song] for song in pool.songs]
+        self._songs = np.full((len(songs), max(map(len, songs), default=1)), -1)
+        for place, rows in enumerate(songs):
+            self._songs[place, : len(rows)] = rows
+        self._song_share = np.cumsum([self._factor[rows].max() for rows in songs])
 
     def plan(self, index: int) -> Plan:
         """Batch number `index`."""
         random = np.random.default_rng([self.seed, index])
-        tasks = [self._rows(random) for _ in range(self.batch)]
-        first = np.cumsum([0, *(len(task.sources) for task in tasks)])
-        rows, starts, ratios = [], [], []
-        for task in tasks:
-            ratio, start = self._ratio(random), self._start(random, task.sources[0])
-            for row in task.sources:
-                rows.append(row)
-                starts.append(start if task.coherent else self._start(random, row))
-                ratios.append(ratio if task.coherent else self._ratio(random))
-        gains = self._gains(random, rows)
-
-        query, clip_rows, of = np.array(_clips(tasks, first)).T
-        clip_starts = [
-            self._start(random, row) if source < 0 else self._elsewhere(random, row, starts[source])
-            for row, source in zip(clip_rows, of, strict=True)
-        ]
-        clip_ratios = [self._ratio(random) if source < 0 else ratios[source] for source in of]
-        clip_gains = np.where(of < 0, self._gains(random, clip_rows), gains[of])
-
-        invention = self._invent(random, tasks, first, query) if self.options.live else None
-        states = self._states(random, len(rows))
+        tasks = self._tasks(random)
+        counts = np.array([len(task.sources) for task in tasks])
+        first = np.cumsum(counts) - counts
+        task = np.repeat(np.arange(self.batch), counts)
+        leader = np.repeat(first, counts)
+        place = np.arange(len(task)) - leader
+        rows = np.array([row for drawn in tasks for row in drawn.sources])
+        follows = np.array([drawn.coherent for drawn in tasks])[task]
+        starts, ratios = self._starts(random, rows), self._ratios(random, len(rows))
+        limits, own_limits = self._limits(random), self._limits(random)
+        equaliser, room = self._states(random, len(rows))
+        sources = Excerpts(
+            rows,
+            np.where(follows, starts[leader], starts),
+            np.where(follows, ratios[leader], ratios),
+            self._gains(random, rows),
+            equaliser,
+            room,
+            limits[task],
+        )
         panned, delays = self._stereo(random, len(rows))
-        clip_states = np.where(of < 0, self._states(random, len(of)), states[:, of])
-        limits, query_limits = self._limits(random), self._limits(random)
-        same = [task.query is None for task in tasks]
-        query_limits[same] = limits[same]
+        clips = self._drawer.draw(random, tasks, first)
         return Plan(
             tasks,
-            sources=Excerpts(np.array(rows), np.array(starts), np.array(ratios), gains, *states),
-            task=np.repeat(np.arange(self.batch), np.diff(first)),
-            place=np.arange(len(rows)) - np.repeat(first[:-1], np.diff(first)),
-            pan=panned,
-            delay=delays,
-            clips=Excerpts(clip_rows, np.array(clip_starts), np.array(clip_ratios), clip_gains, *clip_states),
-            query=query,
-            invention=invention,
-            mixture_limit_hz=limits,
-            query_limit_hz=query_limits,
-            peak=random.uniform(0.1, 1.0, self.batch),
+            sources,
+            task,
+            place,
+            np.array([number in drawn.target for drawn in tasks for number in range(len(drawn.sources))]),
+            panned,
+            delays,
+            self._pieces(random, tasks, sources, clips, limits, own_limits),
+            clips,
+            random.uniform(0.1, 1.0, self.batch),
+        )
+
+    def _pieces(
+        self, random: Generator, tasks: list[TaskRows], sources: Excerpts, clips: Clips, limits: Floats, own: Floats
+    ) -> Excerpts:
+        """What becomes of the clips' pieces: what became of their source, or what is drawn for them."""
+        fresh, count = clips.source < 0, len(clips.row)
+        known = clips.passage_source >= 0
+        starts = self._starts(random, clips.passage_row)
+        starts[known] = self._elsewhere(random, clips.passage_row[known], sources.start[clips.passage_source[known]])
+        equaliser, room = self._states(random, count)
+        prompt = np.arange(len(clips.gain))[clips.clip] // clips.each
+        task = clips.task[prompt]
+        # A clip cut out of the song has the song's band, whatever is in it.
+        elsewhere = np.array([drawn.query is not None for drawn in tasks])[task] & (clips.role[prompt] == ALONE)
+        return Excerpts(
+            clips.row,
+            starts[clips.passage],
+            np.where(fresh, self._ratios(random, count), sources.ratio[clips.source]),
+            np.where(fresh, self._gains(random, clips.row), sources.gain[clips.source]) * clips.gain[clips.clip],
+            np.where(fresh, equaliser, sources.equaliser[clips.source]),
+            np.where(fresh, room, sources.room[clips.source]),
+            np.where(elsewhere, own[task], limits[task]),
         )
 
     # --- which rows
 
-    def _rows(self, random: Generator) -> TaskRows:
-        pool, options = self.pool, self.options
-        coherent = bool(pool.songs) and random.random() < options.coherent
-        count = int(random.integers(options.sources[0], options.sources[1] + 1))
-        sources = self._coherent_sources(random, count) if coherent else self._random_sources(random, count)
-        if sources is None:
-            coherent, sources = False, self._random_sources(random, count)
-        excluded = _excluded(pool.rows[row].instrument for row in sources)
-        silent = [name for name in pool.instruments if name not in excluded]
-        if silent and random.random() < options.absent:
-            relatives = [name for name in pool.by_family[pool.rows[sources[0]].family] if name in silent]
-            near = relatives if random.random() < 0.25 else []
-            candidates = pool.by_instrument[str(random.choice(near or silent))]
-            return TaskRows(sources, range(0), int(random.choice(candidates)), coherent)
-        own_passages = options.same_recording + options.all_but_one
+    def _tasks(self, random: Generator) -> list[TaskRows]:
+        coherent, mixtures = self._mixtures(random)
+        return [
+            self._task(random, sources[sources >= 0], bool(together))
+            for sources, together in zip(mixtures, coherent, strict=True)
+        ]
+
+    def _task(self, random: Generator, rows: Ints, coherent: bool) -> TaskRows:
+        options, sources, names = self.options, rows.tolist(), self._name[rows]
+        roles = self._drawer.roles(random) if len(sources) > 1 else (ALONE,)
+        silent = ~self._excludes[names].any(0) & (self._share > 0)
+        if silent.any() and random.random() < options.absent:
+            near = silent & self._related[names[0]]
+            candidates = np.flatnonzero(near if random.random() < 0.25 and near.any() else silent)
+            query = int(random.choice(self._rows_of[random.choice(candidates)]))
+            return TaskRows(sources, range(0), query, coherent, roles)
+        marked = roles != (ALONE,)
+        same_recording = options.evidence.marked_same_recording if marked else options.same_recording
+        own_passages = same_recording + (options.all_but_one if len(sources) > 1 else 0)
         if own_passages and (kind := random.random()) < own_passages:
-            target = range(1) if kind < options.same_recording else range(1, len(sources))
-            return TaskRows(sources, target, None, coherent)
-        relations = self._same_family(sources) if random.random() < options.same_family_query else []
-        query = int(random.choice(relations)) if relations else self._query(random, sources[0])
-        return TaskRows(sources, range(1), query, coherent)
+            target = range(1) if kind < same_recording else range(1, len(sources))
+            return TaskRows(sources, target, None, coherent, roles)
+        relations = self._same_family(rows) if random.random() < options.same_family_query else rows[:0]
+        query = int(random.choice(relations)) if len(relations) else self._another(random, sources[0], options.cross)
+        return TaskRows(sources, range(1), query, coherent, roles)
 
-    def _coherent_sources(self, random: Generator, count: int) -> list[int] | None:
-        """Rows of one song, different instruments; the first can be queried. None if the song has too few."""
-        pool = self.pool
-        song = str(random.choice(pool.songs, p=self.song_share))
-        rows = list(random.permutation(pool.by_song[song]))
-        possible = [row for row in rows if pool.rows[row].instrument in pool.by_instrument]
-        if not possible:
-            return None
-        factors = np.array([self._factor(row) for row in possible])
-        first = random.choice(possible, p=factors / factors.sum())
-        chosen, names = [int(first)], {pool.rows[first].instrument}
-        for row in rows:
-            name = pool.rows[row].instrument
-            if len(chosen) < count and name not in _excluded(names):
-                chosen.append(int(row))
-                names.add(name)
-        return chosen if len(chosen) > 1 else None
+    def _mixtures(self, random: Generator) -> tuple[Flags, Ints]:
+        """Which mixtures are coherent, and their rows, the target first: `(batch, sources)`, -1 where there are fewer.
 
-    def _random_sources(self, random: Generator, count: int) -> list[int]:
-        """Rows of different instruments, the target first."""
-        pool = self.pool
-        names: list[str] = []
-        while len(names) < count:
-            excluded = _excluded(names)
-            free = [name for name in pool.instruments if name not in excluded]
-            if not free:
-                break
-            share = np.array([self.instrument_share[name] for name in free])
-            name = str(random.choice(free, p=share / share.sum()))
-            if len(names) == 1 and random.random() < self.options.same_family_interferer:
-                family = pool.by_family[pool.rows[pool.by_instrument[names[0]][0]].family]
-                name = str(random.choice([relative for relative in family if relative in free] or [name]))
-            names.append(name)
-        return [int(random.choice(pool.by_instrument[name])) for name in names]
+        Coherent ones are of one song; random ones, in whose place a song with too few instruments leaves one, of any.
+        """
+        fewest, most = self.options.sources
+        counts = random.integers(fewest, most + 1, self.batch)
+        coherent = random.random(self.batch) < (self.options.coherent if len(self._songs) else 0)
+        rows = self._random_sources(random, counts)
+        if coherent.any():
+            songs = self._coherent_sources(random, counts)
+            coherent &= (songs >= 0).sum(1) > 1
+            rows = np.where(coherent[:, None], songs, rows)
+        return coherent, rows
 
-    def _same_family(self, sources: Sequence[int]) -> list[int]:
+    def _coherent_sources(self, random: Generator, counts: Ints) -> Ints:
+        """Rows of one song for each mixture, different instruments; the first can be queried."""
+        chosen = np.searchsorted(self._song_share, random.random(self.batch) * self._song_share[-1], side="right")
+        rows = self._songs[np.minimum(chosen, len(self._songs) - 1)]
+        names = self._name[rows]
+        there = (rows >= 0).astype(float)
+        places = self._different(random, names, there * self._factor[rows] * (self._share[names] > 0), there, counts)
+        return np.where(places >= 0, np.take_along_axis(rows, places, 1), -1)
+
+    def _random_sources(self, random: Generator, counts: Ints) -> Ints:
+        """Rows of different instruments for each mixture."""
+        names = np.tile(np.arange(len(self._names)), (self.batch, 1))
+        share = np.tile(self._share, (self.batch, 1))
+        near = random.random(self.batch) < self.options.same_family_interferer
+        chosen = self._different(random, names, share, share, counts, near)
+        rows = np.full(chosen.shape, -1)
+        for place in zip(*np.nonzero(chosen >= 0), strict=True):
+            rows[place] = random.choice(self._rows_of[chosen[place]])
+        return rows
+
+    def _different(
+        self,
+        random: Generator,
+        names: Ints,
+        first_shares: Floats,
+        shares: Floats,
+        counts: Ints,
+        related: Flags | None = None,
+    ) -> Ints:
+        """Draw candidates that go together, one after the other, in every mixture at once.
+
+        Shape:
+            names, first_shares, shares: `(batch, candidates)`; shares are of the first one and of those that follow.
+            counts: `(batch,)`, how many to draw. related: `(batch,)`, where the second is of the family of the first
+            if it can be.
+
+        Returns:
+            Places among the candidates, -1 from where on there was none: `(batch, sources)`.
+        """
+        mixtures, weights = np.arange(len(names)), first_shares
+        chosen = np.full((len(names), self.options.sources[1]), -1)
+        free = np.ones_like(names, dtype=bool)
+        going_on = np.ones(len(names), dtype=bool)
+        for place in range(chosen.shape[1]):
+            weights = (first_shares if place == 0 else shares) * free
+            if place == 1 and related is not None:
+                near = (weights > 0) & self._related[names[mixtures, chosen[:, 0]][:, None], names]
+                weights = np.where((related & near.any(1))[:, None], near, weights)
+            sums = np.cumsum(weights, 1)
+            going_on &= (sums[:, -1] > 0) & (counts > place)
+            drawn = (sums <= (random.random(len(names)) * sums[:, -1])[:, None]).sum(1)
+            drawn = np.minimum(drawn, names.shape[1] - 1)
+            chosen[going_on, place] = drawn[going_on]
+            free &= ~self._excludes[names[mixtures, drawn][:, None], names]
+        return chosen
+
+    def _same_family(self, sources: Ints) -> Ints:
         """Rows of the target's family, not its instrument; none if one of that family is in the mixture."""
         first, *others = (self.pool.rows[row] for row in sources)
         if first.family not in RELATED or any(other.family == first.family for other in others):
-            return []
-        names = [name for name in self.pool.by_family[first.family] if name != first.instrument]
-        return [row for name in names for row in self.pool.by_instrument[name]]
+            return np.empty(0, np.int64)
+        name = self._name[sources[0]]
+        relatives = [self._rows_of[one] for one in np.flatnonzero(self._related[name]) if one != name]
+        return np.concatenate([np.empty(0, np.int64), *relatives])
 
-    def _query(self, random: Generator, target: int) -> int:
-        """Another row of the target's instrument, from the same source or, with share `cross`, from another one."""
-        row = self.pool.rows[target]
-        same = [r for r in self.pool.by_source[row.instrument, row.source] if r != target]
-        other = [r for r in self.pool.by_instrument[row.instrument] if self.pool.rows[r].source != row.source]
-        preferred = [other, same] if random.random() < self.options.cross else [same, other]
-        return int(random.choice(next(rows for rows in preferred if rows)))
+    def _another(self, random: Generator, row: int, cross: float = 1.0) -> int:
+        """Another row of the instrument, from another source with share `cross`; `row` where there is no other."""
+        rows = self._rows_of[self._name[row]]
+        same = self._source[rows] == self._source[row]
+        other, same = rows[~same], rows[same & (rows != row)]
+        preferred = (other, same) if random.random() < cross else (same, other)
+        return int(next((random.choice(some) for some in preferred if len(some)), row))
 
     # --- from where, how fast, how loud
 
-    def _ratio(self, random: Generator) -> float:
+    def _ratios(self, random: Generator, count: int) -> Floats:
         most = self.options.shift_semitones
-        return float(2 ** (random.uniform(-most, most) / 12)) if random.random() < 0.5 else 1.0
+        return np.where(random.random(count) < 0.5, 2 ** (random.uniform(-most, most, count) / 12), 1.0)
 
-    def _start(self, random: Generator, row: int) -> int:
-        """An active place, a little before it at times."""
-        start = int(random.choice(self.pool.active[row])) - int(random.uniform(0, 0.3) * self.samples)
-        return max(0, min(start, self._last(row)))
+    def _starts(self, random: Generator, rows: Ints) -> Ints:
+        """For each row an active place, a little before it at times."""
+        chosen = self._active_first[rows] + random.integers(self._active_count[rows])
+        before = (random.uniform(0, 0.3, len(rows)) * self.samples).astype(np.int64)
+        starts: Ints = np.clip(self._active[chosen] - before, 0, self._last[rows])
+        return starts
 
-    def _elsewhere(self, random: Generator, row: int, start: int) -> int:
-        """An active place that is a segment away from this one; where there is none, the one farthest away."""
-        places = self.pool.active[row].clip(max=self._last(row))
-        distance = np.abs(places - start)
-        return int(random.choice(places[distance >= min(self.samples, distance.max())]))
+    def _elsewhere(self, random: Generator, rows: Ints, starts: Ints) -> Ints:
+        """Active places that are a segment away from these; where there is none, of those farthest away."""
+        if not len(rows):
+            return starts
+        counts = self._active_count[rows]
+        first = np.cumsum(counts) - counts
+        of = np.repeat(np.arange(len(rows)), counts)
+        within = np.arange(len(of)) - first[of]
+        places = np.minimum(self._active[self._active_first[rows][of] + within], self._last[rows][of])
+        distance = np.abs(places - starts[of])
+        key = random.random(len(of))
+        key[distance < np.minimum(self.samples, np.maximum.reduceat(distance, first))[of]] = -1
+        farther: Ints = places[key == np.maximum.reduceat(key, first)[of]]
+        return farther
 
-    def _last(self, row: int) -> int:
-        return max(0, self.pool.lengths[row] - self.samples)
-
-    def _gains(self, random: Generator, rows: Iterable[int]) -> Floats:
+    def _gains(self, random: Generator, rows: Ints) -> Floats:
         """For random levels around an RMS of 0.1 and random polarity."""
-        loudness = np.array([self.pool.loudness[row] for row in rows])
-        return np.asarray(levels(random, len(loudness), self.options.gain_db) / loudness)
+        return np.asarray(levels(random, len(rows), self.options.gain_db) / self.pool.loudness[rows])
 
     # --- in which state
 
-    def _invent(self, random: Generator, tasks: Sequence[TaskRows], first: Ints, query: Ints) -> Invention | None:
-        """New instruments for some targets and their queries; for the queries alone where the target is absent.
-
-        Tasks whose queries are other passages of their own sources stay as they are.
-        """
-        chosen = np.flatnonzero(random.random(len(tasks)) < self.options.live).tolist()
-        chosen = [number for number in chosen if tasks[number].query is not None]
-        if not chosen:
-            return None
-        patches = live.invent(random, len(chosen))
-
-        def perform(replaces: list[int | None]) -> Performance:
-            parts = live.scores(random, patches, self.samples / self.pool.sample_rate)
-            seed = int(random.integers(2**31))
-            return Performance(parts, seed, levels(random, len(chosen), self.options.gain_db), replaces)
-
-        targets = perform([int(first[number]) if tasks[number].target else None for number in chosen])
-        return Invention(patches, targets, perform([*np.searchsorted(query, chosen)]))
-
     def _states(self, random: Generator, count: int) -> Ints:
         """Which equaliser and which room each of `count` sounds gets, -1 for none: `(2, count)`."""
-        states = np.full((2, count), -1)
-        wanted = np.less(random.random((2, count)).T, (self.options.equalise, self.options.room))
-        for sound, effect in np.argwhere(wanted):
-            states[effect, sound] = random.integers((EQUALISERS, ROOMS)[effect])
-        return states
+        shares = np.array([[self.options.equalise], [self.options.room]])
+        kinds = random.integers([[EQUALISERS], [ROOMS]], size=(2, count))
+        return np.where(random.random((2, count)) < shares, kinds, -1)
 
     def _stereo(self, random: Generator, count: int) -> tuple[Floats, Ints]:
         """Pan gains `(count, channels)`, and by how many samples the right channel is late: a quarter of them are."""
-        panned, delays = pan(random, count, self.channels), np.zeros(count, np.int64)
-        if self.channels == 2:
-            for index in np.flatnonzero(random.random(count) < 0.25):
-                delays[index] = random.integers(1, self.pool.sample_rate // 50)
-        return panned, delays
+        late = (random.random(count) < 0.25) & (self.channels == 2)
+        delays = random.integers(1, max(2, self.pool.sample_rate // 50), count)
+        return pan(random, count, self.channels), np.where(late, delays, 0)
 
     def _limits(self, random: Generator) -> Floats:
         """For each task where its band ends, in Hz: 3.5 to 16 kHz for some, as low rates and codecs do."""
-        limits = np.full(self.batch, np.inf)
-        if self.options.band_limit:
-            for task in np.flatnonzero(random.random(self.batch) < self.options.band_limit):
-                limits[task] = 3500 * 2 ** random.uniform(0, 2.2)
-        return limits
-
-
-def _clips(tasks: Sequence[TaskRows], first: Ints) -> list[tuple[int, int, int]]:
-    """What the queries are made of: task, row, and which source it is another passage of, -1 for none."""
-    clips = list[tuple[int, int, int]]()
-    for number, task in enumerate(tasks):
-        if task.query is None:
-            clips += [(number, task.sources[place], int(first[number]) + place) for place in task.target]
-        else:
-            clips.append((number, task.query, -1))
-    return clips
-
-
-def _excluded(names: Iterable[str]) -> set[str]:
-    """The instruments that cannot join these: they themselves, a kit's parts beside the whole and the reverse."""
-    excluded = set(names)
-    return excluded | (_KIT_PARTS if "drums" in excluded else {"drums"} if _KIT_PARTS & excluded else set())
+        limited = random.random(self.batch) < self.options.band_limit
+        return np.where(limited, 3500 * 2 ** random.uniform(0, 2.2, self.batch), np.inf)

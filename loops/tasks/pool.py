@@ -10,18 +10,22 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
 from fewshot_sep import audio, levels
 from fewshot_sep.errors import BadLibrary
 from fewshot_sep.loops.library import Library, Row
-from fewshot_sep.loops.tasks.augment import faster
+
+Ints = NDArray[np.int64]
 
 READ_AT_ONCE = 64
 ACTIVE_WINDOW_S = 0.25
 ACTIVE_RANGE_DB = 25.0
+MARGIN = 2**20
+"""Samples of silence behind the last row, so that what reads past its end reads silence."""
+BLOCK = 32
+"""Samples whose places are counted from a common one, as single precision is right to 1e-5 of one no farther."""
 
 
 class AudioPool:
@@ -45,22 +49,24 @@ class AudioPool:
     def __init__(self, library: Library, split: str, sample_rate: int, device: str | torch.device = "cpu") -> None:
         rows = [row for row in library.rows if row.split == split]
         self.name, self.sample_rate = f"{library.folder}: split '{split}'", sample_rate
-        self.lengths: list[int] = []
-        self.loudness: list[float] = []
+        lengths: list[int] = []
+        loudness: list[float] = []
         self.active: list[NDArray[np.int64]] = []
-        sound = np.empty(0, np.int16)
+        sound, gap = np.empty(0, np.int16), np.zeros(1, np.int16)  # a row's last sample is followed by silence
         # A few at a time: what is decoded and not yet joined would take the memory a second time.
         with ThreadPoolExecutor() as threads:
             for first in range(0, len(rows), READ_AT_ONCE):
                 files = [library.file(row) for row in rows[first : first + READ_AT_ONCE]]
                 decoded = list(threads.map(lambda file: _read_mono(file, sample_rate), files))
                 filled = len(sound)
-                sound.resize(filled + sum(map(len, decoded)), refcheck=False)
-                np.concatenate(decoded, out=sound[filled:])
-                self.lengths += map(len, decoded)
-                self.loudness += (float(np.sqrt(np.mean((mono / 32767.0) ** 2)) + 1e-6) for mono in decoded)
+                sound.resize(filled + sum(map(len, decoded)) + len(decoded), refcheck=False)
+                np.concatenate([part for mono in decoded for part in (mono, gap)], out=sound[filled:])
+                lengths += map(len, decoded)
+                loudness += (float(np.sqrt(np.mean((mono / 32767.0) ** 2)) + 1e-6) for mono in decoded)
                 self.active += (_active_starts(mono, sample_rate) for mono in decoded)
-        self.starts = np.concatenate([[0], np.cumsum(self.lengths)])[:-1]
+        sound.resize(len(sound) + MARGIN, refcheck=False)
+        self.lengths, self.loudness = np.array(lengths, np.int64), np.array(loudness)
+        self.starts = np.cumsum(self.lengths + 1) - (self.lengths + 1)
         self.sound = torch.from_numpy(sound).to(device)
         self.device = self.sound.device
         self._index(rows)
@@ -93,22 +99,48 @@ class AudioPool:
         part = copy(self)
         places = [index for index, row in enumerate(self.rows) if keep(row)]
         part.starts = self.starts[places]
-        part.lengths = [self.lengths[index] for index in places]
-        part.loudness = [self.loudness[index] for index in places]
+        part.lengths, part.loudness = self.lengths[places], self.loudness[places]
         part.active = [self.active[index] for index in places]
         part._index([self.rows[index] for index in places])
         return part
 
-    def piece(self, row: int, start: int, ratio: float, samples: int) -> Tensor:
-        """A stretch of a row, `ratio` times as fast by linear interpolation; silence where the row has ended.
+    def read(self, row: Ints, start: Ints, ratio: NDArray[np.float64], out: Tensor) -> None:
+        """Stretches of rows, each `ratio` times as fast by linear interpolation, silence where the row has ended.
 
-        Returns:
-            `(samples,)` float32.
+        Arguments: one number each per stretch; those of ratio 1 must come first. Samples are as stored, up to 32767.
+
+        Shape:
+            out: `(stretches, samples)` float32, filled.
+
+        Raises:
+            ValueError: a stretch is longer than `MARGIN`.
         """
-        wanted = int(samples * ratio) + 2
-        begin = int(self.starts[row]) + start
-        sound = self.sound[begin : begin + min(wanted, self.lengths[row] - start)].float() / 32767
-        return faster(F.pad(sound, (0, wanted - len(sound))), ratio, samples)
+        samples, unshifted = out.shape[1], int((ratio == 1).sum())
+        if samples * max(1.0, ratio.max(initial=1.0)) >= MARGIN or (ratio[:unshifted] != 1).any():
+            raise ValueError(f"{samples} samples are too many to read at once, or what is not shifted does not lead")
+        begin = torch.as_tensor(self.starts[row] + start, device=self.device)
+        if unshifted:
+            out[:unshifted] = self.sound.unfold(0, samples, 1)[begin[:unshifted]]
+        if unshifted < len(row):
+            index, share = self._places(begin[unshifted:], ratio[unshifted:, None], samples)
+            here, there = (self.sound.index_select(0, one).view(share.shape) for one in (index, index + 1))
+            torch.lerp(here[:, :samples].float(), there[:, :samples].float(), share[:, :samples], out=out[unshifted:])
+        end = np.ceil((self.lengths[row] - start) / ratio).astype(np.int64)
+        if len(ending := np.flatnonzero(end < samples)):
+            kept = torch.arange(samples, device=self.device) < torch.as_tensor(end[ending, None], device=self.device)
+            out[torch.as_tensor(ending, device=self.device)] *= kept
+
+    def _places(self, begin: Tensor, ratio: NDArray[np.float64], samples: int) -> tuple[Tensor, Tensor]:
+        """Where sounds of speed `ratio` `(n, 1)` are at each sample: index, flat, and share of the next, `(n, any)`."""
+        blocks = np.arange(0, samples, BLOCK) * ratio
+        whole, rest, speed = (
+            torch.as_tensor(numbers, device=self.device)[:, :, None]
+            for numbers in (blocks.astype(np.int64), (blocks % 1).astype(np.float32), ratio.astype(np.float32))
+        )
+        share = torch.arange(BLOCK, device=self.device) * speed + rest
+        low = share.floor()
+        index = low.long().add_(whole.add_(begin[:, None, None]))
+        return index.flatten(), share.sub_(low).flatten(1)
 
 
 def _read_mono(path: Path, sample_rate: int) -> NDArray[np.int16]:

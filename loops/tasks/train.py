@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import torch
 from fewshot_sep import presets, weights
 from fewshot_sep.loops import library as libraries
 from fewshot_sep.loops.tasks.mixing import TaskMixer
-from fewshot_sep.loops.tasks.options import PLAIN, MixingOptions
+from fewshot_sep.loops.tasks.options import PLAIN, PROMPTED, USUAL, MixingOptions
 from fewshot_sep.loops.tasks.pool import AudioPool
 from fewshot_sep.objectives import Objective, for_system
 from fewshot_sep.systems import AnySystem, build
@@ -33,7 +34,6 @@ def train(
     preset: str,
     batch: int,
     emphasis: tuple[tuple[str, float], ...] = (),
-    live: float = 0.0,
     start: Path | None = None,
     options: dict[str, Any],
 ) -> Path:
@@ -59,8 +59,9 @@ def train(
     pool = AudioPool(library, "train", settings.sample_rate, device)
     valid = len(library.split("valid")) > 0
     held_back = AudioPool(library, "valid", settings.sample_rate, device) if valid else pool
-    mixing = MixingOptions(emphasis=emphasis, live=live) if masks else PLAIN
     system = build(settings)
+    usual = PROMPTED if system.knows_roles else USUAL
+    mixing = replace(usual, emphasis=emphasis) if masks else PLAIN
     if start:
         weights.load_what_fits(system, start)
     seconds = train_on(pool, held_back, system, for_system(system), mixing, batch, training, run)
@@ -113,7 +114,7 @@ def _facts(
     command = f"fewshot-sep train LIBRARY -o RUN --preset {preset} --steps {training.steps} --batch {batch}"
     command += f" --learning-rate {training.learning_rate:g} --seed {training.seed}"
     command += f" --processes {training.processes}" * (training.processes > 1)
-    command += f" --live {mixing.live:g}" * (mixing.live > 0) + " --start WEIGHTS" * bool(start)
+    command += " --start WEIGHTS" * bool(start)
     return {
         "command": command + "".join(f" --emphasise '{name}={factor:g}'" for name, factor in mixing.emphasis),
         **({"start": f"{start.name}, SHA-256 {weights.sha256(start)}"} if start else {}),

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from fewshot_sep import objectives, plots, presets, systems, training
 from fewshot_sep.errors import FewshotSepError
+from fewshot_sep.evidence import ABSENT, ALONE, AMONG, Evidence
 from fewshot_sep.objectives import Loss, Objective
 from fewshot_sep.training import STREAM_STRIDE, TrainingOptions, rate_factor, targets_as_queries, train
 
@@ -28,7 +29,7 @@ USUAL: dict[str, Any] = {"warm_up": 1, "cool_down": 0.0, "check_every": 3, "devi
 
 class Example(NamedTuple):
     mixture: Tensor
-    queries: Tensor
+    evidence: Evidence
     target: Tensor
 
 
@@ -40,7 +41,7 @@ def example(preset: str, number: int) -> Example:
     level = 0.5 + torch.rand(2, 1, 1, generator=random)
     noise = 0.1 * torch.randn(2, settings.channels, settings.segment, generator=random)
     target = level * tone.expand(2, settings.channels, -1)
-    return Example(target + noise, tone.expand(2, 1, -1).contiguous(), target)
+    return Example(target + noise, Evidence.of_alone(tone.expand(2, 1, -1).contiguous()), target)
 
 
 class Session(Objective[systems.AnySystem]):
@@ -66,13 +67,13 @@ class Session(Objective[systems.AnySystem]):
 
         train(system, self, batches, [example(preset, 1000)], TrainingOptions(**{**USUAL, **options}), run)
 
-    def forward(self, system: systems.AnySystem, mixture: Tensor, queries: Tensor, target: Tensor) -> Loss:
+    def forward(self, system: systems.AnySystem, mixture: Tensor, evidence: Evidence, target: Tensor) -> Loss:
         if system.training:
             if len(self.losses) == self.die_at:
                 raise RuntimeError("the power failed")
             self.before.append(self.state)
-            self.queries.append(queries)
-        loss: Loss = self.objective(system, mixture, queries, target)
+            self.queries.append(evidence.alone)
+        loss: Loss = self.objective(system, mixture, evidence, target)
         if system.training:
             self.losses.append(float(loss.total.detach()))
         return loss
@@ -153,19 +154,29 @@ def test_targets_are_their_own_queries_at_first_and_not_again_when_resumed(tmp_p
     one, two, three = (example("tiny", number) for number in range(3))
     with pytest.raises(RuntimeError):
         Session(tmp_path, steps=4, check_every=1, target_first=2, die_at=2)
-    assert torch.equal(Session(tmp_path, steps=3, check_every=1, target_first=2).queries[0], three.queries)
+    assert torch.equal(Session(tmp_path, steps=3, check_every=1, target_first=2).queries[0], three.evidence.alone)
     queries = Session(tmp_path / "whole", steps=3, check_every=1, target_first=2).queries
     assert torch.equal(queries[0], one.target.mean(1, keepdim=True))
     assert torch.equal(queries[1], two.target.mean(1, keepdim=True))
-    assert torch.equal(queries[2], three.queries)
+    assert torch.equal(queries[2], three.evidence.alone)
 
 
 def test_the_query_of_an_absent_target_stays() -> None:
     batch = example("tiny", 0)
     silent = batch._replace(target=batch.target * torch.tensor([0.0, 1.0])[:, None, None])
-    queries = targets_as_queries(silent)
-    assert torch.equal(queries[0], batch.queries[0])
-    assert torch.equal(queries[1], batch.target[1].mean(0, keepdim=True))
+    clips = targets_as_queries(silent).alone
+    assert torch.equal(clips[0], batch.evidence.alone[0])
+    assert torch.equal(clips[1], batch.target[1].mean(0, keepdim=True))
+
+
+def test_clips_of_other_roles_stay() -> None:
+    batch = example("tiny", 0)
+    task, role = torch.tensor([1, 0, 1]), torch.tensor([ALONE, AMONG, ABSENT])
+    clips = torch.randn(3, 2, batch.target.shape[-1])
+    evidence = targets_as_queries(batch._replace(evidence=Evidence(clips, task, role)))
+    assert torch.equal(evidence.clips[0], batch.target[1].mean(0).expand(2, -1))
+    assert torch.equal(evidence.clips[1:], clips[1:])
+    assert torch.equal(evidence.task, task) and torch.equal(evidence.role, role)
 
 
 def test_a_run_of_another_optimizer_is_not_resumed(tmp_path: Path) -> None:
@@ -201,7 +212,8 @@ def test_validation_uses_the_average(tmp_path: Path) -> None:
     rows = table(tmp_path / "log" / "version_0" / "metrics.csv")
     with torch.no_grad():
         system = averaged.trained[0].eval()
-        loss = objectives.for_system(system)(system, *example("tiny", 1000)).total
+        mixture, evidence, target = example("tiny", 1000)
+        loss = objectives.for_system(system)(system, mixture, evidence.alone, target).total
     assert float(rows[-1]["valid/loss"]) == pytest.approx(float(loss), rel=0.02)  # it ran in half precision there
 
 
@@ -216,14 +228,14 @@ class Slope(systems.Trainable):
 
 
 class SquaredError(Objective[Slope]):
-    def forward(self, system: Slope, mixture: Tensor, queries: Tensor, target: Tensor) -> Loss:
+    def forward(self, system: Slope, mixture: Tensor, evidence: Evidence, target: Tensor) -> Loss:
         return Loss((system.network(mixture) - target).square().mean(), {})
 
 
 def points(number: int) -> Example:
     random = torch.Generator().manual_seed(number)
     x = torch.randn(4, 1, 1, generator=random)
-    return Example(x, x, 3 * x + torch.randn(4, 1, 1, generator=random))
+    return Example(x, Evidence.of_alone(x), 3 * x + torch.randn(4, 1, 1, generator=random))
 
 
 def all_points(first: int) -> Iterator[Example]:
@@ -242,8 +254,9 @@ def test_two_processes_take_the_step_of_both_their_batches(tmp_path: Path, monke
     monkeypatch.setattr(training, "_precision", lambda device: "32-true")
 
     def both(first: int) -> Iterator[Example]:
-        for pair in zip(all_points(first), all_points(STREAM_STRIDE + first), strict=True):
-            yield Example(*(torch.cat(parts) for parts in zip(*pair, strict=True)))
+        for one, other in zip(all_points(first), all_points(STREAM_STRIDE + first), strict=True):
+            mixture, target = torch.cat([one.mixture, other.mixture]), torch.cat([one.target, other.target])
+            yield Example(mixture, Evidence.of_alone(mixture), target)
 
     for steps in (5, 8):  # resumed once
         _, alone = fit_slope(tmp_path / "one", both, steps=steps)
@@ -262,8 +275,8 @@ def test_parameters_of_an_objective_are_trained_too(tmp_path: Path) -> None:
             super().__init__()
             self.scale = torch.nn.Parameter(torch.ones(1))
 
-        def forward(self, system: Slope, mixture: Tensor, queries: Tensor, target: Tensor) -> Loss:
-            return super().forward(system, mixture, queries, self.scale * target)
+        def forward(self, system: Slope, mixture: Tensor, evidence: Evidence, target: Tensor) -> Loss:
+            return super().forward(system, mixture, evidence, self.scale * target)
 
     objective = Scaled()
     fit_slope(tmp_path, objective=objective, steps=3)

@@ -54,8 +54,8 @@ def test_an_oracle_query_is_the_target(pool: AudioPool) -> None:
         generalization.coherent_improvements(Method(silence, untrained("nmf").preset), pool, 2, oracle_query)
     usual, oracle = given[0].tasks, given[-1].tasks
     sounding = oracle.target.flatten(1).any(1)
-    assert usual.mixture.equal(oracle.mixture) and not usual.queries.equal(oracle.queries)
-    assert oracle.queries[sounding, 0].equal(oracle.target[sounding].mean(1))
+    assert usual.mixture.equal(oracle.mixture) and not usual.evidence.alone.equal(oracle.evidence.alone)
+    assert oracle.evidence.alone[sounding, 0].equal(oracle.target[sounding].mean(1))
 
 
 def test_chamber_music_is_measured_where_there_is_some(tones: Library, pool: AudioPool) -> None:

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from fewshot_sep import presets, weights
 from fewshot_sep.errors import WeightsError
+from fewshot_sep.evidence import Evidence
 from fewshot_sep.experiments.flagship import variants
 from fewshot_sep.experiments.flagship.variants import VARIANTS, l1, log_mse, recorded
 from fewshot_sep.experiments.kit import variants as driver
@@ -44,7 +45,7 @@ def test_every_network_learns_by_its_objective(name: str) -> None:
     optimizer = torch.optim.Adam(system.parameters(), 3e-3)
     losses = []
     for _ in range(12):
-        loss = objective(system, *batch).total
+        loss = objective(system, batch[0], Evidence.of_alone(batch[1]), batch[2]).total
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -55,7 +55,7 @@ def test_a_few_tasks_are_learnt(model: Model) -> None:
     losses = []
     for _ in range(40):
         optimizer.zero_grad()
-        loss = objective(system, tasks.mixture, tasks.queries, tasks.target)
+        loss = objective(system, tasks.mixture, tasks.evidence, tasks.target)
         loss.total.backward()
         optimizer.step()
         losses.append(loss.total.item())

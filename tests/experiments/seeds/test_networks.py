@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fewshot_sep import systems as packaged
+from fewshot_sep.evidence import Evidence
 from fewshot_sep.experiments.seeds import systems
 from fewshot_sep.experiments.seeds.demucs import Demucs
 from fewshot_sep.experiments.seeds.exp_wave_u_net import WaveUNet
@@ -74,7 +75,7 @@ def test_objective_is_the_distance_to_the_middle_of_the_target(name: str, distan
     out = system.network(mixture / level, one_hot(0, batch=2))
     context = (lengths.input - lengths.output) // 2
     target = F.pad((out + 0.3) * level, (context, context), value=99)
-    loss = WaveformObjective(distance)(system, mixture, one_hot(0, batch=2), target)
+    loss = WaveformObjective(distance)(system, mixture, Evidence.of_alone(one_hot(0, batch=2)), target)
     assert loss.total.item() == pytest.approx(expected, rel=1e-3)
     assert "si_sdri_db" in loss.parts
 
@@ -127,7 +128,7 @@ def test_absent_instruments_are_learnt_as_silence() -> None:
     optimiser = torch.optim.Adam(system.parameters(), 1e-2)
     for _ in range(60):
         optimiser.zero_grad()
-        WaveformObjective(F.mse_loss)(system, mixture, torch.ones(2, 2), target).total.backward()
+        WaveformObjective(F.mse_loss)(system, mixture, Evidence.of_alone(torch.ones(2, 2)), target).total.backward()
         optimiser.step()
     energy = system.network(mixture, torch.ones(2, 2)).square().mean(-1)
     absent, present = energy.flip(1).diagonal(), energy.diagonal()
@@ -186,7 +187,12 @@ def test_demucs_learns_to_pick_the_tone_that_its_label_names() -> None:
     def loss() -> Loss:
         hertz = torch.tensor([300.0, 2500.0]) * (1 + 0.3 * torch.rand(8, 2))
         tones = torch.sin(2 * torch.pi * hertz[..., None] * time)
-        return objective(system, tones.sum(1, keepdim=True), label, (tones * label[..., None]).sum(1, keepdim=True))
+        return objective(
+            system,
+            tones.sum(1, keepdim=True),
+            Evidence.of_alone(label),
+            (tones * label[..., None]).sum(1, keepdim=True),
+        )
 
     optimiser = torch.optim.Adam(system.parameters(), 5e-3)
     for _ in range(90):
@@ -239,7 +245,7 @@ def test_label_twin_depends_on_the_label_and_learns_it() -> None:
     twin = LabelTwin(5, "tiny")
     mixture = torch.randn(2, 2, 62 * 512)
     objective = systems.RECIPES["label-twin"].objective
-    objective(twin, mixture, one_hot(1, batch=2, labels=5), 0.5 * mixture).total.backward()
+    objective(twin, mixture, Evidence.of_alone(one_hot(1, batch=2, labels=5)), 0.5 * mixture).total.backward()
     gradient = twin.query_encoder.weight.grad
     assert gradient[1].any() and not gradient[[0, 2, 3, 4]].any()
     twin.eval()

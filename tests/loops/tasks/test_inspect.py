@@ -8,6 +8,7 @@ from typer import Typer
 from typer.testing import CliRunner
 
 from fewshot_sep import audio
+from fewshot_sep.evidence import ROLES
 from fewshot_sep.loops.cli import inspect as command
 from fewshot_sep.loops.library import Library
 from fewshot_sep.loops.tasks import inspect
@@ -40,12 +41,16 @@ def test_command_shows_draws_and_writes_the_same_tasks_again(tones: Library, tmp
     assert (tmp_path / "library.png").read_bytes().startswith(b"\x89PNG")
     for number in (1, 2, 3):
         sounds = {}
-        for name in ("mixture", "query", "target"):
-            sounds[name], rate = audio.read(tmp_path / f"task-{number:02d}-{name}.wav")
+        assert (tmp_path / f"task-{number:02d}-mixture.wav").exists()
+        for path in tmp_path.glob(f"task-{number:02d}-*.wav"):
+            name = path.stem.split("-", 2)[2]
+            sounds[name], rate = audio.read(path)
             assert rate == 44100
         assert sounds["mixture"].shape == sounds["target"].shape
         assert np.abs(sounds["mixture"]).max() > 0.05
-        assert np.abs(sounds["query"]).max() > 0.01
+        clips = {name: sound for name, sound in sounds.items() if name not in ("mixture", "target")}
+        assert {"alone", "among"} & clips.keys()
+        assert all(name.split("-")[0] in ROLES and np.abs(sound).max() > 1e-3 for name, sound in clips.items())
     inspect.write_tasks(tones, tmp_path / "again", 3, "tiny", seed=5)
     for path in (tmp_path / "again").iterdir():
         assert path.read_bytes() == (tmp_path / path.name).read_bytes()

