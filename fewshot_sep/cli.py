@@ -41,7 +41,8 @@ PASSIVE = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0", "KMP_BLOCKTIME":
 
 _debugging = False
 _Threads = Annotated[
-    int | None, typer.Option(min=1, help="Threads to compute with.", show_default="one for each core that is free to use")
+    int | None,
+    typer.Option(min=1, help="Threads to compute with.", show_default="one for each core that is free to use"),
 ]
 _Debug = Annotated[bool, typer.Option(DEBUG, help="Show the traceback of an unexpected error.")]
 
@@ -218,7 +219,7 @@ def _open_standard_streams() -> None:
 def _signals() -> Iterator[None]:
     """SIGTERM and SIGHUP leave by an exception, as SIGINT does, so that half-written files are removed on the way.
 
-    While that goes on the next signal is ignored: an impatient second Ctrl-C must not stop the removal. One more ends it.
+    While that goes on the next signal is ignored: an impatient second Ctrl-C must not stop the removal; a third does.
     """
     names = ("SIGTERM", "SIGHUP", "SIGINT")
     numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]

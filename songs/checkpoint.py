@@ -77,7 +77,9 @@ class Partial:
             first, *notes = self._kept[1].read_text(encoding="utf-8").splitlines()
             for note in notes if first == self._text else []:
                 end, known = map(int, note.split())
-                data = self._file.read(size) if 0 < (size := (end - frames) * self._bytes_per_frame) < MAX_BLOCK else b""
+                data = (
+                    self._file.read(size) if 0 < (size := (end - frames) * self._bytes_per_frame) < MAX_BLOCK else b""
+                )
                 crc = zlib.crc32(data, crc)
                 if not data or len(data) != size or crc != known:
                     break

@@ -54,15 +54,14 @@ def separate(
     bits: Annotated[
         int | None, output(help="Per sample: 16, 24 or (wav) 32, which is float and the usual there.")
     ] = None,
-    bitrate: Annotated[
-        int | None, output(min=8, max=320, metavar="KBIT/S", help="Of mp3; 256 if not given.")
-    ] = None,
+    bitrate: Annotated[int | None, output(min=8, max=320, metavar="KBIT/S", help="Of mp3; 256 if not given.")] = None,
     clip: Annotated[
         Clipping, output(help="Samples that the format cannot hold: rescale makes all quieter, clamp cuts them off.")
     ] = "rescale",
     template: Annotated[str, output(help="Names of the results in DIR, without the ending.")] = TEMPLATE,
     skip_existing: Annotated[
-        bool, output("--skip-existing", help="Leave out songs whose results, with this evidence and options, are there.")
+        bool,
+        output("--skip-existing", help="Leave out songs whose results, with this evidence and options, are there."),
     ] = False,
     resume: Annotated[
         bool,

@@ -99,7 +99,9 @@ def digest(path: Path) -> str:
     try:
         facts = path.stat()
         if not path.is_file():
-            raise BadAudio(f"{path}: is a directory, not a sound file" if path.is_dir() else f"{path}: is not a regular file")
+            raise BadAudio(
+                f"{path}: is a directory, not a sound file" if path.is_dir() else f"{path}: is not a regular file"
+            )
         return _digest(path, facts.st_size, facts.st_mtime_ns)
     except FileNotFoundError as error:
         raise BadAudio(f"{path}: no such file") from error
@@ -158,7 +160,9 @@ def _songs(given: Path, out: Path) -> Iterator[tuple[Path, Path]]:
         return
     within = out.resolve() != given.resolve() and out.resolve().is_relative_to(given.resolve())
     files = sound_files(given, deep=True)
-    kept = [file for file in files if not _is_result(file) and not (within and file.resolve().is_relative_to(out.resolve()))]
+    kept = [
+        file for file in files if not _is_result(file) and not (within and file.resolve().is_relative_to(out.resolve()))
+    ]
     if not kept:
         raise BadAudio(f"{given}: holds results of earlier runs, but no songs")
     for file in kept:
@@ -197,7 +201,7 @@ class _Places:
         if _key(folder / place.replace("\0", "*")) in self._taken:
             return False
         pattern = glob.escape(str(folder / place)).replace("\0", "*") + f"{REPORT}.json"
-        owners = [_owner(_report(Path(path)))[0] for path in glob.glob(pattern)]
+        owners = [_owner(_report(Path(path)))[0] for path in glob.glob(pattern)]  # noqa: PTH207
         return all(owner == _known_digest(song) for owner in owners if owner)
 
     def _free(self, song: Path, outputs: Outputs) -> bool:

@@ -45,7 +45,6 @@ class Options(NamedTuple):
     strict: bool = False
     resume: bool = False
 
-
     @property
     def output(self) -> dict[str, object]:
         """How results are written, for reports."""

@@ -18,4 +18,4 @@ settings.register_profile("explore", deadline=None)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    settings.load_profile("same" if "not slow" == config.option.markexpr else "explore")
+    settings.load_profile("same" if config.option.markexpr == "not slow" else "explore")

@@ -43,7 +43,9 @@ def _boxes(axes: Axes, groups: dict[str, list[float]], title: str) -> None:
     axes.boxplot(list(groups.values()), orientation="horizontal", widths=0.6, showfliers=False)
     for place, values in enumerate(groups.values(), 1):
         axes.plot(values, np.full(len(values), place), ".", color="tab:blue", alpha=0.6, markersize=5)
-    axes.set_yticks(range(1, len(groups) + 1), [plots.plain(f"{name} ({len(values)})") for name, values in groups.items()])
+    axes.set_yticks(
+        range(1, len(groups) + 1), [plots.plain(f"{name} ({len(values)})") for name, values in groups.items()]
+    )
     axes.axvline(0, color="grey", linewidth=0.8)
     axes.invert_yaxis()
     axes.set_title(plots.plain(title))

@@ -71,7 +71,11 @@ def read_facts(run: Path) -> Facts:
         facts = files.read_json(run / FACTS)
         methods = facts["methods"].items()
         chosen = {current(label): Chosen(current(method["spec"]), method["weights"]) for label, method in methods}
-        texts = (facts["items"], facts["digest"], *(text for method in chosen.items() for text in (method[0], *method[1])))
+        texts = (
+            facts["items"],
+            facts["digest"],
+            *(text for method in chosen.items() for text in (method[0], *method[1])),
+        )
         if not all(isinstance(text, str) for text in texts):
             raise TypeError("what must be text is none")
         return Facts(facts["items"], facts["digest"], chosen)

@@ -66,7 +66,9 @@ def unset_size(path: Path) -> Patch | None:
         for chunk in chunks:
             if chunk.name == b"data":
                 following = next(chunks, None)
-                other_chunk = following and following.name.strip().isalnum() and following.start + following.size <= size
+                other_chunk = (
+                    following and following.name.strip().isalnum() and following.start + following.size <= size
+                )
                 if chunk.size or other_chunk or chunk.start == size:
                     return None
                 return Patch(chunk.start - 4, struct.pack(chunk.order + "I", min(size - chunk.start, 2**32 - 2**16)))

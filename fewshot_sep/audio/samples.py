@@ -77,7 +77,9 @@ def check_rate(sample_rate: float, name: str) -> int:
     except (TypeError, ValueError, OverflowError):
         whole = 0
     if whole != sample_rate or not MIN_RATE <= whole <= MAX_RATE:
-        raise BadAudio(f"{name}: its sample rate is {sample_rate} Hz; whole numbers from {MIN_RATE} to {MAX_RATE} are taken")
+        raise BadAudio(
+            f"{name}: its sample rate is {sample_rate} Hz; whole numbers from {MIN_RATE} to {MAX_RATE} are taken"
+        )
     return whole
 
 

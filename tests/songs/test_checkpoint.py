@@ -145,9 +145,10 @@ def test_two_runs_that_keep_do_not_write_into_one_file(tmp_path: Path) -> None:
 def test_a_full_disk_is_one_line(tmp_path: Path, keep: bool) -> None:
     resource = pytest.importorskip("resource")
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    with pytest.raises(OutputError, match=r"a\.wav: could not be written"), Partial(
-        tmp_path / "a.wav", 2, FINGERPRINT, keep=keep
-    ) as partial:
+    with (
+        pytest.raises(OutputError, match=r"a\.wav: could not be written"),
+        Partial(tmp_path / "a.wav", 2, FINGERPRINT, keep=keep) as partial,
+    ):
         resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
         try:
             for _ in range(3):
