@@ -26,7 +26,6 @@ from fewshot_sep.errors import BadAudio
 
 BLOCK_FRAMES = 4096
 _EXACT_SUBTYPES = frozenset({"PCM_S8", "PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ULAW", "ALAW"})
-_NO_MP3 = (b"RIFF", b"RF64", b"fLaC", b"OggS", b"FORM", b"caff", b".snd")  # how other files begin
 _TAGS = ("title", "copyright", "software", "artist", "comment", "date", "album", "license", "tracknumber", "genre")
 _TAG_NAMES = {"track": "tracknumber", "encoder": "software", "year": "date"}
 _ENDLESS = 1 << 60  # libsndfile's frame count for a flac stream of unknown length is above this
@@ -98,6 +97,16 @@ class _Forward(soundfile.SoundFile):  # type: ignore[misc]
         return False
 
 
+class _Seekable(io.FileIO):
+    """A file for FFmpeg, which asks a damaged one for positions that cannot be; PyAV prints exceptions."""
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        try:
+            return super().seek(offset, whence)
+        except (OSError, ValueError):
+            return -1
+
+
 class _Patched(io.FileIO):
     """A file with some bytes read as others."""
 
@@ -122,13 +131,12 @@ class SoundfileDecoder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        with path.open("rb") as start:
-            self._hush = start.read(4) not in _NO_MP3
+        self.format = ""
         self._patch = declared_length.unset_size(path)
         with self._opened() as file:
             self.sample_rate: int = file.samplerate
             self.channels: int = file.channels
-            self.format: str = file.format
+            self.format = file.format
             self._header_frames: int = file.frames
             self.exact: bool = file.subtype in _EXACT_SUBTYPES and file.frames < _ENDLESS and not self._patch
             self.tags = _tags(file)
@@ -138,7 +146,7 @@ class SoundfileDecoder:
     def _opened(self) -> Iterator[_Forward]:
         with contextlib.ExitStack() as stack:
             source = stack.enter_context(_Patched(self.path, self._patch)) if self._patch else system_path(self.path)
-            with _quiet(self._hush):
+            with _quiet(True):
                 file = stack.enter_context(_Forward(source))
             yield file
 
@@ -149,7 +157,7 @@ class SoundfileDecoder:
             while True:
                 block = np.empty((BLOCK_FRAMES, self.channels), np.float32)
                 try:
-                    with _quiet(self._hush):
+                    with _quiet(self.format == "MP3"):
                         block = file.read(out=block)
                 except soundfile.LibsndfileError:
                     self.damaged = True
@@ -225,7 +233,7 @@ class FfmpegDecoder:
         return Promise(round(self._seconds * self.sample_rate))
 
     def _packets(self) -> Iterator[av.Packet[av.AudioStream]]:
-        with self.path.open("rb") as file:
+        with _Seekable(self.path) as file:
             try:
                 options = {"format_whitelist": f"{_STATE_LENGTH},{_GUESS_LENGTH}", "protocol_whitelist": "none"}
                 container = av.open(file, "r", options=options, metadata_errors="replace")
