@@ -1,4 +1,4 @@
-"""Hostile inputs, made from a seed: damaged sound files of every format, state files, names; and what must hold of them.
+"""Hostile inputs, made from a seed: damaged sound files of every format, state files, names; what must hold of them.
 
 `python -m tests.bad_inputs.fuzz SECONDS [FIRST_SEED]` looks for new ones and prints how many of each kind it tried.
 """
@@ -179,7 +179,7 @@ _HOSTILE: list[Any] = [
 _HOSTILE += [
     "a\0b",
     "\udce9",
-    "x" * 70_000,
+    "x" * 200_000,
     "[red]",
     "$\\frac$",
     "<script>",
@@ -392,13 +392,13 @@ class Case:
     def failure(self, content: bytes) -> str:
         """What goes wrong with such content; empty where nothing does."""
         self.path.write_bytes(content)
-        began = time.monotonic()
+        began = time.process_time()
         try:
             self.check(self.path)
         except Exception as error:
             return f"{type(error).__name__}: {error}"[:300]
-        seconds = time.monotonic() - began
-        return f"took {seconds:.0f} s" if seconds > MAX_SECONDS else ""
+        seconds = time.process_time() - began
+        return f"took {seconds:.0f} s of CPU" if seconds > MAX_SECONDS else ""
 
     def smallest(self) -> bytes:
         """Content that fails too, with as much left out as is found in a few seconds."""

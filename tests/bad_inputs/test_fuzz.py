@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from pathlib import Path
 
 import pytest
 
@@ -26,9 +27,8 @@ def test_new_inputs() -> None:
 
 
 def test_a_failure_names_its_seed_and_the_smallest_input(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(path: os.PathLike[str]) -> None:
-        with open(path, "rb") as file:
-            assert b"R" not in file.read()
+    def refuse(path: Path) -> None:
+        assert b"R" not in path.read_bytes()
 
     monkeypatch.setattr(fuzz, "MAKERS", [lambda random, folder: fuzz.Case("x", folder / "x", b"..RIFF..", refuse)])
     with pytest.raises(AssertionError, match=r"(?s)seed 7, x: .*smallest input, 1 bytes, base64: Ug=="):
