@@ -274,10 +274,12 @@ def _tags(file: soundfile.SoundFile) -> dict[str, str]:
     """Title, artist and the like, those that are there; what is not UTF-8 is Latin-1, as in ID3v1."""
     found = {}
     for name in _TAGS:
-        try:
-            found[name] = getattr(file, name)
-        except UnicodeDecodeError as error:
-            found[name] = error.object.decode("latin-1")
+        text = str(getattr(file, name))
+        if "\ufffd" in text:  # soundfile puts that in place of what is not UTF-8; its own way to the bytes is private
+            with contextlib.suppress(AttributeError, KeyError, UnicodeDecodeError):
+                raw = soundfile._snd.sf_get_string(file._file, soundfile._str_types[name])
+                text = soundfile._ffi.string(raw).decode("latin-1")
+        found[name] = text
     return {name: text for name, text in found.items() if text}
 
 
