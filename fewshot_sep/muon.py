@@ -82,8 +82,9 @@ class Muon(torch.optim.AdamW):
         torch._foreach_lerp_(momenta, gradients, 1 - self.momentum)
         ahead = torch.stack(torch._foreach_lerp(gradients, momenta, self.momentum)).flatten(2)
         steps = orthogonalised(ahead.to(self.precision)).to(ahead.dtype) * (RMS * math.sqrt(max(ahead.shape[1:])))
-        torch._foreach_mul_(parameters, 1 - rate * decay)
-        torch._foreach_add_(parameters, list(steps.view(-1, *parameters[0].shape)), alpha=-rate)
+        weights: list[Tensor] = [*parameters]
+        torch._foreach_mul_(weights, 1 - rate * decay)
+        torch._foreach_add_(weights, list(steps.view(-1, *parameters[0].shape)), alpha=-rate)
 
 
 def _by_shape(parameters: Iterable[nn.Parameter]) -> Iterable[list[nn.Parameter]]:
@@ -106,7 +107,7 @@ def orthogonalised(matrices: Tensor) -> Tensor:
     """
     if matrices.shape[-2] > matrices.shape[-1]:
         return orthogonalised(matrices.mT).mT
-    x = matrices / (torch.linalg.matrix_norm(matrices, keepdim=True) + 1e-7)
+    x: Tensor = matrices / (torch.linalg.matrix_norm(matrices, keepdim=True) + 1e-7)
     if x.dtype != torch.float32:
         for _ in range(ITERATIONS):
             x = _polynomial(x @ x.mT) @ x
@@ -123,6 +124,6 @@ def orthogonalised(matrices: Tensor) -> Tensor:
 def _polynomial(square: Tensor) -> Tensor:
     """`a I + b A + c A^2`."""
     a, b, c = COEFFICIENTS
-    polynomial = b * square + c * square @ square
+    polynomial: Tensor = b * square + c * square @ square
     polynomial.diagonal(dim1=-2, dim2=-1).add_(a)
     return polynomial

@@ -337,9 +337,7 @@ def _check_sound(samples: Array, sample_rate: int, name: str) -> None:
     if seconds < MIN_SOUND_S - 1e-9:
         silent = f"it is silent (nothing is above {levels.SILENCE_DBFS:g} dBFS)"
         found = f"only {seconds:.2f} s of it sound" if sounding.any() else silent
-        raise BadQuery(
-            f"{name}: {found}; give a clip with at least {MIN_SOUND_S} s of the instrument, better 2 to 10 s"
-        )
+        raise BadQuery(f"{name}: {found}; give a clip with at least {MIN_SOUND_S} s of sound, better 2 to 10 s")
 
 
 def _device(name: str) -> torch.device:

@@ -36,6 +36,9 @@ def make_library(
     midi: Annotated[list[Path] | None, sounds(help="Folder of MIDI files; each becomes a song.")] = None,
     strums: Annotated[list[Path] | None, sounds(help="Folder of strums named by chord (Hydrogen's).")] = None,
     shots: Annotated[list[Path] | None, sounds(help="Folder of single drum hits named by drum (LMMS's).")] = None,
+    modules: Annotated[
+        list[Path] | None, sounds(help="Folder of tracker modules, a folder per package; needs libopenmpt.")
+    ] = None,
     set_: Annotated[
         Literal["songs", "bachata"], music("--set", help="Songs of four bars, or bachata cut into bars.")
     ] = "songs",
@@ -59,7 +62,7 @@ def make_library(
     from fewshot_sep.loops.instruments.material import Material, bundled_soundfont
     from fewshot_sep.loops.tasks.inspect import holdings
 
-    given = (soundfont, drumkits, notes, stems, samples, speech, patches, midi, strums, shots)
+    given = (soundfont, drumkits, notes, stems, samples, speech, patches, midi, strums, shots, modules)
     material = Material(*(tuple(paths or ()) for paths in given))
     if not material and invented != 1 and (bundled := bundled_soundfont()):
         material = Material(soundfonts=(bundled,))
@@ -172,7 +175,11 @@ def train(
     library: LibraryFolder,
     out: Annotated[Path, output("--out", "--output", "-o", help="Folder of the run; a run found there is resumed.")],
     preset: Annotated[str, training(help="Signal and model, by name.")] = DEFAULT,
-    steps: Annotated[int, training(min=1, help="Training steps in all.")] = 20_000,
+    steps: Annotated[int | None, training(min=1, help="Training steps in all; 20,000 if nothing is said.")] = None,
+    minutes: Annotated[
+        float | None,
+        training(min=0.01, help="Instead of steps: minutes in all; the learning rate follows the time that is left."),
+    ] = None,
     batch: Annotated[int, training(min=1, help="Tasks per step.")] = 16,
     emphasise: Annotated[
         list[str] | None, tasks(metavar="NAME=FACTOR", help="Draw an instrument more often. Repeatable.")
@@ -197,9 +204,12 @@ def train(
     """
     from fewshot_sep.loops.tasks.train import train as run
 
+    if steps and minutes:
+        raise typer.BadParameter("--steps and --minutes exclude each other")
     emphasis = tuple(map(_factor, emphasise or ()))
     options = {
-        "steps": steps,
+        "steps": steps if steps or minutes else 20_000,
+        "minutes": minutes,
         "learning_rate": learning_rate,
         "check_every": check_every,
         "seed": seed,

@@ -18,6 +18,7 @@ from fewshot_sep.errors import BadAudio, FewshotSepError, explain
 from fewshot_sep.songs.jobs import TEMPLATE, Job, check_template, evidence_digest, jobs
 from fewshot_sep.songs.settings import MAX_METER, METERS, MIN_METER, SUBTYPES, Clipping, Format, Grid, Tempo
 
+CLIPS = "CLIP|FOLDER"
 evidence, output, bars, advanced = (
     partial(typer.Option, rich_help_panel=panel) for panel in ("Evidence", "Output", "Bars", "Advanced")
 )
@@ -34,22 +35,35 @@ def separate(
     *,
     query: Annotated[
         list[Path] | None,
-        evidence("--query", "-q", metavar="CLIP", help="A clip of the instrument, or a folder of clips. Repeatable."),
+        evidence("--query", "-q", metavar=CLIPS, help="It plays alone in this clip, of any song: -q guitar.wav."),
     ] = None,
     query_at: Annotated[
-        list[str] | None,
-        evidence(metavar="FROM-TO", help="A passage of the song itself, like 0:12-0:18. Repeatable."),
+        list[str] | None, evidence(metavar="FROM-TO", help="It plays alone here in the song: --query-at 0:12-0:18.")
     ] = None,
-    unlike: Annotated[
+    among: Annotated[
         list[Path] | None,
-        evidence("--not", metavar="CLIP", help="A clip of something else in the song, to be suppressed. Repeatable."),
+        evidence("--with", metavar=CLIPS, help="It plays in this clip, with others: --with chorus.wav."),
+    ] = None,
+    among_at: Annotated[
+        list[str] | None,
+        evidence("--with-at", metavar="FROM-TO", help="It plays here in the song, with others: --with-at 0:30-0:50."),
+    ] = None,
+    absent: Annotated[
+        list[Path] | None,
+        evidence("--not", metavar=CLIPS, help="It does not play in this clip: --not vocals.wav."),
+    ] = None,
+    absent_at: Annotated[
+        list[str] | None,
+        evidence("--not-at", metavar="FROM-TO", help="It does not play here in the song: --not-at 1:05-1:15."),
     ] = None,
     residual_pass: Annotated[
         bool, evidence(help="Separate passages of the song first, and suppress what else plays in it.")
     ] = True,
     contrast: Annotated[bool | None, typer.Option("--contrast/--no-contrast", hidden=True)] = None,
     out: Annotated[Path, output("--out", "-o", metavar="DIR", help="Folder for the results: one folder per song.")],
-    name: Annotated[str | None, output(help="Name of the target's file; else that of the first query.")] = None,
+    name: Annotated[
+        str | None, output(help="Name of the target's file; else that of the first --query, or target.")
+    ] = None,
     format: Annotated[Format, output(help="Of target and residual.")] = "wav",
     bits: Annotated[
         int | None, output(help="Per sample: 16, 24 or (wav) 32, which is float and the usual there.")
@@ -90,25 +104,35 @@ def separate(
     device: Annotated[str, advanced(help="Where the network runs: auto, cpu or cuda.")] = "auto",
     weights: Annotated[Path | None, advanced(metavar="FILE", help="Other weights than the bundled ones.")] = None,
 ) -> None:
-    """Separate an instrument from songs, given a clip of how it sounds.
+    """Separate an instrument from songs, given evidence of it: clips, or marks in the song.
+
+    Show where it plays alone (--query), where it plays with others (--with), where it does not play (--not): by clips,
+    or by marks in the song in minutes:seconds (--query-at, --with-at, --not-at). Give any of them, as often as you
+    like, but at least one of the first two. Where the instrument never plays alone, --with and --not together do.
 
     Writes DIR/<song>/<name>.wav, <name>.residual.wav and <name>.report.json. Target and residual sum to the song.
     What is there of another song or other evidence is kept: the new files get a number.
 
     Example:
       fewshot-sep separate song.mp3 --query guitar.wav -o out
+      fewshot-sep separate song.mp3 --with-at 0:30-0:50 --not-at 1:05-1:15 --name guitar -o out
       fewshot-sep separate song.mp3 --query-at 0:12-0:18 --not vocals.wav --name guitar -o out --plot
     """
-    from fewshot_sep.songs.queries import parse_span
+    from fewshot_sep.prompt import ByRole
+    from fewshot_sep.songs.queries import ROLES, check_spans, parse_span
 
-    spans = [parse_span(text) for text in query_at or []]
-    if not query and not spans:
-        raise typer.BadParameter("give at least one --query or --query-at", param_hint="--query")
+    spans = ByRole(*([parse_span(text) for text in given or []] for given in (query_at, among_at, absent_at)))
+    if not (query or among or spans.alone or spans.among):
+        raise typer.BadParameter(
+            "give at least one of --query, --query-at, --with, --with-at", param_hint="the instrument"
+        )
+    check_spans(spans)
     name = _target_name(name, query or [])
     subtype = _subtype(format, bits)
     if bitrate and format != "mp3":
         raise typer.BadParameter(f"goes with --format mp3, not {format}", param_hint="--bitrate")
-    told = evidence_digest({"alone": [*(query or []), *spans], "absent": unlike or []})
+    files = (query or [], among or [], absent or [])
+    told = evidence_digest({role: [*clips, *marks] for role, clips, marks in zip(ROLES, files, spans, strict=True)})
     work = jobs(songs, out, name, f".{format}", check_template(template), told)
     _check_there(work)
 
@@ -120,12 +144,12 @@ def separate(
     model = Separator.from_pretrained(weights, device=device)
     meters = tuple(sorted(set(meter))) if meter else METERS
     separator = SongSeparator(model, tracker=tracker, engine=stretcher, tempo=tempo, meters=meters)
-    positive, negative = (encode_files(model, paths or [], strict=strict) for paths in (query, unlike))
+    shown = Evidence(encode_files(model, ByRole(*files), strict=strict), spans)
     residual_pass = residual_pass if contrast is None else contrast
     options = Options(grid, residual_pass, subtype, bitrate, clip, plot, strict, resume)
     _each(
         work,
-        lambda job, progress: separate_file(separator, job, Evidence(positive, negative, spans), options, progress),
+        lambda job, progress: separate_file(separator, job, shown, options, progress),
         lambda job: (skip_existing or resume) and finished(separator, job, options),
         resume,
     )

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from fewshot_sep.prompt import ByRole
 from fewshot_sep.songs.grid import BarGrid
 from fewshot_sep.songs.monitor import Monitor
+from fewshot_sep.songs.queries import EncodedClip
 
 ABSENT_DB = -30.0
 
@@ -36,6 +38,25 @@ def of(monitor: Monitor, settings: Mapping[str, object], model: Mapping[str, obj
         "boundaries": monitor.boundaries(),
         "seconds": {name: round(spent, 3) for name, spent in monitor.seconds.items()},
         "seconds per second of audio": round(total / duration, 4) if duration else None,
+    }
+
+
+def evidence(clips: ByRole[EncodedClip]) -> dict[str, Any]:
+    """What was given of the instrument by role, each clip with its quality; and as reports had it before roles."""
+    alone = [clip.span for clip in clips.alone if clip.span]
+    absent = [clip.name for clip in clips.absent if not clip.span]
+    return {
+        "evidence": {
+            role: [
+                ({"from-to (s)": list(clip.span)} if clip.span else {"clip": clip.name}) | clip.quality
+                for clip in given
+            ]
+            for role, given in clips._asdict().items()
+        },
+        "queries": [clip.name for clip in clips.alone if not clip.span],
+        **({"query passages (s)": [list(span) for span in alone]} if alone else {}),
+        **({"not": absent} if absent else {}),
+        "query quality": [{"query": clip.name, **clip.quality} for clip in clips.alone],
     }
 
 

@@ -17,7 +17,7 @@ from fewshot_sep.songs.checkpoint import Partial
 from fewshot_sep.songs.jobs import Job, Outputs, digest
 from fewshot_sep.songs.monitor import EXCERPT_SECONDS, Monitor
 from fewshot_sep.songs.pipeline import Progress, SongRun, SongSeparator, part
-from fewshot_sep.songs.queries import Evidence, encode_span
+from fewshot_sep.songs.queries import EncodedClip, Evidence
 from fewshot_sep.songs.settings import Clipping, Grid
 
 WRITING_SHARE = 0.05  # of the progress bar
@@ -88,21 +88,19 @@ def separate_file(
     with audio.open_audio(job.song, strict=options.strict) as source:
         audio.check_writable(outputs.target, source.sample_rate, source.channels, options.subtype, options.bitrate)
         model = separator.separator
-        clips = [*evidence.positive, *(encode_span(model, source, span) for span in evidence.spans)]
-        conditioning = model.combine(
-            ByRole(alone=[clip.encoding for clip in clips], absent=[clip.encoding for clip in evidence.negative])
-        )
+        clips = evidence.within(model, source)
+        conditioning = model.combine(ByRole(*([clip.encoding for clip in role] for role in clips)))
         origin = beat_cache.fingerprint(owner["song"], separator.tracker, separator.meters)
         known = beat_cache.load(outputs.beats, origin, source.frames / source.sample_rate)
         run = SongRun(separator, source, conditioning, options.grid, options.residual_pass, known)
         run.monitor.warnings += source.warnings
-        run.monitor.warnings += [f"{clip.name}: {remark}" for clip in clips for remark in clip.quality["remarks"]]
+        run.monitor.warnings += _remarks(clips)
         settings = _settings(separator, options)
         fingerprint = {
             "song": owner["song"],
             "settings": settings,
             "model": model.describe(),
-            "queries": [[clip.digest for clip in some] for some in (clips, evidence.negative)],
+            "evidence": [[clip.digest for clip in role] for role in clips],
             "frames": source.frames,
         }
 
@@ -115,10 +113,7 @@ def separate_file(
                 digests=owner,
                 output=options.output,
                 channels=source.channels,
-                queries=[clip.name for clip in evidence.positive],
-                **{"query passages (s)": [list(span) for span in evidence.spans]} if evidence.spans else {},
-                **{"not": [clip.name for clip in evidence.negative]} if evidence.negative else {},
-                **{"query quality": [{"query": clip.name, **clip.quality} for clip in clips]},
+                **report.evidence(clips),
             )
 
         with _new_folder(outputs.target.parent):
@@ -131,11 +126,22 @@ def separate_file(
                     found, source, run.monitor, outputs, options, content, part(progress, 1 - WRITING_SHARE, 1)
                 )
                 if options.plot:
-                    _draw(found, source, run.monitor, outputs.picture)
+                    _draw(found, source, run.monitor, evidence, outputs.picture)
             if run.monitor.beats is not None and run.monitor.beats is not known:
                 files.write_json(outputs.beats, beat_cache.to_json(run.monitor.beats, origin))
     written = [outputs.target, outputs.residual, outputs.report, *([outputs.picture] if options.plot else [])]
     return written, warnings
+
+
+def _remarks(clips: ByRole[EncodedClip]) -> list[str]:
+    """What the user should know of the evidence."""
+    remarks = [f"{clip.name}: {remark}" for role in clips for clip in role for remark in clip.quality["remarks"]]
+    if not clips.alone and not clips.absent:
+        remarks.append(
+            "all that is known of the instrument is where it plays with others: what is found may be any of them; "
+            "say where it plays alone (--query, --query-at) or where it does not play (--not, --not-at)"
+        )
+    return remarks
 
 
 def _replay(found: Partial, source: audio.AudioFile, monitor: Monitor) -> None:
@@ -187,12 +193,12 @@ def _write(
     return list(said["warnings"])
 
 
-def _draw(found: Partial, source: audio.AudioFile, monitor: Monitor, path: Path) -> None:
+def _draw(found: Partial, source: audio.AudioFile, monitor: Monitor, evidence: Evidence, path: Path) -> None:
     """A figure with the passage in which most was found."""
     length = round(EXCERPT_SECONDS * source.sample_rate)
     start = max(min(monitor.loudest() - length // 2, source.frames - length), 0)
     excerpt = (start, min(start + length, source.frames))
-    figure.draw(monitor, source.read(*excerpt), found.read(*excerpt), start / source.sample_rate, path)
+    figure.draw(monitor, source.read(*excerpt), found.read(*excerpt), start / source.sample_rate, path, evidence.spans)
 
 
 def _blocks(frames: int, sample_rate: int) -> Iterator[tuple[int, int]]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import librosa
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from fewshot_sep import audio
 from fewshot_sep import nmf as factorisation
@@ -13,7 +16,7 @@ from fewshot_sep.experiments.evaluation.case import Array, Case, Method
 
 N_FFT = 2048
 EPS = 1e-9
-TEMPLATES, ITERATIONS = 32, 80
+TEMPLATES, ABSENT_TEMPLATES, ITERATIONS = 32, 64, 80
 REPEAT_S = 2.0  # frames nearer than this do not count as repetitions
 MARGIN = 2.0
 
@@ -42,10 +45,15 @@ def mixture_image(case: Case) -> Image:
     return image
 
 
+def clips_image(clips: Sequence[tuple[Array, int]], sample_rate: int) -> Image:
+    """Magnitudes of all clips at a sample rate, one after the other in time."""
+    monos = [audio.resample(clip.mean(0, keepdims=True), rate, sample_rate) for clip, rate in clips]
+    return np.concatenate([magnitude(mono) for mono in monos], axis=1)
+
+
 def query_image(case: Case) -> Image:
-    """Magnitudes of all clips at the mixture's rate, one after the other in time."""
-    clips = [audio.resample(clip.mean(0, keepdims=True), rate, case.sample_rate) for clip, rate in case.queries]
-    return np.concatenate([magnitude(clip) for clip in clips], axis=1)
+    """Magnitudes of all clips of the instrument alone."""
+    return clips_image(case.queries, case.sample_rate)
 
 
 def masked(case: Case, mask: Image) -> Array:
@@ -87,16 +95,33 @@ def repet_sim(case: Case) -> Array:
 
 
 def nmf(case: Case) -> Array:
-    """Query-informed NMF: templates learnt on the query stay fixed, as many free ones take the residual; Wiener mask.
+    """NMF told by clips, whose templates stay fixed; Wiener mask.
+
+    Templates of the song without the instrument explain the residual, or free ones where there is no such clip. Clips
+    among others give templates of the instrument too: of what those of the song without it do not explain.
 
     Semi-supervised as in Smaragdis, Raj & Shashanka 2007, "Supervised and semi-supervised separation of sounds".
     """
-    query, mixture = (torch.from_numpy(image)[None] for image in (query_image(case), mixture_image(case)))
+    mixture = torch.from_numpy(mixture_image(case))[None]
     chance = torch.Generator().manual_seed(0)
-    begun, free = (factorisation.random_templates(query.shape[1], TEMPLATES, chance) for _ in range(2))
-    fixed, _ = factorisation.fit_activations(query, begun[..., :0], begun, ITERATIONS)
-    free, activations = factorisation.fit_activations(mixture, fixed, free, ITERATIONS)
-    target, residual = fixed @ activations[:, :TEMPLATES], free @ activations[:, TEMPLATES:]
+    nothing = mixture[..., :0]
+
+    def learnt(clips: Sequence[tuple[Array, int]], count: int, known: Tensor) -> Tensor:
+        if not clips:
+            return nothing
+        image = torch.from_numpy(clips_image(clips, case.sample_rate))[None]
+        begun = factorisation.random_templates(image.shape[1], count, chance)
+        return factorisation.fit_activations(image, known, begun, ITERATIONS)[0]
+
+    alone = learnt(case.queries, TEMPLATES, nothing)
+    absent = learnt(case.absent, ABSENT_TEMPLATES, nothing)
+    instrument = torch.cat([alone, learnt(case.among, TEMPLATES, absent)], dim=-1)
+    known = torch.cat([instrument, absent], dim=-1)
+    free = nothing if case.absent else factorisation.random_templates(mixture.shape[1], TEMPLATES, chance)
+    free, activations = factorisation.fit_activations(mixture, known, free, ITERATIONS)
+    first = instrument.shape[-1]
+    target = instrument @ activations[:, :first]
+    residual = torch.cat([absent, free], dim=-1) @ activations[:, first:]
     return masked(case, (target / (target + residual + EPS))[0].numpy())
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
+from fewshot_sep.experiments.evaluation.settings import ROLES
 
 Array: TypeAlias = NDArray[np.float32]
 
@@ -14,7 +16,8 @@ Array: TypeAlias = NDArray[np.float32]
 class Case(NamedTuple):
     """What a method is given. Arrays are `(channels, samples)`.
 
-    `instrument` names what the queries play, for methods that are conditioned on a label. `reference` and `others`, the
+    `queries` (the instrument alone), `among` and `absent` are clips in the roles of `fewshot_sep.Prompt`, each with its
+    rate. `instrument` names what they show, for methods that are conditioned on a label. `reference` and `others`, the
     true stems, are for upper bounds alone; `reference` is None where the instrument is not in the mixture.
     """
 
@@ -24,6 +27,17 @@ class Case(NamedTuple):
     instrument: str
     reference: Array | None
     others: list[Array]
+    among: Sequence[tuple[Array, int]] = ()
+    absent: Sequence[tuple[Array, int]] = ()
+
+    def given(self, roles: Collection[str]) -> Case:
+        """The case without the clips of other roles."""
+        alone, among, absent = (role in roles for role in ROLES)
+        return self._replace(
+            queries=self.queries if alone else [],
+            among=self.among if among else (),
+            absent=self.absent if absent else (),
+        )
 
 
 Method: TypeAlias = Callable[[Case], Array]

@@ -1,7 +1,7 @@
 """Harder questions, derived from the items of a set: always the same for the same set.
 
 `itself`: the target is its own query, the best there can be. `wrong`: the query plays another instrument of the
-mixture. `shuffled`: the query belongs to an item of another song.
+mixture. `shuffled`: the query belongs to an item of another song. Clips of other roles come with the query.
 `clips`: 1, 3 or 5 clips of 1, 3 or 10 s, as far as the material allows. `sources`: the target with fewer of the others.
 """
 
@@ -50,7 +50,9 @@ class Sounds:
                     f"its mixture {mixture.shape} at {rate} Hz; they must be equal"
                 )
         queries = self.clips(item) if item.clips else [self.read(item.query)]
-        return Case(mixture, queries, rate, item.instrument, reference and reference[0], [stem for stem, _ in others])
+        among, absent = ([self.read(name)] if name else [] for name in (item.among, item.without))
+        stem = reference and reference[0]
+        return Case(mixture, queries, rate, item.instrument, stem, [stem for stem, _ in others], among, absent)
 
     def clips(self, item: Item) -> list[tuple[Array, int]]:
         """`item.clips` passages of `item.seconds` from its material, none overlapping; fewer where there are no more.
@@ -105,7 +107,7 @@ def _oracle(item: Item) -> Iterable[Item]:
 
 
 def _mismatched(item: Item, kind: str, same: Sequence[Item]) -> Iterable[Item]:
-    """The item with the query of another instrument: of the same mixture, or of another song."""
+    """The item with the clips that show another instrument: of the same mixture, or of another song."""
     inside = kind == "wrong"
     others = [other for other in same if other.target != item.target and (other.reference or not inside)]
     others = [other for other in others if (other.mix == item.mix if inside else other.song != item.song)]
@@ -118,6 +120,8 @@ def _mismatched(item: Item, kind: str, same: Sequence[Item]) -> Iterable[Item]:
         kind=kind,
         query=other.query,
         queries=other.queries,
+        among=other.among,
+        without=other.without,
         queried=other.target,
         queried_reference=other.reference if inside else None,
     )

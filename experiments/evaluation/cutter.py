@@ -1,9 +1,10 @@
 """Cuts evaluation items from songs with stems.
 
 Of each song it takes windows in which as many stems as possible sound, and from outside all of them up to five query
-clips of each stem. A mixture is the sum of its stems. For each stem that sounds in a window there is an item `same`
-and, where another song has the instrument, one `cross`; for each window one `absent`, with an instrument from another
-song whose whole family the song lacks, unless a stem without a name might play it.
+clips of each stem, a passage of the song `without` it (where it rests, if it does) and another with it `among` the
+others. A mixture is the sum of its stems. For each stem that sounds in a window there is an item `same` and, where
+another song has the instrument, one `cross`; for each window one `absent`, with an instrument from another song whose
+whole family the song lacks, unless a stem without a name might play it.
 """
 
 from __future__ import annotations
@@ -54,6 +55,7 @@ class Cut(NamedTuple):
         windows: for each window the file of every stem that sounds in it.
         queryable: for each window the stems loud enough to be queried.
         queries: clips of every stem that there are clips of.
+        passages: for every stem the files `among` and `without`, as far as there are any.
     """
 
     song: Song
@@ -61,6 +63,7 @@ class Cut(NamedTuple):
     windows: list[dict[Stem, str]]
     queryable: list[list[Stem]]
     queries: dict[Stem, tuple[str, ...]]
+    passages: dict[Stem, dict[str, str]]
 
 
 def cut(folder: Path, out: Path, settings: Settings = USUAL) -> list[Item]:
@@ -104,6 +107,13 @@ def _cut_song(song: Song, out: Path, settings: Settings) -> Cut:
     for start in starts:
         taken[start : start + settings.seconds * FRAMES_PER_S] = True
 
+    passages = {
+        (other, name): place
+        for other, row, others in zip(song.stems, table, table.sum(0) - table > 0, strict=True)
+        for name, place in _passages(row, others, taken, settings).items()
+        if other.instrument
+    }
+    sums: dict[tuple[Stem, str], Array] = {}
     pieces: list[dict[Stem, Array]] = [{} for _ in starts]
     queries = {}
     for stem, row in zip(song.stems, table, strict=True):
@@ -112,6 +122,10 @@ def _cut_song(song: Song, out: Path, settings: Settings) -> Cut:
         for piece, start in zip(pieces, starts, strict=True):
             if row[start : start + settings.seconds * FRAMES_PER_S].mean() >= IN_WINDOW:
                 piece[stem] = _part(samples, start, settings.seconds, rate)
+        for key, (length, place) in passages.items():
+            if key != (stem, "without"):
+                part = _part(samples, place, length, rate)
+                sums[key] = stems.total([sums[key], part]) if key in sums else part
         length, places = _query_places(row & ~taken, taken, settings)
         clips = [_part(samples, place, length, rate) for place in places]
         if clips and stem.instrument:
@@ -119,7 +133,9 @@ def _cut_song(song: Song, out: Path, settings: Settings) -> Cut:
                 _write(out, f"{song.name}.{stem.name}.query{number}", clip, rate)
                 for number, clip in enumerate(clips, 1)
             )
-    made = Cut(song, [], [], [], queries)
+    made = Cut(song, [], [], [], queries, {stem: {} for stem in song.stems})
+    for (stem, name), passage in sums.items():
+        made.passages[stem][name] = _write(out, f"{song.name}.{stem.name}.{name}", passage, rate)
     for number, piece in enumerate(pieces, 1):
         channels = max(len(sound) for sound in piece.values())
         spread = {stem: np.broadcast_to(sound, (channels, sound.shape[1])) for stem, sound in piece.items()}
@@ -167,6 +183,24 @@ def _query_places(active: NDArray[np.bool_], taken: NDArray[np.bool_], settings:
     return 0, []
 
 
+def _passages(
+    active: NDArray[np.bool_], others: NDArray[np.bool_], taken: NDArray[np.bool_], settings: Settings
+) -> dict[str, tuple[int, int]]:
+    """Length in seconds and first frame of the passages `without` a stem and with it `among` others.
+
+    They do not overlap: the same passage with and without the stem would give it away.
+    """
+    found, taken = {}, taken.copy()
+    for name, choices in (("without", (others & ~active, others)), ("among", (others & active,))):
+        for sounding in choices:
+            length, places = _query_places(sounding & ~taken, taken, settings._replace(clips=1))
+            if places:
+                found[name] = length, places[0]
+                taken[places[0] : places[0] + length * FRAMES_PER_S] = True
+                break
+    return found
+
+
 def _part(samples: Array, frame: int, seconds: int, rate: int) -> Array:
     """A passage; silence after the end."""
     start, length = round(frame * FRAME_S * rate), seconds * rate
@@ -184,9 +218,19 @@ def _item(made: Cut, window: int, target: str, kind: str, stem: Stem | None, que
     sounds = made.windows[window]
     name = f"{made.song.name}.{window + 1}.{target.replace(' ', '_')}.{kind}"
     others = tuple(file for other, file in sounds.items() if other is not stem)
-    reference = sounds[stem] if stem else None
+    passages = made.passages[stem] if stem else {}
     return Item(
-        name, made.song.name, target, kind, made.mixtures[window], queries[0], reference, others, queries=queries
+        name,
+        made.song.name,
+        target,
+        kind,
+        made.mixtures[window],
+        queries[0],
+        sounds[stem] if stem else None,
+        others,
+        queries=queries,
+        among=passages.get("among"),
+        without=passages.get("without"),
     )
 
 

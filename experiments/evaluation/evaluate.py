@@ -28,7 +28,8 @@ def evaluate(
         typer.Option(
             metavar="[LABEL=]METHOD",
             help=f"{', '.join((*settings.TRAINED, *settings.BASELINES))}, module:function, or "
-            "cmd:'... {mix} {query} {out}'. Repeatable; segment if none. The others are compared with the first.",
+            "cmd:'... {mix} {query} {out}'. Repeatable; segment if none. The others are compared with the first. "
+            f"{', '.join(settings.PROMPTED)} take any evidence: segment:alone+absent, of {', '.join(settings.ROLES)}.",
         ),
     ] = None,
     weights: Annotated[
@@ -74,7 +75,9 @@ def evaluate(
     native = items.read(folder)
     facts = runs.open_run(output, folder.resolve().name, native, choices)
     derived = derive(native, kinds, Sounds(folder))
-    wanted = {choice: [item for item in derived if choice.applies(item.kind)] for choice in choices}
+    wanted = {
+        choice: [item for item in derived if choice.applies(item.kind) and not choice.lacks(item)] for choice in choices
+    }
     count = sum(map(len, wanted.values()))
     if not count:
         raise BadItems(f"{folder}: none of its items tells anything about {method} in the conditions {conditions}")

@@ -33,6 +33,8 @@ class Item:
         queried_reference: the stem of that instrument, where it is in the mixture.
         seen: whether training knew the instrument; None where the set does not say.
         clips, seconds: how many clips of what length are the query, cut from `queries`; 0 for the query as it is.
+        among: a clip of the song, from outside the evaluated window, in which the target plays with the others.
+        without: such a clip of the song without the target.
     """
 
     id: str
@@ -49,6 +51,8 @@ class Item:
     seen: bool | None = None
     clips: int = 0
     seconds: float = 0.0
+    among: str | None = None
+    without: str | None = None
 
     @property
     def sources(self) -> int:
@@ -68,7 +72,8 @@ class Item:
     @property
     def files(self) -> tuple[str, ...]:
         """Every file that the item names."""
-        named = (self.mix, self.query, self.reference, self.queried_reference, *self.others, *self.queries)
+        single = (self.mix, self.query, self.reference, self.queried_reference, self.among, self.without)
+        named = (*single, *self.others, *self.queries)
         return tuple(dict.fromkeys(name for name in named if name))
 
 
@@ -124,8 +129,12 @@ def _item(entry: Any, where: str) -> Item:
         raise BadItems(f"{where}: kind {kind!r} needs a 'reference', the file of the target alone")
     if not isinstance(seen, bool | None):
         raise BadItems(f"{where}: 'seen' must be true or false")
+    passages: dict[str, Any] = {name: entry.get(name) for name in ("among", "without")}
+    for name, value in passages.items():
+        if not isinstance(value, str | None):
+            raise BadItems(f"{where}: {name!r} must be the name of a file")
     lists: dict[str, Any] = {name: tuple(value) for name, value in named.items()}
-    return Item(**{**texts, "kind": kind}, **lists, reference=reference, seen=seen)
+    return Item(**{**texts, "kind": kind}, **lists, **passages, reference=reference, seen=seen)
 
 
 def write(folder: Path, items: Sequence[Item]) -> None:
@@ -135,6 +144,8 @@ def write(folder: Path, items: Sequence[Item]) -> None:
         entry: dict[str, Any] = {"id": item.id, "song": item.song, "target": item.target, "kind": item.kind}
         entry |= {"mix": item.mix, "query": item.query, "reference": item.reference, "others": list(item.others)}
         entry |= {"queries": list(item.queries)} if item.queries else {}
+        passages = {"among": item.among, "without": item.without}
+        entry |= {name: file for name, file in passages.items() if file}
         entry |= {"seen": item.seen} if item.seen is not None else {}
         entries.append(entry)
     files.write_json(folder / NAME, entries, indent=1)

@@ -53,6 +53,7 @@ def score(item: Item, case: Case, estimate: Array, queried: Array | None = None)
         "si_sdr": si_sdr,
         "sdri": sdr - metrics.sdr(reference, case.mixture),
         "si_sdri": si_sdr - metrics.si_sdr(reference, case.mixture),
+        "target_level": metrics.level_db(estimate, reference),
         "collapsed": row["level"] < settings.COLLAPSED_DB,
         "retrieved": all(si_sdr > metrics.si_sdr(other, estimate) for other in case.others),
     }
@@ -91,9 +92,10 @@ class Worker:
 
     def answer(self, item: Item) -> Answer:
         """The method's answer; an error that is meant for users is part of it."""
-        truth = item.reference if self.choice.spec in settings.ORACLES else None
+        truth = item.reference if self.choice.name in settings.ORACLES else None
         mixture = item.mix or (item.reference, item.others)
-        question = (mixture, item.query, item.instrument, item.clips, item.seconds, truth)
+        shown = (item.query, item.clips, item.seconds, item.among, item.without)
+        question = (mixture, shown, item.instrument, truth)
         if self._last is None or self._last[0] != question:
             try:
                 self._last = question, self._run(self.sounds.case(item))
@@ -102,8 +104,8 @@ class Worker:
         return self._last[1]
 
     def _run(self, case: Case) -> Answer:
-        estimates: list[Array] = []
-        seconds, cpu_s = cost.clock(lambda: estimates.append(np.asarray(self.method(case), dtype=np.float32)))
+        given, estimates = self.choice.given(case), list[Array]()
+        seconds, cpu_s = cost.clock(lambda: estimates.append(np.asarray(self.method(given), dtype=np.float32)))
         (found,) = estimates
         if found.shape != case.mixture.shape or not np.isfinite(found).all():
             raise FewshotSepError(
@@ -140,7 +142,7 @@ def _plain(value: Any) -> Any:
 def digest(choice: Choice, items: Sequence[Item], folder: Path) -> dict[str, str]:
     """What each item's row depends on, by the item's id: method, weights, code, the item and its sound files."""
     known = [weights.sha256(path) for path in _code(choice)]
-    if choice.spec in settings.TRAINED:
+    if choice.name in settings.TRAINED:
         known.append(weights.sha256(choice.weights or weights.bundled()))
     method = "\n".join([choice.spec, *known])
     files = {name: weights.sha256(folder / name) for item in items for name in item.files}
@@ -160,8 +162,8 @@ def _code(choice: Choice) -> list[Path]:
     ground = Path(fewshot_sep.__path__[0])
     code = [file for file in ground.rglob("*.py") if file.relative_to(ground).parts[0] not in FLOORS]
     code += [*Path(fewshot_sep.songs.__path__[0]).rglob("*.py"), Path(__file__), Path(conditions.__file__)]
-    if choice.spec in settings.TRAINED:
-        loader = importlib.util.find_spec(settings.TRAINED[choice.spec].loader.partition(":")[0])
+    if choice.name in settings.TRAINED:
+        loader = importlib.util.find_spec(settings.TRAINED[choice.name].loader.partition(":")[0])
         own = Path(str(loader and loader.origin))
         code += [own] if own.parent == Path(__file__).parent else own.parent.rglob("*.py")
     elif not choice.spec.startswith("cmd:"):
@@ -176,7 +178,7 @@ def run(choice: Choice, items: Sequence[Item], folder: Path, out: Path) -> Itera
 
     Rows that the run holds from before come first, if nothing they depend on has changed.
     """
-    items = [item for item in items if choice.applies(item.kind)]
+    items = [item for item in items if choice.applies(item.kind) and not choice.lacks(item)]
     wanted = digest(choice, items, folder)
     before = {row["id"]: row for row in read_rows(out) if row["method"] == choice.label}
     todo = []

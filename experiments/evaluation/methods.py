@@ -19,13 +19,18 @@ from fewshot_sep.experiments.evaluation.case import Array, Case, Method
 
 if TYPE_CHECKING:
     from fewshot_sep import Separator, SongSeparator
+    from fewshot_sep.experiments.evaluation.items import Item
 
 
 def target_of(separator: Separator | SongSeparator, residual_pass: bool = True) -> Method:
-    """What a separator finds of the queried instrument."""
-    return lambda case: (
-        separator.separate(case.mixture, case.queries, case.sample_rate, residual_pass=residual_pass).target
-    )
+    """What a separator finds of the instrument that the clips of a case show."""
+    from fewshot_sep import Prompt
+
+    def find(case: Case) -> Array:
+        prompt = Prompt(case.queries, case.among, case.absent)
+        return separator.separate(case.mixture, prompt, case.sample_rate, residual_pass=residual_pass).target
+
+    return find
 
 
 def segment(name: str, weights: Path | None, device: str) -> Method:
@@ -50,39 +55,68 @@ def song(name: str, weights: Path | None, device: str) -> Method:
 
 
 class Choice(NamedTuple):
-    """A method as the user chose it: `label` in reports; `spec` a name, `module:function` or `cmd:...`."""
+    """A method as the user chose it: `label` in reports; `spec` a name, `module:function` or `cmd:...`.
+
+    Attributes:
+        name: `spec` without the roles.
+        roles: whose clips the method is given.
+    """
 
     label: str
     spec: str
     weights: Path | None = None
     device: str = "auto"
 
+    @property
+    def name(self) -> str:
+        return _parts(self.spec)[0]
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        return _parts(self.spec)[1]
+
+    def lacks(self, item: Item) -> bool:
+        """Whether an item has no clip of a role that the method is to be given."""
+        return ("among" in self.roles and not item.among) or ("absent" in self.roles and not item.without)
+
+    def given(self, case: Case) -> Case:
+        """What the method gets of a case; a function of a `Case` gets all of it."""
+        return case if ":" in self.name else case.given(self.roles)
+
     def applies(self, kind: str) -> bool:
         """Whether items of a kind tell anything about this method."""
-        if self.spec in settings.ORACLES:
+        if self.name in settings.ORACLES:
             return kind in ("same", "cross", "sources")
-        if self.spec in settings.SEEDS:  # conditioned on the label, whatever the clips are
+        if self.name in settings.SEEDS or "alone" not in self.roles:  # looks at no clip of it alone
             return kind not in ("itself", "clips")
-        return self.spec not in settings.UNINFORMED or kind in ("same", "cross", "absent", "sources")
+        return self.name not in settings.UNINFORMED or kind in ("same", "cross", "absent", "sources")
 
 
 def choose(names: Sequence[str], weights: Sequence[str], device: str = "auto") -> list[Choice]:
-    """Read `[LABEL=]METHOD` and `[LABEL=]FILE`; weights without a label are for those methods that have bundled ones.
+    """Read `[LABEL=]METHOD[:ROLES]` and `[LABEL=]FILE`.
+
+    Weights without a label are for those methods that have bundled ones.
 
     >>> choose(["nmf", "mine=segment"], ["mine=a.safetensors"])[1][:3]
     ('mine', 'segment', PosixPath('a.safetensors'))
 
     Raises:
-        FewshotSepError: an unknown method, a label twice, weights for a method that was not chosen.
+        FewshotSepError: an unknown method or role, a label twice, weights for a method that was not chosen.
     """
     known = (*settings.BASELINES, *settings.TRAINED)
     files = {current(label): file for label, file in (_pair(text, "") for text in weights)}
     choices = []
     for text in names:
         label, spec = map(current, _pair(text, text))
-        if ":" not in spec and spec not in known:
+        name, roles = _parts(spec)
+        if ":" not in name and name not in known:
             raise FewshotSepError(f"no method {spec!r}; there are: {', '.join(known)}, module:function, cmd:'...'")
-        file = files.get(label, files.get("") if spec in settings.BUNDLED else None)
+        if name in settings.PROMPTED and not ({*roles} <= {*settings.ROLES} and {"alone", "among"} & {*roles}):
+            raise FewshotSepError(
+                f"method {spec!r}: write roles like {name}:alone+absent, of {', '.join(settings.ROLES)}; one of the "
+                "first two must be there"
+            )
+        file = files.get(label, files.get("") if name in settings.BUNDLED else None)
         choices.append(Choice(label, spec, Path(file) if file else None, device))
     labels = [choice.label for choice in choices]
     if len(set(labels)) < len(labels):
@@ -99,9 +133,20 @@ def _pair(text: str, label: str) -> tuple[str, str]:
     return (before, after) if sign and ":" not in before else (label, text)
 
 
+def _parts(spec: str) -> tuple[str, tuple[str, ...]]:
+    """A method's name, and the roles of the clips that it is given.
+
+    >>> _parts("nmf:alone+absent"), _parts("nmf"), _parts("module:function")
+    (('nmf', ('alone', 'absent')), ('nmf', ('alone',)), ('module:function', ('alone',)))
+    """
+    name, sign, roles = spec.partition(":")
+    return (name, tuple(roles.split("+"))) if sign and name in settings.PROMPTED else (spec, settings.ROLES[:1])
+
+
 def current(name: str) -> str:
-    """A method's name as it is now."""
-    return settings.METHOD_ALIASES.get(name, name)
+    """A method's name, or `name:roles`, as it is now."""
+    before, sign, roles = name.partition(":")
+    return settings.METHOD_ALIASES.get(before, before) + sign + roles
 
 
 def load(choice: Choice) -> Method:
@@ -111,7 +156,7 @@ def load(choice: Choice) -> Method:
         FewshotSepError: weights that are needed and not given; `module:function` that cannot be imported; whatever the
             system raises.
     """
-    name, weights = choice.spec, choice.weights
+    name, weights = choice.name, choice.weights
     if name.startswith("cmd:"):
         return functools.partial(_command, name.removeprefix("cmd:"))
     if name in settings.BASELINES:

@@ -111,12 +111,19 @@ def _head(rows: Sequence[Row], facts: Facts) -> list[Block]:
             "whole songs. What each figure means stands at the end."
         ),
         Points([f"`{label}`: `{what}`" for label, what in facts.methods.items() if str(what) != label]),
+        Points(
+            [
+                f"`{label}` is not given {what.left_out} of the set's items, which lack a clip of one of its roles."
+                for label, what in facts.methods.items()
+                if what.left_out
+            ]
+        ),
     ]
 
 
 def _made_by(facts: Facts) -> Text:
     words = []
-    for label, (spec, weights) in facts.methods.items():
+    for label, (spec, weights, _) in facts.methods.items():
         words.append(f"--method {label if label == spec else repr(f'{label}={spec}')}")
         words += [f"--weights {label}=FILE"] if weights else []
     return Text(f"Made by `fewshot-sep evaluate ITEMS -o RUN {' '.join(words)}`.")
@@ -177,8 +184,8 @@ def _extremes(methods: Methods) -> list[Block]:
     label, rows = next(iter(methods.items()), ("", []))
     ranked = sorted(of_kind(rows, *PRESENT), key=lambda row: -row["si_sdri"])
     some = [*ranked[:EXTREMES], *ranked[max(EXTREMES, len(ranked) - EXTREMES) :]]
-    names = ("si_sdri", "si_sdr", "sdri", "sdr")
-    lines = [[row["id"], *(number(row[name]) for name in (*names, "level"))] for row in some]
+    names = ("si_sdri", "si_sdr", "sdr", "sdri", "target_level")
+    lines = [[row["id"], *(number(row.get(name)) for name in (*names, "level"))] for row in some]
     head = ["item", *(FIGURES[name] for name in names), "level"]
     return section(f"Best and worst items of {label}", [Table(head, lines)] if lines else [])
 

@@ -24,10 +24,14 @@ Row = dict[str, Any]
 
 
 class Chosen(NamedTuple):
-    """A method as it was chosen; `weights` says which, and is empty where none were given."""
+    """A method as it was chosen; `weights` says which, and is empty where none were given.
+
+    `left_out` items of the set lack a clip that the method is to be given.
+    """
 
     spec: str
     weights: str = ""
+    left_out: int = 0
 
     def __str__(self) -> str:
         return f"{self.spec}, weights {self.weights}" if self.weights else self.spec
@@ -48,11 +52,19 @@ def open_run(run: Path, items_name: str, items: Sequence[Item], choices: Sequenc
         BadItems: it is a run over other items.
         OutputError: it cannot be written.
     """
-    digest = hashlib.sha256(repr([astuple(item) for item in items]).encode()).hexdigest()[:16]
+    # Without the last fields, clips of other roles: items are the same as those of a run before there were any.
+    digest = hashlib.sha256(repr([astuple(item)[:-2] for item in items]).encode()).hexdigest()[:16]
     before = read_facts(run) if (run / FACTS).is_file() else Facts(items_name, digest, {})
     if before.digest != digest:
         raise BadItems(f"{run}: is a run over other items ({before.items}); choose another folder with -o")
-    chosen = {choice.label: Chosen(choice.spec, _which(choice.weights) if choice.weights else "") for choice in choices}
+    chosen = {
+        choice.label: Chosen(
+            choice.spec,
+            _which(choice.weights) if choice.weights else "",
+            sum(choice.applies(item.kind) and choice.lacks(item) for item in items),
+        )
+        for choice in choices
+    }
     noted = {label: method._asdict() for label, method in (before.methods | chosen).items()}
     files.write_json(run / FACTS, {**before._asdict(), "methods": noted}, indent=1)
     return before._replace(methods=chosen | {name: it for name, it in before.methods.items() if name not in chosen})
@@ -70,14 +82,15 @@ def read_facts(run: Path) -> Facts:
     try:
         facts = files.read_json(run / FACTS)
         methods = facts["methods"].items()
-        chosen = {current(label): Chosen(current(method["spec"]), method["weights"]) for label, method in methods}
-        texts = (
-            facts["items"],
-            facts["digest"],
-            *(text for method in chosen.items() for text in (method[0], *method[1])),
-        )
+        chosen = {
+            current(label): Chosen(current(method["spec"]), method["weights"], method.get("left_out", 0))
+            for label, method in methods
+        }
+        texts = (facts["items"], facts["digest"], *chosen, *(text for method in chosen.values() for text in method[:2]))
         if not all(isinstance(text, str) for text in texts):
             raise TypeError("what must be text is none")
+        if not all(type(method.left_out) is int for method in chosen.values()):
+            raise TypeError("left_out is no number")
         return Facts(facts["items"], facts["digest"], chosen)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         message = f"{run / FACTS}: is no readable run ({error}); make one: fewshot-sep evaluate ITEMS -o RUN"

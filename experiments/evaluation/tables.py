@@ -18,7 +18,8 @@ TITLES = {
     "cross": "Cross-song: the query is from another song",
     "absent": "Absent: the instrument is not in the song",
 }
-FIGURES = {"si_sdri": "SI-SDRi", "si_sdr": "SI-SDR", "sdri": "SDRi", "sdr": "SDR"}
+FIGURES = {"si_sdri": "SI-SDRi", "si_sdr": "SI-SDR", "sdr": "SDR", "sdri": "SDRi = SDR of the residual"}
+FIGURES |= {"target_level": "level re target"}
 FIGURES |= {"bss_sdr": "BSS Eval SDR", "bss_sir": "SIR", "bss_sar": "SAR"}
 COMPARED = {"same": "si_sdri", "cross": "si_sdri", "absent": "level"}
 LEVELS_DB = (-20.0, -40.0)
@@ -238,6 +239,9 @@ def rules() -> list[Block]:
             [
                 "SI-SDR: of the channels' mean, mean removed; SDR: over all channels, `10 log10(|s|^2 / |s - e|^2)`. "
                 "The ending i: improvement over the mixture taken as it is. Pairs without brackets are median / mean.",
+                "Residual: the mixture without the output. Its error is the output's, so its SDR is the target's SDRi.",
+                "Level re target: of the output re the true target, below 0 where some was left behind. SI-SDR does "
+                "not see it.",
                 f"A silent output (60 dB under the target) has an SI-SDR of {SILENT_SI_SDR_DB:g} dB, which is also the "
                 "least possible; its SDR is 0 dB, so read SI-SDRi first.",
                 "BSS Eval SDR, SIR, SAR: version 3 by fast-bss-eval, of the channels' mean, 512 taps; interference is "

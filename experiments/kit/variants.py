@@ -48,12 +48,12 @@ def train(
     resume.same_as_before(run, settings, free)
     torch.manual_seed(options.seed)
     system = build()
-    seconds = training.train(system, objective, batches, validation, options, run, callbacks(system))
+    spent = training.train(system, objective, batches, validation, options, run, callbacks(system))
     with files.replacing(run / WEIGHTS) as temporary:
         save_file({name: value.contiguous() for name, value in system.state_dict().items()}, temporary)
     parameters = sum(parameter.numel() for parameter in system.parameters())
-    found = {**settings, "parameters": parameters, "seconds": round(seconds)}
-    card = {**found, "minutes": round(seconds / 60, 1), "sha256": weights.sha256(run / WEIGHTS)}
+    found = {**settings, "parameters": parameters, "seconds": round(spent.seconds)}
+    card = {**found, "minutes": round(spent.seconds / 60, 1), "sha256": weights.sha256(run / WEIGHTS)}
     files.write_json((run / WEIGHTS).with_suffix(".json"), card)
     files.write_json(run / FACTS, found)
     return system.eval()

@@ -65,7 +65,10 @@ class System(Trainable, Generic[ConditioningT]):
             BadQuery: no clip alone, or other roles, where a system does not know them (`knows_roles`).
         """
         if alone is None or among is not None or absent is not None:
-            raise BadQuery(f"preset '{self.preset.name}' takes clips of the instrument alone, and no others")
+            raise BadQuery(
+                f"weights of preset '{self.preset.name}' must be shown the instrument alone (--query, --query-at) and "
+                "learn nothing from where it plays with others (--with, --with-at); those of preset 'prompted' do"
+            )
         return alone
 
     def condition(self, queries: Tensor) -> ConditioningT:

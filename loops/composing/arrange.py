@@ -25,8 +25,8 @@ MIN_ACTIVE, VALID_VOICES = 0.5, 0.06
 VALID_SONGS, UNSEEN_SONGS, STRANGER_SONGS = 0.04, 0.05, 0.03
 
 SHARES: dict[str, dict[str, float]] = {
-    "pitched": {"invented": 0.24, "sampled": 0.28, "sung": 0.08, "amp": 0.11, "soundfont": 0.29},
-    "bass": {"invented": 0.24, "sampled": 0.24, "amp": 0.12, "soundfont": 0.40},
+    "pitched": {"invented": 0.20, "sampled": 0.28, "sung": 0.14, "amp": 0.13, "soundfont": 0.25},
+    "bass": {"invented": 0.20, "sampled": 0.32, "amp": 0.12, "soundfont": 0.36},
     "beat": {"invented": 0.30, "kit": 0.42, "soundfont": 0.28},
     "groove": {"kit": 0.55, "soundfont": 0.45},
     "part": {"kit": 0.5, "soundfont": 0.5},

@@ -14,7 +14,7 @@ import numpy as np
 from fewshot_sep import audio, files
 from fewshot_sep.errors import BadAudio, BadLibrary
 from fewshot_sep.loops import library
-from fewshot_sep.loops.composing import bachata, chamber, midi_songs
+from fewshot_sep.loops.composing import bachata, chamber, midi_songs, modules
 from fewshot_sep.loops.composing.arrange import plan_all
 from fewshot_sep.loops.composing.ensemble import Song
 from fewshot_sep.loops.instruments.loudness import activity
@@ -44,15 +44,14 @@ def make(
 ) -> Library:
     """Render a library of `songs` songs (500, or 150 of bachata) into `folder`.
 
-    Of the kind "songs" they have four bars; there are pieces of the recordings and MIDI files besides and, where there
-    are winds and strings, chamber songs (see `composing.chamber`). Without material all instruments are invented;
-    `invented` sets their share in [0, 1] among the parts that are not drum kits. Those of "bachata" have three
-    sections, cut into bars and half bars (see `composing.bachata`). `rooms` is the share of songs that are played in a
-    room. Songs of the valid split use other voices than those of the train split; held-out instruments and sources
+    Of the kind "songs" they have four bars; there are pieces of the recordings, modules and MIDI files besides and,
+    where there are winds and strings, chamber songs (see `composing.chamber`). Without material all instruments are
+    invented; `invented` sets their share in [0, 1] among the parts that are not drum kits. Those of "bachata" have
+    three sections, cut into bars and half bars (see `composing.bachata`). `rooms` is the share of songs that are played
+    in a room. Songs of the valid split use other voices than those of the train split; held-out instruments and sources
     appear only in rows of the split "unseen". The same seed and material give the same library; what an interrupted
     run finished is kept.
 
-    Raises `BadAudio` for missing or unreadable material, or where there is none for this kind; `BadLibrary` if `folder`
     holds a library made otherwise.
     """
     material = Material() if material is None else material
@@ -66,12 +65,14 @@ def make(
             )
         return render(folder, tasks, (), seed, workers, progress)
     voices = material.voices() + ([] if invented == 0 else invented_voices(max(30, songs)))
-    if not voices:
+    if not voices and not material.modules:
         raise BadAudio("no material and no invented instruments: nothing to render; give some, or a greater --invented")
     tasks = plan_all(voices, songs, seed, invented, rooms)
     tasks += chamber.plan(voices, round(songs * chamber.SHARE * (1 - (invented or 0))), seed, rooms)
     for path in material.midi:
         tasks += midi_songs.plan(voices, midi_songs.midi_files(path), seed, rooms)
+    for path in material.modules:
+        tasks += modules.plan(path)
     return render(folder, tasks, material.recordings(), seed, workers, progress)
 
 
@@ -90,6 +91,7 @@ def render(
     rows, done = _resume(folder, fingerprint)
     tasks: list[Song | Recording] = [*songs, *recordings]
     jobs = [(task, folder, seed) for task in tasks if task.name not in done]
+    np.random.default_rng(seed).shuffle(jobs)  # what is done is always a fair sample
     with contextlib.closing(spread(_work, jobs, workers)) as answers:
         try:
             for count, (name, made) in enumerate(answers, 1):

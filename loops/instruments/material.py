@@ -31,7 +31,7 @@ _RECORDINGS = {"stems": recordings.stems, "samples": recordings.loops, "notes": 
 class Material(NamedTuple):
     """Paths of soundfonts and of folders: Hydrogen drum kits, recorded notes, aligned stems (one folder per song),
     samples named as Sonic Pi's, speakers' clips (they are made to sing), Gravis patches, MIDI files,
-    recorded strums named by chord, single drum hits named by drum."""
+    recorded strums named by chord, single drum hits named by drum, tracker modules (a folder per package)."""
 
     soundfonts: tuple[Path, ...] = ()
     drumkits: tuple[Path, ...] = ()
@@ -43,6 +43,7 @@ class Material(NamedTuple):
     midi: tuple[Path, ...] = ()
     strums: tuple[Path, ...] = ()
     shots: tuple[Path, ...] = ()
+    modules: tuple[Path, ...] = ()
 
     def __bool__(self) -> bool:
         return any(self)

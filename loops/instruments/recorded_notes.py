@@ -8,6 +8,7 @@ from pathlib import Path
 
 from fewshot_sep.loops import tables
 from fewshot_sep.loops.instruments import sound_files
+from fewshot_sep.loops.instruments.amplifier import amplified
 from fewshot_sep.loops.instruments.general_midi import percussion_family
 from fewshot_sep.loops.instruments.sampler import Hit, KitVoice, RecordedNote, SampledVoice, StrumVoice
 from fewshot_sep.loops.instruments.sound_files import source_of
@@ -15,13 +16,14 @@ from fewshot_sep.loops.instruments.voice import Playable, Voice
 from fewshot_sep.loops.library import is_held_out
 
 NOTE_FOLDERS = tables.beside(__file__, "note_folders.csv")
-"""Folder and articulation (a pattern on the file's stem) to instrument, family and parts."""
-STRUCK_FOLDERS = {row["folder"]: row for row in tables.beside(__file__, "struck_folders.csv")}
-"""Folder to percussion instrument and how long it rings in seconds."""
+"""Folder and articulation (a pattern on the file's stem) to instrument, family and parts; `transpose` is by how many
+semitones the notes sound above what the names say."""
+STRUCK_FOLDERS = tables.beside(__file__, "struck_folders.csv")
+"""Folder and pattern on the file's stem to percussion instrument and how long it rings in seconds."""
 MIN_NOTES, MIN_STRUMS, MAX_HITS = 8, 24, 6
 
 _DYNAMICS = {row["mark"]: float(row["loudness"]) for row in tables.beside(__file__, "dynamics.csv")}
-_NOTE = re.compile(r"(?:^|_)([A-Ga-g])(s|#|b)?(\d)(?=_|$|v\d+$)")
+_NOTE = re.compile(r"(?:^|[_-]|\d\ds)([A-Ga-g])(s|#|b)?(\d)(?=[_-]|$|v\d+$|s?(?:pp?|m[pf]|ff?)$)")
 _NO_NOTE = re.compile("noise|phrase")
 _NO_HIT = re.compile("phrase|roll|rhythm|very-long|cresc|gliss|effect|flam")
 _STEP = {"c": 0, "d": 2, "e": 4, "f": 5, "g": 7, "a": 9, "b": 11}
@@ -46,7 +48,14 @@ def loudness(stem: str) -> float:
     """
     if layer := re.search(r"\dv(\d+)$", stem):
         return int(layer[1]) / 16
-    return next((_DYNAMICS[mark] for mark in reversed(stem.split("_")) if mark in _DYNAMICS), 0.6)
+    marks = [*reversed(re.split("[_-]", stem)), *reversed(stem.split("_"))]  # mezzo-piano has a hyphen of its own
+    return next((_DYNAMICS[mark] for mark in reversed(marks) if mark in _DYNAMICS), _glued(stem))
+
+
+def _glued(stem: str) -> float:
+    """The loudness of a mark that follows the pitch without a gap, as in `g5mp`."""
+    match = re.search(r"\ds?(pp?|m[pf]|ff?)$", stem)
+    return _DYNAMICS[match[1]] if match else 0.6
 
 
 def places(folder: Path) -> list[Path]:
@@ -74,25 +83,33 @@ def note_voices(folder: Path) -> list[Voice]:
             if (pitch := note_pitch(path.stem)) is not None and not _NO_NOTE.search(path.stem)
         ]
         known = [row for row in NOTE_FOLDERS if row["folder"] == place.name]
-        other = {"articulation": "", "instrument": name, "family": "other", "roles": "melody counter"}
+        other = {"articulation": "", "instrument": name, "family": "other", "roles": "melody counter", "transpose": "0"}
         for row in known or [other]:
-            files = tuple(note for note in notes if re.search(row["articulation"], Path(note.path).stem))
+            files = tuple(
+                note._replace(pitch=note.pitch + int(row["transpose"]))
+                for note in notes
+                if re.search(row["articulation"], Path(note.path).stem)
+            )
             if len(files) >= MIN_NOTES:
                 pitches = [note.pitch for note in files]
                 roles = tuple(row["roles"].split())
                 played = Playable(row["instrument"], row["family"], roles, min(pitches), max(pitches))
-                voices.append(SampledVoice(*played, *source, files))
-        hits = [Hit(index, 1.0, str(path)) for index, path in enumerate(_single_hits(sounds))]
-        if hits and not notes and (found := STRUCK_FOLDERS.get(place.name)):
-            name, keys = found["instrument"], tuple(hit.key for hit in hits)
-            struck = Playable(name, percussion_family(name), ("beat",), keys=keys)
-            own = source if name != "shaker" else source.part(place.name)  # there are several
-            voices.append(KitVoice(*struck, *own, tuple(hits), float(found["ring"])))
+                plain = SampledVoice(*played, *source, files)
+                voices += [plain, *amplified(plain)]
+        for row in STRUCK_FOLDERS if not notes else ():
+            if row["folder"] == place.name and (hits := _hits(sounds, row["pattern"])):
+                name, keys = row["instrument"], tuple(hit.key for hit in hits)
+                struck = Playable(name, percussion_family(name), ("beat",), keys=keys)
+                own = source if name != "shaker" else source.part(place.name)  # there are several
+                voices.append(KitVoice(*struck, *own, hits, float(row["ring"])))
     return voices
 
 
-def _single_hits(sounds: Sequence[Path]) -> list[Path]:
-    return [path for path in sounds if not _NO_HIT.search(path.stem)][:MAX_HITS]
+def _hits(sounds: Sequence[Path], pattern: str) -> tuple[Hit, ...]:
+    """Up to `MAX_HITS` of the single hits that are called so, from all over the folder, each on a key of its own."""
+    single = [path for path in sounds if re.search(pattern, path.stem) and not _NO_HIT.search(path.stem)]
+    chosen = single if not pattern else single[:: max(1, len(single) // MAX_HITS)]
+    return tuple(Hit(index, 1.0, str(path)) for index, path in enumerate(chosen[:MAX_HITS]))
 
 
 _CHORDS = {"major": (0, 4, 7), "minor": (0, 3, 7), "minor7b5": (0, 3, 6, 10)}

@@ -73,7 +73,7 @@ def phrases(folder: Path) -> list[Recording]:
     Left out are folders that the tables do not know, and playing that hardly sounds like the instrument.
     """
     source = source_of(folder)
-    known = {place: (row["instrument"], percussion_family(row["instrument"])) for place, row in STRUCK_FOLDERS.items()}
+    known = {row["folder"]: (row["instrument"], percussion_family(row["instrument"])) for row in STRUCK_FOLDERS}
     known |= {row["folder"]: (row["instrument"], row["family"]) for row in reversed(NOTE_FOLDERS)}
     return [
         Recording(str(path), *known[place.name], *source, source.part(path.stem).short)

@@ -45,7 +45,7 @@ class SampledVoice(Voice):
         loudness = rng.uniform(0.2, 1.0)
         for note in notes:
             if chosen := self._choose(note, loudness, rng):
-                sound = transpose(load_hit(chosen.path), note.pitch - chosen.pitch)
+                sound = slide(transpose(load_hit(chosen.path), note.pitch - chosen.pitch), note.bend)
                 _add_faded(out, sound, note.start, note.velocity, note.duration + 0.08, 0.07)
         return out
 
@@ -203,3 +203,13 @@ def transpose(sound: Sound, semitones: float) -> Sound:
         return sound.copy()
     rate = SAMPLE_RATE * 2 ** (semitones / 12)
     return np.asarray(soxr.resample(sound, rate, SAMPLE_RATE, quality="MQ"), np.float32)
+
+
+def slide(sound: Sound, semitones: float, seconds: float = 0.15) -> Sound:
+    """`sound` from `semitones` off its pitch to it within `seconds`, as a string is bent; its length changes."""
+    if not semitones:
+        return sound
+    at = np.arange(len(sound)) / (seconds * SAMPLE_RATE)
+    rate = 2 ** (semitones * (1 - np.sin(np.clip(at, 0, 1) * np.pi / 2)) / 12)
+    place = np.concatenate([[0.0], np.cumsum(rate)[:-1]])
+    return np.asarray(np.interp(place, np.arange(len(sound)), sound, right=0.0), np.float32)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from fewshot_sep.errors import EngineMissing
 from fewshot_sep.loops.instruments import sound_files
 from fewshot_sep.loops.instruments.oscillators import Curve
+from fewshot_sep.loops.instruments.production import produced
 from fewshot_sep.loops.instruments.sound_files import read_mono, source_of
 from fewshot_sep.loops.instruments.voice import Playable, Sound, Voice
 from fewshot_sep.loops.library import SAMPLE_RATE
@@ -32,6 +33,7 @@ _HABITS = (0.02, 0.07), (0, 0.5), (4.8, 6.2), (0.1, 0.5)
 """Ranges of a singer's seconds to glide into a tone; vibrato in semitones, in Hz, and seconds until it sets in."""
 _ONSET, _MAX_FRAMES, _MIN_FRAMES = round(0.12 / FRAME), round(0.6 / FRAME), round(0.06 / FRAME)
 MIN_CLIPS = 10
+_MAX_CLIPS, _WORDS = 16, 24
 
 
 def _world() -> Any:
@@ -59,8 +61,8 @@ class Syllable(NamedTuple):
 
 @lru_cache(maxsize=64)
 def syllables(path: str) -> tuple[Syllable, ...]:
-    """The syllables of a clip, of its first 6 s; none where nothing is voiced. Loudness of each brought to the same."""
-    world, sound = _world(), read_mono(path)[: 6 * SAMPLE_RATE].astype(np.float64)
+    """The syllables of a clip, of its first 3 s; none where nothing is voiced. Loudness of each brought to the same."""
+    world, sound = _world(), read_mono(path)[: 3 * SAMPLE_RATE].astype(np.float64)
     peak = float(np.abs(sound).max(initial=0.0))
     if len(sound) < SAMPLE_RATE // 10 or peak < 1e-4:
         return ()
@@ -97,10 +99,21 @@ class SungVoice(Voice):
     kind = "sung"
 
     def play(self, notes: Sequence[Note], frames: int, rng: Generator) -> Sound:
-        chosen = rng.permutation(len(self.files))[:16]
-        words = [syllable for index in chosen for syllable in syllables(self.files[index])]
+        words: list[Syllable] = []
+        for index in rng.permutation(len(self.files))[:_MAX_CLIPS]:
+            words += syllables(self.files[index])
+            if len(words) >= _WORDS:
+                break
         if not words or not notes:
             return np.zeros(frames, np.float32)
+        text, at = [], int(rng.integers(len(words)))
+        for _ in notes:
+            text.append(words[at % len(words)])
+            at += 1 if rng.random() < 0.9 else int(rng.integers(len(words)))
+        return produced(partial(self.sing, text), notes, frames, rng)
+
+    def sing(self, words: Sequence[Syllable], notes: Sequence[Note], frames: int, rng: Generator) -> Sound:
+        """A syllable a note, by one voice, without effects."""
         middle = np.median([note.pitch for note in notes])
         home = float(np.median([word.pitch for word in words])) + rng.uniform(1, 8)
         octaves = 12 * round((home - middle) / 12)
@@ -109,16 +122,14 @@ class SungVoice(Voice):
         pitch = np.zeros(count)
         warp = rng.uniform(0.9, 1.12)  # length of the vocal tract, so that one speaker is several singers
         glide, depth, rate, delay = (rng.uniform(*ends) for ends in _HABITS)
-        before, at = 0.0, int(rng.integers(len(words)))
+        before = 0.0
         ordered = sorted(notes, key=lambda note: note.start)
         ends = [note.start for note in ordered[1:]] + [frames / SAMPLE_RATE]
-        for note, end in zip(ordered, ends, strict=True):
+        for note, end, word in zip(ordered, ends, words, strict=True):
             first = round(note.start / FRAME)
             length = min(round(min(note.duration, end - note.start) / FRAME), count - first)
             if length < 4:
                 continue
-            word = words[at % len(words)]
-            at += 1 if rng.random() < 0.9 else int(rng.integers(len(words)))
             place = _stretch(word, length)
             fade = np.minimum(1, np.minimum(np.arange(length) + 1, length - np.arange(length)) / 4) ** 2
             gain = float(note.velocity) ** 2 * fade[:, None]

@@ -11,12 +11,10 @@ from typing import Any
 
 import numpy as np
 from numpy.random import Generator
-from numpy.typing import NDArray
-from scipy.signal import butter, resample_poly, sosfilt
 
 from fewshot_sep.errors import BadAudio, EngineMissing
+from fewshot_sep.loops.instruments.amplifier import amplify
 from fewshot_sep.loops.instruments.general_midi import OPEN_NAMES, PROGRAMS, drums_among
-from fewshot_sep.loops.instruments.oscillators import Curve
 from fewshot_sep.loops.instruments.sound_files import Source, slug, source_of
 from fewshot_sep.loops.instruments.voice import Sound, Voice
 from fewshot_sep.loops.library import SAMPLE_RATE, is_held_out
@@ -94,30 +92,6 @@ def _sequence(synth: Any, notes: Sequence[Note], frames: int, bends: bool) -> So
             synth.noteon(0, key, int(value))
             struck[key] = sample
     return np.asarray(np.concatenate(blocks).mean(1), np.float32)
-
-
-def amplify(signal: Sound, seed: int, drive_db: tuple[float, float] = (6.0, 46.0)) -> Sound:
-    """A guitar or bass amplifier: tone before, an uneven tanh at twice the rate, a speaker cabinet after.
-
-    The settings follow from `seed`; `drive_db` is the range of gain from the signal's RMS to the bend of the curve.
-    """
-    knobs = np.random.default_rng((13, seed))
-    drive = 10 ** (knobs.uniform(*drive_db) / 20)
-    low_cut, mid, lift = knobs.uniform(40, 220), knobs.uniform(500, 1600), knobs.uniform(0.3, 2.5)
-    bias, blend = knobs.uniform(0, 0.5), 0.0 if knobs.random() < 0.75 else knobs.uniform(0.2, 0.5)
-    cabinet, order = knobs.uniform(3200, 6500), int(knobs.integers(2, 5))
-    peak, peak_gain = knobs.uniform(1200, 3500), knobs.uniform(0.2, 1.8)
-
-    def filtered(sound: NDArray[np.floating], order: int, hz: float | tuple[float, float], kind: str) -> Curve:
-        return np.asarray(sosfilt(butter(order, hz, kind, fs=SAMPLE_RATE, output="sos"), sound))
-
-    tight = filtered(signal / (float(np.sqrt(np.mean(signal**2))) + 1e-9), 1, low_cut, "highpass")
-    tight = tight + lift * filtered(tight, 1, (mid / 1.6, mid * 1.6), "bandpass")
-    wide = resample_poly(tight * 0.3 * drive, 2, 1)
-    bent = resample_poly(np.tanh(wide + bias) - np.tanh(bias), 1, 2)[: len(signal)]
-    out = filtered((1 - blend) * bent + blend * tight * 0.3, order, cabinet, "lowpass")
-    out = out + peak_gain * filtered(out, 1, (peak / 1.4, peak * 1.4), "bandpass")
-    return filtered(out, 2, 65 if low_cut > 60 else 30, "highpass").astype(np.float32)
 
 
 def soundfont_voices(path: Path, amps: int = 5) -> list[Voice]:

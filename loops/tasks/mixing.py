@@ -20,6 +20,7 @@ from torch import Tensor
 
 from fewshot_sep.evidence import Evidence
 from fewshot_sep.loops.tasks.augment import equalisers, rooms
+from fewshot_sep.loops.tasks.mastering import master
 from fewshot_sep.loops.tasks.options import USUAL, MixingOptions
 from fewshot_sep.loops.tasks.plan import EQUALISERS, ROOMS, Excerpts, Plan, Planner
 from fewshot_sep.loops.tasks.pool import AudioPool
@@ -112,27 +113,23 @@ class TaskMixer:
     def _mix(self, plan: Plan, with_sources: bool) -> tuple[Tasks, Tensor]:
         """Tasks and their sources, none of them unless `with_sources`."""
         batch, channels, samples = len(plan.tasks), plan.pan.shape[1], self._samples
-        sound, place_of = self._sounds(plan.sources.and_those(plan.pieces))
-        of_sources, of_pieces = np.split(place_of, [len(plan.task)])
-        self._cut(sound, plan, of_pieces)
-        late = np.flatnonzero(plan.delay)
-        delayed = self._delayed(sound[self._on_device(of_sources[late])], plan.delay[late])
+        sound, order = self._sounds(plan.sources.and_those(plan.pieces))
+        sources, pieces = (sound[self._on_device(some)] for some in np.split(order, [len(plan.task)]))
+        clips = self._clips(pieces, plan)
 
-        # Every output is a weighted sum of sounds: a row of weights for each channel of mixture and target, and clip.
-        gains = plan.sources.gain[:, None] * plan.pan / FULL_SCALE
-        stereo = np.zeros((2, batch, channels, len(sound)), np.float32)
-        stereo[0, plan.task, :, of_sources] = gains
-        stereo[1, plan.task, :, of_sources] = gains * plan.targeted[:, None]
-        right = np.zeros((2, batch, channels, len(late)), np.float32)
-        right[:, plan.task[late], -1, np.arange(len(late))] = stereo[:, plan.task[late], -1, of_sources[late]]
-        stereo[:, plan.task[late], -1, of_sources[late]] = 0
-        mono = np.zeros((len(plan.clips.gain), len(sound)), np.float32)
-        mono[plan.clips.clip, of_pieces] = plan.pieces.gain / FULL_SCALE
-        weights = np.concatenate([stereo.reshape(-1, len(sound)), mono])
-        sums = self._on_device(weights) @ sound
-        waves, clips = sums[: 2 * batch * channels], sums[2 * batch * channels :]
+        # Channels of mixtures and targets are weighted sums of sources; late right channels are sums of delayed ones.
+        weights = np.zeros((2, batch, channels, len(sources)), np.float32)
+        gains, number = plan.sources.gain[:, None] * plan.pan / FULL_SCALE, np.arange(len(sources))
+        weights[0, plan.task, :, number] = gains
+        weights[1, plan.task, :, number] = gains * plan.targeted[:, None]
+        late = np.flatnonzero(plan.delay)
+        of_late = np.zeros((2, batch, channels, len(late)), np.float32)
+        of_late[..., -1, :] = weights[..., -1, late]
+        weights[..., -1, late] = 0
+        delayed = self._delayed(sources[self._on_device(late)], plan.delay[late])
+        waves = self._on_device(weights.reshape(-1, len(sources))) @ sources
         if len(late):
-            waves.addmm_(self._on_device(right.reshape(-1, len(late))), delayed)
+            waves.addmm_(self._on_device(of_late.reshape(-1, len(late))), delayed)
         waves = waves.view(2, batch, channels, samples)
         highest, lowest = waves[0].amax((1, 2), keepdim=True), waves[0].amin((1, 2), keepdim=True)
         peak = torch.maximum(highest, -lowest).clamp(min=MIN_PEAK)
@@ -140,16 +137,21 @@ class TaskMixer:
         mixture, target = waves.mul_(scale)
 
         prompts = (self._on_device(numbers) for numbers in (plan.clips.task, plan.clips.role))
-        tasks = Tasks(mixture, Evidence(clips.view(-1, plan.clips.each, samples), *prompts), target)
+        tasks = Tasks(mixture, Evidence(clips, *prompts), target)
         most = max(len(task.sources) for task in plan.tasks) if with_sources else 0
-        sources = torch.zeros(batch, most, channels, samples, device=sound.device)
+        apart = torch.zeros(batch, most, channels, samples, device=sound.device)
         if with_sources:
-            placed = sound[self._on_device(of_sources)][:, None] * self._on_device(gains.astype(np.float32))[:, :, None]
-            last = self._on_device(gains[late, -1].astype(np.float32))[:, None]
-            placed[self._on_device(late), -1] = delayed * last
-            sources[self._on_device(plan.task), self._on_device(plan.place)] = placed
-            sources *= scale[:, None]
-        return tasks, sources
+            placed = sources[:, None] * self._on_device(gains.astype(np.float32))[:, :, None]
+            placed[self._on_device(late), -1] = delayed * self._on_device(gains[late, -1:].astype(np.float32))
+            apart[self._on_device(plan.task), self._on_device(plan.place)] = placed
+            apart *= scale[:, None]
+        if len(plan.mastered):
+            some = self._on_device(plan.mastered)
+            sounds = mixture[some], target[some], *apart[some].unbind(1)
+            mixture[some], target[some], *parts = master(plan.mastering, self.pool.sample_rate, *sounds)
+            for place, part in enumerate(parts):
+                apart[some, place] = part
+        return tasks, apart
 
     def _on_device(self, numbers: NDArray[np.int64] | NDArray[np.float32]) -> Tensor:
         return torch.from_numpy(numbers).to(self.pool.device, non_blocking=True)
@@ -157,43 +159,50 @@ class TaskMixer:
     def _sounds(self, excerpts: Excerpts) -> tuple[Tensor, NDArray[np.int64]]:
         """Excerpts with equaliser, room and end of band but without gain, and where in the result each one lies.
 
-        They are ordered so that those that are read alike and those that have a filter lie side by side.
+        They are ordered so that those that are read alike, filtered, and limited lie side by side.
         """
-        filtered = (excerpts.equaliser >= 0) | (excerpts.room >= 0) | np.isfinite(excerpts.limit_hz)
-        order = np.argsort(np.where(excerpts.ratio == 1, filtered, 3 - filtered), kind="stable")
-        excerpts, filtered = excerpts.at(order), filtered[order]
+        limited = np.isfinite(excerpts.limit_hz)
+        steps = limited * 1 + ((excerpts.equaliser >= 0) | (excerpts.room >= 0) | limited)
+        kind = np.where(excerpts.ratio == 1, steps, 5 - steps)
+        order = np.argsort(kind, kind="stable")
+        excerpts, bounds = excerpts.at(order), np.searchsorted(kind[order], [1, 2, 4, 5])
         sound = torch.empty(len(order), self._samples, device=self.pool.device)
         self.pool.read(excerpts.row, excerpts.start, excerpts.ratio, sound)
-        if filtered.any():
-            some = slice(int(filtered.argmax()), len(filtered) - int(filtered[::-1].argmax()))
-            self._filter(sound[some], excerpts.at(some))
+        first, first_limited, last_limited, last = bounds.tolist()
+        if first < last:
+            limits = slice(first_limited - first, last_limited - first)
+            sound[first:last] = self._filtered(sound[first:last], excerpts.at(slice(first, last)), limits)
         return sound, np.argsort(order)
 
-    def _filter(self, sound: Tensor, excerpts: Excerpts) -> None:
-        """Equaliser, room and end of band, in place: `(n, samples)`. Bends of the end wrap around to the beginning."""
+    def _filtered(self, sound: Tensor, excerpts: Excerpts, limited: slice) -> Tensor:
+        """With equaliser, room and end of band: `(n, samples)`. What rings on at the end wraps around."""
         spectrum = torch.fft.rfft(sound, self._fft_size)
         for filters, chosen in ((self._equalisers, excerpts.equaliser), (self._rooms, excerpts.room)):
             spectrum.mul_(filters.index_select(0, self._on_device(chosen % len(filters))))
         bins = spectrum.shape[1]
-        if np.isfinite(excerpts.limit_hz).any():
-            ends = np.minimum(excerpts.limit_hz / (self.pool.sample_rate / 2), 1) * bins
-            cut = self._on_device(ends.astype(np.int64))[:, None]
-            spectrum.masked_fill_(torch.arange(bins, device=sound.device) >= cut, 0)
-        sound.copy_(torch.fft.irfft(spectrum, self._fft_size)[:, : self._samples])
+        ends = np.minimum(excerpts.limit_hz[limited, None] / (self.pool.sample_rate / 2), 1) * bins
+        above = torch.arange(bins, device=sound.device) >= self._on_device(ends.astype(np.int64))
+        spectrum[limited].masked_fill_(above, 0)
+        filtered: Tensor = torch.fft.irfft(spectrum, self._fft_size)
+        return filtered[:, : self._samples]
 
-    def _cut(self, sound: Tensor, plan: Plan, of_pieces: NDArray[np.int64]) -> None:
-        """Silence, in place, where a piece does not sound in its clip."""
+    def _clips(self, pieces: Tensor, plan: Plan) -> Tensor:
+        """`(prompts, clips, samples)`; pieces are silenced, in place, where they do not sound in their clip."""
         begin, end, fade = plan.clips.begin, plan.clips.end, plan.clips.fade
-        if not len(cut := np.flatnonzero((begin > 0) | (end < self._samples))):
-            return
-        # Half a sample, so that a piece without a fade jumps from 0 to 1.
-        first, last, length = (
-            self._on_device(numbers[cut, None].astype(np.float32)) for numbers in (begin, end, np.maximum(fade, 1))
-        )
-        time = torch.arange(self._samples, device=sound.device) + 0.5
-        rise = ((time - first) / length + 0.5 * (length == 1)).clamp(0, 1)
-        fall = ((last - time) / length + 0.5 * (length == 1)).clamp(0, 1)
-        sound[self._on_device(of_pieces[cut])] *= rise.where(first > 0, 1) * fall.where(last < self._samples, 1)
+        if len(cut := np.flatnonzero((begin > 0) | (end < self._samples))):
+            first, last, length = (
+                self._on_device(numbers[cut, None].astype(np.float32)) for numbers in (begin, end, np.maximum(fade, 1))
+            )
+            # At the middle of a sample; what does not fade jumps from 0 to 1 between two of them.
+            time = torch.arange(self._samples, device=pieces.device) + 0.5
+            rise, fall = (((time - first) / length).clamp(0, 1), ((last - time) / length).clamp(0, 1))
+            sharp = length == 1
+            rise, fall = rise.where(~sharp, rise.ceil()), fall.where(~sharp, fall.ceil())
+            pieces[self._on_device(cut)] *= rise.where(first > 0, 1) * fall.where(last < self._samples, 1)
+        pieces *= self._on_device((plan.pieces.gain / FULL_SCALE).astype(np.float32))[:, None]
+        clips = torch.zeros(len(plan.clips.gain), self._samples, device=pieces.device)
+        clips.index_add_(0, self._on_device(plan.clips.clip), pieces)
+        return clips.view(-1, plan.clips.each, self._samples)
 
     def _delayed(self, sound: Tensor, delay: NDArray[np.int64]) -> Tensor:
         """`(n, samples)`, each as many samples late, with silence before: a width that panning alone cannot give."""

@@ -58,6 +58,7 @@ class MixingOptions:
         gain_db: standard deviation of each source's level.
         shift_semitones: range of the pitch shift (by resampling), drawn independently for mixture and query.
         equalise, room, band_limit: shares of sources that get them (`band_limit`: of tasks, query drawn by itself).
+        mastered: share of tasks whose sources are mastered together once mixed, see `loops.tasks.mastering`.
         emphasis: instruments or families to draw more often than by the root of their rows: name and factor.
         evidence: what tasks are told of their instrument.
     """
@@ -75,6 +76,7 @@ class MixingOptions:
     equalise: float = 0.6
     room: float = 0.4
     band_limit: float = 0.3
+    mastered: float = 0.0
     emphasis: tuple[tuple[str, float], ...] = ()
     evidence: EvidenceOptions = EvidenceOptions()
 
@@ -83,6 +85,7 @@ USUAL = MixingOptions()
 
 PROMPTED = replace(
     USUAL,
+    mastered=0.35,
     evidence=EvidenceOptions(
         roles=(
             ((ALONE,), 0.35),

@@ -12,8 +12,10 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from fewshot_sep.evidence import ALONE
+from fewshot_sep.loops.tasks import mastering
 from fewshot_sep.loops.tasks.augment import levels, pan
 from fewshot_sep.loops.tasks.clips import ClipDrawer, Clips, TaskRows
+from fewshot_sep.loops.tasks.mastering import Mastering
 from fewshot_sep.loops.tasks.options import MixingOptions
 from fewshot_sep.loops.tasks.pool import AudioPool
 
@@ -66,6 +68,7 @@ class Plan(NamedTuple):
         pan: gains `(sources, channels)`. delay: of the right channel, in samples.
         pieces: what the clips are summed of. clips: how.
         peak: of each mixture.
+        mastered: which tasks are mastered. mastering: how.
     """
 
     tasks: list[TaskRows]
@@ -78,6 +81,8 @@ class Plan(NamedTuple):
     pieces: Excerpts
     clips: Clips
     peak: Floats
+    mastered: Ints
+    mastering: Mastering
 
 
 class Planner:
@@ -146,6 +151,8 @@ class Planner:
         )
         panned, delays = self._stereo(random, len(rows))
         clips = self._drawer.draw(random, tasks, first)
+        peak = random.uniform(0.1, 1.0, self.batch)
+        mastered = np.flatnonzero(random.random(self.batch) < self.options.mastered)
         return Plan(
             tasks,
             sources,
@@ -156,7 +163,9 @@ class Planner:
             delays,
             self._pieces(random, tasks, sources, clips, limits, own_limits),
             clips,
-            random.uniform(0.1, 1.0, self.batch),
+            peak,
+            mastered,
+            mastering.draw(random, len(mastered)),
         )
 
     def _pieces(

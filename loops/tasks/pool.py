@@ -123,7 +123,7 @@ class AudioPool:
             out[:unshifted] = self.sound.unfold(0, samples, 1)[begin[:unshifted]]
         if unshifted < len(row):
             index, share = self._places(begin[unshifted:], ratio[unshifted:, None], samples)
-            here, there = (self.sound.index_select(0, one).view(share.shape) for one in (index, index + 1))
+            here, there = (one.index_select(0, index).view(share.shape) for one in (self.sound, self.sound[1:]))
             torch.lerp(here[:, :samples].float(), there[:, :samples].float(), share[:, :samples], out=out[unshifted:])
         end = np.ceil((self.lengths[row] - start) / ratio).astype(np.int64)
         if len(ending := np.flatnonzero(end < samples)):

@@ -16,7 +16,7 @@ from fewshot_sep.loops.tasks.options import PLAIN, PROMPTED, USUAL, MixingOption
 from fewshot_sep.loops.tasks.pool import AudioPool
 from fewshot_sep.objectives import Objective, for_system
 from fewshot_sep.systems import AnySystem, build
-from fewshot_sep.training import TrainingOptions
+from fewshot_sep.training import Spent, TrainingOptions
 from fewshot_sep.training import train as fit
 
 WARM_UP = 500
@@ -50,7 +50,7 @@ def train(
     settings = presets.get(preset)
     masks = settings.predicts_mask
     training = TrainingOptions(
-        **{"warm_up": min(WARM_UP, options["steps"] // 10), **options},
+        **{"warm_up": min(WARM_UP, (options.get("steps") or 10 * WARM_UP) // 10), **options},
         target_first=TARGET_FIRST if masks and not start else 0,
         optimizer="muon" if masks else "adamw",
     )
@@ -64,9 +64,9 @@ def train(
     mixing = replace(usual, emphasis=emphasis) if masks else PLAIN
     if start:
         weights.load_what_fits(system, start)
-    seconds = train_on(pool, held_back, system, for_system(system), mixing, batch, training, run)
+    spent = train_on(pool, held_back, system, for_system(system), mixing, batch, training, run)
     path = run / "weights.safetensors"
-    weights.save(system, path, _facts(library, settings.name, batch, mixing, training, seconds, start))
+    weights.save(system, path, _facts(library, settings.name, batch, mixing, training, spent, start))
     return path
 
 
@@ -84,12 +84,8 @@ def train_on(
     batch: int,
     training: TrainingOptions,
     run: Path,
-) -> float:
-    """Train a system on tasks from `pool`, validated on a few from `held_back`; resumes what is in `run`.
-
-    Returns:
-        Seconds spent in all sessions of the run.
-    """
+) -> Spent:
+    """Train a system on tasks from `pool`, validated on a few from `held_back`; resumes what is in `run`."""
     preset = system.preset
 
     def mixer(pool: AudioPool, seed: int, first: int) -> TaskMixer:
@@ -106,21 +102,23 @@ def _facts(
     batch: int,
     mixing: MixingOptions,
     training: TrainingOptions,
-    seconds: float,
+    spent: Spent,
     start: Path | None,
 ) -> dict[str, Any]:
     """What the model card says of the training; figures of the evaluation are added by who measures them."""
     rows = library.split("train").rows
-    command = f"fewshot-sep train LIBRARY -o RUN --preset {preset} --steps {training.steps} --batch {batch}"
+    command = f"fewshot-sep train LIBRARY -o RUN --preset {preset} --batch {batch}"
+    command += f" --steps {training.steps}" if training.steps else f" --minutes {training.minutes:g}"
     command += f" --learning-rate {training.learning_rate:g} --seed {training.seed}"
     command += f" --processes {training.processes}" * (training.processes > 1)
     command += " --start WEIGHTS" * bool(start)
     return {
         "command": command + "".join(f" --emphasise '{name}={factor:g}'" for name, factor in mixing.emphasis),
         **({"start": f"{start.name}, SHA-256 {weights.sha256(start)}"} if start else {}),
-        "steps": training.steps,
-        "examples": training.steps * batch * training.processes,
-        "hours": round(seconds / 3600, 2),
+        **({"minutes": training.minutes} if training.minutes else {}),
+        "steps": spent.steps,
+        "examples": spent.steps * batch * training.processes,
+        "hours": round(spent.seconds / 3600, 2),
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
         "seed": training.seed,
         "optimizer": training.optimizer,

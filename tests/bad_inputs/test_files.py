@@ -390,7 +390,7 @@ def test_whatever_is_written_over_an_open_file_is_noticed(tmp_path: Path, suffix
         else:
             path.unlink()
         os.utime(path, ns=(0, 1)) if path.exists() else None  # clocks are coarse
-        with pytest.raises(BadAudio, match="changed while|cannot be read"):
+        with pytest.raises(BadAudio, match=r"changed while|cannot be read"):
             file.read(RATE, file.frames)
 
 

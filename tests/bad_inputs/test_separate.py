@@ -290,6 +290,39 @@ def test_passage_beyond_the_song(span: str, separate: Any, tmp_path: Path, capsy
     refused(capsys, "song.wav", "1.50 s")
 
 
+def test_weights_that_know_no_roles_say_what_to_do(separate: Any, clip: Path, tmp_path: Path, capsys: Any) -> None:
+    song = sound(tmp_path / "song.wav")
+    assert separate(song, "--with-at", "0-1", "--not-at", "1-1.5") == 2
+    refused(capsys, "--query", "--with", "prompted")
+    assert separate(song, "--query", clip, "--not-at", "1-1.5", "--grid", "none") == 0
+    complete(song)
+
+
+@pytest.mark.parametrize(
+    "evidence",
+    [["--with-at", "0-1", "--not-at", "1-1.5"], ["-q", "horn.wav", "--with-at", "0-1"], ["--with", "horn.wav"]],
+)
+def test_weights_that_know_roles_take_any_evidence(
+    evidence: list[str], separate: Any, clip: Path, tmp_path: Path
+) -> None:
+    from fewshot_sep.systems import build
+    from fewshot_sep.weights import save
+
+    model, song = tmp_path / "prompted.safetensors", sound(tmp_path / "song.wav")
+    save(build("tiny-prompted"), model, {"name": "tiny-prompted"})
+    assert separate(song, *evidence, "--grid", "none", "--name", "horn", model=model) == 0
+    complete(song)
+
+
+@pytest.mark.parametrize("role", ["--query-at", "--with-at", "--not-at"])
+def test_a_silent_mark_is_named(role: str, separate: Any, clip: Path, tmp_path: Path, capsys: Any) -> None:
+    samples = np.random.default_rng(0).uniform(-0.3, 0.3, (2, 2 * RATE))
+    samples[:, RATE:] = 0
+    song = put(tmp_path / "song.wav", samples)
+    assert separate(song, "--query", clip, role, "1-2") == 2
+    refused(capsys, "passage 1-2 s", "silent")
+
+
 def test_instrument_that_is_not_there_is_said(
     separate: Any, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:

@@ -6,7 +6,8 @@ import csv
 import itertools
 import math
 import re
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -138,7 +139,7 @@ def test_a_run_that_was_moved_resumes_from_its_newest_checkpoint(tmp_path: Path)
 
 
 def test_a_finished_run_resumes_with_more_steps(tmp_path: Path) -> None:
-    """From its last weights, not from their average; only the next step still goes at the old schedule's last rate."""
+    """From its last weights, not from their average."""
     whole = Session(tmp_path / "whole", steps=6, ema_decay=0.5)
     Session(tmp_path / "parts", steps=3, ema_decay=0.5)
     rest = Session(tmp_path / "parts", steps=6, ema_decay=0.5)
@@ -243,11 +244,15 @@ def all_points(first: int) -> Iterator[Example]:
 
 
 def fit_slope(
-    run: Path, batches: training.Stream = all_points, objective: Objective[Slope] | None = None, **options: Any
-) -> tuple[float, Slope]:
+    run: Path,
+    batches: training.Stream = all_points,
+    objective: Objective[Slope] | None = None,
+    clock: Callable[[], float] = time.perf_counter,
+    **options: Any,
+) -> tuple[training.Spent, Slope]:
     system, checks = Slope(), [points(1000), points(1001)]
     settings = TrainingOptions(**{**USUAL, "ema_decay": 0.5, **options})
-    return train(system, objective or SquaredError(), batches, checks, settings, run), system
+    return train(system, objective or SquaredError(), batches, checks, settings, run, clock=clock), system
 
 
 def test_two_processes_take_the_step_of_both_their_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -260,10 +265,10 @@ def test_two_processes_take_the_step_of_both_their_batches(tmp_path: Path, monke
 
     for steps in (5, 8):  # resumed once
         _, alone = fit_slope(tmp_path / "one", both, steps=steps)
-        seconds, shared = fit_slope(tmp_path / "two", steps=steps, processes=2)
+        spent, shared = fit_slope(tmp_path / "two", steps=steps, processes=2)
         assert difference(alone.state_dict(), Slope().state_dict()) > 1e-3
         assert difference(alone.state_dict(), shared.state_dict()) < 1e-6
-        assert seconds > 0
+        assert spent.seconds > 0 and spent.steps == steps
     rows = (table(tmp_path / name / "log" / "version_0" / "metrics.csv") for name in ("one", "two"))
     one, two = (float(next(row["valid/loss"] for row in run if row["valid/loss"])) for run in rows)
     assert one == pytest.approx(two, rel=1e-4)
@@ -309,8 +314,128 @@ def test_several_processes_train_on_the_cpu_only(tmp_path: Path) -> None:
 @given(steps=st.integers(1, 1000), warm_up=st.integers(0, 1000), cool_down=st.floats(0, 1))
 def test_every_step_moves_at_most_at_full_rate(steps: int, warm_up: int, cool_down: float) -> None:
     options = TrainingOptions(steps=steps, warm_up=warm_up, cool_down=cool_down)
-    assert all(0 < rate_factor(step, options) <= 1 for step in range(steps))
-    assert rate_factor(steps, options) == rate_factor(steps + 20, options) == 0
+    assert all(0 < rate_factor(step, step / steps, options) <= 1 for step in range(steps))
+    assert rate_factor(steps, 1.0, options) == rate_factor(steps + 20, 1 + 20 / steps, options) == 0
+
+
+@given(steps=st.integers(1, 2000), cool_down=st.floats(0.01, 1))
+def test_the_rate_over_time_is_that_over_steps(steps: int, cool_down: float) -> None:
+    """Of a card that takes these steps in the minutes; warm-up counts whole steps, which makes the one difference."""
+    by_steps = TrainingOptions(steps, warm_up=max(1, min(500, steps // 10)), cool_down=cool_down)
+    by_clock = TrainingOptions(minutes=7, warm_up=500, cool_down=cool_down)
+    for step in range(by_steps.warm_up + 10, steps):
+        progress = by_clock.progress(step, 7 * 60 * step / steps)
+        expected = rate_factor(step, step / steps, by_steps)
+        if step < (1 - cool_down) * steps or cool_down * steps >= 1:
+            assert rate_factor(step, progress, by_clock) == pytest.approx(expected, rel=1e-6, abs=1e-9)
+
+
+class Clock:
+    """A second passes at each step."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def passes(self) -> Objective[Slope]:
+        clock = self
+
+        class Timed(SquaredError):
+            def forward(self, system: Slope, mixture: Tensor, evidence: Evidence, target: Tensor) -> Loss:
+                clock.now += torch.is_grad_enabled()  # not in validation
+                return super().forward(system, mixture, evidence, target)
+
+        return Timed()
+
+
+def rates(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The learning rate of each step from now on."""
+    seen: list[float] = []
+    step = torch.optim.AdamW.step
+
+    def watched(self: torch.optim.AdamW, closure: Any = None) -> Any:
+        seen.append(self.param_groups[0]["lr"])
+        return step(self, closure)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", watched)
+    return seen
+
+
+def test_a_run_of_minutes_ends_cooled_down_and_rises_again_with_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen, clock = rates(monkeypatch), Clock()
+    options: dict[str, Any] = {"learning_rate": 1.0, "warm_up": 500, "cool_down": 0.5}
+    spent, _ = fit_slope(tmp_path, objective=clock.passes(), clock=clock, minutes=20 / 60, **options)
+    assert spent == (20, 20.0)
+    assert seen == pytest.approx([1 / 500, 0.5, *[1.0] * 9, *[0.1 * left for left in range(9, 0, -1)]])
+    again, _ = fit_slope(tmp_path, objective=clock.passes(), clock=clock, minutes=20 / 60, **options)
+    assert again == spent and len(seen) == 20
+    clock.now += 100  # between sessions
+    more, _ = fit_slope(tmp_path, objective=clock.passes(), clock=clock, minutes=40 / 60, **options)
+    assert more == (40, 40.0)
+    assert seen[20:] == pytest.approx([0.05 * left for left in range(20, 0, -1)])
+
+
+def test_processes_stop_together_by_the_first_ones_clock(tmp_path: Path) -> None:
+    clock = Clock()
+    spent, _ = fit_slope(tmp_path, objective=clock.passes(), clock=clock, minutes=5 / 60, processes=2)
+    assert spent == (5, 5.0)
+
+
+def test_a_run_is_of_steps_or_of_minutes(tmp_path: Path) -> None:
+    lengths: list[dict[str, Any]] = [{}, {"steps": 3, "minutes": 1.0}]
+    for options in lengths:
+        with pytest.raises(FewshotSepError, match="either a number of steps or of minutes"):
+            fit_slope(tmp_path, **options)
+
+
+def test_a_run_ends_with_a_validation_however_short_it_is(tmp_path: Path) -> None:
+    fit_slope(tmp_path, steps=2, check_every=500)
+    (row,) = [row for row in table(tmp_path / "log" / "version_0" / "metrics.csv") if row["valid/loss"]]
+    assert row["step"] == "1"
+
+
+class Trap:
+    """Unpickling it makes a file."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    def __reduce__(self) -> Any:
+        return Path.touch, (self.file,)
+
+
+def test_a_checkpoint_that_would_run_code_is_refused(tmp_path: Path) -> None:
+    fit_slope(tmp_path / "run", steps=2)
+    last, sprung = tmp_path / "run" / "checkpoints" / "last.ckpt", tmp_path / "sprung"
+    torch.save({**torch.load(last), "extra": Trap(sprung)}, last)
+    with pytest.raises(FewshotSepError, match=re.escape(f"{last}: no checkpoint that can be trusted")):
+        fit_slope(tmp_path / "run", steps=4)
+    assert not sprung.exists()
+    last.write_bytes(last.read_bytes()[:1000])
+    with pytest.raises(FewshotSepError, match=re.escape(str(last))):
+        fit_slope(tmp_path / "run", steps=4)
+
+
+def test_the_share_of_a_cards_peak_is_logged_where_the_peak_is_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "peak_flops", lambda device: 1e6)
+    fit_slope(tmp_path, steps=50, check_every=50)
+    shares = [row["speed/share_of_bf16_peak"] for row in table(tmp_path / "log" / "version_0" / "metrics.csv")]
+    assert float(next(filter(None, shares))) > 0
+
+
+@pytest.mark.parametrize(
+    ("name", "peak"), [("NVIDIA H100 80GB HBM3", 989e12), ("NVIDIA H100 PCIe", 756e12), ("NVIDIA T4", None)]
+)
+def test_peaks_by_name(monkeypatch: pytest.MonkeyPatch, name: str, peak: float | None) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: name)
+    assert training.peak_flops(torch.device("cuda")) == peak
+    assert training.peak_flops(torch.device("cpu")) is None
 
 
 def test_rate_is_applied(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,6 +17,7 @@ import soundfile
 
 from fewshot_sep import Separator, audio, beats, cli
 from fewshot_sep.songs import cli as songs_cli
+from fewshot_sep.songs import separate_file
 from fewshot_sep.songs.checkpoint import Partial
 
 RATE = 22050
@@ -335,3 +337,83 @@ def test_doubtful_queries_are_said(run: Any, capsys: Any, seconds: float, logit:
     (quality,) = report()["query quality"]
     assert quality["query"] == str(clip) and quality["sound (s)"] == pytest.approx(seconds, abs=0.05)
     assert quality["polyphony_logit"] == logit
+
+
+def test_every_kind_of_evidence_reaches_model_report_and_figure(
+    run: Any, half: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[Any] = []
+    monkeypatch.setattr(separate_file.figure, "draw", lambda *given: drawn.append(given[-1]))
+    clips = {role: sound(f"{role}.wav", seconds) for role, seconds in (("query", 2), ("with", 2.5), ("not", 3))}
+    files = [text for role, clip in clips.items() for text in (f"--{role}", clip)]
+    marks = ["--query-at", "0-1.5", "--with-at", "2-4", "--with-at", "0:03-0:05", "--not-at", "5-7.5"]
+    assert run(sound("song.wav", 8), *files, *marks, "--plot") == 0
+    expected = ["2 s", "1.5 s", "among 2.5 s", "among 2 s", "among 2 s", "not 3 s", "not 2.5 s", "residual"]
+    assert half.conditionings[0] == expected
+    content = report()
+    evidence = content["evidence"]
+    assert {role: [clip.get("clip") or clip["from-to (s)"] for clip in given] for role, given in evidence.items()} == {
+        "alone": ["query.wav", [0, 1.5]], "among": ["with.wav", [2, 4], [3, 5]], "absent": ["not.wav", [5, 7.5]],
+    }  # fmt: skip
+    assert all(clip["sound (s)"] > 1.4 for given in evidence.values() for clip in given)
+    assert content["queries"] == ["query.wav"] and content["not"] == ["not.wav"]
+    assert content["query passages (s)"] == [[0, 1.5]] and len(content["query quality"]) == 2
+    assert drawn == [([(0, 1.5)], [(2, 4), (3, 5)], [(5, 7.5)])]
+    assert content["warnings"] == []
+
+
+def test_marks_alone_are_enough_and_what_they_leave_open_is_said(run: Any, half: Any) -> None:
+    song = sound("song.wav", 8)
+    assert run(song, "--with-at", "0-3", "--not-at", "5-8") == 0
+    assert half.conditionings[0] == ["among 3 s", "not 3 s", "residual"]
+    assert report()["warnings"] == [] and "song/target.wav" in files()
+    assert run(song, "--with-at", "0-3") == 0
+    (warning,) = report()["warnings"]
+    assert "may be any of them" in warning and "--not-at" in warning
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        (["--not-at", "1-2"], "--with-at"),
+        (["--not", "clip.wav"], "--query-at"),
+        (["--with-at", "1-3", "--not-at", "2-4"], "passages 1-3 s"),
+        (["--with-at", "4-1"], "ends before"),
+        (["--query-at", "0-1", "--not-at", "7-9"], "8.00 s"),
+    ],
+)
+def test_evidence_that_says_nothing_or_contradicts_itself_is_refused(
+    run: Any, options: list[str], named: str, capsys: Any
+) -> None:
+    sound("clip.wav")
+    assert run(sound("song.wav", 8), *options) == 2
+    assert named in capsys.readouterr().err
+    assert not Path("out").exists()
+
+
+@pytest.mark.parametrize(("before", "after"), [("--with", "--query"), ("--with-at", "--query-at")])
+def test_the_same_clip_in_another_role_begins_anew(
+    run: Any, before: str, after: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fingerprints = []
+    begin = Partial.__init__
+    monkeypatch.setattr(
+        Partial, "__init__", lambda self, *given, **more: fingerprints.append(given[2]) or begin(self, *given, **more)
+    )
+    song, clip = sound("song.wav", 3), sound("clip.wav")
+    for option in (before, after, after):
+        assert run(song, option, clip if option in ("--with", "--query") else "0-1", "--not-at", "2-3") == 0
+    assert fingerprints[0] != fingerprints[1] == fingerprints[2]
+
+
+def test_a_newcomer_finds_the_marks(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
+    with pytest.raises(SystemExit):
+        cli.run(songs_cli.separate, "separate", ["--help"])
+    lines = capsys.readouterr().out.splitlines()
+    start = lines.index("Evidence:")
+    panel = " ".join(" ".join(lines[start : lines.index("", start)]).split())
+    for option in ("--query", "--with", "--not"):
+        assert re.search(rf"{option} CLIP\|FOLDER .*: (-q|{option}) \w+\.wav", panel)
+        assert re.search(rf"{option}-at FROM-TO .*: {option}-at \d:\d\d-\d:\d\d", panel)
+    assert max(map(len, lines)) <= 100

@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 from scipy.signal import butter, sosfiltfilt
 
-from fewshot_sep import SongSeparator, beats
+from fewshot_sep import Prompt, Separator, SongSeparator, beats
 from fewshot_sep.audio import ArraySource
 from fewshot_sep.errors import BadAudio, EngineMissing
 from fewshot_sep.songs import report
 from fewshot_sep.songs.pipeline import TEMPOS, SongResult, SongRun
 from fewshot_sep.songs.tempo import carry_mask
 from fewshot_sep.stretch import stretch
+from fewshot_sep.systems import build
 
 RATE = 22050
 
@@ -165,6 +166,21 @@ def test_the_network_is_conditioned_on_queries_negatives_and_the_residual(residu
     assert model.conditionings[0] == ["2 s", "not 1 s", *(["residual"] if residual_pass else [])]
     assert result.report["settings"]["residual_pass"] is residual_pass
     assert ("conditioning" in result.report["seconds"]) is residual_pass
+
+
+def test_a_prompt_needs_no_clip_of_the_instrument_alone(fake: Any) -> None:
+    model, mixture = fake(), song(3)
+    prompt = Prompt(among=[mixture[:, : 2 * RATE]], absent=[mixture[:, 2 * RATE :]])
+    SongSeparator(model, tracker="librosa").separate(mixture, prompt, RATE, "none", unlike=[mixture])
+    assert model.conditionings[0] == ["among 2 s", "not 1 s", "not 3 s", "residual"]
+
+
+def test_weights_that_know_roles_give_a_song_what_they_give_an_array() -> None:
+    separator, mixture = Separator(build("tiny-prompted"), "cpu"), song(2)
+    prompt = Prompt(among=[mixture[:, :RATE]], absent=[(mixture[:, RATE:], RATE)])
+    found = SongSeparator(separator, tracker="librosa").separate(mixture, prompt, RATE, "none")
+    np.testing.assert_allclose(found.target + found.residual, mixture, atol=1e-6)
+    np.testing.assert_array_equal(found.target, separator.separate(mixture, prompt, RATE).target)
 
 
 def test_carried_masks_follow_the_sound_in_time() -> None:

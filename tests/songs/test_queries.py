@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 
+from fewshot_sep import audio
 from fewshot_sep.errors import BadQuery
-from fewshot_sep.songs.queries import examine, parse_span
+from fewshot_sep.prompt import ByRole
+from fewshot_sep.songs.queries import MAX_PIECES, Role, check_spans, encode_span, examine, parse_span
 
 RATE = 8000
 
@@ -53,3 +58,54 @@ def test_passages_are_read(text: str, span: tuple[float, float]) -> None:
 def test_passages_that_are_none_are_refused(text: str) -> None:
     with pytest.raises(BadQuery, match=r"passage .*(write it like|ends before)"):
         parse_span(text)
+
+
+@pytest.mark.parametrize(
+    ("role", "clip", "logit", "remark"),
+    [
+        ("among", tone(3), 5.0, None),
+        ("absent", tone(3), 5.0, None),
+        ("absent", tone(3, -52), None, None),
+        ("among", tone(3, -52), None, "it is quiet (-52 dBFS)"),
+        ("absent", tone(0.6), None, "only 0.6 s of it sound; more is better"),
+    ],
+)
+def test_remarks_fit_the_role(role: Role, clip: np.ndarray, logit: float | None, remark: str | None) -> None:
+    found = examine(clip, RATE, logit, role)["remarks"]
+    assert len(found) == (remark is not None) and all(one.startswith(remark or "") for one in found)
+
+
+@pytest.mark.parametrize(
+    "spans",
+    [
+        ByRole([(2, 4)], [], [(3, 5)]),
+        ByRole([], [(2, 9)], [(12, 15), (4, 5)]),
+        ByRole([(0, 1), (5, 6)], [(2, 3)], [(5.9, 7)]),
+    ],
+)
+def test_a_passage_cannot_have_the_instrument_and_have_it_not(spans: ByRole[tuple[float, float]]) -> None:
+    with pytest.raises(BadQuery, match=r"passages .* overlap"):
+        check_spans(spans)
+
+
+def test_passages_may_touch_and_those_with_the_instrument_may_overlap() -> None:
+    check_spans(ByRole([(2, 4)], [(3, 5)], [(5, 7), (6, 8), (0, 2)]))
+
+
+def test_of_a_long_passage_no_more_is_read_than_the_separator_looks_at(
+    tmp_path: Path, fake: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rate, seconds = 8000, 400
+    ramp = np.linspace(0.1, 0.9, rate * seconds, dtype=np.float32)[None]
+    audio.write(tmp_path / "song.wav", ramp, rate)
+    separator, lengths = fake(), []
+    piece = round(separator.preset.segment * rate / separator.preset.sample_rate)
+    with audio.open_audio(tmp_path / "song.wav") as song:
+        read = song.read
+        monkeypatch.setattr(song, "read", lambda start, stop: lengths.append(stop - start) or read(start, stop))
+        encode_span(separator, song, (20, 390), "absent")
+    assert lengths == [piece] * MAX_PIECES
+    ((name, samples),) = separator.encoded
+    assert name == "passage 20-390 s"
+    assert samples[0, 0] == ramp[0, 20 * rate] and samples[0, -1] == ramp[0, 390 * rate - 1]
+    assert (np.diff(samples[0, ::piece]) > 0).all()

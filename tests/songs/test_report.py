@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fewshot_sep.prompt import ByRole
 from fewshot_sep.songs import report
-from fewshot_sep.songs.figure import draw
+from fewshot_sep.songs.figure import MARKS, draw
 from fewshot_sep.songs.grid import BarGrid, Slice
 from fewshot_sep.songs.monitor import Monitor
 
@@ -83,6 +84,18 @@ def test_the_figure_is_drawn(tmp_path: Path, seconds: int) -> None:
         assert picture.width >= 1000 and picture.height >= 1000
         assert np.asarray(picture.convert("L")).std() > 10
     assert [path.name for path in tmp_path.iterdir()] == ["report.png"]
+
+
+def test_marks_have_colours_that_the_figure_has_without_them_not(tmp_path: Path) -> None:
+    monitor, noise = monitored(0.5), np.random.default_rng(0).standard_normal((1, RATE)).astype(np.float32)
+    counts = []
+    for name, marks in (("without", ByRole()), ("with", ByRole([(0, 1)], [(2, 4)], [(5, 7)]))):
+        draw(monitor, noise, 0.5 * noise, 1.0, tmp_path / f"{name}.png", marks)
+        with Image.open(tmp_path / f"{name}.png") as picture:
+            pixels = np.asarray(picture.convert("RGB"))
+        colors = [np.array([int(color[place : place + 2], 16) for place in (1, 3, 5)]) for color, _ in MARKS.values()]
+        counts.append([int((pixels == color).all(-1).sum()) for color in colors])
+    assert min(counts[1]) > 500 and max(counts[0]) < 50
 
 
 def test_the_loudest_passage_is_found() -> None:

@@ -55,6 +55,19 @@ def test_what_does_not_meet_in_frequency_is_parted(stems: dict[str, np.ndarray],
     assert si_sdri(name, query_case) > 12
 
 
+def test_what_the_song_is_without_it_tells_what_to_leave_out(stems: dict[str, np.ndarray]) -> None:
+    """The query is not quite alone: the drone plays in it, softly. Clips without the scale say that it is not meant."""
+    query_case = case(stems, "scale", "drone", "clicks")
+    half = 3 * RATE // 2
+    alone = stems["scale"] + 0.5 * stems["drone"]
+    without = (stems["drone"] + stems["clicks"])[:, :half]
+    told = query_case._replace(queries=[(alone, RATE)], absent=[(without, RATE)])
+    marks_only = query_case._replace(queries=[], among=[(query_case.mixture, RATE)], absent=[(without, RATE)])
+    untold, gain, marked = (si_sdri("nmf", one) for one in (told._replace(absent=()), told, marks_only))
+    assert gain > untold + 3
+    assert marked > 10
+
+
 @pytest.mark.parametrize("name", ["irm", "mixphase"])
 def test_upper_bounds_need_the_answer(stems: dict[str, np.ndarray], name: str) -> None:
     with pytest.raises(ValueError, match="true stem"):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +46,17 @@ def test_a_shuffled_query_is_of_another_song_and_instrument(item_folder: Path) -
     assert len(found) == 5
     for item in found:
         assert not item.query.startswith((f"audio/{item.song}.", f"audio/a.{item.target}", f"audio/b.{item.target}"))
+
+
+def test_clips_of_other_roles_come_with_the_query(item_folder: Path) -> None:
+    found = [
+        replace(item, among=f"{item.id}.among", without=f"{item.id}.without") if item.kind == "same" else item
+        for item in items.read(item_folder)
+    ]
+    for item in derive(found, ["wrong", "shuffled"], Sounds(item_folder)):
+        song = item.query.removeprefix("audio/").partition(".")[0]
+        shown = f"{song}.{item.queried}.same"
+        assert (item.among, item.without) == (f"{shown}.among", f"{shown}.without")
 
 
 def test_clips_are_distinct_passages_of_the_query_and_more_contain_fewer(item_folder: Path) -> None:

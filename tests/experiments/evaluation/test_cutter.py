@@ -76,6 +76,31 @@ def test_items_of_an_album(tmp_path: Path) -> None:
             assert window < 7 * RATE
 
 
+def test_passages_with_and_without_the_target_are_of_the_song_and_lie_elsewhere(tmp_path: Path) -> None:
+    sounds = {name: noise(seed, 20) for seed, name in enumerate(("bass", "drums", "piano"), 1)}
+    sounds["bass"][:, 6 * RATE : 9 * RATE] = 0  # where it rests
+    for name, samples in sounds.items():
+        audio.write(tmp_path / "album/One" / f"{name}.wav", samples, RATE)
+        audio.write(tmp_path / "album/Two" / f"{name}.wav", samples[:, ::-1], RATE)
+    read = Sounds(tmp_path / "set")
+    song = sum(sounds.values())
+    seen = set()
+    for item in cut(tmp_path / "album", tmp_path / "set", SHORT):
+        assert (item.among is None) == (item.without is None) == (item.kind == "absent")
+        if item.song != "One":
+            continue
+        seen.add((item.target, item.kind))
+        others = song - sounds[item.target]
+        case = read.case(item)
+        ((among, _),), ((without, _),) = case.among, case.absent
+        window, there, elsewhere = place(case.mixture, song), place(among, song), place(without, others)
+        starts = sorted((window, there, elsewhere))
+        assert np.diff(starts).min() >= 2 * RATE
+        if item.target == "bass":
+            assert elsewhere + RATE >= 6 * RATE and elsewhere + RATE <= 9 * RATE
+    assert seen == {(name, kind) for name in sounds for kind in ("same", "cross")}
+
+
 def test_the_same_settings_give_the_same_set_and_other_seeds_another(tmp_path: Path) -> None:
     album(tmp_path / "album")
     one, same, other = (

@@ -29,6 +29,23 @@ def test_two_runs_without_sound_or_process_are_compared(here: None, item_folder:
     assert "| a: mixture | b: mixture | absent | level | 1 (1) | 0.0 [0.0, 0.0]" in shown.output
 
 
+def test_items_without_the_clips_are_left_out_and_counted(here: None, item_folder: Path, tmp_path: Path) -> None:
+    path = item_folder / "items.json"
+    entries = json.loads(path.read_text())
+    silence = ("-o", tmp_path / "run", "--conditions", "same,absent", "--method")
+    assert command(item_folder, *silence, "silence").exit_code == 0
+    for entry in entries[:2]:
+        entry |= {"among": entry["mix"], "without": entry["others"][0]}
+    path.write_text(json.dumps(entries))  # clips that older runs knew nothing of do not make it another set
+    result = command(item_folder, *silence, "nmf:among+absent")
+    assert result.exit_code == 0, result.output
+    rows = [json.loads(line) for line in (tmp_path / "run" / "rows.jsonl").read_text().splitlines()]
+    assert [row["id"] for row in rows if row["method"] == "nmf:among+absent"] == [
+        entry["id"] for entry in entries[:2] if entry["kind"] == "same"
+    ]
+    assert f"is not given {len(entries) - 2} of the set's items" in (tmp_path / "run" / "report.md").read_text()
+
+
 @pytest.mark.slow
 def test_the_command_measures_reports_resumes_and_compares(item_folder: Path, tmp_path: Path) -> None:
     run = tmp_path / "a"

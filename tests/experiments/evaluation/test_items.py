@@ -27,9 +27,12 @@ def test_reads_the_published_form(item_folder: Path) -> None:
 
 
 def test_what_is_written_is_read_again(item_folder: Path) -> None:
-    change(item_folder, seen=True, queries=["audio/a.bass.query.wav", "audio/b.bass.query.wav"])
+    passages = {"among": "audio/a.mix.wav", "without": "audio/a.flute.wav"}
+    change(item_folder, seen=True, queries=["audio/a.bass.query.wav", "audio/b.bass.query.wav"], **passages)
     found = items.read(item_folder)
     assert found[0].seen is True and len(found[0].material) == 2
+    assert {"among": found[0].among, "without": found[0].without} == passages
+    assert found[1].among is found[1].without is None
     items.write(item_folder, found)
     assert items.read(item_folder) == found
 
@@ -44,6 +47,8 @@ def test_what_is_written_is_read_again(item_folder: Path) -> None:
         ({"reference": None}, "'reference'"),
         ({"others": "audio/a.flute.wav"}, "'others'"),
         ({"seen": "yes"}, "'seen'"),
+        ({"without": ["audio/a.mix.wav"]}, "'without'"),
+        ({"among": "audio/nowhere.wav"}, "nowhere.wav"),
         ({"id": "a.bass.cross"}, "'a.bass.cross'"),
     ],
 )

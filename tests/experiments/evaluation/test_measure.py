@@ -41,6 +41,9 @@ def test_figures_by_their_formulas() -> None:
 
     assert row["si_sdr"] == pytest.approx(si_sdr(mono[0], mono[1]), abs=1e-3)
     assert row["si_sdri"] == pytest.approx(si_sdr(mono[0], mono[1]) - si_sdr(mono[0], mono[2]), abs=1e-3)
+    assert row["target_level"] == pytest.approx(db(np.sum(e**2) / np.sum(s**2)), abs=1e-3)
+    error = (m - s) - (m - e)
+    assert row["sdri"] == pytest.approx(db(np.sum((m - s) ** 2) / np.sum(error**2)), abs=1e-3), "SDR of the residual"
     assert row["retrieved"] and not row["collapsed"] and row["sounds"]
 
 

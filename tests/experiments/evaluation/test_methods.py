@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fewshot_sep import Prompt, Separation
 from fewshot_sep.errors import FewshotSepError
 from fewshot_sep.experiments.evaluation.case import Case
-from fewshot_sep.experiments.evaluation.methods import choose, imported, load
+from fewshot_sep.experiments.evaluation.methods import choose, imported, load, target_of
 from fewshot_sep.experiments.evaluation.settings import BASELINES, BUNDLED, PAPERS, SEEDS, TRAINED
 
 CASE = Case(
@@ -93,3 +94,54 @@ def test_kinds_that_tell_something_about_a_method() -> None:
     assert kinds["nmf"] == {"same", "absent", "wrong"}
     assert choose(["segment"], [])[0].applies("clips")
     assert not choose(["demucs"], [])[0].applies("clips"), "conditioned on the label, whatever the clips are"
+
+
+def test_methods_are_told_what_their_roles_say() -> None:
+    clip = (np.ones((1, 800), np.float32), 8000)
+    case = CASE._replace(among=[clip], absent=[clip, clip])
+    counts = {}
+    for spec in ("clip", "song:alone+absent", "nmf:among+absent", "segment:among", "irm", "someones:function"):
+        (choice,) = choose([spec], [])
+        given = choice.given(case)
+        counts[choice.label] = (choice.name, len(given.queries), len(given.among), len(given.absent))
+    assert counts == {
+        "segment": ("segment", 2, 0, 0),
+        "song:alone+absent": ("song", 2, 0, 2),
+        "nmf:among+absent": ("nmf", 0, 1, 2),
+        "segment:among": ("segment", 0, 1, 0),
+        "irm": ("irm", 2, 0, 0),
+        "someones:function": ("someones:function", 2, 1, 2),
+    }
+
+
+def test_roles_go_with_older_names_and_with_weights() -> None:
+    (choice,) = choose(["clip:alone+absent"], ["mine.safetensors"])
+    assert choice[:3] == ("segment:alone+absent", "segment:alone+absent", Path("mine.safetensors"))
+
+
+@pytest.mark.parametrize("spec", ["nmf:absent", "segment:loud", "song:", "nmf:alone+"])
+def test_roles_that_show_no_instrument_or_are_none_are_refused(spec: str) -> None:
+    with pytest.raises(FewshotSepError, match=r"alone\+absent"):
+        choose([spec], [])
+
+
+def test_clips_alone_mean_nothing_to_a_method_that_gets_none() -> None:
+    (choice,) = choose(["segment:among+absent"], [])
+    assert choice.applies("same") and choice.applies("wrong")
+    assert not choice.applies("itself") and not choice.applies("clips")
+
+
+def test_separators_get_a_prompt() -> None:
+    separator, clip = Asked(), (np.ones((1, 800), np.float32), 8000)
+    target_of(separator)(CASE._replace(queries=[], among=[clip], absent=[clip]))  # type: ignore[arg-type]
+    assert (separator.prompt.alone, separator.prompt.among, separator.prompt.absent) == ([], [clip], [clip])
+
+
+class Asked:
+    """Notes the prompt."""
+
+    prompt: Prompt
+
+    def separate(self, mixture: np.ndarray, prompt: Prompt, sample_rate: int, residual_pass: bool) -> Separation:
+        self.prompt = prompt
+        return Separation(mixture, 0 * mixture, sample_rate)

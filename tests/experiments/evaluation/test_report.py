@@ -64,6 +64,25 @@ def test_a_report_of_several_methods(tmp_path: Path) -> None:
         assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
 
 
+def test_rows_from_before_the_level_was_measured_are_read(tmp_path: Path) -> None:
+    old = [{name: value for name, value in row.items() if name != "target_level"} for row in rows("old")]
+    facts = Facts("set", "", {"old": Chosen("segment"), "new": Chosen("song")})
+    report.write(tmp_path, [*old, *rows("new")], facts, [])
+    lines = (tmp_path / "report.md").read_text().splitlines()
+    start = lines.index(f"## {tables.TITLES['same']}")
+    head, *_ = found = [line.split(" | ") for line in lines[start:] if line.startswith("|")]
+    column = head.index(tables.FIGURES["target_level"])
+    before, after = (next(row for row in found if row[0] == f"| {label}") for label in ("old", "new"))
+    assert before[column] == "" and after[column] != ""
+
+
+def test_items_that_a_method_could_not_be_given_are_counted(tmp_path: Path) -> None:
+    facts = Facts("set", "", {"song": Chosen("song"), "marks": Chosen("song:among+absent", left_out=3)})
+    report.write(tmp_path, [*rows("song"), *rows("marks")], facts, [])
+    text = (tmp_path / "report.md").read_text()
+    assert "`marks` is not given 3 of the set's items" in text and "`song` is not given" not in text
+
+
 def test_a_seed_papers_figure_stands_beside_ours(tmp_path: Path) -> None:
     some = [*rows("segment"), *rows("old")]
     what = {

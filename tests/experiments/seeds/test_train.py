@@ -55,7 +55,7 @@ def test_trained_weights_come_back_and_separate(tones: Library, tmp_path: Path) 
     card = weights.card(path)
     assert (card["system"], card["steps"], card["labels"]) == (NAME, 2, ["guitar", "piano", "pipe"])
     system, labels = systems.load(NAME, path)
-    checkpoint = torch.load(tmp_path / NAME / "checkpoints" / "last.ckpt", map_location="cpu", weights_only=False)
+    checkpoint = torch.load(tmp_path / NAME / "checkpoints" / "last.ckpt", map_location="cpu", weights_only=True)
     for name, value in system.state_dict().items():
         assert torch.equal(value, checkpoint["state_dict"][f"system.{name}"])
     assert labels.names == ("guitar", "piano", "pipe")

@@ -5,9 +5,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fewshot_sep.loops.instruments.amplifier import amplify
 from fewshot_sep.loops.instruments.general_midi import DRUM_PARTS, OPEN_NAMES, PROGRAMS
 from fewshot_sep.loops.instruments.material import bundled_soundfont
-from fewshot_sep.loops.instruments.soundfonts import amplify, soundfont_voices
+from fewshot_sep.loops.instruments.soundfonts import soundfont_voices
 from fewshot_sep.loops.instruments.voice import Sound, Voice
 from fewshot_sep.loops.library import SAMPLE_RATE, is_held_out
 from fewshot_sep.loops.score import Note

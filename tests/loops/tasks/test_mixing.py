@@ -53,7 +53,7 @@ def test_peaks_stay_below_full_scale_and_vary(pool: AudioPool, channels: int) ->
     assert peaks.std() > 0.1
 
 
-@pytest.mark.parametrize("options", [USUAL, PROMPTED], ids=["usual", "prompted"])
+@pytest.mark.parametrize("options", [USUAL, replace(PROMPTED, mastered=0)], ids=["usual", "prompted"])
 @pytest.mark.parametrize("channels", [1, 2])
 def test_it_sounds_as_if_mixed_sound_by_sound(pool: AudioPool, options: MixingOptions, channels: int) -> None:
     stream = TaskMixer(pool, 8, RATE - 3, channels, replace(options, band_limit=0.5))
@@ -65,6 +65,19 @@ def test_it_sounds_as_if_mixed_sound_by_sound(pool: AudioPool, options: MixingOp
         np.testing.assert_allclose(tasks.evidence.clips.flatten(0, 1), clips, atol=1e-5)
         assert tasks.evidence.task.tolist() == plan.clips.task.tolist()
         assert tasks.evidence.role.tolist() == plan.clips.role.tolist()
+
+
+def test_sources_are_mastered_with_their_mixture(pool: AudioPool) -> None:
+    plain, stream = (mixer(pool, replace(PROMPTED, mastered=share)) for share in (0, 0.5))
+    changed = 0
+    for index in range(4):
+        tasks, sources, *_ = stream.draw_with_sources(index)
+        np.testing.assert_allclose(sources.sum(1), tasks.mixture, atol=1e-5)
+        mastered = stream.plan(index).mastered.tolist()
+        same = (tasks.mixture == plain.draw(index).mixture).flatten(1).all(1)
+        assert all(same[task] for task in range(len(same)) if task not in mastered)
+        changed += int((~same).sum())
+    assert changed > 4
 
 
 def test_threads_change_nothing_but_rounding(pool: AudioPool) -> None:
