@@ -81,7 +81,7 @@ def separate(
         bool,
         output("--resume", help="Resume where an interrupted run stopped, finished songs left out; keep what is done."),
     ] = False,
-    plot: Annotated[bool, output("--plot", help="Draw report.png as well.")] = False,
+    plot: Annotated[bool, output("--plot", help="Draw <name>.report.png as well.")] = False,
     grid: Annotated[
         Grid, bars(help="Where to cut: at downbeats, every few beats, or nowhere; auto: at credible downbeats.")
     ] = "auto",

@@ -47,7 +47,7 @@ def test_marks_are_all_that_is_given(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(run, "separate", lambda songs, **given: separate(songs, **given | quick))
     monkeypatch.setattr(Separator, "from_pretrained", lambda *_, **__: Separator(build("tiny-prompted"), "cpu"))
     main(tmp_path, marks=True)
-    report = json.loads((tmp_path / "war_of_freedom_marked" / "report.json").read_text())
+    report = json.loads((tmp_path / "war_of_freedom_marked" / "guitar.report.json").read_text())
     evidence = {role: [clip["from-to (s)"] for clip in given] for role, given in report["evidence"].items()}
     assert evidence == {"alone": [], "among": [[0, 20]], "absent": [[22, 30]]}
 
