@@ -466,7 +466,7 @@ def test_names_that_are_not_unicode(separate: Any, tmp_path: Path) -> None:
     except OSError:
         pytest.skip("this file system refuses such names")
     for path in (song, query):
-        put(path, np.random.default_rng(0).uniform(-0.3, 0.3, (2, RATE)))
+        audio.write(path, np.random.default_rng(0).uniform(-0.3, 0.3, (2, RATE)), RATE)
     assert separate(song, "--query", query, "--grid", "none", "--plot") == 0
     complete(song, query.stem)
     assert report(song.stem)["song"] == str(song)
