@@ -214,7 +214,7 @@ def test_validation_uses_the_average(tmp_path: Path) -> None:
     with torch.no_grad():
         system = averaged.trained[0].eval()
         mixture, evidence, target = example("tiny", 1000)
-        loss = objectives.for_system(system)(system, mixture, evidence.alone, target).total
+        loss = objectives.for_system(system)(system, mixture, evidence, target).total
     assert float(rows[-1]["valid/loss"]) == pytest.approx(float(loss), rel=0.02)  # it ran in half precision there
 
 
