@@ -63,7 +63,7 @@ def samples(path: str | Path) -> np.ndarray:
 
 
 def report(folder: str = "out/song") -> dict[str, Any]:
-    (found,) = Path(folder).glob("*.report.json")
+    found = max(Path(folder).glob("*.report.json"), key=lambda path: path.stat().st_mtime_ns)
     return dict(json.loads(found.read_text()))
 
 
