@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
-import json
 import re
 import secrets
 import shutil
@@ -24,11 +23,10 @@ from fewshot_sep.errors import FewshotSepError, OutputError
 from fewshot_sep.songs.app import session as sessions
 from fewshot_sep.songs.app.export import Stack, write_zip
 from fewshot_sep.songs.app.peel import Peeler
-from fewshot_sep.songs.app.session import BadEdit, Clip, Session, Song, Stem
+from fewshot_sep.songs.app.session import REST, BadEdit, Clip, Session, Song, Stem
 from fewshot_sep.songs.app.tracks import BLOCK, Peaks, RawTrack, check_room, peaks
 from fewshot_sep.songs.app.worker import Job, Worker
 from fewshot_sep.songs.grid import bar_grid
-from fewshot_sep.songs.jobs import RESIDUAL
 from fewshot_sep.songs.pipeline import SongSeparator
 from fewshot_sep.songs.settings import Format
 
@@ -139,7 +137,7 @@ class Desk:
         found = []
         for path in self.home.glob("*/session.json"):
             with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-                name = str(json.loads(path.read_text(encoding="utf-8"))["song"]["name"])
+                name = str(files.read_json(path)["song"]["name"])
                 found.append((path.stat().st_mtime, {"id": path.parent.name, "name": name}))
         return [entry for _, entry in sorted(found, key=lambda pair: -pair[0])][:20]
 
@@ -176,7 +174,7 @@ class Desk:
         return folder
 
     def _open(self, folder: Path) -> None:
-        session = sessions.load(json.loads((folder / "session.json").read_text(encoding="utf-8")))
+        session = sessions.load(files.read_json(folder / "session.json"))
         song = session.song
         track = RawTrack(folder / "song.f32", song.sample_rate, song.channels, song.frames)
         for path in folder.iterdir():
@@ -184,7 +182,7 @@ class Desk:
                 path.stem not in {"song", *(s.id for s in session.stems)} and path.suffix == ".f32"
             ):
                 path.unlink(missing_ok=True)
-        warnings = json.loads((folder / "warnings.json").read_text(encoding="utf-8"))
+        warnings = files.read_json(folder / "warnings.json")
         with self._lock:
             self.folder, self._session = folder, session
             self._undo, self._redo, self._evidence, self._bars = [], [], {}, None
@@ -391,7 +389,7 @@ class Desk:
             session = self.session
             if id == "song":
                 return self.peeler.song, "0"
-            if id == RESIDUAL:
+            if id == REST:
                 out = tuple(stem.id for stem in session.kept)
                 return self.peeler.remainder(out), self._version(out)
             if id.startswith("before-"):
@@ -427,7 +425,7 @@ class Desk:
             if not done:
                 raise BadEdit("nothing was separated in the whole song yet")
             found: dict[str, audio.Source] = {stem.name: peeler.track(stem.id) for stem in done}
-            found[RESIDUAL] = peeler.remainder(tuple(stem.id for stem in done))
+            found[REST] = peeler.remainder(tuple(stem.id for stem in done))
             return Stack(session, found, format, bits)
 
     def write_zip(self, format: Format, bits: int, path: Path) -> None:

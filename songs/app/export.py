@@ -41,6 +41,7 @@ class Stack(dict[str, audio.Source]):
     def write(self, name: str, path: Path, gain: float) -> None:
         """One of them as a file. Raises OutputError."""
         source, song = self[name], self.song
+        path.parent.mkdir(parents=True, exist_ok=True)
         check_room(path.parent, song.frames * song.channels * _BYTES[self.subtype])
         with audio.AudioWriter(
             path, song.sample_rate, song.channels, song.frames, self.subtype, dict(song.tags)

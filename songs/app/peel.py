@@ -98,7 +98,7 @@ class Peeler:
         """What is known of a stem's track; None where nothing was found yet."""
         if stem not in self._results:
             try:
-                said = json.loads((self.folder / f"{stem}.json").read_text(encoding="utf-8"))
+                said = files.read_json(self.folder / f"{stem}.json")
                 size = (self.folder / f"{stem}.f32").stat().st_size
                 found = Result(**(said | {"warnings": tuple(said["warnings"])}))
                 whole = size == 4 * self.song.channels * self.song.frames
@@ -137,16 +137,15 @@ class Peeler:
     def beats(self, progress: Progress | None = None) -> Beats:
         """The song's beats, kept in `beats.json`."""
         path = self.folder / "beats.json"
-        origin: beat_cache.Fingerprint = {
-            "tracker": self.songs.tracker,
-            "meters": list(self.songs.meters),
-            "frames": self.song.frames,
-        }
-        self._beats = self._beats or beat_cache.load(path, origin)
+        origin = beat_cache.fingerprint("", self.songs.tracker, self.songs.meters)
+        seconds = self.song.frames / self.song.sample_rate
+        self._beats = self._beats or beat_cache.load(path, origin, seconds)
         if self._beats is None:
             song = _Watched(self.song, self._watch)
-            self._beats = beats.track(song, tracker=self.songs.tracker, meters=self.songs.meters, progress=progress)
-            files.write_json(path, beat_cache.to_json(self._beats, origin), indent=None)
+            found = beats.track(song, tracker=self.songs.tracker, meters=self.songs.meters, progress=progress)
+            files.write_json(path, beat_cache.to_json(found, origin), indent=None)
+            # As they are kept, rounded: so that every later run has the same.
+            self._beats = beat_cache.load(path, origin, seconds) or found
         return self._beats
 
     def preview(self, session: Session, stem: Stem, start: int, stop: int, progress: Progress | None = None) -> None:

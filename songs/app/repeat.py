@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -13,15 +12,15 @@ from fewshot_sep.errors import BadQuery
 from fewshot_sep.songs.app import session as sessions
 from fewshot_sep.songs.app.export import Stack
 from fewshot_sep.songs.app.peel import Peeler
-from fewshot_sep.songs.app.session import BadEdit, Clip
-from fewshot_sep.songs.jobs import RESIDUAL, Outputs
+from fewshot_sep.songs.app.session import REST, BadEdit, Clip
+from fewshot_sep.songs.jobs import Job, Outputs, digest
 from fewshot_sep.songs.pipeline import Progress, SongSeparator, part
 from fewshot_sep.songs.settings import Format
 
 
 def repeat(
     separator: SongSeparator,
-    song: Path,
+    job: Job,
     file: Path,
     outputs: Callable[[str], Outputs],
     format: Format,
@@ -30,13 +29,14 @@ def repeat(
     *,
     strict: bool = False,
 ) -> tuple[list[Path], list[str]]:
-    """Find the stems of a session in its song, and write them, the residual and a report.
+    """Find the stems of a session in its song, and write them and the residual, each with a report.
 
     Clips are looked for beside the session, and in the folder `clips` there, as the page's zip has them.
 
     Args:
+        job: the song, where the residual goes, and the digest of the session.
         file: the session, as the page saves it.
-        outputs: where the results go, by the stem's name.
+        outputs: where the others go, by the stem's name.
 
     Returns:
         The files written, and warnings.
@@ -45,37 +45,40 @@ def repeat(
         BadAudio, BadEdit, BadQuery, OutputError.
     """
     try:
-        session = sessions.load(json.loads(file.read_text(encoding="utf-8")))
-    except (ValueError, RecursionError, BadEdit) as error:
+        session = sessions.load(files.read_json(file))
+    except OSError as error:
+        raise BadEdit(f"{file}: cannot be read: {error.strerror or error}") from error
+    except (ValueError, BadEdit) as error:
         raise BadEdit(f"{file}: {error if isinstance(error, BadEdit) else 'is no JSON'}") from error
-    warnings = []
-    with audio.open_audio(song, strict=strict) as source, tempfile.TemporaryDirectory(prefix="fewshot-sep-") as folder:
-        warnings += source.warnings
+    owner = {"song": digest(job.song), "evidence": job.evidence}
+    with (
+        audio.open_audio(job.song, strict=strict) as source,
+        tempfile.TemporaryDirectory(prefix="fewshot-sep-") as folder,
+    ):
+        warnings = [*source.warnings]
         if abs(source.frames / source.sample_rate - session.song.seconds) > 0.1:
             raise BadEdit(f"{file}: is the session of another song, {session.song.name!r}")
-        with song.open("rb") as opened:
-            if hashlib.file_digest(opened, "sha256").hexdigest() != session.song.digest:
-                warnings.append(f"{song}: is not the very file of the session; stems may differ from the page's")
+        if owner["song"] != session.song.digest:
+            warnings.append(f"{job.song}: is not the very file of the session; stems may differ from the page's")
         peeler = Peeler(lambda: separator, source, Path(folder), lambda clip: _find(clip, file))
         stems = session.in_order()
         for number, stem in enumerate(stems):
             peeler.separate(session, stem, part(progress, number / len(stems), (number + 1) / len(stems)))
         found: dict[str, audio.Source] = {stem.name: peeler.track(stem.id) for stem in session.kept}
-        found[RESIDUAL] = peeler.remainder(tuple(stem.id for stem in session.kept))
+        found[REST] = peeler.remainder(tuple(stem.id for stem in session.kept))
         stack = Stack(session, found, format, bits)
-        gain, written, said = stack.gain(), [], {}
+        gain, written = stack.gain(), []
+        common = {"song": str(job.song), "digests": owner, "session": str(file), "stems": list(found)}
         for stem in session.kept:
-            result = peeler.result(stem.id)
-            said[stem.name] = result.report if result else None
-            warnings += [f"{stem.name}: {text}" for text in (result.warnings if result else ())]
-        for name in stack:
-            path = outputs(name).target if name != RESIDUAL else outputs(session.kept[0].name).residual
-            path.parent.mkdir(parents=True, exist_ok=True)
-            stack.write(name, path, gain)
-            written.append(path)
-        where = outputs(session.kept[0].name).report
-        files.write_json(where, {"song": str(song), "session": str(file), "warnings": warnings, "stems": said})
-    return [*written, where], warnings
+            result, place = peeler.result(stem.id), outputs(stem.name)
+            assert result
+            warnings += [f"{stem.name}: {text}" for text in result.warnings]
+            stack.write(stem.name, place.target, gain)
+            files.write_json(place.report, common | (result.report or {}))
+            written += [place.target, place.report]
+        stack.write(REST, job.outputs.target, gain)
+        files.write_json(job.outputs.report, common | {"warnings": warnings})
+    return [*written, job.outputs.target, job.outputs.report], warnings
 
 
 def _find(clip: Clip, session: Path) -> Path:

@@ -12,11 +12,12 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, TypeAlias, get_args
 
 from fewshot_sep.errors import FewshotSepError
-from fewshot_sep.songs.jobs import BEATS, REPORT, RESIDUAL
 from fewshot_sep.songs.queries import Role
 from fewshot_sep.songs.settings import Grid
 
 VERSION = 1
+REST = "residual"  # the name of what no stem has taken
+RESERVED = {REST, "report", "beats", "song", "session", "clips"}
 MAX_NAME = 80
 MAX_ITEMS = 500  # of marks, clips or stems
 
@@ -338,7 +339,7 @@ def _name(session: Session, stem: Stem, value: object) -> str:
     if not name or name != file_name(name):
         raise BadEdit(f"{name!r} cannot be a file's name")
     others = {other.name.casefold() for other in session.kept if other.id != stem.id}
-    if stem.kept and name.casefold() in others | {RESIDUAL, REPORT, BEATS, "song", "session", "clips"}:
+    if stem.kept and name.casefold() in others | RESERVED:
         raise BadEdit(f"{name!r} is taken: choose another name")
     return name
 

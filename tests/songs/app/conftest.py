@@ -106,7 +106,7 @@ def half(fake: type) -> Any:
 def beats_at_once(source: audio.Source, **more: Any) -> Beats:
     """Two beats a second, four to the bar."""
     times = np.arange(0, source.frames / source.sample_rate, 0.5)
-    return Beats(times, np.arange(len(times)) % 4 + 1, np.ones(len(times)), 4, "librosa")
+    return Beats(times, np.arange(len(times)) % 4 + 1, np.ones(len(times)), 4, "librosa", 4)
 
 
 @pytest.fixture

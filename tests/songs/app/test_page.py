@@ -65,7 +65,7 @@ def mark(page: Any, role: str, start: float, stop: float) -> None:
 
 def separate(page: Any) -> None:
     page.click("#separate")
-    expect(page.locator("#outcome")).to_contain_text("Separated", timeout=600_000)
+    expect(page.locator("#outcome")).to_contain_text("Separated", timeout=1_800_000)
 
 
 def downloaded(page: Any, folder: Path) -> dict[str, np.ndarray]:

@@ -53,15 +53,19 @@ def test_equal_output(saved: Path, song: Path, half: Any, tmp_path: Path, monkey
     out = tmp_path / "out"
     result = separate(monkeypatch, half, song, "--session", saved / "session.json", "-o", out, "--tracker", "librosa")
     assert result.exit_code == 0, (result.output, result.exception)
-    assert sorted(path.name for path in (out / "my song").iterdir()) == [
-        "bass.wav", "report.json", "residual.wav", "stem 1.wav"
-    ]  # fmt: skip
-    for name in ("stem 1", "bass", "residual"):
+    names = ("stem 1", "bass", "residual")
+    expected = {f"{name}{ending}" for name in names for ending in (".wav", ".report.json")}
+    assert {path.name for path in (out / "my song").iterdir()} == expected
+    for name in names:
         assert (out / "my song" / f"{name}.wav").read_bytes() == (saved / f"{name}.wav").read_bytes()
     bass, mixture = audio.read(saved / "bass.wav")[0], audio.read(song)[0]
     np.testing.assert_allclose(bass, 0.125 * mixture, atol=1e-7)  # of what the removed stem had left, too
-    report = json.loads((out / "my song" / "report.json").read_text(encoding="utf-8"))
-    assert list(report["stems"]) == ["stem 1", "bass"]
+    report = json.loads((out / "my song" / "bass.report.json").read_text(encoding="utf-8"))
+    assert report["stems"] == list(names) and report["target level re mixture (dB)"] == pytest.approx(-6.02, abs=0.01)
+    again = separate(monkeypatch, half, song, "--session", saved / "session.json", "-o", out, "--skip-existing")
+    assert again.exit_code == 0 and "left out" in again.output
+    again = separate(monkeypatch, half, song, "--session", saved / "session.json", "-o", out, "--tracker", "librosa")
+    assert again.exit_code == 0 and {path.name for path in (out / "my song").iterdir()} == expected
 
 
 @pytest.mark.parametrize("damage", ["a clip is gone", "another song", "no session", "other evidence too"])
