@@ -98,6 +98,7 @@ def test_marks_by_dragging_run_peel_download(opened: tuple[Any, Client], song: P
     for name in ("drums", "bass"):
         if page.locator("#next").is_enabled():
             page.click("#next")
+            expect(page.locator(".row")).to_have_count(3)
             mark(page, "alone", 0.1, 0.3)
         page.locator("input.name").last.fill(name)
         page.keyboard.press("Enter")
