@@ -132,7 +132,10 @@ def separate(
     if bitrate and format != "mp3":
         raise typer.BadParameter(f"goes with --format mp3, not {format}", param_hint="--bitrate")
     files = (query or [], among or [], absent or [])
-    told = evidence_digest({role: [*clips, *marks] for role, clips, marks in zip(ROLES, files, spans, strict=True)})
+    by_role: dict[str, list[Path | tuple[float, float]]] = {
+        role: [*clips, *marks] for role, clips, marks in zip(ROLES, files, spans, strict=True)
+    }
+    told = evidence_digest(by_role)
     work = jobs(songs, out, name, f".{format}", check_template(template), told)
     _check_there(work)
 

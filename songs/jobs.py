@@ -140,7 +140,7 @@ def _digest(path: Path, size: int, changed: int) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def evidence_digest(roles: Mapping[str, Sequence[Path] | Sequence[tuple[float, float]]]) -> str:
+def evidence_digest(roles: Mapping[str, Sequence[Path | tuple[float, float]]]) -> str:
     """One digest of all evidence: by its role, files and folders of them, and passages in seconds. Raises BadAudio."""
     found: dict[str, list[object]] = {}
     for role, items in roles.items():
