@@ -44,7 +44,7 @@ def _claimed(path: Path, content: object) -> Iterator[bool]:
             file.close()  # it was swept before it was locked
         file.write(files.to_json(content, indent=None))
         file.flush()
-        if files.fcntl is None:
+        if os.name != "posix":
             file.close()  # there is no lock to hold, and what is open could not be removed
     except FileExistsError:
         yield False
