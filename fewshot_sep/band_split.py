@@ -190,11 +190,11 @@ class BandSplitNetwork(nn.Module):
         role = self.role.repeat_interleave(frames.shape[1] // ROLES, 0)
         keys = self.frame_keys(frames) + role
         values = self.frame_values(frames.unflatten(2, (-1, self.group)).transpose(1, 2)) + role
-        key, value = (
-            token.expand(*some.shape[:-2], 1, -1).to(some) for token, some in zip(self.nothing, (keys, values))
+        keys, values = (
+            torch.cat([nothing.expand(*some.shape[:-2], 1, -1).to(some), some], dim=-2)
+            for nothing, some in zip(self.nothing, (keys, values), strict=True)
         )
-        given = F.pad(frames.any(2), (1, 0), value=True)
-        return PromptFrames(torch.cat([key, keys], -2), torch.cat([value, values], -2), given)
+        return PromptFrames(keys, values, F.pad(frames.any(2), (1, 0), value=True))
 
     def forward(self, mixture: Tensor, conditioning: QueryConditioning, extra: Tensor) -> Tensor:
         profile = conditioning.profile[..., None].expand(-1, -1, -1, mixture.shape[-1])

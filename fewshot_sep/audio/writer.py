@@ -23,8 +23,10 @@ _FORMATS = {
     ".wav": ("WAV", "FLOAT"),
     ".flac": ("FLAC", "PCM_24"),
     ".ogg": ("OGG", "VORBIS"),
+    ".opus": ("OGG", "OPUS"),
     ".mp3": ("MP3", "MPEG_LAYER_III"),
 }
+_OPUS_KBIT_S = 6, 256  # a channel's least and most in libsndfile, at compression levels 1 and 0
 _BYTES = {"PCM_U8": 1, "PCM_16": 2, "PCM_24": 3, "PCM_32": 4, "FLOAT": 4, "DOUBLE": 8}
 _RIFF_MAX_BYTES = 2**32 - 2**16  # a wav's sizes have 32 bits; the rest is room for its header
 
@@ -33,9 +35,10 @@ class AudioWriter:
     """Writes a sound file block by block under a temporary name beside `path`; it gets its name when all went well.
 
     On any exception, Ctrl-C included, nothing is left. The suffix decides: `.wav` (32-bit float unless `subtype` says
-    otherwise), `.flac` (24 bit), `.ogg` or `.mp3` (lossy); but for float, what is beyond 1 is clipped. `frames` is the
-    number of samples to come, where it is known: a wav of more than 4 GB needs it, and becomes RF64. `tags`: title,
-    artist and the like, as `AudioFile.tags` gives them. The same samples give the same bytes (not so in Ogg).
+    otherwise), `.flac` (24 bit), `.ogg`, `.opus` or `.mp3` (lossy); but for float, what is beyond 1 is clipped.
+    `frames` is the number of samples to come, where it is known: a wav of more than 4 GB needs it, and becomes RF64.
+    `tags`: title, artist and the like, as `AudioFile.tags` gives them. `kbit_s`: of a channel, for opus alone, which
+    takes rates of 48, 24, 16, 12 and 8 kHz. The same samples give the same bytes (not so in Ogg).
     Raises OutputError: cannot be written, NaN or Inf, not `frames` samples.
 
         with AudioWriter("out.wav", 44100, channels=2) as writer:
@@ -50,6 +53,7 @@ class AudioWriter:
         frames: int | None = None,
         subtype: str | None = None,
         tags: Mapping[str, str] | None = None,
+        kbit_s: float | None = None,
     ) -> None:
         self.path = Path(path)
         if self.path.suffix.lower() not in _FORMATS:
@@ -59,6 +63,8 @@ class AudioWriter:
         self._bytes_per_frame = channels * _BYTES.get(self._subtype, 8)
         self._expected = frames
         self._tags = dict(tags or {})
+        least, most = _OPUS_KBIT_S
+        self._compression = None if kbit_s is None else (most - kbit_s) / (most - least)
         if self._format == "WAV" and (frames or 0) * self._bytes_per_frame > _RIFF_MAX_BYTES:
             self._format = "RF64"
         self.sample_rate = sample_rate
@@ -83,6 +89,7 @@ class AudioWriter:
                     self.channels,
                     format=self._format,
                     subtype=self._subtype,
+                    compression_level=self._compression,
                 )
             stack.push(self._finish)
             for name, value in self._tags.items():
