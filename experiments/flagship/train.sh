@@ -1,6 +1,6 @@
 #!/bin/sh
 # Train the shipped preset as the model card says; with ITEMS, evaluate it and put the figures into its card.
-# usage: [STEPS=N] [ITEMS=FOLDER] experiments/flagship/train.sh LIBRARY RUN [--start WEIGHTS ...]
+# usage: [STEPS=N | MINUTES=M] [ITEMS=FOLDER] experiments/flagship/train.sh LIBRARY RUN [--start WEIGHTS ...]
 # Called again it resumes where it stopped; with fewer STEPS than before it cools down and ends there.
 # On a CPU add --processes 2, or as many as there are cores; on a GPU --compile --batch 64: half
 # precision, averaged weights and data on the device come by themselves.
@@ -10,7 +10,9 @@ run=${2:?usage: train.sh LIBRARY RUN}
 shift 2
 # glibc gives memory back at every step otherwise, and every step pays for fresh pages.
 export MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=100000000000 MALLOC_TOP_PAD_=500000000
-fewshot-sep train "$library" -o "$run" --steps "${STEPS:-30000}" --batch 8 --check-every 250 "$@" \
+length=--steps=${STEPS:-30000}
+[ -z "${MINUTES:-}" ] || length=--minutes=$MINUTES
+fewshot-sep train "$library" -o "$run" "$length" --batch 8 --check-every 250 "$@" \
     --emphasise invented=0.6 --emphasise 'invented voice=0.5' --emphasise vocals=3 --emphasise 'backing vocals=2' \
     --emphasise drums=2.5 --emphasise piano=4 --emphasise 'distortion guitar=1.5' --emphasise 'clean guitar=4' \
     --emphasise 'steel guitar=4' --emphasise 'nylon guitar=2' --emphasise 'overdriven guitar=2' --emphasise 'jazz guitar=2' \
