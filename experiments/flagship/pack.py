@@ -60,7 +60,7 @@ def write_parts(
         The rows packed, and the files.
 
     Raises:
-        BadLibrary: not even one song of the splits `train` and `valid` goes in.
+        BadLibrary: no two instruments of the split `train`, or of `valid`, go in twice.
         FewshotSepError: the folder holds tar files already.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -73,13 +73,17 @@ def write_parts(
         valid = list(_chosen(source.split("valid"), place, int(VALIDATION_SHARE * room), seed))
         room -= sum(_bytes(place, row) for row in valid)
         rows = [*valid, *_chosen(source.split("train"), place, room, seed)]
-        if not valid or len(rows) == len(valid):
-            raise BadLibrary(
-                f"{source.folder}: no song to train or to validate with goes into {max_bytes / MIB:g} MiB; allow more"
-            )
+        if not (_queryable(valid) and _queryable(rows[len(valid) :])):
+            size = f"{max_bytes / MIB:g} MiB"
+            raise BadLibrary(f"{source.folder}: too few songs to train or to validate with go into {size}; allow more")
         libraries.write(place, rows)
         parts = _parts(place, [libraries.CSV_NAME, *(row.path for row in rows)], max_part_bytes)
         return rows, [_tar(folder / f"part-{n:02}.tar", place, names) for n, names in enumerate(parts, 1)]
+
+
+def _queryable(rows: Sequence[Row]) -> bool:
+    """Whether tasks can be drawn from them, see `AudioPool`."""
+    return sum(count > 1 for count in Counter(row.instrument for row in rows).values()) > 1
 
 
 def _chosen(part: Library, place: Path, max_bytes: int, seed: int) -> Iterator[Row]:
