@@ -49,7 +49,7 @@ class GroupLinear(nn.Module):
         self.bias = nn.Parameter(torch.zeros(groups * outputs))
 
     def forward(self, x: Tensor) -> Tensor:
-        weight = self.weight.unflatten(0, (self.groups, -1))
+        weight = self.weight.view(self.groups, -1, x.shape[-1])
         return torch.einsum("bgni,goi->bgno", x, weight) + self.bias.view(self.groups, 1, -1).to(x)
 
 
@@ -189,7 +189,7 @@ class BandSplitNetwork(nn.Module):
         frames = frames.mT
         role = self.role.repeat_interleave(frames.shape[1] // ROLES, 0)
         keys = self.frame_keys(frames) + role
-        values = self.frame_values(frames.unflatten(2, (-1, self.group)).transpose(1, 2)) + role
+        values = self.frame_values(frames.reshape(*frames.shape[:2], -1, self.group).transpose(1, 2)) + role
         keys, values = (
             torch.cat([nothing.expand(*some.shape[:-2], 1, -1).to(some), some], dim=-2)
             for nothing, some in zip(self.nothing, (keys, values), strict=True)
@@ -201,7 +201,7 @@ class BandSplitNetwork(nn.Module):
         x = torch.cat([mixture, profile.to(mixture), extra], dim=1)
         fine = self.fine(x)
         # Channels and bands of a group are one token's inputs: (batch, groups, frames, channels * group).
-        h = self.split(x.unflatten(2, (-1, self.group)).permute(0, 2, 4, 1, 3).flatten(3))
+        h = self.split(x.reshape(*x.shape[:2], -1, self.group, x.shape[3]).permute(0, 2, 4, 1, 3).flatten(3))
         prompt = self.prompt(conditioning.templates.to(mixture))
         for layer in self.layers:
             h = layer(h, conditioning.embedding, prompt)

@@ -9,10 +9,14 @@ A function's docstring is its help. What follows a line `Example:` is shown verb
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import inspect
+import os
 import signal
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from importlib.metadata import EntryPoint, entry_points, version
 from types import FrameType
 from typing import Annotated, Any
@@ -20,7 +24,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from fewshot_sep.errors import FewshotSepError
+from fewshot_sep.errors import FewshotSepError, explain
 
 GROUP = "fewshot_sep.commands"
 SETTINGS: dict[str, Any] = {
@@ -30,8 +34,31 @@ SETTINGS: dict[str, Any] = {
 }
 
 
+DEBUG = "--debug"
+PASSIVE = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0", "KMP_BLOCKTIME": "0"}
+"""Threads that wait sleep: those that spin take the cores from whatever else runs, and from each other."""
+
+
+_debugging = False
+_Threads = Annotated[
+    int | None,
+    typer.Option(min=1, help="Threads to compute with.", show_default="one for each core that is free to use"),
+]
+_Debug = Annotated[bool, typer.Option(DEBUG, help="Show the traceback of an unexpected error.")]
+
+
 class _Command(TyperCommand):
-    """A command whose plain help groups the options by panel; rich, which does so too, takes long to import."""
+    """A command whose plain help groups the options by panel; rich, which does so too, takes long to import.
+
+    It takes no empty argument: as a path that would be the current folder.
+    """
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        for argument in args:
+            name, equals, value = argument.partition("=")
+            if not argument or (name.startswith("--") and equals and not value):
+                ctx.fail(f"{name or 'an argument'} is empty")
+        return super().parse_args(ctx, args)
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         panels: dict[str, list[tuple[str, str]]] = {"Arguments": []}
@@ -56,8 +83,30 @@ def _application(function: Callable[..., Any], name: str) -> typer.Typer:
     text, heading, example = (inspect.getdoc(function) or "").partition("\nExample:\n")
     epilog = f"{heading.strip()}\n{example}" if example else None
     application = typer.Typer(add_completion=False, **SETTINGS)
-    application.command(name, cls=_Command, help=text.strip(), epilog=epilog)(function)
+    application.command(name, cls=_Command, help=text.strip(), epilog=epilog)(_with_common_options(function))
     return application
+
+
+def _with_common_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function with the options `--threads` and `--debug`, which all commands have."""
+
+    @functools.wraps(function)
+    def command(*args: Any, threads: int | None, debug: bool, **options: Any) -> Any:
+        global _debugging
+        _set_threads(threads)
+        _debugging = debug
+        return function(*args, **options)
+
+    signature = inspect.signature(function, eval_str=True)
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    more = [
+        inspect.Parameter(name, keyword, default=default, annotation=annotation)
+        for name, default, annotation in (("threads", None, _Threads), ("debug", False, _Debug))
+    ]
+    signature = signature.replace(parameters=[*signature.parameters.values(), *more])
+    vars(command)["__signature__"] = signature
+    command.__annotations__ = {name: parameter.annotation for name, parameter in signature.parameters.items()}
+    return command
 
 
 def installed_commands() -> dict[str, EntryPoint]:
@@ -117,26 +166,106 @@ def run(function: Callable[..., Any], name: str = "", args: list[str] | None = N
     _run(_application(function, name), name, args)
 
 
-def _run(application: typer.Typer, name: str, args: list[str] | None) -> None:
-    if hasattr(signal, "SIGTERM"):
-        signal.signal(signal.SIGTERM, _terminate)
+def debugging() -> bool:
+    """Whether tracebacks are wanted."""
+    return _debugging
+
+
+def say(text: object, *, err: bool = False) -> None:
+    """Print a line; work goes on where no one reads it any more (a closed pipe, a closed terminal)."""
     try:
-        application(args=args, prog_name=name)
-    except FewshotSepError as error:
-        _fail(str(error), error.exit_code)
-    except OSError as error:
-        _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error), 1)
-    except MemoryError:
-        _fail("out of memory", 1)
-    except KeyboardInterrupt:
-        sys.exit(130)
+        typer.echo(text, err=err)
+    except (OSError, ValueError):
+        setattr(sys, "stderr" if err else "stdout", open(os.devnull, "w"))  # noqa: SIM115, PTH123
 
 
-def _terminate(number: int, frame: FrameType | None) -> None:
-    """Leave by an exception, so that half-written files are removed on the way."""
-    raise SystemExit(128 + number)
+def _run(application: typer.Typer, name: str, args: list[str] | None) -> None:
+    """Run, and turn every exception into an exit code."""
+    global _debugging
+    _debugging = False
+    _open_standard_streams()
+    for variable, value in PASSIVE.items():
+        os.environ.setdefault(variable, value)
+    with _signals():
+        try:
+            application(args=args, prog_name=name)
+        except FewshotSepError as error:
+            _fail(str(error), error.exit_code)
+        except KeyboardInterrupt:
+            sys.exit(130)
+        except Exception as error:
+            if debugging():
+                raise
+            if isinstance(error, OSError):
+                _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error), 1)
+            known = isinstance(error, MemoryError)
+            _fail(explain(error) + ("" if known else f" (with {DEBUG} the traceback is shown)"), 1)
+
+
+def _open_standard_streams() -> None:
+    """All three are there, so that no file takes the place of one, and print whatever is a file's name."""
+    with contextlib.suppress(OSError):
+        while (number := os.open(os.devnull, os.O_RDWR)) < 3:
+            pass
+        os.close(number)
+    for stream in ("stdout", "stderr"):
+        if getattr(sys, stream) is None:
+            setattr(sys, stream, open(os.devnull, "w"))  # noqa: SIM115, PTH123
+        elif hasattr(getattr(sys, stream), "reconfigure"):
+            getattr(sys, stream).reconfigure(errors="backslashreplace")
+
+
+@contextlib.contextmanager
+def _signals() -> Iterator[None]:
+    """SIGTERM and SIGHUP leave by an exception, as SIGINT does, so that half-written files are removed on the way.
+
+    While that goes on the next signal is ignored: an impatient second Ctrl-C must not stop the removal; a third does.
+    """
+    names = ("SIGTERM", "SIGHUP", "SIGINT")
+    numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    count = 0
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        nonlocal count
+        count += 1
+        if count == 2:
+            return
+        raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
+
+    ignored = [number for number in numbers if signal.getsignal(number) == signal.SIG_IGN]  # by nohup, say
+    before = {number: signal.signal(number, leave) for number in numbers if number not in ignored}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _set_threads(threads: int | None) -> None:
+    """For torch, NumPy and what else there is, before they are imported."""
+    if threads is None:
+        if "OMP_NUM_THREADS" in os.environ:
+            return
+        threads = usable_cores()
+    for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ[variable] = str(threads)
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(threads)
+
+
+def usable_cores() -> int:
+    """Cores that this process may use: of the machine, less what an affinity or a container's quota takes away."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    with contextlib.suppress(OSError, ValueError, ZeroDivisionError):
+        with open("/sys/fs/cgroup/cpu.max") as file:  # noqa: PTH123
+            quota, period = file.read().split()
+        cores = min(cores, max(1, int(quota) // int(period)))
+    return cores
 
 
 def _fail(message: str, exit_code: int) -> None:
-    typer.echo(f"error: {' '.join(message.splitlines())}", err=True)
+    say(f"error: {' '.join(message.splitlines())}", err=True)
     sys.exit(exit_code)

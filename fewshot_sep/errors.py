@@ -35,3 +35,19 @@ class OutputError(FewshotSepError):
     """The result could not be written: read-only folder, full disk, a clash with another run."""
 
     exit_code = 1
+
+
+def explain(error: BaseException) -> str:
+    """One line for what no one expected: what it is, and what helps where that is known."""
+    text = " ".join(str(error).split())
+    name = type(error).__name__
+    low = text.lower()
+    if isinstance(error, MemoryError) or name == "OutOfMemoryError" or any(mark in low for mark in _MEMORY):
+        on_device = not isinstance(error, MemoryError) and any(mark in f"{name} {low}".lower() for mark in _DEVICES)
+        return "out of memory" + ("; try --device cpu" if on_device else "")
+    hint = "; try --device cpu" if any(mark in low for mark in _DEVICES) else ""
+    return f"{name}: {text}{hint}" if text else name
+
+
+_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory", "not enough memory")
+_DEVICES = ("cuda", "cudnn", "cublas", "mps", "hip error", "outofmemoryerror")

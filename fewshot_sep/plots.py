@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from fewshot_sep import levels
 from fewshot_sep.spectral import Stft
 
 if TYPE_CHECKING:
@@ -56,14 +57,23 @@ def mask_image(axes: Axes, mixture: np.ndarray, target: np.ndarray, sample_rate:
     _label(axes, image, sample_rate, "mask", "share")
 
 
+def plain(text: str) -> str:
+    """A name as matplotlib shows it as it is: no mathematics between dollars, no surrogates, which it cannot draw.
+
+    >>> plain("$5")
+    '\\\\$5'
+    """
+    return text.encode("utf-8", "replace").decode().replace("$", r"\$")
+
+
 def _label(axes: Axes, image: QuadMesh, sample_rate: int, title: str, scale: str) -> None:
-    axes.set(yscale="log", ylim=(40, sample_rate / 2), title=title, xlabel="time (s)", ylabel="frequency (Hz)")
+    axes.set(yscale="log", ylim=(40, sample_rate / 2), title=plain(title), xlabel="time (s)", ylabel="frequency (Hz)")
     axes.figure.colorbar(image, ax=axes, label=scale, pad=0.01)
 
 
 def _magnitudes(samples: np.ndarray, sample_rate: int, columns: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Times in s, frequencies in Hz, and magnitudes `(freq, time)` of the channels' mean."""
-    mono = np.atleast_2d(samples).mean(0).astype(np.float32)
+    """Times in s, frequencies in Hz, and magnitudes `(freq, time)` of the channels' mean, see `levels.downmix`."""
+    mono = levels.downmix(np.atleast_2d(samples)).astype(np.float32)
     n_fft = 4096 if sample_rate > 30000 else 2048
     hop = max(n_fft // 4, len(mono) // columns)
     magnitude = Stft(n_fft, hop)(torch.from_numpy(mono)).abs().numpy()
@@ -84,7 +94,7 @@ def loss_curve(logs: Sequence[Path], picture: Path) -> None:
             points = [(int(r["step"]), float(r[f"{part}/{name}"])) for r in records if r.get(f"{part}/{name}")]
             if points:
                 panel.plot(*zip(*points, strict=True), label=part, **style)
-        panel.set(xlabel="step", ylabel=name.replace("_db", " (dB)").replace("_", " "))
+        panel.set(xlabel="step", ylabel=plain(name).replace("_db", " (dB)").replace("_", " "))
         panel.legend()
         panel.grid(alpha=0.3)
     figure.savefig(picture, dpi=110)

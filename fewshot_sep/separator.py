@@ -28,7 +28,8 @@ Progress = Callable[[float], None]
 Encoding: TypeAlias = tuple[Tensor, ...]
 """What a system keeps of a clip; only that system can read it."""
 
-MIN_SOUND_S, MIN_SOUND_DBFS = 0.1, -60.0
+MIN_SOUND_S = 0.1
+MAX_GAP_S = 1.0  # of silence within a clip; what is longer is cut to that
 MAX_WINDOWS = 32  # of a long query, or a mixture; spread over its length
 MIN_WINDOW_ENERGY = 1e-3  # of the loudest window's; quieter ones are left out
 MIN_RESIDUAL = 0.1  # of the energy of a passage; less is what the first pass missed of the target, not something else
@@ -127,9 +128,10 @@ class Separator:
     def encode(self, query: Query, sample_rate: int, name: str = "the query") -> Encoding:
         """What the system keeps of one clip; errors name it. Raises BadQuery and BadAudio as `condition` does."""
         samples, rate = query if isinstance(query, tuple) else (query, sample_rate)
-        samples = audio.validate(samples, name)
+        samples, rate = audio.validate(samples, name), audio.check_rate(rate, name)
         _check_sound(samples, rate, name)
-        mono = audio.resample(samples.mean(0, keepdims=True), rate, self.sample_rate)[0]
+        sounding = levels.without_silence(levels.downmix(samples), round(MAX_GAP_S * rate))
+        mono = audio.resample(sounding[None], rate, self.sample_rate)[0]
         return self._encode_windows(self._windows(mono))
 
     def _encode_all(self, clips: Sequence[Query], sample_rate: int, kind: str) -> list[Encoding]:
@@ -167,7 +169,7 @@ class Separator:
             part = mixture.read(start, min(start + length, mixture.frames))
             residual = part - self._segment(part, conditioning, rate, 1.0)
             if np.mean(residual**2) > MIN_RESIDUAL * np.mean(part**2):
-                monos.append(audio.resample(residual.mean(0, keepdims=True), rate, self.sample_rate)[0])
+                monos.append(audio.resample(levels.downmix(residual)[None], rate, self.sample_rate)[0])
         loudest = max((np.mean(mono**2) for mono in monos), default=0.0)
         windows = [self._windows(mono) for mono in monos if np.mean(mono**2) > loudest * MIN_WINDOW_ENERGY]
         if not windows:
@@ -276,22 +278,31 @@ class Separator:
         if not mixture.any():
             return np.zeros_like(mixture)
         inside = audio.resample(mixture, sample_rate, self.sample_rate)
-        target = self._run(self._fit_channels(inside), conditioning, time_scale)
-        if len(mixture) < len(target):
-            target = target.mean(0, keepdims=True)
-        elif len(mixture) > len(target):
-            target = np.repeat(target, len(mixture), axis=0)
+        target = self._each_channel(inside, conditioning, time_scale)
         result = audio.resample(target, self.sample_rate, sample_rate, frames=mixture.shape[1])
         if sample_rate > self.sample_rate and self.preset.predicts_mask:
             beyond = mixture - audio.resample(inside, self.sample_rate, sample_rate, frames=mixture.shape[1])
             result = result + beyond * high_band_gain(inside, target, mixture.shape[1])
         return result
 
-    def _fit_channels(self, samples: Array) -> Array:
+    def _each_channel(self, mixture: Array, conditioning: Conditioning, time_scale: float) -> Array:
+        """The target in each channel, whatever the system's channels.
+
+        Channels that share no image (one is dead, or much quieter, or of opposite polarity) are separated one by one,
+        each as well as in mono: the network knows levels only against the mean of both.
+        """
         channels = self.preset.channels
-        if len(samples) == channels:
-            return samples
-        return np.repeat(samples, channels, axis=0) if channels > 1 else samples.mean(0, keepdims=True)
+        if len(mixture) == 2 and not levels.share_an_image(mixture):
+            parts = [self._each_channel(channel[None], conditioning, time_scale) for channel in mixture]
+            return np.concatenate(parts)
+        if not mixture.any():
+            return np.zeros_like(mixture)
+        if len(mixture) <= channels:
+            fitted = np.repeat(mixture, channels // len(mixture), axis=0)
+            target = self._run(fitted, conditioning, time_scale)
+            return target if len(mixture) == channels else target.mean(0, keepdims=True)
+        target = self._run(mixture.mean(0, keepdims=True), conditioning, time_scale)
+        return np.repeat(target, len(mixture), axis=0)
 
     @torch.inference_mode()
     def _run(self, mixture: Array, conditioning: Conditioning, time_scale: float) -> Array:
@@ -319,13 +330,13 @@ def _at_most(starts: NDArray[np.int64], count: int) -> NDArray[np.int64]:
 
 
 def _check_sound(samples: Array, sample_rate: int, name: str) -> None:
-    """Raise BadQuery unless 0.1 s of the clip are above -60 dBFS."""
+    """Raise BadQuery unless 0.1 s of the clip sound."""
     frame = max(1, sample_rate // 100)
-    power = levels.frame_power(samples, frame)
-    loud = levels.active(power, np.inf, MIN_SOUND_DBFS)
-    seconds = loud.sum() * frame / sample_rate
+    sounding = levels.active(levels.frame_power(samples, frame), levels.RANGE_DB)
+    seconds = sounding.sum() * frame / sample_rate
     if seconds < MIN_SOUND_S - 1e-9:
-        found = "it is silent" if not loud.any() else f"only {seconds:.2f} s of it are above {MIN_SOUND_DBFS:g} dBFS"
+        silent = f"it is silent (nothing is above {levels.SILENCE_DBFS:g} dBFS)"
+        found = f"only {seconds:.2f} s of it sound" if sounding.any() else silent
         raise BadQuery(f"{name}: {found}; give a clip with at least {MIN_SOUND_S} s of sound, better 2 to 10 s")
 
 
@@ -333,8 +344,10 @@ def _device(name: str) -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     try:
-        return torch.empty(0, device=name).device
-    except (RuntimeError, AssertionError) as error:
-        raise FewshotSepError(
-            f"device '{name}' cannot be used here ({str(error).splitlines()[0]}); try --device cpu"
-        ) from error
+        probe = torch.ones(1, device=name)
+        if float(probe.sum()) != 1:  # "meta" holds no numbers
+            raise RuntimeError("it does not compute")
+        return probe.device
+    except Exception as error:  # of any kind, by the device
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise FewshotSepError(f"device '{name}' cannot be used here ({reason}); try --device cpu") from error

@@ -148,7 +148,8 @@ class Training(L.LightningModule, Generic[TrainableT]):
         super().__init__()
         self.system, self.objective, self.options = system, objective, options
         self._clock = clock
-        self._validation = lambda: validation  # so that the averaged copy of this module has no copy of it
+        # Behind a function, so that the averaged copy of this module has no copy of it.
+        self._validation: Callable[[], Sequence[Batch]] = lambda: validation
         self._data = _Prefetched(lambda: batches(self.global_step + STREAM_STRIDE * self.global_rank))
         self._worked = 0.0
         self._began = clock()  # less what earlier sessions took, up to the checkpoint that is resumed
@@ -209,7 +210,7 @@ class Training(L.LightningModule, Generic[TrainableT]):
         """Of one forward pass over as many examples as the first validation batch has."""
         batch = self.trainer.strategy.batch_to_device(self._validation()[0])
         self.eval()
-        counter = FlopCounterMode(display=False)  # type: ignore[no-untyped-call]
+        counter = FlopCounterMode(display=False)
         with counter, torch.compiler.set_stance("force_eager"):
             self.objective(self.system, batch.mixture, batch.evidence, batch.target)
         self.train()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +31,7 @@ def bundled(preset: str = presets.DEFAULT) -> Path:
 def card(path: Path) -> dict[str, Any]:
     """The model card beside the weights. Raises WeightsError where it is missing or no JSON object."""
     try:
-        content = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        content = files.read_json(path.with_suffix(".json"))
         if not isinstance(content, dict):
             raise ValueError("not a JSON object")
         return content
@@ -64,15 +63,14 @@ def verify(path: Path) -> str:
 def save(system: System[ConditioningT], path: Path, facts: dict[str, Any]) -> None:
     """Write weights as float16 and the card: `facts` plus preset, parameter count and SHA-256. Raises OutputError."""
     import torch
-    from safetensors.torch import save_file
+    from safetensors.torch import save as to_bytes
 
     tensors = {
         name: (value.half() if value.is_floating_point() else value).contiguous()
         for name, value in _expected(system).items()
     }
     with files.replacing(path) as temporary:
-        save_file(tensors, temporary)
-        temporary.chmod(0o644)  # safetensors writes for the owner alone
+        temporary.write_bytes(to_bytes(tensors))  # its save_file makes another file, which no lock protects
         content = {
             "preset": system.preset.name,
             "parameters": sum(p.numel() for p in system.parameters()),

@@ -101,6 +101,7 @@ def inspect(
       fewshot-sep inspect my_library --listen 5
     """
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     from fewshot_sep.loops.library import read
@@ -108,7 +109,7 @@ def inspect(
 
     rows = read(library)
     found = contents.holdings(rows)
-    table = Table("instrument", "family", title=str(library))
+    table = Table("instrument", "family", title=escape(str(library)))
     for heading in ("files", "minutes", "sources", "songs"):
         table.add_column(heading, justify="right")
     table.add_column("splits")
@@ -116,7 +117,8 @@ def inspect(
     for holding in found:
         figures = (str(holding.files), f"{holding.minutes:.1f}", str(holding.sources), str(holding.songs))
         name = holding.instrument + ("" if holding.trainable or "train" not in holding.splits else " (alone: no query)")
-        table.add_row(name, holding.family, *figures, " ".join(holding.splits), "; ".join(holding.licences))
+        cells = (name, holding.family, *figures, " ".join(holding.splits), "; ".join(holding.licences))
+        table.add_row(*map(escape, cells))
     Console(width=None if sys.stdout.isatty() else 160).print(table)
     folder = out or library / "inspect"
     folder.mkdir(parents=True, exist_ok=True)

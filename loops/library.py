@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import MISSING, astuple, dataclass, fields
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from fewshot_sep import files
 from fewshot_sep.errors import BadLibrary
@@ -106,12 +107,15 @@ def read(folder: str | Path) -> Library:
     if not table.is_file():
         make = f"`fewshot-sep make-library {folder}` or `fewshot-sep curate`"
         raise BadLibrary(f"{table}: not found; make one with {make}")
-    with table.open(newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(file)
-        missing = [name for name in REQUIRED if name not in (reader.fieldnames or ())]
-        if missing:
-            raise BadLibrary(f"{table}: columns {', '.join(missing)} missing in the first line")
-        rows = tuple(_parse(record, table, reader.line_num) for record in reader)
+    try:
+        with table.open(newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file)
+            missing = [name for name in REQUIRED if name not in (reader.fieldnames or ())]
+            if missing:
+                raise BadLibrary(f"{table}: columns {', '.join(missing)} missing in the first line")
+            rows = tuple(_parse(record, table, reader.line_num) for record in reader)
+    except (OSError, ValueError, csv.Error) as error:  # ValueError: not UTF-8
+        raise BadLibrary(f"{table}: cannot be read ({error}); make the library again") from error
     if not rows:
         raise BadLibrary(f"{table}: has no rows; make the library again")
     absent = [row.path for row in rows if not (folder / row.path).is_file()]
@@ -123,14 +127,19 @@ def read(folder: str | Path) -> Library:
 
 def _parse(record: dict[str, str], table: Path, line: int) -> Row:
     try:
+        if None in record:
+            raise ValueError("has more cells than columns")
         values = {name: (record[name] or "").strip() for name in COLUMNS if name in REQUIRED or name in record}
         numbers = {name: float(values[name] or 0) for name in _NUMBERS if name in values}
         row = Row(**{**values, **numbers})  # type: ignore[arg-type]
     except (KeyError, TypeError, ValueError) as error:
         raise BadLibrary(f"{table}, line {line}: {error}") from error
-    path = PurePosixPath(row.path)
-    if not row.path or path.is_absolute() or ".." in path.parts:
-        raise BadLibrary(f"{table}, line {line}: path {row.path!r} must lie inside the library")
+    try:
+        files.inside(table.parent, row.path)
+    except ValueError as error:
+        raise BadLibrary(f"{table}, line {line}: path {row.path!r} must lie inside the library") from error
+    if not all(math.isfinite(getattr(row, name)) for name in _NUMBERS):
+        raise BadLibrary(f"{table}, line {line}: {', '.join(_NUMBERS)} must be finite numbers")
     if row.split not in SPLITS:
         raise BadLibrary(f"{table}, line {line}: split {row.split!r} is none of {', '.join(SPLITS)}")
     if is_held_out(row.instrument, row.source) and row.split != "unseen":

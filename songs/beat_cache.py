@@ -2,45 +2,41 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
 
+from fewshot_sep import files
 from fewshot_sep.beats import Beats
 
-_VERSION = 1  # of the decoder: raise it when the same activations give other beats
+_VERSION = 2  # of the decoder: raise it when the same activations give other beats
 
 Fingerprint = dict[str, object]
 
 
-def fingerprint(song: Path, tracker: str, meters: tuple[int, ...]) -> Fingerprint:
-    """What beats depend on: the file as it is now, and how it is tracked."""
-    facts = song.stat()
-    return {
-        "version": _VERSION,
-        "bytes": facts.st_size,
-        "changed": facts.st_mtime_ns,
-        "tracker": tracker,
-        "meters": list(meters),
-    }
+def fingerprint(song: str, tracker: str, meters: tuple[int, ...]) -> Fingerprint:
+    """What beats depend on: the song, by its digest, and how it is tracked."""
+    return {"version": _VERSION, "song": song, "tracker": tracker, "meters": list(meters)}
 
 
-def load(path: Path, wanted: Fingerprint) -> Beats | None:
-    """The beats in `path`; None if they were kept under another fingerprint than `wanted`, or are damaged."""
+def load(path: Path, wanted: Fingerprint, duration: float) -> Beats | None:
+    """The beats in `path`, of a song of so many seconds; None if their fingerprint is another, or they are damaged."""
     try:
-        stored = json.loads(path.read_text(encoding="utf-8"))
+        stored = files.read_json(path)
         if stored["of"] != wanted:
             return None
-        return Beats(
-            np.array(stored["seconds"], dtype=np.float64),
-            np.array(stored["places in bar"], dtype=np.int64),
-            np.array(stored["strengths"], dtype=np.float64),
-            int(stored["meter"]),
-            str(stored["tracker"]),
-        )
-    except (OSError, ValueError, KeyError, TypeError):
+        times, strengths = (np.array(stored[name], dtype=np.float64) for name in ("seconds", "strengths"))
+        positions = np.array(stored["places in bar"], dtype=np.int64)
+        meter, tracker, likely = stored["meter"], stored["tracker"], stored["likely meter"]
+    except (OSError, ValueError, KeyError, TypeError, OverflowError):
         return None
+    whole = times.ndim == 1 and times.shape == positions.shape == strengths.shape
+    named = isinstance(tracker, str) and type(meter) is int is type(likely) and meter > 0
+    if not whole or not named:
+        return None
+    rising = ((times >= 0) & (times <= duration)).all() and (np.diff(times) > 0).all()
+    within = ((positions >= 1) & (positions <= meter)).all() and ((strengths >= 0) & (strengths <= 1)).all()
+    return Beats(times, positions, strengths, meter, tracker, likely) if rising and within else None
 
 
 def to_json(beats: Beats, of: Fingerprint) -> dict[str, object]:
@@ -49,6 +45,7 @@ def to_json(beats: Beats, of: Fingerprint) -> dict[str, object]:
         "of": of,
         "tracker": beats.tracker,
         "meter": beats.meter,
+        "likely meter": beats.likely_meter,
         "seconds": [round(float(time), 4) for time in beats.times],
         "places in bar": beats.positions.tolist(),
         "strengths": [round(float(strength), 6) for strength in beats.strengths],

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import time
+import traceback
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -11,14 +13,16 @@ from typing import Annotated
 
 import typer
 
-from fewshot_sep.errors import FewshotSepError
-from fewshot_sep.songs.jobs import TEMPLATE, Job, check_template, jobs
+from fewshot_sep.cli import debugging, say
+from fewshot_sep.errors import BadAudio, FewshotSepError, explain
+from fewshot_sep.songs.jobs import TEMPLATE, Job, check_template, evidence_digest, jobs
 from fewshot_sep.songs.settings import MAX_METER, METERS, MIN_METER, SUBTYPES, Clipping, Format, Grid, Tempo
 
 CLIPS = "CLIP|FOLDER"
 evidence, output, bars, advanced = (
     partial(typer.Option, rich_help_panel=panel) for panel in ("Evidence", "Output", "Bars", "Advanced")
 )
+LINE_SECONDS = 10  # between lines of progress, where there is no terminal
 
 
 def separate(
@@ -64,16 +68,20 @@ def separate(
     bits: Annotated[
         int | None, output(help="Per sample: 16, 24 or (wav) 32, which is float and the usual there.")
     ] = None,
+    bitrate: Annotated[int | None, output(min=8, max=320, metavar="KBIT/S", help="Of mp3; 256 if not given.")] = None,
     clip: Annotated[
         Clipping, output(help="Samples that the format cannot hold: rescale makes all quieter, clamp cuts them off.")
     ] = "rescale",
     template: Annotated[str, output(help="Names of the results in DIR, without the ending.")] = TEMPLATE,
-    skip_existing: Annotated[bool, output("--skip-existing", help="Leave out songs whose results are there.")] = False,
+    skip_existing: Annotated[
+        bool,
+        output("--skip-existing", help="Leave out songs whose results, with this evidence and options, are there."),
+    ] = False,
     resume: Annotated[
         bool,
-        output("--resume", help="Resume where an interrupted run stopped; keep what is done if this one is."),
+        output("--resume", help="Resume where an interrupted run stopped, finished songs left out; keep what is done."),
     ] = False,
-    plot: Annotated[bool, output("--plot", help="Draw report.png as well.")] = False,
+    plot: Annotated[bool, output("--plot", help="Draw <name>.report.png as well.")] = False,
     grid: Annotated[
         Grid, bars(help="Where to cut: at downbeats, every few beats, or nowhere; auto: at credible downbeats.")
     ] = "auto",
@@ -102,7 +110,8 @@ def separate(
     or by marks in the song in minutes:seconds (--query-at, --with-at, --not-at). Give any of them, as often as you
     like, but at least one of the first two. Where the instrument never plays alone, --with and --not together do.
 
-    Writes DIR/<song>/<name>.wav, residual.wav and report.json. Target and residual sum to the song.
+    Writes DIR/<song>/<name>.wav, <name>.residual.wav and <name>.report.json. Target and residual sum to the song.
+    What is there of another song or other evidence is kept: the new files get a number.
 
     Example:
       fewshot-sep separate song.mp3 --query guitar.wav -o out
@@ -110,7 +119,7 @@ def separate(
       fewshot-sep separate song.mp3 --query-at 0:12-0:18 --not vocals.wav --name guitar -o out --plot
     """
     from fewshot_sep.prompt import ByRole
-    from fewshot_sep.songs.queries import check_spans, parse_span
+    from fewshot_sep.songs.queries import ROLES, check_spans, parse_span
 
     spans = ByRole(*([parse_span(text) for text in given or []] for given in (query_at, among_at, absent_at)))
     if not (query or among or spans.alone or spans.among):
@@ -120,54 +129,76 @@ def separate(
     check_spans(spans)
     name = _target_name(name, query or [])
     subtype = _subtype(format, bits)
-    work = jobs(songs, out, name, f".{format}", check_template(template))
+    if bitrate and format != "mp3":
+        raise typer.BadParameter(f"goes with --format mp3, not {format}", param_hint="--bitrate")
+    files = (query or [], among or [], absent or [])
+    by_role: dict[str, list[Path | tuple[float, float]]] = {
+        role: [*clips, *marks] for role, clips, marks in zip(ROLES, files, spans, strict=True)
+    }
+    told = evidence_digest(by_role)
+    work = jobs(songs, out, name, f".{format}", check_template(template), told)
+    _check_there(work)
 
     from fewshot_sep.separator import Separator
     from fewshot_sep.songs.pipeline import SongSeparator
     from fewshot_sep.songs.queries import Evidence, encode_files
-    from fewshot_sep.songs.separate_file import Options, separate_file
+    from fewshot_sep.songs.separate_file import Options, finished, separate_file
 
     model = Separator.from_pretrained(weights, device=device)
     meters = tuple(sorted(set(meter))) if meter else METERS
     separator = SongSeparator(model, tracker=tracker, engine=stretcher, tempo=tempo, meters=meters)
-    shown = Evidence(encode_files(model, ByRole(query or [], among or [], absent or []), strict=strict), spans)
-    options = Options(grid, residual_pass if contrast is None else contrast, subtype, clip, plot, strict, resume)
+    shown = Evidence(encode_files(model, ByRole(*files), strict=strict), spans)
+    residual_pass = residual_pass if contrast is None else contrast
+    options = Options(grid, residual_pass, subtype, bitrate, clip, plot, strict, resume)
     _each(
         work,
         lambda job, progress: separate_file(separator, job, shown, options, progress),
-        skip_existing,
+        lambda job: (skip_existing or resume) and finished(separator, job, options),
+        resume,
     )
+
+
+def _check_there(work: list[Job]) -> None:
+    """Raise BadAudio, before anything is loaded, where no song is there."""
+    if not any(job.song.exists() for job in work):
+        raise BadAudio(f"{work[0].song}: no such file")
 
 
 def _each(
     work: list[Job],
     separate_one: Callable[[Job, Callable[[float], None]], tuple[list[Path], list[str]]],
-    skip_existing: bool,
+    done: Callable[[Job], bool],
+    resume: bool,
 ) -> None:
     """Run the jobs and print what they wrote; of several, one that fails does not stop the others."""
     failed = []
     for number, job in enumerate(work, 1):
-        if skip_existing and job.outputs.there():
-            typer.echo(f"{job.song}: done before, left out", err=True)
-            continue
         title = job.song.name if len(work) == 1 else f"{number}/{len(work)} {job.song.name}"
         try:
+            if done(job):
+                say(f"{job.song}: done before, left out", err=True)
+                continue
             with _progress(title) as progress:
                 written, warnings = separate_one(job, progress)
+        except KeyboardInterrupt:
+            kept = "what is done is kept" if resume else f"{number - 1} of {len(work)} songs are done"
+            say(f"interrupted; {kept}: the same command with --resume goes on", err=True)
+            raise
         except Exception as error:
             if len(work) == 1:
                 raise
-            expected = isinstance(error, FewshotSepError)
-            said = str(error) if expected else f"{job.song}: {type(error).__name__}: {error}"
-            typer.echo(f"error: {' '.join(said.split())}", err=True)
+            said = str(error) if isinstance(error, FewshotSepError) else f"{job.song}: {explain(error)}"
+            say(f"error: {' '.join(said.split())}", err=True)
+            if debugging():
+                traceback.print_exc()
             failed.append(str(job.song))
             continue
         for warning in warnings:
-            typer.echo(f"warning: {warning}", err=True)
+            say(f"warning: {warning}", err=True)
         for path in written:
-            typer.echo(path)
+            say(path)
     if failed:
-        typer.echo(f"{len(failed)} of {len(work)} songs failed: {', '.join(failed)}", err=True)
+        say(f"{len(failed)} of {len(work)} songs failed: {', '.join(failed)}", err=True)
         raise typer.Exit(1)
 
 
@@ -191,11 +222,22 @@ def _target_name(name: str | None, queries: list[Path]) -> str:
 
 @contextlib.contextmanager
 def _progress(title: str) -> Iterator[Callable[[float], None]]:
-    """A bar with the time left, on a terminal; nothing elsewhere."""
+    """A bar with the time left, on a terminal; elsewhere a line every ten seconds."""
     from rich.console import Console
     from rich.markup import escape
     from rich.progress import Progress
 
-    with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
+    if not sys.stderr.isatty():
+        said = time.monotonic()
+
+        def tell(share: float) -> None:
+            nonlocal said
+            if time.monotonic() - said >= LINE_SECONDS:
+                said = time.monotonic()
+                say(f"{title}: {share:.0%}", err=True)
+
+        yield tell
+        return
+    with Progress(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(escape(title), total=1.0)
         yield lambda share: bar.update(task, completed=share)

@@ -84,6 +84,9 @@ def credible(beats: Beats) -> str:
         return f"only {len(beats.times)} beats were found"
     if beats.confidence < MIN_CONFIDENCE:
         return f"the beats are unsure (confidence {beats.confidence:.2f}, at least {MIN_CONFIDENCE:g} is needed)"
+    if beats.likely_meter not in (0, beats.meter):
+        likely = beats.likely_meter
+        return f"its bars seem to have {likely} beats, not {beats.meter}; if so, give --meter {likely}"
     irregular = irregularity(beats)
     if irregular > MAX_IRREGULAR:
         return f"the beats are irregular ({irregular:.0%} differ by over a fifth from their neighbours)"

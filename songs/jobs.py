@@ -1,21 +1,34 @@
-"""Which songs to separate, and the names of their results."""
+"""Which songs to separate, and the names of their results: decided for the whole batch before any work.
+
+No result takes the place of another's. A place is free where nothing lies, or a result of the same song and the same
+evidence; else the next number is tried. Whose a result is stands in its report, as digests of both.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import functools
+import glob
+import hashlib
+import itertools
+import json
+import os
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from string import Formatter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from fewshot_sep import files
 from fewshot_sep.errors import BadAudio, FewshotSepError
 
-AUDIO_SUFFIXES = {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".caf", ".m4a", ".aac"}
 TEMPLATE = "{song}/{name}"
-RESIDUAL, REPORT, BEATS = "residual", "report", "beats"
+RESIDUAL, REPORT, BEATS = ".residual", ".report", "beats"
+MAX_NAME_BYTES = 255 - len(".residual.flac") - len("-9999")
+"""Of what the template makes: what is longer is cut."""
 
 
 class Outputs(NamedTuple):
-    """Where the results of one song go."""
+    """Where the results of one song go: the target and, under its name, what belongs to it; the song's beats."""
 
     target: Path
     residual: Path
@@ -23,16 +36,20 @@ class Outputs(NamedTuple):
     picture: Path
     beats: Path
 
-    def there(self) -> bool:
-        """Whether an earlier run has finished here."""
-        return self.target.is_file() and self.residual.is_file() and self.report.is_file()
-
 
 class Job(NamedTuple):
-    """A song and where its results go."""
+    """A song, where its results go, and the digest of the evidence."""
 
     song: Path
     outputs: Outputs
+    evidence: str = ""
+
+    def report(self) -> dict[str, Any]:
+        """What an earlier run with this song and evidence has reported here; empty where none has finished."""
+        content = _report(self.outputs.report)
+        if _owner(content) != (digest(self.song), self.evidence):
+            return {}
+        return content if self.outputs.target.is_file() and self.outputs.residual.is_file() else {}
 
 
 def sound_files(folder: Path, *, deep: bool = False) -> list[Path]:
@@ -47,7 +64,7 @@ def sound_files(folder: Path, *, deep: bool = False) -> list[Path]:
     found = sorted(
         path
         for path in (folder.rglob("*") if deep else folder.iterdir())
-        if path.suffix.lower() in AUDIO_SUFFIXES
+        if path.suffix.lower() in files.SOUND_SUFFIXES
         and path.is_file()
         and not any(part.startswith(".") for part in path.relative_to(folder).parts)
     )
@@ -66,44 +83,179 @@ def check_template(template: str) -> str:
     '{song} - {name}'
     """
     try:
-        fields = {field for _, field, _, _ in Formatter().parse(template) if field is not None}
+        parts = [part for part in Formatter().parse(template) if part[1] is not None]
     except ValueError:
-        fields = set()
-    if fields != {"song", "name"}:
-        raise FewshotSepError(f"template {template!r}: needs {{song}} and {{name}}, and no other field")
+        parts = []
+    if {field for _, field, _, _ in parts} != {"song", "name"} or any(form or how for _, _, form, how in parts):
+        raise FewshotSepError(f"template {template!r}: needs {{song}} and {{name}} as they are, and no other field")
     path = PurePosixPath(template)
     if path.is_absolute() or ".." in path.parts or "\0" in template:
         raise FewshotSepError(f"template {template!r}: must name files within the output folder")
     return template
 
 
-def jobs(songs: Iterable[Path], out: Path, name: str, suffix: str, template: str = TEMPLATE) -> list[Job]:
+def digest(path: Path) -> str:
+    """SHA-256 of a file's bytes. Raises BadAudio where it cannot be read."""
+    try:
+        facts = path.stat()
+        if not path.is_file():
+            raise BadAudio(
+                f"{path}: is a directory, not a sound file" if path.is_dir() else f"{path}: is not a regular file"
+            )
+        return _digest(path, facts.st_size, facts.st_mtime_ns)
+    except FileNotFoundError as error:
+        raise BadAudio(f"{path}: no such file") from error
+    except OSError as error:
+        raise BadAudio(f"{path}: cannot be read: {error.strerror or error}") from error
+
+
+def _known_digest(song: Path) -> str | None:
+    """None for a song that cannot be read: that is said when its turn comes."""
+    try:
+        return digest(song)
+    except BadAudio:
+        return None
+
+
+@functools.lru_cache(maxsize=1024)
+def _digest(path: Path, size: int, changed: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def evidence_digest(roles: Mapping[str, Sequence[Path | tuple[float, float]]]) -> str:
+    """One digest of all evidence: by its role, files and folders of them, and passages in seconds. Raises BadAudio."""
+    found: dict[str, list[object]] = {}
+    for role, items in roles.items():
+        for item in items:
+            if isinstance(item, Path):
+                found.setdefault(role, []).extend(map(digest, sound_files(item) if item.is_dir() else [item]))
+            else:
+                found.setdefault(role, []).append(list(item))
+    return hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()
+
+
+def jobs(
+    songs: Iterable[Path], out: Path, name: str, suffix: str, template: str = TEMPLATE, evidence: str = ""
+) -> list[Job]:
     """One job for each song; for a folder, one for each sound file in it, whose place in it the results keep.
 
-    Songs that would share a name are numbered. What lies in `out` is no song.
+    Args:
+        name: of the target.
+        suffix: of sound files that are written.
+        evidence: its digest.
 
     Raises:
-        BadAudio: a folder without sound files.
+        BadAudio: a folder without songs.
     """
-    found: list[Job] = []
-    seen: dict[Path, int] = {}
-    for given in songs:
-        files = [given]
-        if given.is_dir():
-            files = [file for file in sound_files(given, deep=True) if out.resolve() not in file.resolve().parents]
-        for file in files:
-            folder = out / (file.parent.relative_to(given) if given.is_dir() else "")
-            stem = file.stem or "song"
-            seen[folder / stem] = number = seen.get(folder / stem, 0) + 1
-            label = stem if number == 1 else f"{stem}-{number}"
-            found.append(Job(file, _outputs(folder, template, label, name, suffix)))
-    return found
+    found = [(file, folder) for given in songs for file, folder in _songs(given, out)]
+    places = _Places(template, name, suffix, evidence, [file for file, _ in found])
+    return [Job(file, places.take(file, folder), evidence) for file, folder in found]
 
 
-def _outputs(folder: Path, template: str, song: str, name: str, suffix: str) -> Outputs:
-    def path(of: str, ending: str) -> Path:
-        return folder / (template.format(song=song, name=of) + ending)
+def _songs(given: Path, out: Path) -> Iterator[tuple[Path, Path]]:
+    """Files and the folders that their results go to. Results of earlier runs are no songs."""
+    if not given.is_dir():
+        yield given, out
+        return
+    within = out.resolve() != given.resolve() and out.resolve().is_relative_to(given.resolve())
+    files = sound_files(given, deep=True)
+    kept = [
+        file for file in files if not _is_result(file) and not (within and file.resolve().is_relative_to(out.resolve()))
+    ]
+    if not kept:
+        raise BadAudio(f"{given}: holds results of earlier runs, but no songs")
+    for file in kept:
+        yield file, out / file.parent.relative_to(given)
 
-    return Outputs(
-        path(name, suffix), path(RESIDUAL, suffix), path(REPORT, ".json"), path(REPORT, ".png"), path(BEATS, ".json")
-    )
+
+def _is_result(file: Path) -> bool:
+    stem = file.stem.removesuffix(RESIDUAL)
+    before = (file.parent / "report.json").is_file() and (file.parent / f"residual{file.suffix}").is_file()
+    return before or (file.parent / f"{stem}{REPORT}.json").is_file()
+
+
+class _Places:
+    """Hands out places for results, none twice, also where the file system takes "A" for "a"."""
+
+    def __init__(self, template: str, name: str, suffix: str, evidence: str, songs: Iterable[Path]) -> None:
+        self._template, self._name, self._suffix, self._evidence = template, name, suffix, evidence
+        self._taken = {_key(song) for song in songs}
+
+    def take(self, song: Path, folder: Path) -> Outputs:
+        label = "song" if not song.stem.strip(".") else song.stem
+        label, name = _cut(self._template, label, self._name)
+        song_name = next(each for each in _numbered(label) if self._belongs_to(song, folder, each))
+        self._taken.add(_key(folder / self._template.format(song=song_name, name="*")))
+        for each in _numbered(name):
+            outputs = self._outputs(folder, song_name, each)
+            keys = {_key(path) for path in outputs}
+            if not keys & self._taken and self._free(song, outputs):
+                self._taken |= keys
+                return outputs
+        raise AssertionError("numbers do not end")
+
+    def _belongs_to(self, song: Path, folder: Path, label: str) -> bool:
+        """Whether no other song's results have this label, of this batch or of an earlier one."""
+        place = self._template.format(song=label, name="\0")
+        if _key(folder / place.replace("\0", "*")) in self._taken:
+            return False
+        pattern = glob.escape(str(folder / place)).replace("\0", "*") + f"{REPORT}.json"
+        owners = [_owner(_report(Path(path)))[0] for path in glob.glob(pattern)]  # noqa: PTH207
+        return all(owner == _known_digest(song) for owner in owners if owner)
+
+    def _free(self, song: Path, outputs: Outputs) -> bool:
+        *own, _ = outputs
+        if not any(os.path.lexists(path) for path in own):
+            return True
+        return _owner(_report(outputs.report)) == (_known_digest(song), self._evidence)
+
+    def _outputs(self, folder: Path, song: str, name: str) -> Outputs:
+        def path(ending: str, of: str = name) -> Path:
+            return folder / (self._template.format(song=song, name=of) + ending)
+
+        return Outputs(
+            path(self._suffix),
+            path(RESIDUAL + self._suffix),
+            path(f"{REPORT}.json"),
+            path(f"{REPORT}.png"),
+            path(".json", BEATS),
+        )
+
+
+def _numbered(name: str) -> Iterator[str]:
+    yield name
+    for number in itertools.count(2):
+        yield f"{name}-{number}"
+
+
+def _cut(template: str, song: str, name: str) -> tuple[str, str]:
+    """Both, cut so that what the template makes of them is no longer than a file's name may be."""
+
+    def longest() -> int:
+        return max(len(os.fsencode(part)) for part in template.format(song=song, name=name).split("/"))
+
+    while longest() > MAX_NAME_BYTES and len(song) + len(name) > 2:
+        song, name = (song[:-1], name) if len(os.fsencode(song)) >= len(os.fsencode(name)) else (song, name[:-1])
+    return song, name
+
+
+def _key(path: Path) -> str:
+    """The same for names that some file system takes for one."""
+    real = os.path.realpath(path)
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", real).casefold())
+
+
+def _report(path: Path) -> dict[str, Any]:
+    try:
+        content = files.read_json(path)
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _owner(report: Mapping[str, Any]) -> tuple[str, str]:
+    """Digests of the song and the evidence that a report is of."""
+    found = report.get("digests")
+    found = found if isinstance(found, dict) else {}
+    return str(found.get("song", "")), str(found.get("evidence", ""))

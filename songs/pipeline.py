@@ -82,6 +82,17 @@ class SongSeparator:
         self.meters = meters
         self.context = separator.preset.context if context is None else context
 
+    def settings(self, grid: str, residual_pass: bool) -> dict[str, object]:
+        """What was chosen, for reports."""
+        return {
+            "grid": grid,
+            "tracker": self.tracker,
+            "stretcher": self.engine,
+            "tempo": self.tempo,
+            "meters": list(self.meters),
+            "residual_pass": residual_pass,
+        }
+
     def separate(
         self,
         song: Array,
@@ -138,14 +149,7 @@ class SongRun:
     @property
     def settings(self) -> dict[str, object]:
         """What was chosen, for reports."""
-        return {
-            "grid": self.grid,
-            "tracker": self.pipeline.tracker,
-            "stretcher": self.pipeline.engine,
-            "tempo": self.pipeline.tempo,
-            "meters": list(self.pipeline.meters),
-            "residual_pass": self.residual_pass,
-        }
+        return self.pipeline.settings(self.grid, self.residual_pass)
 
     def stems(self, progress: Progress | None = None, start: int = 0) -> Iterator[tuple[Array, Array]]:
         """Blocks `(channels, n)` of target and residual, in order, that cover the song exactly, in bounded memory.

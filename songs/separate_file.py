@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from fewshot_sep.errors import OutputError
 from fewshot_sep.prompt import ByRole
 from fewshot_sep.songs import beat_cache, figure, report
 from fewshot_sep.songs.checkpoint import Partial
-from fewshot_sep.songs.jobs import Job, Outputs
+from fewshot_sep.songs.jobs import Job, Outputs, digest
 from fewshot_sep.songs.monitor import EXCERPT_SECONDS, Monitor
 from fewshot_sep.songs.pipeline import Progress, SongRun, SongSeparator, part
 from fewshot_sep.songs.queries import EncodedClip, Evidence
@@ -29,6 +29,7 @@ class Options(NamedTuple):
 
     Attributes:
         subtype: of the samples, as libsndfile names it; None for the format's usual one.
+        bitrate: of mp3, in kbit/s.
         clip: what happens to samples beyond 1 where the format cannot hold them: "rescale", target and residual become
             quieter by the same factor; "clamp", they are cut off.
         strict: refuse damaged files.
@@ -38,10 +39,38 @@ class Options(NamedTuple):
     grid: Grid = "auto"
     residual_pass: bool = True
     subtype: str | None = None
+    bitrate: int | None = None
     clip: Clipping = "rescale"
     plot: bool = False
     strict: bool = False
     resume: bool = False
+
+    @property
+    def output(self) -> dict[str, object]:
+        """How results are written, for reports."""
+        return {"subtype": self.subtype, "bitrate": self.bitrate, "clip": self.clip}
+
+
+def finished(separator: SongSeparator, job: Job, options: Options) -> bool:
+    """Whether the results of an earlier run are there: same song, evidence, options and weights."""
+    report = job.report()
+    wanted = {
+        "settings": _settings(separator, options),
+        "output": options.output,
+        "model": _elsewhere(separator.separator.describe()),
+    }
+    report["model"] = _elsewhere(report["model"]) if isinstance(report.get("model"), dict) else None
+    same = all(report.get(name) == value for name, value in wanted.items())
+    return same and (job.outputs.picture.is_file() or not options.plot)
+
+
+def _settings(separator: SongSeparator, options: Options) -> dict[str, object]:
+    return {**separator.settings(options.grid, options.residual_pass), "strict": options.strict}
+
+
+def _elsewhere(model: Mapping[str, object]) -> dict[str, object]:
+    """A model whatever it runs on."""
+    return {name: value for name, value in model.items() if name != "device"}
 
 
 def separate_file(
@@ -55,45 +84,53 @@ def separate_file(
     Raises:
         BadAudio, BadQuery, OutputError.
     """
-    outputs = job.outputs
+    outputs, owner = job.outputs, {"song": digest(job.song), "evidence": job.evidence}
     with audio.open_audio(job.song, strict=options.strict) as source:
+        audio.check_writable(outputs.target, source.sample_rate, source.channels, options.subtype, options.bitrate)
         model = separator.separator
         clips = evidence.within(model, source)
         conditioning = model.combine(ByRole(*([clip.encoding for clip in role] for role in clips)))
-        origin = beat_cache.fingerprint(job.song, separator.tracker, separator.meters)
-        known = beat_cache.load(outputs.beats, origin)
+        origin = beat_cache.fingerprint(owner["song"], separator.tracker, separator.meters)
+        known = beat_cache.load(outputs.beats, origin, source.frames / source.sample_rate)
         run = SongRun(separator, source, conditioning, options.grid, options.residual_pass, known)
         run.monitor.warnings += source.warnings
         run.monitor.warnings += _remarks(clips)
-        settings = run.settings | {"strict": options.strict}
+        settings = _settings(separator, options)
         fingerprint = {
-            "song": origin,
+            "song": owner["song"],
             "settings": settings,
             "model": model.describe(),
             "evidence": [[clip.digest for clip in role] for role in clips],
             "frames": source.frames,
         }
-        with _new_folder(outputs.target.parent):
-            with Partial(outputs.target, source.channels, fingerprint, keep=options.resume) as found:
-                _replay(found, source, run.monitor)
-                for target, _ in run.stems(part(progress, 0, 1 - WRITING_SHARE), start=found.frames):
-                    found.write(target)
-                _write(found, source, run.monitor, outputs, options, part(progress, 1 - WRITING_SHARE, 1))
-                if options.plot:
-                    _draw(found, source, run.monitor, evidence, outputs.picture)
-            content = report.of(
+
+        def content() -> dict[str, Any]:
+            return report.of(
                 run.monitor,
                 settings,
                 model.describe(),
                 song=str(job.song),
+                digests=owner,
+                output=options.output,
                 channels=source.channels,
                 **report.evidence(clips),
             )
-            files.write_json(outputs.report, content)
+
+        with _new_folder(outputs.target.parent):
+            files.sweep(outputs.target.parent)
+            with Partial(outputs.target, source.channels, fingerprint, keep=options.resume) as found:
+                _replay(found, source, run.monitor)
+                for target, _ in run.stems(part(progress, 0, 1 - WRITING_SHARE), start=found.frames):
+                    found.write(target)
+                warnings = _write(
+                    found, source, run.monitor, outputs, options, content, part(progress, 1 - WRITING_SHARE, 1)
+                )
+                if options.plot:
+                    _draw(found, source, run.monitor, evidence, outputs.picture)
             if run.monitor.beats is not None and run.monitor.beats is not known:
                 files.write_json(outputs.beats, beat_cache.to_json(run.monitor.beats, origin))
     written = [outputs.target, outputs.residual, outputs.report, *([outputs.picture] if options.plot else [])]
-    return written, content["warnings"]
+    return written, warnings
 
 
 def _remarks(clips: ByRole[EncodedClip]) -> list[str]:
@@ -119,11 +156,23 @@ def _write(
     monitor: Monitor,
     outputs: Outputs,
     options: Options,
+    content: Callable[[], dict[str, Any]],
     progress: Progress | None,
-) -> None:
-    """Target and residual into their files; the same gain for both, so that they still sum to the song but for it."""
-    form = (source.sample_rate, source.channels, source.frames, options.subtype, source.tags)
-    with audio.AudioWriter(outputs.residual, *form) as residual, audio.AudioWriter(outputs.target, *form) as target:
+) -> list[str]:
+    """Target, residual and report into their files, which get their names when all are on the disk; the warnings.
+
+    The same gain for both sounds, so that they still sum to the song but for it.
+    """
+
+    def writer(path: Path) -> audio.AudioWriter:
+        form = (source.sample_rate, source.channels, source.frames, options.subtype, source.tags, options.bitrate)
+        return audio.AudioWriter(path, *form)
+
+    with (
+        files.replacing(outputs.report) as draft,
+        writer(outputs.residual) as residual,
+        writer(outputs.target) as target,
+    ):
         gain = 1.0
         if target.bounded and monitor.peak > 1:
             over = 20 * np.log10(monitor.peak)
@@ -138,6 +187,10 @@ def _write(
             residual.write((source.read(start, stop) - block) * gain)
             if progress:
                 progress(stop / source.frames)
+        monitor.warnings += target.warnings
+        said = content()
+        files.put_text(draft, files.to_json(said))
+    return list(said["warnings"])
 
 
 def _draw(found: Partial, source: audio.AudioFile, monitor: Monitor, evidence: Evidence, path: Path) -> None:

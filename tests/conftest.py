@@ -5,6 +5,17 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import pytest
+from hypothesis import settings
+
 # librosa compiles on first use, into a cache that two processes must not fill at once.
 _WORKER = os.environ.get("PYTEST_XDIST_WORKER", "main")
 os.environ.setdefault("NUMBA_CACHE_DIR", str(Path(__file__).parents[1] / ".pytest_cache" / f"numba-{_WORKER}"))
+
+# The fast tier draws the same examples every time: it must not fail by chance. The slow tier looks for new ones.
+settings.register_profile("same", derandomize=True, deadline=None)
+settings.register_profile("explore", deadline=None)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    settings.load_profile("same" if config.option.markexpr == "not slow" else "explore")

@@ -84,7 +84,7 @@ def test_the_wheel_carries_what_runs_and_works_elsewhere(tmp_path: Path) -> None
     assert Path(where.stdout.decode().strip()).is_relative_to(home)
     demo = [sys.executable, "-m", "fewshot_sep.experiments.demo.run"]
     subprocess.run(demo, cwd=work, env=environment, check=True)
-    report = json.loads((work / "out/demo/war_of_freedom/report.json").read_text(encoding="utf-8"))
+    report = json.loads((work / "out/demo/war_of_freedom/guitar.report.json").read_text(encoding="utf-8"))
     assert report["target level re mixture (dB)"] > -30
 
 

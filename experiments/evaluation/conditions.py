@@ -2,7 +2,9 @@
 
 `itself`: the target is its own query, the best there can be. `wrong`: the query plays another instrument of the
 mixture. `shuffled`: the query belongs to an item of another song. Clips of other roles come with the query.
-`clips`: 1, 3 or 5 clips of 1, 3 or 10 s, as far as the material allows. `sources`: the target with fewer of the others.
+`borders`: marks that were set carelessly: 0.3 s of what does not belong there, and an instrument that rests for half of
+the clip among others. `clips`: 1, 3 or 5 clips of 1, 3 or 10 s, as far as the material allows. `sources`: the target
+with fewer of the others.
 """
 
 from __future__ import annotations
@@ -21,9 +23,12 @@ from fewshot_sep.experiments.evaluation import settings
 from fewshot_sep.experiments.evaluation.case import Array, Case
 from fewshot_sep.experiments.evaluation.items import Item
 
+Clip = tuple[Array, int]
+
 CLIPS, SECONDS = (1, 3, 5), (1.0, 3.0, 10.0)
 MIN_SOURCES = 2
 SOUNDING_DB = -40.0  # of a cut clip, re the whole clip that it was cut from
+BORDER_S = 0.3
 EXACT = 1e-3  # by how much a mixture may miss the sum of its stems
 
 
@@ -51,6 +56,10 @@ class Sounds:
                 )
         queries = self.clips(item) if item.clips else [self.read(item.query)]
         among, absent = ([self.read(name)] if name else [] for name in (item.among, item.without))
+        if item.kind == "borders":
+            (alone,), (with_others,), (without,) = queries, among, absent
+            queries, absent = [_begun_with(alone, with_others)], [_begun_with(without, with_others)]
+            among = [_begun_with(with_others, without, with_others[0].shape[1] / with_others[1] / 2)]
         stem = reference and reference[0]
         return Case(mixture, queries, rate, item.instrument, stem, [stem for stem, _ in others], among, absent)
 
@@ -95,6 +104,7 @@ def derive(items: Sequence[Item], conditions: Iterable[str], sounds: Sounds) -> 
         "wrong": lambda item: _mismatched(item, "wrong", same),
         "shuffled": lambda item: _mismatched(item, "shuffled", same),
         "clips": lambda item: _clips(item, sounds),
+        "borders": _careless,
         "sources": lambda item: _fewer_sources(item, sounds),
     }
     found = [item for item in items if item.kind in chosen]
@@ -133,6 +143,20 @@ def _clips(item: Item, sounds: Sounds) -> Iterable[Item]:
             question = replace(item, id=f"{item.id}/{count}x{seconds:g}s", kind="clips", clips=count, seconds=seconds)
             if len(sounds.clips(question)) == count:
                 yield question
+
+
+def _careless(item: Item) -> Iterable[Item]:
+    if item.among and item.without and not item.queries:
+        yield replace(item, id=f"{item.id}/borders", kind="borders")
+
+
+def _begun_with(clip: Clip, other: Clip, seconds: float = BORDER_S) -> Clip:
+    """The clip, its beginning replaced by that of another one."""
+    samples, rate = clip
+    beginning = audio.resample(other[0].mean(0, keepdims=True), other[1], rate)[:, : round(seconds * rate)]
+    beginning = beginning[:, : samples.shape[1]]
+    rest = samples[:, beginning.shape[1] :]
+    return np.concatenate([np.repeat(beginning, len(samples), axis=0), rest], axis=1), rate
 
 
 def _fewer_sources(item: Item, sounds: Sounds) -> Iterable[Item]:

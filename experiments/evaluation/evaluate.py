@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from fnmatch import fnmatch
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fewshot_sep.errors import BadItems, FewshotSepError
+from fewshot_sep.errors import BadItems, EngineMissing, FewshotSepError
 from fewshot_sep.experiments.evaluation import settings
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ def evaluate(
     Example:
       fewshot-sep evaluate ITEMS -o RUN --method segment --method nmf --method irm
     """
+    _check_extras()
     from fewshot_sep.experiments.evaluation import examples, items, report, runs
     from fewshot_sep.experiments.evaluation.conditions import Sounds, derive
     from fewshot_sep.experiments.evaluation.methods import choose
@@ -88,9 +90,17 @@ def evaluate(
         raise FewshotSepError(f"{failed} of {count} items failed; the report lists them")
 
 
+def _check_extras() -> None:
+    """Raise EngineMissing, before any work, where what the report needs is not installed."""
+    missing = [name for module, name in settings.EXTRAS.items() if find_spec(module) is None]
+    if missing:
+        raise EngineMissing(f"evaluate needs {', '.join(missing)}: pip install 'fewshot-sep[evaluate]'")
+
+
 def _measure(wanted: dict[Choice, list[Item]], count: int, folder: Path, output: Path) -> int:
     """Run every method over its items; the number of those that failed."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.progress import Progress
 
     from fewshot_sep.experiments.evaluation import measure
@@ -99,7 +109,7 @@ def _measure(wanted: dict[Choice, list[Item]], count: int, folder: Path, output:
     with Progress(console=Console(stderr=True), transient=True) as bar:
         line = bar.add_task("", total=count)
         for choice, items in wanted.items():
-            bar.update(line, description=choice.label)
+            bar.update(line, description=escape(choice.label))
             for row in measure.run(choice, items, folder, output):
                 failed += "failed" in row
                 bar.advance(line)

@@ -43,10 +43,12 @@ def _boxes(axes: Axes, groups: dict[str, list[float]], title: str) -> None:
     axes.boxplot(list(groups.values()), orientation="horizontal", widths=0.6, showfliers=False)
     for place, values in enumerate(groups.values(), 1):
         axes.plot(values, np.full(len(values), place), ".", color="tab:blue", alpha=0.6, markersize=5)
-    axes.set_yticks(range(1, len(groups) + 1), [f"{name} ({len(values)})" for name, values in groups.items()])
+    axes.set_yticks(
+        range(1, len(groups) + 1), [plots.plain(f"{name} ({len(values)})") for name, values in groups.items()]
+    )
     axes.axvline(0, color="grey", linewidth=0.8)
     axes.invert_yaxis()
-    axes.set_title(title)
+    axes.set_title(plots.plain(title))
     axes.grid(axis="x", alpha=0.3)
 
 
@@ -57,7 +59,7 @@ def level_against_sdri(rows: dict[str, list[Row]], picture: Path) -> None:
     for number, (name, some) in enumerate(rows.items()):
         levels = [max(row["level"], LOWEST_DB) for row in some]
         marker = MARKERS[number % len(MARKERS)]
-        panel.plot(levels, [row["sdri"] for row in some], marker, label=name, alpha=0.6, markersize=5)
+        panel.plot(levels, [row["sdri"] for row in some], marker, label=plots.plain(name), alpha=0.6, markersize=5)
     panel.axvline(settings.COLLAPSED_DB, color="grey", linewidth=0.8, linestyle="--")
     panel.axhline(0, color="grey", linewidth=0.8)
     panel.set(xlabel="level of the output re the mixture (dB)", ylabel="SDR improvement (dB)")

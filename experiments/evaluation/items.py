@@ -6,7 +6,6 @@ here all later ones may be missing; unknown ones are left alone.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,7 +85,7 @@ def read(folder: Path) -> list[Item]:
     """
     path = folder / NAME
     try:
-        entries = json.loads(path.read_text(encoding="utf-8"))
+        entries = files.read_json(path)
     except (OSError, ValueError) as error:
         raise BadItems(
             f"{path}: no readable list of items ({error}); make one: "
@@ -101,7 +100,11 @@ def read(folder: Path) -> list[Item]:
             raise BadItems(f"{path}: two items have the id {item.id!r}; give each its own")
         seen.add(item.id)
         for name in item.files:
-            if not (folder / name).is_file():
+            try:
+                file = files.inside(folder, name)
+            except ValueError as error:
+                raise BadItems(f"{path}: item {item.id!r}: {error}") from error
+            if not file.is_file():
                 raise BadItems(f"{path}: item {item.id!r} names {folder / name}, which is not there")
     return items
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import astuple
 from pathlib import Path
@@ -15,6 +15,9 @@ from fewshot_sep.experiments.evaluation.items import Item
 from fewshot_sep.experiments.evaluation.methods import Choice, current
 
 FACTS, ROWS = "run.json", "rows.jsonl"
+
+_TEXTS, _OTHER_TEXTS = ("method", "id", "song", "kind"), ("target", "query", "digest")
+_COSTS, _RATIOS = ("level", "seconds", "cpu_s", "audio_s"), ("sdr", "si_sdr", "sdri", "si_sdri")
 
 Row = dict[str, Any]
 """What was measured of a method on an item, by name; `failed` where nothing could be."""
@@ -77,27 +80,46 @@ def _which(path: Path) -> str:
 def read_facts(run: Path) -> Facts:
     """What `run.json` holds. Raises BadItems where there is none to be read."""
     try:
-        facts = json.loads((run / FACTS).read_text(encoding="utf-8"))
+        facts = files.read_json(run / FACTS)
         methods = facts["methods"].items()
         chosen = {
             current(label): Chosen(current(method["spec"]), method["weights"], method.get("left_out", 0))
             for label, method in methods
         }
+        texts = (facts["items"], facts["digest"], *chosen, *(text for method in chosen.values() for text in method[:2]))
+        if not all(isinstance(text, str) for text in texts):
+            raise TypeError("what must be text is none")
+        if not all(type(method.left_out) is int for method in chosen.values()):
+            raise TypeError("left_out is no number")
         return Facts(facts["items"], facts["digest"], chosen)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         message = f"{run / FACTS}: is no readable run ({error}); make one: fewshot-sep evaluate ITEMS -o RUN"
         raise BadItems(message) from error
 
 
+def _is_whole(row: object) -> bool:
+    """Whether a row holds what reports take for granted."""
+    if not isinstance(row, dict) or not all(isinstance(row.get(name), str) for name in _TEXTS):
+        return False
+    if "failed" in row:
+        return isinstance(row["failed"], str)
+    measured = [name for name in row if name not in (*_TEXTS, *_OTHER_TEXTS)]
+    sounding = _RATIOS if row.get("sounds") else ()
+    return (
+        all(row[name] is None or isinstance(row[name], (bool, int, float)) for name in measured)
+        and isinstance(row.get("sounds"), bool)
+        and all(isinstance(row.get(name), (int, float)) for name in (*_COSTS, *sounding))
+    )
+
+
 def read_rows(run: Path) -> list[Row]:
     """The rows of a run, a later one in place of an earlier one for the same method and item."""
     path = run / ROWS
     rows: dict[tuple[str, str], Row] = {}
-    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
-        try:
-            row = json.loads(line)
-        except ValueError:  # cut off when the run was stopped
-            continue
-        row["method"] = current(row["method"])
-        rows[row["method"], row["id"]] = row
+    for line in path.read_bytes().splitlines() if path.is_file() else []:
+        with contextlib.suppress(ValueError):  # cut off when the run was stopped, or damaged: it is measured again
+            row = files.parse_json(line.decode())
+            if _is_whole(row):
+                row["method"] = current(row["method"])
+                rows[row["method"], row["id"]] = row
     return list(rows.values())

@@ -66,7 +66,7 @@ METHOD_ALIASES = {"clip": "segment", "once": "segment-no-suppression"}
 NATIVE = ("same", "cross", "absent")
 """Kinds that `items.json` may hold: the query is from the same song, from another song with the same instrument, or of
 an instrument that the song does not have, for which silence is right."""
-CONDITIONS = (*NATIVE, "itself", "wrong", "shuffled", "clips", "sources")
+CONDITIONS = (*NATIVE, "itself", "wrong", "shuffled", "clips", "borders", "sources")
 """All kinds; the later ones are derived from items of the kind `same`, see `conditions`."""
 KIND_NAMES = {kind: kind for kind in CONDITIONS} | {"same": "intra-song", "cross": "cross-song", "itself": "oracle"}
 """Kinds as reports name them; files keep the short ones."""
@@ -78,3 +78,6 @@ SILENT_DB = -60.0
 """A reference below this, re its mixture, holds nothing to be found."""
 MAX_SOURCES = 5
 """Mixtures of more sources are left out of the table by number of sources."""
+
+EXTRAS = {"fast_bss_eval": "fast-bss-eval", "PIL": "pillow"}
+"""Modules that only an extra installs, and the packages that they are in."""

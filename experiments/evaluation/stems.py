@@ -11,7 +11,6 @@ Stems that play the same instrument are one source. Nothing is decoded but the n
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -22,6 +21,7 @@ import numpy as np
 from fewshot_sep import audio
 from fewshot_sep.errors import BadItems
 from fewshot_sep.experiments.evaluation.case import Array
+from fewshot_sep.files import parse_json
 from fewshot_sep.loops.curation import filenames
 
 SUFFIXES = {".wav", ".flac", ".ogg", ".opus", ".mp3", ".aif", ".aiff", ".m4a"}
@@ -170,6 +170,6 @@ def _names_in(path: Path) -> list[str]:
         return []
     size = int.from_bytes(data[at - 4 : at], "big")
     try:
-        return [str(stem["name"]) for stem in json.loads(data[at + 4 : at - 4 + size])["stems"]]
+        return [str(stem["name"]) for stem in parse_json(data[at + 4 : at - 4 + size].decode())["stems"]]
     except (ValueError, KeyError, TypeError):
         return []

@@ -133,7 +133,7 @@ def _written(source: Library, row: Row, place: Path) -> Row:
     samples, rate = audio.read(source.file(row))
     mono = audio.resample(samples.mean(0, keepdims=True), rate, RATE)
     packed = dataclasses.replace(row, path=f"{row.path}.opus")
-    with audio.AudioWriter(place / packed.path, RATE, 1, kbit_s=KBIT_S) as file:
+    with audio.AudioWriter(place / packed.path, RATE, 1, bitrate=KBIT_S) as file:
         file.write(mono)
     return packed
 

@@ -8,11 +8,8 @@ set -eu
 library=${1:?usage: train.sh LIBRARY RUN}
 run=${2:?usage: train.sh LIBRARY RUN}
 shift 2
-# glibc gives memory back at every step otherwise, and every step pays for fresh pages.
-export MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=100000000000 MALLOC_TOP_PAD_=500000000
-length=--steps=${STEPS:-30000}
-[ -z "${MINUTES:-}" ] || length=--minutes=$MINUTES
-fewshot-sep train "$library" -o "$run" "$length" --batch 8 --check-every 250 "$@" \
+if [ -n "${MINUTES:-}" ]; then set -- --minutes "$MINUTES" "$@"; else set -- --steps "${STEPS:-30000}" "$@"; fi
+fewshot-sep train "$library" -o "$run" --batch 8 --check-every 250 "$@" \
     --emphasise invented=0.6 --emphasise 'invented voice=0.5' --emphasise vocals=3 --emphasise 'backing vocals=2' \
     --emphasise drums=2.5 --emphasise piano=4 --emphasise 'distortion guitar=1.5' --emphasise 'clean guitar=4' \
     --emphasise 'steel guitar=4' --emphasise 'nylon guitar=2' --emphasise 'overdriven guitar=2' --emphasise 'jazz guitar=2' \

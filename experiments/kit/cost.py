@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -11,8 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from fewshot_sep import files
+
 STAGES = ("tracking", "stretching", "network", "masking")
-"""Of a whole song, as report.json times them."""
+"""Of a whole song, as its report times them."""
 
 
 def clock(work: Callable[[], object]) -> tuple[float, float]:
@@ -53,7 +54,7 @@ def of_command(song: Path, query: Path, grid: str, folder: Path) -> dict[str, An
     command = [sys.executable, "-m", "fewshot_sep", "separate", str(song), "--query", str(query), "--grid", grid]
     command += ["-o", str(folder / grid), "--name", "target"]
     wall, _ = clock(lambda: subprocess.run(command, check=True, stdout=subprocess.DEVNULL))
-    report = json.loads((folder / grid / song.stem / "report.json").read_text(encoding="utf-8"))
+    report = files.read_json(folder / grid / song.stem / "target.report.json")
     duration, seconds = report["duration (s)"], report["seconds"]
     stages = {name: seconds.get(name, 0.0) / duration for name in (*STAGES, "total")}
     bars = {"grid": report["grid"]["kind"], "bars": report["grid"]["bars"]}

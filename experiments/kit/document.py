@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from fewshot_sep import files
-from fewshot_sep.markdown import table
+from fewshot_sep.markdown import plain, table
 
 STYLE = """
 body { font: 15px/1.45 system-ui, sans-serif; max-width: 75rem; margin: 2rem auto; padding: 0 1rem; color: #222 }
@@ -89,15 +89,15 @@ def markdown(blocks: Iterable[Block]) -> str:
 def _markdown(block: Block) -> str:
     match block:
         case Heading(text, level):
-            return f"{'#' * level} {text}"
+            return f"{'#' * level} {plain(text)}"
         case Text(text):
-            return text
+            return plain(text)
         case Points(texts):
-            return "\n".join(f"- {text}" for text in texts)
+            return "\n".join(f"- {plain(text)}" for text in texts)
         case Table(head, rows):
             return table(head, rows)
         case Picture(name, title):
-            return f"![{title}]({name})"
+            return f"![{plain(title)}]({name})"
     return ""
 
 

@@ -20,7 +20,12 @@ def same_as_before(run: Path, settings: Mapping[str, Any], free: Collection[str]
     note = run / "settings.json"
     settings = json.loads(json.dumps(settings))
     if note.is_file():
-        before = json.loads(note.read_text(encoding="utf-8"))
+        try:
+            before = files.read_json(note)
+            if not isinstance(before, dict):
+                raise ValueError("no JSON object")
+        except (OSError, ValueError) as error:
+            raise FewshotSepError(f"{note}: damaged ({error}); give another --output") from error
         differing = [name for name in settings if name not in free and before.get(name) != settings[name]]
         if differing:
             raise FewshotSepError(

@@ -10,6 +10,8 @@ import numpy as np
 from fewshot_sep.experiments.kit.document import Table
 from fewshot_sep.experiments.kit.stats import Difference, Interval, Summary
 
+MIN_DIFFERENCES = 6
+
 
 class Comparison(NamedTuple):
     """What two methods, or runs, differ in over the items of a kind that both have, by a figure."""
@@ -63,13 +65,22 @@ def median_mean(found: Summary | Sequence[float] | None) -> str:
     return f"{median(found)} / {number(float(np.mean(found)))}" if found is not None and len(found) else ""
 
 
+def p_value(p: float, count: int) -> str:
+    """Of a signed-rank test over `count` differences: of fewer than six none can be under 0.05.
+
+    >>> p_value(0.5, 2), p_value(0.031, 6)
+    ('0.5 (2 are too few to tell)', '0.031')
+    """
+    return f"{p:.2g}" + (f" ({count} are too few to tell)" if count < MIN_DIFFERENCES else "")
+
+
 def paired(comparisons: Iterable[Comparison]) -> Table:
     """A line for each comparison."""
     head = ["first", "second", "kind", "figure", "items (songs)", "median difference (dB)", "mean difference (dB)"]
     lines = [
         [
             *(first, second, kind, figure, f"{found.n} ({found.songs})", interval(found.median), interval(found.mean)),
-            *(percent(found.wins), f"{found.p_items:.2g}", f"{found.p_songs:.2g}"),
+            *(percent(found.wins), p_value(found.p_items, found.n), p_value(found.p_songs, found.songs)),
         ]
         for first, second, kind, figure, found in comparisons
     ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -63,7 +62,7 @@ def train(
 def facts(run: Path) -> dict[str, Any]:
     """What `train` noted of a finished run; empty where there is none."""
     path = run / FACTS
-    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
+    return dict(files.read_json(path)) if path.is_file() else {}
 
 
 def load(run: Path, system: TrainableT) -> TrainableT:

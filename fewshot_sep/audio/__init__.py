@@ -1,8 +1,8 @@
 """Sound files and arrays at the boundary: the only place that opens or writes sound files."""
 
 from fewshot_sep.audio.files import AudioFile, open_audio, read
-from fewshot_sep.audio.samples import ArraySource, Samples, Source, fit, resample, validate
-from fewshot_sep.audio.writer import AudioWriter, encode, write
+from fewshot_sep.audio.samples import ArraySource, Samples, Source, check_rate, fit, resample, validate
+from fewshot_sep.audio.writer import AudioWriter, check_writable, encode, write
 
 __all__ = [
     "ArraySource",
@@ -10,6 +10,8 @@ __all__ = [
     "AudioWriter",
     "Samples",
     "Source",
+    "check_rate",
+    "check_writable",
     "encode",
     "fit",
     "open_audio",

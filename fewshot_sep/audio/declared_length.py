@@ -6,6 +6,7 @@ Decoders don't tell: half a wav, ogg or mp3 decodes without an error.
 from __future__ import annotations
 
 import mmap
+import struct
 from pathlib import Path
 from typing import NamedTuple
 
@@ -42,6 +43,38 @@ def sample_chunk(path: Path) -> SampleChunk | None:
     return None
 
 
+class Patch(NamedTuple):
+    """Bytes to be read at a position instead of those in the file."""
+
+    position: int
+    content: bytes
+
+
+def unset_size(path: Path) -> Patch | None:
+    """Where a wav or au file says that it has no samples though it has: what its size field should hold, else None.
+
+    Recorders write 0 first, and the size when they stop; if they crash the 0 stays.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        head = file.read(24)
+        if head[:4] in (b".snd", b"dns.") and len(head) == 24:
+            order = ">" if head[:4] == b".snd" else "<"
+            start, declared = struct.unpack(order + "II", head[4:12])
+            return Patch(8, struct.pack(order + "I", size - start)) if not declared and start < size else None
+        chunks = riff.chunks(file)
+        for chunk in chunks:
+            if chunk.name == b"data":
+                following = next(chunks, None)
+                other_chunk = (
+                    following and following.name.strip().isalnum() and following.start + following.size <= size
+                )
+                if chunk.size or other_chunk or chunk.start == size:
+                    return None
+                return Patch(chunk.start - 4, struct.pack(chunk.order + "I", min(size - chunk.start, 2**32 - 2**16)))
+    return None
+
+
 def ogg_is_complete(path: Path) -> bool:
     """Whether the last page of an Ogg file is whole and carries the end-of-stream flag (RFC 3533, section 6)."""
     with path.open("rb") as file:
@@ -75,22 +108,38 @@ def _mp3_frame(header: bytes) -> tuple[int, int] | None:
 
 
 def mp3_promise(path: Path) -> Promise | None:
-    """Count the samples of an mp3 file that has no Xing/Info header, frame by frame; None where it has one.
+    """Count the samples of an mp3 file frame by frame; None where there are none, or its first header is right.
 
-    Without that header decoders guess the length from the first frame's bitrate, and may stop at the guess.
+    Without a Xing/Info header decoders guess the length from the first frame's bitrate; of files put one after the
+    other they believe the first one's. Some stop there.
     """
     with path.open("rb") as file:
         if path.stat().st_size == 0:
             return None
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            start = _mp3_start(data)
-            if start is None or _has_frame_count(data[start : start + 64]):
+            start = _mp3_start(data, 0)
+            if start is None:
                 return None
-            position, samples = start, 0
-            while frame := _mp3_frame(data[position : position + 4]):
-                position += frame[0]
-                samples += frame[1]
-            return Promise(samples, complete=position <= len(data))
+            first, samples, complete = start, 0, True
+            while start is not None:  # over tags and damage between frames
+                position = start
+                while frame := _mp3_frame(data[position : position + 4]):
+                    # A header frame holds no sound, though some decoders give silence for it.
+                    samples += frame[1] * (not _has_frame_count(data[position : position + 64]))
+                    position += frame[0]
+                complete = position <= len(data)
+                start = _mp3_start(data, position)
+            stated = _frame_count(data[first : first + 64])
+            if stated is None:
+                return Promise(samples, complete)
+            per_frame = (_mp3_frame(data[first : first + 4]) or (0, 0))[1]
+            return Promise(samples, complete) if samples > (stated + 1) * per_frame else None
+
+
+def _frame_count(frame: bytes) -> int | None:
+    """What a Xing/Info header says."""
+    at = max(frame.find(b"Xing"), frame.find(b"Info"))
+    return int.from_bytes(frame[at + 8 : at + 12], "big") if _has_frame_count(frame) else None
 
 
 def _has_frame_count(frame: bytes) -> bool:
@@ -98,11 +147,10 @@ def _has_frame_count(frame: bytes) -> bool:
     return at >= 0 and len(frame) >= at + 8 and bool(frame[at + 7] & 1)
 
 
-def _mp3_start(data: mmap.mmap) -> int | None:
-    """Where the first of two adjoining frames begins, after any ID3 tags."""
-    position = 0
+def _mp3_start(data: mmap.mmap, position: int) -> int | None:
+    """Where the first of two adjoining frames begins from a position on, after any ID3 tags."""
     while data[position : position + 3] == b"ID3" and len(data) >= position + 10:
-        a, b, c, d = data[position + 6 : position + 10]
+        a, b, c, d = (byte & 0x7F for byte in data[position + 6 : position + 10])
         position += 10 + (a << 21 | b << 14 | c << 7 | d)
     while (position := data.find(b"\xff", position)) >= 0:
         frame = _mp3_frame(data[position : position + 4])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,7 +17,7 @@ import numpy as np
 import soundfile
 
 from fewshot_sep.audio.decoders import Decoder, open_decoder, system_path
-from fewshot_sep.audio.samples import Census, Samples, clip
+from fewshot_sep.audio.samples import Census, Samples, check_rate, clip
 from fewshot_sep.errors import BadAudio, OutputError
 
 _LOSSY_SLACK_S = 0.1  # by how much a lossy file may miss its promise: coders count their own padding differently
@@ -39,15 +40,16 @@ class AudioFile:
     def __init__(self, path: str | os.PathLike[str], *, strict: bool = False) -> None:
         self.path = Path(path)
         decoder = _open(self.path)
-        self._reader, self.frames, self.warnings = _random_access(self.path, decoder, strict)
+        before = _stamp(self.path)
+        self._reader, self.frames, self.warnings = _random_access(self.path, decoder, strict, before)
         self.sample_rate, self.channels, self.tags = decoder.sample_rate, decoder.channels, decoder.tags
 
     def read(self, start: int, stop: int) -> Samples:
         """Frames [start, stop) as (channels, n) float32; clipped to what there is, like a slice."""
         start, stop = clip(start, stop, self.frames)
         samples = self._reader.read(start, stop)
-        if samples.shape != (self.channels, stop - start):
-            raise BadAudio(f"{self.path}: changed while it was being read")
+        if samples.shape != (self.channels, stop - start) or not np.isfinite(samples).all():
+            raise _changed(self.path)
         return samples
 
     def close(self) -> None:
@@ -84,19 +86,39 @@ def _open(path: Path, stream: int = 0) -> Decoder:
         out = path.with_name(f"{path.stem}-stereo.wav")
         raise BadAudio(
             f"{path}: has {decoder.channels} channels, one or two are supported; "
-            f"downmix first: ffmpeg -i '{path}' -ac 2 '{out}'"
+            f"downmix first: ffmpeg -i {shlex.quote(str(path))} -ac 2 {shlex.quote(str(out))}"
         )
+    check_rate(decoder.sample_rate, str(path))
     return decoder
 
 
-def _random_access(path: Path, decoder: Decoder, strict: bool) -> tuple[_InPlace | _Temporary, int, list[str]]:
+_Stamp = tuple[int, int, int]
+
+
+def _stamp(path: Path) -> _Stamp:
+    """Differs after a file was written to, or replaced."""
+    with _readable(path):
+        facts = path.stat()
+    return facts.st_ino, facts.st_size, facts.st_mtime_ns
+
+
+def _changed(path: Path) -> BadAudio:
+    return BadAudio(f"{path}: changed while it was being read; begin again when no one writes to it")
+
+
+def _random_access(
+    path: Path, decoder: Decoder, strict: bool, stamp: _Stamp
+) -> tuple[_InPlace | _Temporary, int, list[str]]:
     if decoder.exact:
-        found = _decode(path, decoder, None, strict)
-        if not decoder.damaged:
-            return _InPlace(path), *found
+        frames, warnings = _decode(path, decoder, None, strict)
+        if not warnings:  # near a damaged file's end seeking fails
+            return _InPlace(path, stamp), frames, warnings
     temporary = _Temporary(path, decoder.channels)
     try:
-        return temporary, *_decode(path, decoder, temporary.write, strict)
+        found = _decode(path, decoder, temporary.write, strict)
+        if _stamp(path) != stamp:
+            raise _changed(path)
+        return temporary, *found
     except BaseException:
         temporary.close()
         raise
@@ -138,12 +160,21 @@ def _shortfall(path: Path, decoder: Decoder, frames: int) -> str | None:
 class _InPlace:
     """Random access where libsndfile's seeking is exact."""
 
-    def __init__(self, path: Path) -> None:
-        self._file = soundfile.SoundFile(system_path(path))
+    def __init__(self, path: Path, stamp: _Stamp) -> None:
+        self._path, self._stamp = path, stamp
+        try:
+            self._file = soundfile.SoundFile(system_path(path))
+        except soundfile.LibsndfileError as error:
+            raise _changed(path) from error
 
     def read(self, start: int, stop: int) -> Samples:
-        self._file.seek(start)
-        block: Samples = self._file.read(stop - start, dtype="float32", always_2d=True)
+        try:
+            self._file.seek(start)
+            block: Samples = self._file.read(stop - start, dtype="float32", always_2d=True)
+        except soundfile.LibsndfileError as error:
+            raise _changed(self._path) from error
+        if _stamp(self._path) != self._stamp:
+            raise _changed(self._path)
         return np.ascontiguousarray(block.T)
 
     def close(self) -> None:

@@ -11,6 +11,8 @@ from fewshot_sep.errors import BadAudio
 
 Samples = NDArray[np.float32]
 
+MIN_RATE, MAX_RATE = 8_000, 192_000
+
 
 class Source(Protocol):
     """Something that gives samples by position: an `AudioFile` or an `ArraySource`."""
@@ -28,7 +30,7 @@ class ArraySource:
 
     def __init__(self, samples: ArrayLike, sample_rate: int, name: str = "array") -> None:
         self._samples = validate(samples, name)
-        self.sample_rate = sample_rate
+        self.sample_rate = check_rate(sample_rate, name)
         self.channels, self.frames = self._samples.shape
 
     def read(self, start: int, stop: int) -> Samples:
@@ -59,6 +61,26 @@ def validate(samples: ArrayLike, name: str) -> Samples:
     census.add(array)
     census.refuse_non_finite(name)
     return array
+
+
+def check_rate(sample_rate: float, name: str) -> int:
+    """A sample rate on its way in, in Hz; whole numbers may be floats.
+
+    Raises:
+        BadAudio: it is no whole number from 8,000 to 192,000.
+
+    >>> check_rate(44100.0, "song")
+    44100
+    """
+    try:
+        whole = int(sample_rate)
+    except (TypeError, ValueError, OverflowError):
+        whole = 0
+    if whole != sample_rate or not MIN_RATE <= whole <= MAX_RATE:
+        raise BadAudio(
+            f"{name}: its sample rate is {sample_rate} Hz; whole numbers from {MIN_RATE} to {MAX_RATE} are taken"
+        )
+    return whole
 
 
 def resample(samples: Samples, from_rate: float, to_rate: float, *, frames: int | None = None) -> Samples:

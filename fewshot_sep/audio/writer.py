@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import numpy as np
 import soundfile
@@ -26,8 +27,13 @@ _FORMATS = {
     ".opus": ("OGG", "OPUS"),
     ".mp3": ("MP3", "MPEG_LAYER_III"),
 }
-_OPUS_KBIT_S = 6, 256  # a channel's least and most in libsndfile, at compression levels 1 and 0
+BLOCK = 4096
 _BYTES = {"PCM_U8": 1, "PCM_16": 2, "PCM_24": 3, "PCM_32": 4, "FLOAT": 4, "DOUBLE": 8}
+_MP3_KBPS = ((32_000, 320, 32), (16_000, 160, 8), (0, 64, 8))
+"""From which sample rate on, the most and the least; 256 of them if not given."""
+_MP3_USUAL_KBPS = 256
+_OPUS_KBPS = 256, 6
+"""The most and the least of a channel."""
 _RIFF_MAX_BYTES = 2**32 - 2**16  # a wav's sizes have 32 bits; the rest is room for its header
 
 
@@ -37,8 +43,9 @@ class AudioWriter:
     On any exception, Ctrl-C included, nothing is left. The suffix decides: `.wav` (32-bit float unless `subtype` says
     otherwise), `.flac` (24 bit), `.ogg`, `.opus` or `.mp3` (lossy); but for float, what is beyond 1 is clipped.
     `frames` is the number of samples to come, where it is known: a wav of more than 4 GB needs it, and becomes RF64.
-    `tags`: title, artist and the like, as `AudioFile.tags` gives them. `kbit_s`: of a channel, for opus alone, which
-    takes rates of 48, 24, 16, 12 and 8 kHz. The same samples give the same bytes (not so in Ogg).
+    `tags`: title, artist and the like, as `AudioFile.tags` gives them; `warnings` says which could not be written.
+    `bitrate`: in kbit/s, of mp3, as near as its sample rate allows, or of a channel of opus (whose rate is 48, 24, 16,
+    12 or 8 kHz). The same samples give the same bytes (not so in Ogg).
     Raises OutputError: cannot be written, NaN or Inf, not `frames` samples.
 
         with AudioWriter("out.wav", 44100, channels=2) as writer:
@@ -53,21 +60,18 @@ class AudioWriter:
         frames: int | None = None,
         subtype: str | None = None,
         tags: Mapping[str, str] | None = None,
-        kbit_s: float | None = None,
+        bitrate: int | None = None,
     ) -> None:
         self.path = Path(path)
-        if self.path.suffix.lower() not in _FORMATS:
-            raise OutputError(f"{self.path}: name it {', '.join(_FORMATS)}; other formats are not written")
-        self._format, usual = _FORMATS[self.path.suffix.lower()]
-        self._subtype = subtype or usual
+        self._format, self._subtype = _form(self.path, subtype)
+        self._bitrate = bitrate
         self._bytes_per_frame = channels * _BYTES.get(self._subtype, 8)
         self._expected = frames
-        self._tags = dict(tags or {})
-        least, most = _OPUS_KBIT_S
-        self._compression = None if kbit_s is None else (most - kbit_s) / (most - least)
+        self._tags = {name: value for name, value in (tags or {}).items() if value}
+        self.warnings: list[str] = []
         if self._format == "WAV" and (frames or 0) * self._bytes_per_frame > _RIFF_MAX_BYTES:
             self._format = "RF64"
-        self.sample_rate = sample_rate
+        self.sample_rate = int(sample_rate)
         self.channels = channels
         self.frames = 0
 
@@ -89,13 +93,19 @@ class AudioWriter:
                     self.channels,
                     format=self._format,
                     subtype=self._subtype,
-                    compression_level=self._compression,
+                    **_quality(self._subtype, self.sample_rate, self._bitrate),
                 )
             stack.push(self._finish)
             for name, value in self._tags.items():
-                setattr(self._file, name, value)
+                self._tag(name, value)
             self._open = stack.pop_all()
         return self
+
+    def _tag(self, name: str, value: str) -> None:
+        try:
+            setattr(self._file, name, value.encode("utf-8", "replace").decode().split("\0")[0])
+        except (soundfile.LibsndfileError, RuntimeError):
+            self.warnings.append(f"{self.path}: its tag {name} could not be written")
 
     def write(self, block: ArrayLike) -> None:
         """Append a block (channels, n)."""
@@ -148,6 +158,42 @@ def write(path: str | os.PathLike[str], samples: ArrayLike, sample_rate: int, *,
     array = validate(samples, str(path))
     with AudioWriter(path, sample_rate, array.shape[0], array.shape[1], subtype) as writer:
         writer.write(array)
+
+
+def check_writable(
+    path: Path, sample_rate: int, channels: int, subtype: str | None = None, bitrate: int | None = None
+) -> None:
+    """Raise OutputError where the format that a path names cannot hold such sound; nothing is written."""
+    form, subtype = _form(path, subtype)
+    try:
+        with soundfile.SoundFile(
+            io.BytesIO(), "w", sample_rate, channels, subtype, format=form, **_quality(subtype, sample_rate, bitrate)
+        ) as file:
+            file.write(np.zeros((BLOCK, channels), np.float32))
+    except (soundfile.LibsndfileError, ValueError, TypeError) as error:
+        raise OutputError(
+            f"{path}: {form.lower()} files cannot have a sample rate of {sample_rate} Hz; choose wav"
+        ) from error
+
+
+def _form(path: Path, subtype: str | None) -> tuple[str, str]:
+    """What libsndfile calls the format and the samples of a file of this name."""
+    if path.suffix.lower() not in _FORMATS:
+        raise OutputError(f"{path}: name it {', '.join(_FORMATS)}; other formats are not written")
+    form, usual = _FORMATS[path.suffix.lower()]
+    return form, subtype or usual
+
+
+def _quality(subtype: str, sample_rate: int, bitrate: int | None) -> dict[str, Any]:
+    """Arguments of `SoundFile` for a bitrate: libsndfile maps 0 to the most, 1 to the least."""
+    if subtype == "OPUS" and bitrate:
+        most, least = _OPUS_KBPS
+        return {"compression_level": (most - bitrate) / (most - least)}
+    if subtype != "MPEG_LAYER_III":
+        return {}
+    most, least = next((most, least) for rate, most, least in _MP3_KBPS if sample_rate >= rate)
+    wanted = min(max(bitrate or _MP3_USUAL_KBPS, least), most)
+    return {"bitrate_mode": "CONSTANT", "compression_level": min((most - wanted) / (most - least), 0.99)}
 
 
 def encode(samples: Samples, sample_rate: int, container: str = "MP3", subtype: str | None = None) -> bytes:

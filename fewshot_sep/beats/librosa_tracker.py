@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from fewshot_sep import files
 from fewshot_sep.beats.activations import ACTIVATION_FLOOR, FRAMES_PER_SECOND, SAMPLE_RATE
 
 
@@ -13,6 +14,11 @@ def activations(samples: NDArray[np.float32]) -> NDArray[np.float32]:
 
     Shape: see `fewshot_sep.beats.activations.Tracker`.
     """
+    with files.first_time_alone("librosa"):
+        return _activations(samples)
+
+
+def _activations(samples: NDArray[np.float32]) -> NDArray[np.float32]:
     import librosa
 
     hop = SAMPLE_RATE // FRAMES_PER_SECOND

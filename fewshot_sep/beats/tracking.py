@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fewshot_sep import audio
+from fewshot_sep import audio, levels
 from fewshot_sep.beats import librosa_tracker, madmom_rnn
 from fewshot_sep.beats.activations import FRAMES_PER_SECOND, SAMPLE_RATE, Tracker
 from fewshot_sep.beats.bar_pointer import decode
@@ -20,6 +20,8 @@ from fewshot_sep.errors import EngineMissing
 
 BLOCK_SECONDS = 60
 OVERLAP_SECONDS = 4
+ODD_METERS = (5, 7)  # which the meters tried by default, 3 and 4, cannot stand for
+MIN_CONTRAST = 0.15
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,8 @@ class Beats:
 
     times: (n,) seconds, rising. positions: (n,) place in the bar, 1 = downbeat. strengths: (n,) activation at each
     beat, 0 to 1. meter: beats in a bar. tracker: which one ran. confidence: mean strength, 0 where there is no beat.
+    likely_meter: the beats in a bar that the downbeats' activations repeat after, whatever meters were asked for; 0
+    where that is not known.
     """
 
     times: NDArray[np.float64]
@@ -35,6 +39,7 @@ class Beats:
     strengths: NDArray[np.float64]
     meter: int
     tracker: str
+    likely_meter: int = 0
 
     @property
     def confidence(self) -> float:
@@ -64,7 +69,28 @@ def track(
     either = activations.sum(axis=1)
     frames = np.round(times * FRAMES_PER_SECOND).astype(np.int64)
     kept = times * source.sample_rate < source.frames
-    return Beats(times[kept], positions[kept], either[frames[kept]].astype(np.float64), meter, name)
+    likely = _likely_meter(activations, frames[kept], meter, meters) if len(meters) > 1 else 0
+    return Beats(times[kept], positions[kept], either[frames[kept]].astype(np.float64), meter, name, likely)
+
+
+def _likely_meter(
+    activations: NDArray[np.float32], beats: NDArray[np.int64], meter: int, tried: tuple[int, ...]
+) -> int:
+    """`meter`, or an odd one that was not tried, where downbeats come again that many beats later, and only then."""
+    around = beats[:, None] + np.arange(-2, 3)  # an activation may peak a frame aside
+    beat, downbeat = activations[around.clip(0, len(activations) - 1)].max(axis=1).T
+    share = downbeat / (beat + downbeat + 1e-9)
+
+    def contrast(period: int) -> float:
+        """How much likelier a downbeat is at every so manieth beat than at the others."""
+        if len(share) < 4 * period:
+            return 0.0
+        phases = np.arange(len(share)) % period
+        return max(float(share[phases == phase].mean() - share[phases != phase].mean()) for phase in range(period))
+
+    odd = max(ODD_METERS, key=contrast)
+    clear = contrast(odd) > max(MIN_CONTRAST, 1.5 * max(map(contrast, tried)))
+    return odd if odd not in tried and clear else meter
 
 
 def resolve(tracker: str) -> str:
@@ -98,7 +124,7 @@ def _activations(
         lead = min(OVERLAP_SECONDS, start // rate)
         stop = min(total, start + BLOCK_SECONDS * rate)
         block = source.read(start - lead * rate, min(total, stop + OVERLAP_SECONDS * rate))
-        mono = audio.resample(block.mean(axis=0, keepdims=True), rate, SAMPLE_RATE)[0]
+        mono = audio.resample(levels.downmix(block)[None], rate, SAMPLE_RATE)[0]
         frames = -(-(stop - start) * FRAMES_PER_SECOND // rate)
         found = tracker(mono)[lead * FRAMES_PER_SECOND :][:frames]
         blocks.append(np.pad(found, ((0, frames - len(found)), (0, 0))))

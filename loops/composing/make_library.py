@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -132,13 +131,16 @@ def _resume(folder: Path, fingerprint: str) -> tuple[list[Row], list[str]]:
         files.write_json(state, {"plan": fingerprint, "done": []})
         return [], []
     try:
-        past = json.loads(state.read_text(encoding="utf-8"))
-    except ValueError as error:
+        past = files.read_json(state)
+        done = past["done"]
+        if not isinstance(done, list) or not all(isinstance(name, str) for name in done):
+            raise ValueError("done is no list of names")
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise BadLibrary(f"{state}: damaged ({error}); delete the folder and make it again") from error
     if past.get("plan") != fingerprint:
         raise BadLibrary(f"{folder}: holds a library made from other material or settings; give another folder")
-    if past["done"] and (folder / CSV_NAME).is_file():
-        return list(library.read(folder)), past["done"]
+    if done and (folder / CSV_NAME).is_file():
+        return list(library.read(folder)), done
     return [], []
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import scipy.ndimage
 from numpy.typing import NDArray
 
-from fewshot_sep import audio, beats, levels
+from fewshot_sep import audio, beats, files, levels
 from fewshot_sep.errors import BadAudio, EngineMissing
 
 Samples = NDArray[np.float32]
@@ -60,6 +60,11 @@ class Analysis:
 
 def analyse(path: Path, tracker: str = "auto") -> Analysis:
     """Measure one file. What is wrong with it stands in the answer; raises nothing for bad audio."""
+    with files.first_time_alone("librosa"):
+        return _analyse(path, tracker)
+
+
+def _analyse(path: Path, tracker: str) -> Analysis:
     try:
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         with audio.open_audio(path) as file:
@@ -76,7 +81,7 @@ def analyse(path: Path, tracker: str = "auto") -> Analysis:
         return found
     loud = np.flatnonzero(levels.active(np.square(samples, dtype=np.float64).max(0), PADDING_DB))
     first, last = int(loud[0]), int(loud[-1]) + 1
-    mono = samples.mean(0)
+    mono = levels.downmix(samples)
     onsets, decays = _onsets(mono[first:last], rate)
     bpm, strength, steadiness = _track(mono[first:last], rate, tracker)
     return replace(

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fewshot_sep import audio
+from fewshot_sep import audio, levels
 from fewshot_sep.presets import Preset
 from fewshot_sep.stretch import stretch
 
@@ -98,7 +98,7 @@ def pieces(
     used = (last - first) * (beats - how.dropped) / beats
     loop = samples[:, round(first * sample_rate) : round((first + used) * sample_rate)]
     if preset.channels == 1:
-        loop = loop.mean(0, keepdims=True)
+        loop = levels.downmix(loop)[None]
     resampled = audio.resample(loop, sample_rate, preset.sample_rate)
     whole = stretch(np.tile(resampled, how.repeats), how.pieces * preset.segment, preset.sample_rate, engine)
     cut = [whole[:, k * preset.segment : (k + 1) * preset.segment].copy() for k in range(how.pieces)]

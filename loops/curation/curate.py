@@ -13,18 +13,18 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from fewshot_sep import audio, beats, presets, stretch
+from fewshot_sep import audio, beats, files, presets, stretch
 from fewshot_sep.errors import BadAudio, BadLibrary
 from fewshot_sep.loops import library
 from fewshot_sep.loops.curation import conform, edits, filenames, loop_chunks, state
 from fewshot_sep.loops.curation.analysis import Analysis, analyse
 from fewshot_sep.loops.curation.decide import Decision, Edit, Evidence, decide, reject_duplicates
 from fewshot_sep.loops.curation.state import Entry
-from fewshot_sep.loops.instruments.sound_files import AUDIO_SUFFIXES, slug
+from fewshot_sep.loops.instruments.sound_files import slug
 from fewshot_sep.loops.library import Library, Row, split_of
 from fewshot_sep.loops.workers import spread
 
-SUFFIXES = AUDIO_SUFFIXES | {".m4a", ".aac", ".opus", ".aifc", ".caf", ".wma"}
+SUFFIXES = files.SOUND_SUFFIXES
 VALID_SHARE = 0.06
 _SAVE_EVERY = 20
 
@@ -93,8 +93,8 @@ def curate(
         decided = run.decide()
         run.make(decided)
     finally:
-        for part in folder.glob("*/.*.part"):  # what an interrupted worker had begun to write
-            part.unlink(missing_ok=True)
+        for instrument in folder.glob("*/"):  # what an interrupted worker had begun to write
+            files.sweep(instrument)
         run.save()
     made = library.write(folder, run.rows(decided))
     curated = Curated(made, tuple(decided), {path: run.entries[path] for path in run.paths}, settings)
@@ -185,9 +185,12 @@ class _Run:
         """Note the new pieces of a loop, and remove the old ones."""
         entry = self.entries[path]
         for piece in set(entry.pieces) - set(pieces):
-            (self.folder / piece).unlink(missing_ok=True)
+            file = files.inside(self.folder, piece)
+            if not file.parent.resolve().is_relative_to(self.folder.resolve()):
+                continue  # through a link: nothing of this library
+            file.unlink(missing_ok=True)
             with contextlib.suppress(OSError):  # not empty yet
-                (self.folder / piece).parent.rmdir()
+                file.parent.rmdir()
         entry.recipe, entry.pieces, entry.note = recipe, pieces, note
 
     def rows(self, decided: Sequence[Decision]) -> Iterator[Row]:

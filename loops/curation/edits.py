@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import astuple
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,8 @@ def read(table: Path, own: Mapping[str, Decision]) -> dict[str, Edit]:
     """
     try:
         text = table.read_text(encoding="utf-8-sig", errors="surrogateescape")
+        if not table.is_file():
+            raise OSError(0, "not a file")
     except OSError as error:
         raise BadLibrary(f"{table}: cannot be read ({error.strerror}); give a decisions.csv") from error
     head = text.split("\n", 1)[0]
@@ -43,12 +45,19 @@ def read(table: Path, own: Mapping[str, Decision]) -> dict[str, Edit]:
     if "path" not in (reader.fieldnames or ()):
         raise BadLibrary(f"{table}: has no column path; edit a decisions.csv or undecided.csv that curate wrote")
     edits = {}
-    for record in reader:
+    for record in _records(reader, table):
         path, where = (record["path"] or "").strip(), f"{table}, line {reader.line_num}"
         if path not in own:
             raise BadLibrary(f"{where}: no loop {path!r} in the source; remove the line")
         edits[path] = _edit(record, own[path], where)
     return edits
+
+
+def _records(reader: csv.DictReader[str], table: Path) -> Iterator[dict[str, str]]:
+    try:
+        yield from reader
+    except csv.Error as error:
+        raise BadLibrary(f"{table}, line {reader.line_num + 1}: {error}") from error
 
 
 def _edit(record: Mapping[str, str | None], own: Decision, where: str) -> Edit:

@@ -13,6 +13,7 @@ from fewshot_sep.loops.curation.curate import Curated
 from fewshot_sep.loops.curation.edits import DECISIONS, UNDECIDED
 from fewshot_sep.loops.instruments.sound_files import slug
 from fewshot_sep.loops.library import Row
+from fewshot_sep.markdown import name as plain
 from fewshot_sep.markdown import table
 from fewshot_sep.plots import new_figure, spectrogram
 
@@ -78,7 +79,7 @@ def _text(curated: Curated, by_instrument: dict[str, list[Row]]) -> str:
         "## Done to fit four beats",
         table(("file", "what"), [(path, e.note) for path, e in sorted(curated.entries.items()) if e.note]),
         "## Contact sheets",
-        *(f"### {name}\n\n![{name}](report/{_sheet(name)})" for name in by_instrument),
+        *(f"### {plain(name)}\n\n![{plain(name)}](report/{_sheet(name)})" for name in by_instrument),
     ]
     return "\n\n".join(blocks) + "\n"
 

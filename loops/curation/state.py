@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -46,25 +46,45 @@ def load(folder: Path, source: Path, tracker: str) -> dict[str, Entry]:
             raise BadLibrary(f"{folder}: already holds a library that curate did not make; give another folder")
         return {}
     try:
-        past = json.loads(path.read_text(encoding="utf-8"), object_hook=_renamed)
-        entries = {name: _entry(**about) for name, about in past["files"].items()}
+        past = _renamed(files.read_json(path))
+        entries = {name: _entry(folder, **about) for name, about in past["files"].items()}
         if past["settings"]["tracker"] != tracker:
             for entry in entries.values():
                 entry.stamp = []
         before = past["source"]
-    except (ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise BadLibrary(f"{path}: damaged ({error}); delete the folder and curate again") from error
     if before != str(source.resolve()):
         raise BadLibrary(f"{folder}: was curated from {before}; give that folder, or another library")
     return entries
 
 
-def _renamed(item: dict[str, Any]) -> dict[str, Any]:
-    return {_OLD_NAMES.get(name, name): value for name, value in item.items()}
+def _renamed(item: Any) -> Any:
+    if isinstance(item, list):
+        return [_renamed(each) for each in item]
+    if not isinstance(item, dict):
+        return item
+    return {_OLD_NAMES.get(name, name): _renamed(value) for name, value in item.items()}
 
 
-def _entry(stamp: list[int], analysis: dict[str, Any] | None, edit: dict[str, Any], **rest: Any) -> Entry:
-    return Entry(stamp if analysis else [], Analysis(**analysis or {}), Edit(**edit), **rest)
+def _entry(folder: Path, stamp: list[int], analysis: dict[str, Any] | None, edit: dict[str, Any], **rest: Any) -> Entry:
+    """Raises ValueError, TypeError: damaged; above all, a piece that lies outside of the library."""
+    entry = Entry(stamp if analysis else [], Analysis(**analysis or {}), Edit(**edit), **rest)
+    numbers = [value for value in vars(entry.edit).values() if value is not None and not isinstance(value, str)]
+    usual = Analysis()
+    for name, value in vars(entry.analysis).items():
+        wanted = type(getattr(usual, name))
+        if wanted is float:
+            numbers.append(value)
+        elif type(value) is not wanted:
+            raise TypeError(f"{name} is {value!r:.40}")
+    if not all(type(number) in (int, float) and math.isfinite(number) for number in (*numbers, *entry.stamp)):
+        raise TypeError("what must be a number is none")
+    if not all(isinstance(text, str) for text in (entry.recipe, entry.note)) or not isinstance(entry.pieces, list):
+        raise TypeError("what must be text is none")
+    for piece in entry.pieces:
+        files.inside(folder, piece)
+    return entry
 
 
 def save(folder: Path, source: Path, settings: Mapping[str, object], entries: Mapping[str, Entry]) -> None:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import soxr
 
-from fewshot_sep import audio
+from fewshot_sep import audio, levels
 from fewshot_sep.loops import tables
 from fewshot_sep.loops.instruments.voice import Sound
 from fewshot_sep.loops.library import SAMPLE_RATE
@@ -29,7 +29,7 @@ def among(paths: Iterable[Path]) -> list[Path]:
 def read_mono(path: str | Path) -> Sound:
     """A sound file at `SAMPLE_RATE`, channels averaged. Raises `BadAudio`."""
     samples, rate = audio.read(path)
-    mono: Sound = samples.mean(axis=0)
+    mono: Sound = levels.downmix(samples)
     return mono if rate == SAMPLE_RATE else soxr.resample(mono, rate, SAMPLE_RATE).astype(np.float32)
 
 

@@ -70,8 +70,10 @@ def draw(found: list[Holding], picture: Path) -> None:
     bars = axes[0, 0]
     for family in sorted({holding.family for holding in shown}):
         own = {place: holding.minutes for place, holding in enumerate(shown) if holding.family == family}
-        bars.barh(list(own), list(own.values()), label=family)
-    bars.set_yticks(range(len(shown)), [f"{holding.instrument} ({holding.sources})" for holding in shown], fontsize=7)
+        bars.barh(list(own), list(own.values()), label=plots.plain(family))
+    bars.set_yticks(
+        range(len(shown)), [plots.plain(f"{holding.instrument} ({holding.sources})") for holding in shown], fontsize=7
+    )
     bars.invert_yaxis()
     bars.set(xlabel="minutes", title="Longest instruments (sources)")
     bars.legend(fontsize=7)

@@ -151,6 +151,7 @@ class Planner:
         )
         panned, delays = self._stereo(random, len(rows))
         clips = self._drawer.draw(random, tasks, first)
+        pieces = self._pieces(random, tasks, sources, clips, limits, own_limits)
         peak = random.uniform(0.1, 1.0, self.batch)
         mastered = np.flatnonzero(random.random(self.batch) < self.options.mastered)
         return Plan(
@@ -161,7 +162,7 @@ class Planner:
             np.array([number in drawn.target for drawn in tasks for number in range(len(drawn.sources))]),
             panned,
             delays,
-            self._pieces(random, tasks, sources, clips, limits, own_limits),
+            pieces,
             clips,
             peak,
             mastered,

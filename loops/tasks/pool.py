@@ -145,7 +145,7 @@ class AudioPool:
 
 def _read_mono(path: Path, sample_rate: int) -> NDArray[np.int16]:
     samples, rate = audio.read(path)
-    mono = audio.resample(samples.mean(0, keepdims=True), rate, sample_rate)[0]
+    mono = audio.resample(levels.downmix(samples)[None], rate, sample_rate)[0]
     return np.asarray(mono.clip(-1, 1) * 32767, np.int16)
 
 

@@ -66,13 +66,14 @@ def put(path: Path, samples: np.ndarray, rate: int = RATE) -> Path:
 
 
 def report(song: str) -> dict[str, Any]:
-    return dict(json.loads(Path("out", song, "report.json").read_text()))
+    (found,) = Path("out", song).glob("*.report.json")
+    return dict(json.loads(found.read_text()))
 
 
 def complete(song: Path, name: str = "horn") -> None:
     """Target and residual have the song's rate, channels and samples, and sum to it."""
     mixture, rate = audio.read(song)
-    parts = [audio.read(Path("out", song.stem, f"{part}.wav")) for part in (name, "residual")]
+    parts = [audio.read(Path("out", song.stem, f"{part}.wav")) for part in (name, f"{name}.residual")]
     assert all(part_rate == rate and samples.shape == mixture.shape for samples, part_rate in parts)
     np.testing.assert_allclose(parts[0][0] + parts[1][0], mixture, atol=1e-6)
 
@@ -126,7 +127,7 @@ def test_silent_song(separate: Any, clip: Path, tmp_path: Path) -> None:
     assert separate(song, "--query", clip) == 0
     complete(song)
     assert not audio.read("out/song/horn.wav")[0].any()
-    assert not audio.read("out/song/residual.wav")[0].any()
+    assert not audio.read("out/song/horn.residual.wav")[0].any()
     assert any("silent" in warning for warning in report("song")["warnings"])
 
 
@@ -253,9 +254,9 @@ def test_two_runs_at_once(weights: Path, clip: Path, tmp_path: Path) -> None:
     ]
     assert [run.wait(timeout=300) for run in runs] == [0, 0]
     found = sorted(path.name for path in (tmp_path / "out" / "song").iterdir())
-    assert found == ["horn.wav", "report.json", "residual.wav"]
+    assert found == ["horn.report.json", "horn.residual.wav", "horn.wav"]
     mixture, _ = audio.read(song)
-    target, residual = (audio.read(tmp_path / "out" / "song" / f"{name}.wav")[0] for name in ("horn", "residual"))
+    target, residual = (audio.read(tmp_path / "out" / "song" / f"{name}.wav")[0] for name in ("horn", "horn.residual"))
     np.testing.assert_allclose(target + residual, mixture, atol=1e-6)
 
 
@@ -372,3 +373,100 @@ def test_one_bad_song_does_not_stop_the_others(
     said = capsys.readouterr().err.strip().splitlines()
     assert said[-1] == f"1 of 3 songs failed: {bad}"
     assert any(line.startswith("error: ") and str(bad) in line for line in said)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [RuntimeError("CUDA out of memory. Tried to allocate"), ZeroDivisionError(), KeyError("x"), RecursionError("deep")],
+    ids=repr,
+)
+def test_any_exception_in_one_song_leaves_the_others(
+    error: Exception, separate: Any, clip: Path, tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, bad, last = (
+        sound(tmp_path / f"{name}.wav", seconds) for name, seconds in (("a", 0.5), ("b", 1.0), ("c", 0.5))
+    )
+    stems = pipeline.SongRun.stems
+
+    def fails_once(self: pipeline.SongRun, *given: Any, **more: Any) -> Any:
+        if self.source.frames == RATE:
+            raise error
+        return stems(self, *given, **more)
+
+    monkeypatch.setattr(pipeline.SongRun, "stems", fails_once)
+    assert separate(first, bad, last, "--query", clip, "--grid", "none") == 1
+    complete(first)
+    complete(last)
+    said = capsys.readouterr().err
+    assert "Traceback" not in said and len([line for line in said.splitlines() if line.startswith("error: ")]) == 1
+    assert ("--device cpu" in said) == ("CUDA" in str(error))
+    assert not list(Path("out").rglob(".*"))
+
+
+def test_what_a_format_cannot_hold_is_said_before_the_network_runs(
+    separate: Any, clip: Path, tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline.SongRun, "stems", interrupted(AssertionError("it ran")))
+    song = sound(tmp_path / "song.wav", 0.5, rate=96000)
+    assert separate(song, "--query", clip, "--format", "mp3") == 1
+    refused(capsys, "96000 Hz", "wav")
+
+
+@pytest.mark.parametrize("suffix", ["wav", "flac"])
+def test_a_song_that_is_overwritten_in_mid_run_fails(
+    suffix: str, separate: Any, clip: Path, tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    song = tmp_path / f"song.{suffix}"
+    soundfile.write(song, np.random.default_rng(0).uniform(-0.3, 0.3, (3 * RATE, 2)), RATE)
+    stems = pipeline.SongRun.stems
+
+    def overwritten(self: pipeline.SongRun, *given: Any, **more: Any) -> Any:
+        for number, block in enumerate(stems(self, *given, **more)):
+            yield block
+            if not number:
+                song.write_bytes(os.urandom(song.stat().st_size))
+                os.utime(song, ns=(1, 1))
+
+    monkeypatch.setattr(pipeline.SongRun, "stems", overwritten)
+    assert separate(song, "--query", clip, "--grid", "none") == 2
+    refused(capsys, "changed while")
+
+
+def test_a_mistyped_song_or_clip_is_found_before_the_model_is_loaded(
+    separate: Any, clip: Path, tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Separator, "from_pretrained", interrupted(AssertionError("loaded")))
+    assert separate("sogn.wav", "--query", clip) == 2
+    refused(capsys, "sogn.wav: no such file")
+    assert separate(sound(tmp_path / "song.wav", 0.5), "--query", "cilp.wav") == 2
+    refused(capsys, "cilp.wav: no such file")
+
+
+@pytest.mark.parametrize("options", [[], ["--resume"]], ids=str)
+def test_an_interrupted_run_says_how_to_go_on(
+    options: list[str], separate: Any, clip: Path, tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline.SongRun, "stems", interrupted(KeyboardInterrupt()))
+    assert separate(sound(tmp_path / "song.wav"), "--query", clip, *options) == 130
+    assert "--resume goes on" in capsys.readouterr().err
+
+
+def test_off_a_terminal_progress_is_lines(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    monkeypatch.setattr(songs_cli, "LINE_SECONDS", 0)
+    with songs_cli._progress("song.wav") as progress:
+        progress(0.25)
+    assert capsys.readouterr().err == "song.wav: 25%\n"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="such names exist on POSIX only")
+def test_names_that_are_not_unicode(separate: Any, tmp_path: Path) -> None:
+    song, query = (Path(os.fsdecode(os.fsencode(tmp_path) + name)) for name in (b"/caf\xe9.wav", b"/cl\xefp.wav"))
+    try:
+        song.touch()
+    except OSError:
+        pytest.skip("this file system refuses such names")
+    for path in (song, query):
+        audio.write(path, np.random.default_rng(0).uniform(-0.3, 0.3, (2, RATE)), RATE)
+    assert separate(song, "--query", query, "--grid", "none", "--plot") == 0
+    complete(song, query.stem)
+    assert report(song.stem)["song"] == str(song)

@@ -22,14 +22,14 @@ def test_the_guitar_is_nearer_to_the_true_one_than_the_song_was(tmp_path: Path, 
     assert after > before + 1
     folder = tmp_path / "war_of_freedom"
     assert sorted(path.name for path in folder.iterdir()) == [
-        *("beats.json", "guitar.wav", "report.json", "report.png", "residual.wav")
+        *("beats.json", "guitar.report.json", "guitar.report.png", "guitar.residual.wav", "guitar.wav")
     ]
     printed = capsys.readouterr().out
     assert f"{after:.2f} dB separated" in printed and str(folder / "guitar.wav") in printed
     song, _ = audio.read(tmp_path / "war_of_freedom.wav")
-    parts = [audio.read(folder / name)[0] for name in ("guitar.wav", "residual.wav")]
+    parts = [audio.read(folder / name)[0] for name in ("guitar.wav", "guitar.residual.wav")]
     np.testing.assert_allclose(sum(parts), song, atol=1e-6)
-    report = json.loads((folder / "report.json").read_text())
+    report = json.loads((folder / "guitar.report.json").read_text())
     assert len(report["model"]["sha256"]) == 64 and report["warnings"] == []
 
 
@@ -47,7 +47,7 @@ def test_marks_are_all_that_is_given(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(run, "separate", lambda songs, **given: separate(songs, **given | quick))
     monkeypatch.setattr(Separator, "from_pretrained", lambda *_, **__: Separator(build("tiny-prompted"), "cpu"))
     main(tmp_path, marks=True)
-    report = json.loads((tmp_path / "war_of_freedom_marked" / "report.json").read_text())
+    report = json.loads((tmp_path / "war_of_freedom_marked" / "guitar.report.json").read_text())
     evidence = {role: [clip["from-to (s)"] for clip in given] for role, given in report["evidence"].items()}
     assert evidence == {"alone": [], "among": [[0, 20]], "absent": [[22, 30]]}
 

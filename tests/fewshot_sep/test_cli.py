@@ -17,7 +17,7 @@ import pytest
 import typer
 
 import fewshot_sep
-from fewshot_sep import cli, errors
+from fewshot_sep import cli, errors, files
 
 HEAVY = {"torch", "torchaudio", "librosa", "madmom", "scipy", "lightning", "matplotlib", "numba", "soxr", "rich"}
 
@@ -153,12 +153,166 @@ def test_failures_are_one_line_and_a_code(
     assert printed.err == says and printed.out == ""
 
 
-def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail() -> None:
-        raise ZeroDivisionError
+class OutOfMemoryError(RuntimeError):
+    """As torch calls that of CUDA."""
 
-    with pytest.raises(ZeroDivisionError):
-        run(monkeypatch, ["fail"], fail=fail)
+
+@pytest.mark.parametrize(
+    ("raised", "says"),
+    [
+        (ZeroDivisionError(), "error: ZeroDivisionError (with --debug the traceback is shown)\n"),
+        (KeyError("a\nb"), "error: KeyError: 'a\\nb' (with --debug the traceback is shown)\n"),
+        (RecursionError("too deep"), "error: RecursionError: too deep (with --debug the traceback is shown)\n"),
+        (OutOfMemoryError("x"), "error: out of memory; try --device cpu (with --debug the traceback is shown)\n"),
+        (
+            RuntimeError("[enforce fail at alloc_cpu.cpp:1] DefaultCPUAllocator: can't allocate memory"),
+            "error: out of memory (with --debug the traceback is shown)\n",
+        ),
+        (
+            RuntimeError("CUDA error: none"),
+            "error: RuntimeError: CUDA error: none; try --device cpu (with --debug the traceback is shown)\n",
+        ),
+    ],
+    ids=repr,
+)
+def test_what_no_one_expected_is_one_line_and_a_traceback_on_request(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], raised: Exception, says: str
+) -> None:
+    def fail() -> None:
+        raise raised
+
+    assert run(monkeypatch, ["fail"], fail=fail) == 1
+    assert capsys.readouterr().err == says
+    monkeypatch.setattr(cli, "installed_commands", lambda: {"fail": Plug(fail)})
+    with pytest.raises(type(raised)):
+        cli.main(["fail", "--debug"])
+
+
+@pytest.mark.skipif(os.name != "posix", reason="POSIX signals")
+def test_handlers_are_given_back() -> None:
+    numbers = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
+    before = [signal.getsignal(number) for number in numbers]
+    for arguments in ([], ["nonsense"], ["--version"]):
+        with pytest.raises(SystemExit):
+            cli.main(arguments)
+    assert [signal.getsignal(number) for number in numbers] == before
+
+
+PRINTS = """
+    import typer
+    from fewshot_sep.cli import say
+    class Plug:
+        def load(self):
+            def work():
+                say("out \\udce9 夜")
+                say("err \\udce9 夜", err=True)
+                open("done", "w").write(str(sys.stderr.fileno() if hasattr(sys.stderr, "fileno") else 2))
+            return work
+    cli.installed_commands = lambda: {"work": Plug()}
+    cli.main(["work"])
+"""
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii", "utf-8", "latin-1:strict"])
+def test_any_console_can_show_any_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, encoding: str) -> None:
+    monkeypatch.setenv("PYTHONIOENCODING", encoding)
+    process = python(PRINTS, cwd=tmp_path, encoding="latin-1")
+    output, trouble = process.communicate()
+    assert process.returncode == 0 and (tmp_path / "done").exists(), trouble
+    assert output.startswith("out ") and trouble.startswith("err ")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="file descriptors as on POSIX")
+@pytest.mark.parametrize("closed", [[0], [1], [2], [1, 2], [0, 1, 2]], ids=str)
+def test_closed_streams_stop_nothing(tmp_path: Path, closed: list[int]) -> None:
+    process = python(PRINTS, cwd=tmp_path, preexec_fn=lambda: [os.close(number) for number in closed])
+    process.communicate()
+    assert process.returncode == 0 and (tmp_path / "done").exists()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk_behind_a_stream_stops_nothing(tmp_path: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        code = "import sys; from fewshot_sep import cli\n" + textwrap.dedent(PRINTS)
+        subprocess.run([sys.executable, "-c", code], cwd=tmp_path, stdout=full, stderr=full, env=os.environ)
+    assert (tmp_path / "done").exists()
+
+
+WRITES = """
+    import signal, time
+    from fewshot_sep import files
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    class Plug:
+        def load(self):
+            def work():
+                try:
+                    with files.replacing("a.txt"):
+                        time.sleep(60)
+                finally:
+                    time.sleep(0.5)
+            return work
+    cli.installed_commands = lambda: {"work": Plug()}
+    cli.main(["work"])
+"""
+
+
+def writing(folder: Path) -> subprocess.Popen[str]:
+    """A process that is just writing a file."""
+    before = set(folder.iterdir())
+    process = python(WRITES, cwd=folder)
+    for _ in range(3000):
+        if set(folder.iterdir()) - before or process.poll() is not None:
+            break
+        time.sleep(0.02)
+    return process
+
+
+@pytest.mark.skipif(os.name != "posix", reason="POSIX signals")
+@pytest.mark.parametrize(
+    ("numbers", "code"), [(["SIGHUP"], 129), (["SIGTERM", "SIGTERM"], 143), (["SIGINT", "SIGINT"], 130)], ids=str
+)
+def test_neither_a_hangup_nor_a_second_signal_leaves_anything(tmp_path: Path, numbers: list[str], code: int) -> None:
+    process = writing(tmp_path)
+    for number in numbers:
+        process.send_signal(getattr(signal, number))
+        time.sleep(0.1)
+    _, trouble = process.communicate(timeout=60)
+    assert process.returncode == code and "Traceback" not in trouble
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(os.name != "posix", reason="POSIX signals")
+def test_what_a_killed_process_left_is_swept_and_what_a_living_one_writes_is_not(tmp_path: Path) -> None:
+    dead, alive = writing(tmp_path), None
+    dead.kill()
+    dead.communicate()
+    (left,) = tmp_path.glob(".*.part")
+    files._swept.discard(tmp_path)
+    with files.replacing(tmp_path / "b.txt") as own:
+        assert not left.exists() and own.exists()
+        alive = writing(tmp_path)
+        files.sweep(tmp_path)
+        assert own.exists() and len(list(tmp_path.glob(".*.part"))) == 2
+    alive.kill()
+    alive.communicate()
+    files.sweep(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["b.txt"]
+
+
+def test_threads_are_set_before_torch_is_there_and_wait_asleep() -> None:
+    code = """
+        import os
+        class Plug:
+            def load(self):
+                def work():
+                    assert "torch" not in sys.modules
+                    import torch
+                    print(torch.get_num_threads(), os.environ["OMP_WAIT_POLICY"])
+                return work
+        cli.installed_commands = lambda: {"work": Plug()}
+        cli.main(["work", "--threads", "1"])
+    """
+    assert python(code).communicate()[0] == "1 PASSIVE\n"
 
 
 @pytest.mark.parametrize("arguments", [["nonsense"], ["--nonsense"], ["fine", "--nonsense"], []])

@@ -5,14 +5,14 @@ from __future__ import annotations
 import weakref
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
-from fewshot_sep import audio, metrics, presets, systems
+from fewshot_sep import audio, levels, metrics, presets, systems
 from fewshot_sep.bandwidth import high_band_gain
 from fewshot_sep.errors import BadAudio, BadQuery, FewshotSepError
 from fewshot_sep.separator import MAX_WINDOWS, Separator
@@ -250,12 +250,12 @@ def test_stream_from_any_sample_is_the_rest_of_the_estimate(tiny: Separator, sta
     [
         ([], "at least one clip"),
         ([np.zeros(RATE, np.float32)], "it is silent"),
-        ([np.full((2, RATE), 1e-4, np.float32)], "it is silent"),
+        ([np.full((2, RATE), 2e-5, np.float32)], "it is silent"),
         ([QUERY[: RATE // 20]], r"only 0\.05 s"),
         ([np.concatenate([QUERY[:3000], np.zeros(RATE, np.float32)])], r"only 0\.07 s"),
         ([QUERY, (np.zeros(8000, np.float32), 8000)], "query 2: it is silent"),
     ],
-    ids=["none", "silent", "under -60 dBFS", "too short", "little sound", "the second"],
+    ids=["none", "silent", "under -90 dBFS", "too short", "little sound", "the second"],
 )
 def test_queries_without_enough_sound(queries: list[np.ndarray], message: str) -> None:
     separator, system = stub()
@@ -277,13 +277,100 @@ def test_what_is_no_audio(sound: np.ndarray) -> None:
 def test_a_short_query_is_repeated_and_a_long_one_windowed_without_its_silence() -> None:
     separator, system = stub()
     silence = np.zeros(5 * RATE, np.float32)
-    clips = [QUERY[:5000], np.tile(QUERY, 3), np.tile(QUERY, 60), np.concatenate([silence, QUERY, silence])]
+    clips = [QUERY[1:5001], np.tile(QUERY, 3), np.tile(QUERY, 60), np.concatenate([silence, QUERY, silence])]
     separator.condition(clips, RATE)
     short, long, longest, padded = system.queries
-    np.testing.assert_array_equal(short[0], np.concatenate([QUERY[:5000], QUERY[:1000]])[None])
+    np.testing.assert_array_equal(short[0], np.concatenate([QUERY[1:5001], QUERY[1:1001]])[None])
     assert all(windows.shape[::2] == (1, SEGMENT) for windows in system.queries)
     assert 22 < long.shape[1] <= MAX_WINDOWS == longest.shape[1]
     assert all(window.abs().max() > 0.1 for window in padded[0])
+
+
+SILENT = np.zeros(RATE // 3 + 7, np.float32)
+SOUND = np.cos(np.arange(RATE) / 7).astype(np.float32)
+
+
+@pytest.mark.parametrize("length", [RATE // 8, RATE], ids=["short", "long"])
+@pytest.mark.parametrize(
+    "changed",
+    [
+        lambda clip: np.concatenate([SILENT, clip]),
+        lambda clip: np.concatenate([clip, *[SILENT] * 40]),
+        lambda clip: np.concatenate([*[SILENT] * 40, clip, SILENT]),
+        lambda clip: np.stack([clip, -clip]),
+        lambda clip: np.stack([-clip, clip]),
+        lambda clip: np.stack([clip * 2, 0 * clip]),
+        lambda clip: np.stack([0 * clip, clip * 2]),
+    ],
+    ids=["before", "after", "around", "anti-phase", "anti-phase, turned", "right dead", "left dead"],
+)
+def test_silence_polarity_and_a_dead_channel_change_nothing_of_a_query(changed: Any, length: int) -> None:
+    separator, system = stub()
+    clip = SOUND[:length]
+    separator.condition([clip, changed(clip)], RATE)
+    plain, other = system.queries
+    np.testing.assert_allclose(other.abs(), plain.abs(), atol=1e-6)
+
+
+@pytest.mark.parametrize("dbfs", [-30, -60, -72, -84])
+def test_a_quiet_query_is_a_query(dbfs: float, tiny: Separator) -> None:
+    mixture = noise(2, 30_000)
+    loud, quiet = (tiny.separate(mixture, [gain * QUERY], RATE).target for gain in (1.0, 10 ** (dbfs / 20)))
+    np.testing.assert_allclose(quiet, loud, atol=2e-3)
+
+
+def test_a_struck_sounds_tail_stays_and_a_long_silence_within_becomes_a_second() -> None:
+    decay = np.cos(np.arange(2 * RATE) / 7).astype(np.float32) * np.exp(-np.arange(2 * RATE) * 6 / RATE)
+    end = round(np.log(1000) / 6 * RATE)  # 60 dB below its beginning
+    found = levels.without_silence(decay.astype(np.float32), RATE)
+    assert abs(len(found) - end) < 30
+    twice = np.concatenate([SOUND, *[SILENT] * 30, SOUND])
+    assert len(levels.without_silence(twice, RATE)) == 3 * RATE
+    close = np.concatenate([SOUND, SILENT, SOUND])
+    np.testing.assert_array_equal(levels.without_silence(close, RATE), close)
+
+
+# --- channels
+
+
+@pytest.mark.parametrize("residual_pass", [False, True])
+@pytest.mark.parametrize(
+    "gains", [(1, 0), (0, 1), (1, 1e-3), (0.01, 1), (0.2, 1), (1, -1), (-1, 1), (1, -0.1)], ids=str
+)
+def test_each_channel_is_separated_as_well_as_in_mono(tiny: Separator, gains: Any, residual_pass: bool) -> None:
+    mono, gain = noise(1, 60_000), np.array(gains, np.float32)[:, None]
+    known = tiny.separate(mono, [QUERY], RATE, residual_pass=residual_pass).target
+    found = tiny.separate(gain * mono, [QUERY], RATE, residual_pass=residual_pass).target
+    for channel, one in zip(found, gain[:, 0], strict=True):
+        np.testing.assert_allclose(channel, one * known[0], atol=2e-4 * abs(one))
+
+
+def test_a_quiet_channel_with_a_sound_of_its_own_keeps_it_to_itself(tiny: Separator) -> None:
+    left, right = noise(1, 60_000, seed=1), 0.01 * noise(1, 60_000, seed=2)
+    conditioning = tiny.condition([QUERY], RATE)
+    both = tiny.estimate(np.concatenate([left, right]), conditioning, RATE)
+    for found, channel in zip(both, (left, right), strict=True):
+        np.testing.assert_array_equal(found, tiny.estimate(channel, conditioning, RATE)[0])
+
+
+@pytest.mark.parametrize("device", ["meta", "cuda:77", "toaster", "cpu:x"])
+def test_devices_that_cannot_compute_are_refused(device: str) -> None:
+    with pytest.raises(FewshotSepError, match="--device cpu"):
+        Separator(stub()[1], device)
+
+
+@pytest.mark.parametrize("rate", [1, 7999, 192_001, 44_100.5, -1, 0, float("nan"), float("inf"), None, "x"])
+def test_sample_rates_that_cannot_be(tiny: Separator, rate: Any) -> None:
+    with pytest.raises(BadAudio, match="sample rate"):
+        tiny.separate(noise(1, 1000), [(QUERY, RATE)], rate)
+    with pytest.raises(BadAudio, match="sample rate"):
+        tiny.condition([(QUERY, rate)], RATE)
+
+
+def test_whole_rates_may_be_floats(tiny: Separator) -> None:
+    found = [tiny.separate(noise(1, 9000), [QUERY], rate).target for rate in (RATE, float(RATE), np.float64(RATE))]
+    np.testing.assert_array_equal(found[0], found[1])
+    np.testing.assert_array_equal(found[0], found[2])
 
 
 def test_clips_have_equal_weight_whatever_their_length_and_rate() -> None:

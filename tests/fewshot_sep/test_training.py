@@ -214,7 +214,7 @@ def test_validation_uses_the_average(tmp_path: Path) -> None:
     with torch.no_grad():
         system = averaged.trained[0].eval()
         mixture, evidence, target = example("tiny", 1000)
-        loss = objectives.for_system(system)(system, mixture, evidence.alone, target).total
+        loss = objectives.for_system(system)(system, mixture, evidence, target).total
     assert float(rows[-1]["valid/loss"]) == pytest.approx(float(loss), rel=0.02)  # it ran in half precision there
 
 
@@ -314,7 +314,8 @@ def test_several_processes_train_on_the_cpu_only(tmp_path: Path) -> None:
 @given(steps=st.integers(1, 1000), warm_up=st.integers(0, 1000), cool_down=st.floats(0, 1))
 def test_every_step_moves_at_most_at_full_rate(steps: int, warm_up: int, cool_down: float) -> None:
     options = TrainingOptions(steps=steps, warm_up=warm_up, cool_down=cool_down)
-    assert all(0 < rate_factor(step, step / steps, options) <= 1 for step in range(steps))
+    some = range(0, steps, max(1, steps // 100))
+    assert all(0 < rate_factor(step, step / steps, options) <= 1 for step in [*some, steps - 1])
     assert rate_factor(steps, 1.0, options) == rate_factor(steps + 20, 1 + 20 / steps, options) == 0
 
 
@@ -323,11 +324,11 @@ def test_the_rate_over_time_is_that_over_steps(steps: int, cool_down: float) -> 
     """Of a card that takes these steps in the minutes; warm-up counts whole steps, which makes the one difference."""
     by_steps = TrainingOptions(steps, warm_up=max(1, min(500, steps // 10)), cool_down=cool_down)
     by_clock = TrainingOptions(minutes=7, warm_up=500, cool_down=cool_down)
-    for step in range(by_steps.warm_up + 10, steps):
+    for step in range(by_steps.warm_up + 10, steps, max(1, steps // 40)):
         progress = by_clock.progress(step, 7 * 60 * step / steps)
         expected = rate_factor(step, step / steps, by_steps)
         if step < (1 - cool_down) * steps or cool_down * steps >= 1:
-            assert rate_factor(step, progress, by_clock) == pytest.approx(expected, rel=1e-6, abs=1e-9)
+            assert math.isclose(rate_factor(step, progress, by_clock), expected, rel_tol=1e-6, abs_tol=1e-9)
 
 
 class Clock:

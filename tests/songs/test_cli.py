@@ -63,7 +63,8 @@ def samples(path: str | Path) -> np.ndarray:
 
 
 def report(folder: str = "out/song") -> dict[str, Any]:
-    return dict(json.loads(Path(folder, "report.json").read_text()))
+    found = max(Path(folder).glob("*.report.json"), key=lambda path: path.stat().st_mtime_ns)
+    return dict(json.loads(found.read_text()))
 
 
 def files(folder: str = "out") -> list[str]:
@@ -73,8 +74,8 @@ def files(folder: str = "out") -> list[str]:
 def test_target_residual_and_report_are_written(run: Any, capsys: pytest.CaptureFixture[str]) -> None:
     song, clip = sound("my song.wav"), sound("horn.flac", 0.5, 1, 1)
     assert run(song, "--query", clip) == 0
-    assert files() == [f"my song/{name}" for name in ("horn.wav", "report.json", "residual.wav")]
-    target, residual = (samples(f"out/my song/{name}.wav") for name in ("horn", "residual"))
+    assert files() == [f"my song/horn{name}" for name in (".report.json", ".residual.wav", ".wav")]
+    target, residual = (samples(f"out/my song/{name}.wav") for name in ("horn", "horn.residual"))
     np.testing.assert_array_equal(target, samples(song) / 2)
     np.testing.assert_allclose(target + residual, samples(song), atol=1e-6)
     content = report("out/my song")
@@ -84,7 +85,7 @@ def test_target_residual_and_report_are_written(run: Any, capsys: pytest.Capture
     assert content["target level re mixture (dB)"] == pytest.approx(-6.02, abs=0.01)
     assert content["seconds"]["total"] > 0
     printed = capsys.readouterr().out.splitlines()
-    assert printed == [str(Path("out/my song", name)) for name in ("horn.wav", "residual.wav", "report.json")]
+    assert printed == [str(Path("out/my song", name)) for name in ("horn.wav", "horn.residual.wav", "horn.report.json")]
 
 
 def test_queries_from_clips_folders_and_the_song(run: Any, half: Any) -> None:
@@ -118,7 +119,7 @@ def test_each_file_is_read_once_and_each_clip_encoded_once(
     assert decoded == ["clip.wav", "other.wav", "a.wav", "b.wav"]
     assert [name for name, _ in half.encoded] == ["clip.wav", "other.wav", "passage 0-1 s", "passage 0-1 s"]
     for name in "ab":
-        assert Path(f"out/{name}/report.png").read_bytes().startswith(b"\x89PNG")
+        assert Path(f"out/{name}/clip.report.png").read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize(
@@ -243,7 +244,7 @@ def test_what_a_format_cannot_hold_is_made_quieter_or_cut_off(
 ) -> None:
     song = sound("song.wav", channels=1, peak=3)
     assert run(song, "--query-at", "0-1", *options) == 0
-    target, residual = (samples(next(Path("out/song").glob(f"{name}.*[av]*"))) for name in ("target", "residual"))
+    target, residual = (samples(next(Path("out/song").glob(f"{name}.*a*"))) for name in ("target", "target.residual"))
     half = samples(song) / 2
     gain = 1 / np.abs(half).max() if warning == "quieter" else 1.0
     for part in (target, residual):
@@ -273,7 +274,7 @@ def test_beats_are_kept_and_not_tracked_again(run: Any, monkeypatch: pytest.Monk
     assert again("--meter", "5") == [(3, 4), (5,)]
     sound(song, 3, seed=4)
     assert again()[2:] == [(3, 4)]
-    Path("out/song/beats.json").write_text("{", encoding="utf-8")
+    Path("out/song-2/beats.json").write_text("{", encoding="utf-8")
     assert len(again()) == 4
 
 
@@ -303,7 +304,7 @@ def test_an_interrupted_song_is_resumed(run: Any, grid: str, monkeypatch: pytest
     shares = interrupted(monkeypatch, 1)
     assert run(*arguments, "--resume", grid=grid) == 0
     assert shares[0] > 0.4
-    for name in ("target", "residual"):
+    for name in ("target", "target.residual"):
         np.testing.assert_array_equal(samples(f"out/song/{name}.wav"), samples(f"whole/song/{name}.wav"))
     resumed, whole = (report(f"{folder}/song")["target level re mixture (dB)"] for folder in ("out", "whole"))
     assert resumed == whole

@@ -38,8 +38,8 @@ def test_songs_of_one_name_are_numbered_with_any_template(tmp_path: Path) -> Non
     songs = [tmp_path / "x" / "a.wav", tmp_path / "y" / "a.mp3"]
     outputs = [job.outputs for job in jobs(songs, tmp_path, "horn", ".flac", "{name} of {song}")]
     assert [output.target.name for output in outputs] == ["horn of a.flac", "horn of a-2.flac"]
-    assert outputs[1].report == tmp_path / "report of a-2.json"
-    assert outputs[1].residual == tmp_path / "residual of a-2.flac"
+    assert outputs[1].report == tmp_path / "horn of a-2.report.json"
+    assert outputs[1].residual == tmp_path / "horn of a-2.residual.flac"
 
 
 @pytest.mark.parametrize(

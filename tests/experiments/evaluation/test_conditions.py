@@ -14,7 +14,7 @@ from fewshot_sep.experiments.evaluation.settings import CONDITIONS
 
 
 def test_only_what_is_asked_for(item_folder: Path) -> None:
-    found = items.read(item_folder)
+    found = [replace(item, among=item.query, without=item.query) for item in items.read(item_folder)]
     sounds = Sounds(item_folder)
     assert derive(found, ["same", "cross", "absent"], sounds) == found
     assert {item.kind for item in derive(found, ["wrong"], sounds)} == {"wrong"}
@@ -57,6 +57,23 @@ def test_clips_of_other_roles_come_with_the_query(item_folder: Path) -> None:
         song = item.query.removeprefix("audio/").partition(".")[0]
         shown = f"{song}.{item.queried}.same"
         assert (item.among, item.without) == (f"{shown}.among", f"{shown}.without")
+
+
+def test_careless_marks_hold_what_does_not_belong_there(item_folder: Path) -> None:
+    sounds = Sounds(item_folder)
+    plain = next(item for item in items.read(item_folder) if item.kind == "same")
+    assert not list(derive([plain], ["borders"], sounds))
+    (item,) = derive([replace(plain, among=plain.mix, without=plain.others[0])], ["borders"], sounds)
+    careless, right = sounds.case(item), sounds.case(replace(item, kind="same"))
+    for wrong, own, foreign, seconds in (
+        (careless.queries, right.queries, right.among, 0.3),
+        (careless.absent, right.absent, right.among, 0.3),
+        (careless.among, right.among, right.absent, right.among[0][0].shape[1] / right.among[0][1] / 2),
+    ):
+        border = round(seconds * right.sample_rate)
+        np.testing.assert_array_equal(wrong[0][0][:, border:], own[0][0][:, border:])
+        for channel in wrong[0][0]:
+            np.testing.assert_allclose(channel[:border], foreign[0][0].mean(0)[:border], atol=1e-6)
 
 
 def test_clips_are_distinct_passages_of_the_query_and_more_contain_fewer(item_folder: Path) -> None:

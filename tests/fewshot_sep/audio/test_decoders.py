@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from fewshot_sep import audio
-from fewshot_sep.audio import ffmpeg
+from fewshot_sep.audio import decoders
 from fewshot_sep.errors import BadAudio
 
 RATE = 48000
@@ -130,7 +130,7 @@ def test_no_other_file_or_host_is_opened(
 ) -> None:
     """Two guards, each alone: playlists are not among the formats, and nothing else may be opened."""
     if listed:
-        monkeypatch.setattr(ffmpeg, "_GUESS_LENGTH", f"{ffmpeg._GUESS_LENGTH},hls,concat,sdp")
+        monkeypatch.setattr(decoders, "_GUESS_LENGTH", f"{decoders._GUESS_LENGTH},hls,concat,sdp")
     encode(tmp_path / "song.aac", [sweeps()])
     (tmp_path / name).write_text(text)
     with pytest.raises(BadAudio, match="is not audio"):

@@ -58,6 +58,27 @@ def test_beats_and_downbeats_are_where_they_were_played_even_if_the_start_is_cut
     assert 0.2 < found.confidence <= 1
 
 
+@pytest.mark.parametrize("tracker", TRACKERS)
+@pytest.mark.parametrize(("meter", "likely"), [(3, 3), (4, 4), (5, 5), (7, 7)])
+def test_a_meter_that_was_not_tried_is_noticed(tracker: str, meter: int, likely: int) -> None:
+    song = band(6, 130, meter)
+    found = beats.track(song, RATE, tracker)
+    assert found.likely_meter == likely
+    assert beats.track(song, RATE, tracker, meters=(meter,)).likely_meter == 0
+
+
+def test_noise_and_silence_have_no_odd_meter() -> None:
+    for sound in (noise(1, 12 * RATE), np.zeros((1, 5 * RATE), np.float32)):
+        assert beats.track(sound, RATE, "librosa").likely_meter in (3, 4)
+
+
+@pytest.mark.parametrize("gains", [(1, -1), (-1, 1), (1, 0), (0, 0.01)], ids=str)
+def test_polarity_and_a_dead_channel_hide_no_beat(gains: tuple[float, float]) -> None:
+    song = band(4)
+    found = beats.track(np.array(gains, np.float32)[:, None] * song, RATE, "librosa")
+    np.testing.assert_allclose(found.times, beats.track(song, RATE, "librosa").times, atol=0.011)
+
+
 @pytest.mark.parametrize("rate", [22050, 96000])
 def test_the_sample_rate_does_not_move_the_beats(rate: int) -> None:
     found = beats.track(np.repeat(band(4, rate=rate), 2, axis=0), rate, "librosa")
