@@ -15,7 +15,7 @@ import typer
 
 from fewshot_sep.cli import debugging, say
 from fewshot_sep.errors import BadAudio, FewshotSepError, explain
-from fewshot_sep.songs.jobs import TEMPLATE, Job, check_template, evidence_digest, jobs
+from fewshot_sep.songs.jobs import TEMPLATE, Job, Outputs, check_template, evidence_digest, jobs
 from fewshot_sep.songs.settings import MAX_METER, METERS, MIN_METER, SUBTYPES, Clipping, Format, Grid, Tempo
 
 CLIPS = "CLIP|FOLDER"
@@ -55,6 +55,12 @@ def separate(
     absent_at: Annotated[
         list[str] | None,
         evidence("--not-at", metavar="FROM-TO", help="It does not play here in the song: --not-at 1:05-1:15."),
+    ] = None,
+    session: Annotated[
+        Path | None,
+        evidence(
+            metavar="FILE", help="Repeat what was saved on the page of fewshot-sep app; instead of other evidence."
+        ),
     ] = None,
     residual_pass: Annotated[
         bool, evidence(help="Separate passages of the song first, and suppress what else plays in it.")
@@ -121,6 +127,12 @@ def separate(
     from fewshot_sep.prompt import ByRole
     from fewshot_sep.songs.queries import ROLES, check_spans, parse_span
 
+    if session is not None:
+        if any((query, query_at, among, among_at, absent, absent_at)) or len(songs) != 1 or songs[0].is_dir():
+            raise typer.BadParameter("goes with one song, and with no other evidence", param_hint="--session")
+        checked = check_template(template)
+        _repeat(songs[0], session, out, format, bits, checked, tracker, device, weights, strict, skip_existing)
+        return
     spans = ByRole(*([parse_span(text) for text in given or []] for given in (query_at, among_at, absent_at)))
     if not (query or among or spans.alone or spans.among):
         raise typer.BadParameter(
@@ -162,6 +174,42 @@ def _check_there(work: list[Job]) -> None:
     """Raise BadAudio, before anything is loaded, where no song is there."""
     if not any(job.song.exists() for job in work):
         raise BadAudio(f"{work[0].song}: no such file")
+
+
+def _repeat(
+    song: Path,
+    session: Path,
+    out: Path,
+    format: Format,
+    bits: int | None,
+    template: str,
+    tracker: str,
+    device: str,
+    weights: Path | None,
+    strict: bool,
+    skip_existing: bool,
+) -> None:
+    """Do once more what was decided on the page."""
+    depth = bits or {"wav": 32, "flac": 24}.get(format, 0)
+    _subtype(format, depth)
+
+    from fewshot_sep.separator import Separator
+    from fewshot_sep.songs.app.repeat import repeat
+    from fewshot_sep.songs.app.session import REST
+    from fewshot_sep.songs.pipeline import SongSeparator
+
+    separator = SongSeparator(Separator.from_pretrained(weights, device=device), tracker=tracker)
+    told = evidence_digest({"session": [session]})
+
+    def outputs(name: str) -> Outputs:
+        return jobs([song], out, name, f".{format}", template, told)[0].outputs
+
+    _each(
+        [Job(song, outputs(REST), told)],
+        lambda job, progress: repeat(separator, job, session, outputs, format, depth, progress, strict=strict),
+        lambda job: skip_existing and job.outputs.report.is_file(),
+        resume=False,
+    )
 
 
 def _each(

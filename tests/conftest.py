@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -19,3 +20,8 @@ settings.register_profile("explore", deadline=None)
 
 def pytest_configure(config: pytest.Config) -> None:
     settings.load_profile("same" if config.option.markexpr == "not slow" else "explore")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--chromium", default=shutil.which("chromium"), help="The browser for the tests of the page.")
+    parser.addoption("--screenshots", metavar="DIR", help="Where the tests of the page leave pictures of it.")

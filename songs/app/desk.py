@@ -1,0 +1,459 @@
+"""The song that is worked on, all that is known of it, and where it lies on disk; what the page shows and asks for."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import re
+import secrets
+import shutil
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fewshot_sep import audio, files
+from fewshot_sep.errors import FewshotSepError, OutputError
+from fewshot_sep.songs.app import session as sessions
+from fewshot_sep.songs.app.export import Stack, write_zip
+from fewshot_sep.songs.app.peel import Peeler
+from fewshot_sep.songs.app.session import REST, BadEdit, Clip, Session, Song, Stem
+from fewshot_sep.songs.app.tracks import BLOCK, Peaks, RawTrack, check_room, peaks
+from fewshot_sep.songs.app.worker import Job, Worker
+from fewshot_sep.songs.grid import bar_grid
+from fewshot_sep.songs.pipeline import SongSeparator
+from fewshot_sep.songs.settings import Format
+
+PREVIEW_SECONDS = 10.0
+UNDOABLE = 200
+KEPT_PEAKS = 40
+DEMO = "War of freedom (demo).wav"
+SMALL, LOADING, PREVIEW, LONG = 0, 1, 2, 3  # ranks of jobs, see `Job`
+
+
+class Desk:
+    """One song at a time is open; every song has a folder of its own, where all that was done to it is found again.
+
+    Its methods may be called from any thread.
+
+    Args:
+        home: for all songs; one program at a time works in it.
+        separator: makes the separator, when it is first needed.
+        changed: called, from any thread, when `state` has changed.
+
+    Raises:
+        OutputError: `home` cannot be written, or another program works in it.
+    """
+
+    def __init__(self, home: Path, separator: Callable[[], SongSeparator], changed: Callable[[], None]) -> None:
+        self.home, self.temporary = home, home / "tmp"
+        self._changed = changed
+        self._lock = threading.RLock()
+        with _explained(home):
+            home.mkdir(parents=True, exist_ok=True)
+            self._held = _hold(home / "lock")
+            shutil.rmtree(self.temporary, ignore_errors=True)
+            self.temporary.mkdir()
+        self._separator = functools.cache(separator)
+        self._ready = False
+        self._roles: list[str] = []
+        self._error = {"number": 0, "text": ""}
+        self._peaks: OrderedDict[tuple[str, str], NDArray[np.int8]] = OrderedDict()
+        self.folder: Path | None = None
+        self._session: Session | None = None
+        self._undo: list[Session] = []
+        self._redo: list[Session] = []
+        self._evidence: dict[str, dict[str, Any]] = {}
+        self._bars: list[float] | None = None
+        self.worker = Worker(changed, self._failed)
+        self.worker.submit("model", LOADING, self._load_model)
+
+    def close(self) -> None:
+        """End the work; songs stay, temporary files go."""
+        self.worker.close()
+        shutil.rmtree(self.temporary, ignore_errors=True)
+        self._held.close()
+
+    # The song
+
+    def open_file(self, path: Path, name: str, *, clip: Path | None = None, own: bool = False) -> None:
+        """Open a sound file, in the background; one that was open before comes with all that was done to it.
+
+        Args:
+            clip: of an instrument in it, for a new song.
+            own: whether the file is to be removed afterwards.
+        """
+
+        def work(job: Job) -> None:
+            try:
+                folder = self._take_in(path, name, job)
+                self._open(folder)
+                if clip and not self.session.stems[0].clips and self.session.stems[0].name == "stem 1":
+                    self.add_clip(self.session.stems[0].id, "alone", clip.name, clip.read_bytes())
+            except FewshotSepError as error:
+                raise BadEdit(str(error).replace(str(path), name)) from error
+            finally:
+                if own:
+                    path.unlink(missing_ok=True)
+
+        self.worker.cancel("preview", "separate", "bars", "song")
+        self.worker.submit("song", LOADING, work)
+
+    def open_demo(self) -> None:
+        """The demo's song, with a clip of its guitar."""
+        spec = find_spec("fewshot_sep.experiments.demo")
+        assert spec and spec.origin
+        data = Path(spec.origin).parent / "data"
+        guitar, rate = audio.read(data / "guitar.ogg")
+        backing, _ = audio.read(data / "backing.ogg")
+        path = self.temporary / f"demo-{secrets.token_hex(8)}.wav"
+        audio.write(path, guitar + backing, rate)
+        self.open_file(path, DEMO, clip=data / "query.ogg", own=True)
+
+    def open_recent(self, id: str) -> None:
+        """A song that was open before."""
+        folder = self._folder(id)
+        self.worker.cancel("preview", "separate", "bars", "song")
+        self.worker.submit("song", LOADING, lambda job: self._open(folder))
+
+    def forget(self, id: str) -> None:
+        """Remove a song and all that was found of it from the disk."""
+        folder = self._folder(id)
+        if folder == self.folder:
+            self.worker.cancel()
+            with self._lock:
+                self.folder = self._session = None
+
+        self.worker.submit(f"forget {id}", SMALL, lambda job: shutil.rmtree(folder, ignore_errors=True))
+
+    def recent(self) -> list[dict[str, str]]:
+        """Songs on disk, the last one first."""
+        found = []
+        for path in self.home.glob("*/session.json"):
+            with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+                name = str(files.read_json(path)["song"]["name"])
+                found.append((path.stat().st_mtime, {"id": path.parent.name, "name": name}))
+        return [entry for _, entry in sorted(found, key=lambda pair: -pair[0])][:20]
+
+    def _folder(self, id: str) -> Path:
+        folder = self.home / id
+        if not re.fullmatch("[0-9a-f]{16}", id) or not (folder / "session.json").is_file():
+            raise BadEdit("no such song")
+        return folder
+
+    def _take_in(self, path: Path, name: str, job: Job) -> Path:
+        """Decode a file into a folder of its own."""
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        folder = self.home / digest[:16]
+        if (folder / "session.json").is_file():
+            return folder
+        with audio.open_audio(path) as source:
+            tags = {key: value for key, value in source.tags.items() if value}
+            song = Song(name, digest, source.sample_rate, source.channels, source.frames, tags)
+            check_room(self.home, 8 * song.frames * song.channels)
+            with _explained(folder):
+                (folder / "clips").mkdir(parents=True, exist_ok=True)
+            track = RawTrack(folder / "song.f32", song.sample_rate, song.channels, song.frames)
+            track.clear()
+            found = Peaks()
+            for at in range(0, song.frames, BLOCK):
+                block = source.read(at, at + BLOCK)
+                track.write(at, block)
+                found.add(block)
+                self.worker.progress(job)(min(at + BLOCK, song.frames) / song.frames)
+            (folder / "song.peaks").write_bytes(found.done().tobytes())
+        files.write_json(folder / "warnings.json", source.warnings)
+        files.write_json(folder / "session.json", sessions.begin(song).to_json())
+        return folder
+
+    def _open(self, folder: Path) -> None:
+        session = sessions.load(files.read_json(folder / "session.json"))
+        song = session.song
+        track = RawTrack(folder / "song.f32", song.sample_rate, song.channels, song.frames)
+        for path in folder.iterdir():
+            if path.suffix == ".part" or (
+                path.stem not in {"song", *(s.id for s in session.stems)} and path.suffix == ".f32"
+            ):
+                path.unlink(missing_ok=True)
+        warnings = files.read_json(folder / "warnings.json")
+        with self._lock:
+            self.folder, self._session = folder, session
+            self._undo, self._redo, self._evidence, self._bars = [], [], {}, None
+            self._warnings = [warning.partition(": ")[2] or warning for warning in warnings]
+            self._peaks.clear()
+            self._peaks["song", "0"] = np.fromfile(folder / "song.peaks", np.int8).reshape(-1, 2)
+            self.peeler = Peeler(
+                self._separator, track, folder, self._clip_path, self.worker.pause, lambda: self._changed()
+            )
+        (folder / "session.json").touch()
+        self.worker.submit("bars", LONG, self._find_bars)
+        self._look_at_evidence()
+
+    # What is decided
+
+    @property
+    def session(self) -> Session:
+        """The open one. Raises BadEdit where none is."""
+        if self._session is None:
+            raise BadEdit("no song is open")
+        return self._session
+
+    def edit(self, said: sessions.Edit) -> None:
+        """An edit by the page; `do` may also be "undo" and "redo". Raises BadEdit, OutputError."""
+        with self._lock:
+            steps = {"undo": (self._undo, self._redo), "redo": (self._redo, self._undo)}.get(str(said.get("do")))
+            if steps is None:
+                self._decide(sessions.edit(self.session, said))
+            elif steps[0]:
+                steps[1].append(self.session)
+                self._store(steps[0].pop())
+
+    def add_clip(self, stem: str, role: str, name: str, content: bytes) -> None:
+        """A sound file as evidence. Raises BadAudio, BadEdit, OutputError."""
+        digest = hashlib.sha256(content).hexdigest()
+        with self._lock:
+            new = sessions.add_clip(self.session, stem, role, name, digest)
+            assert self.folder
+            check_room(self.folder, len(content))
+            path = self.folder / "clips" / digest
+            with files.replacing(path) as temporary:
+                temporary.write_bytes(content)
+                try:
+                    audio.read(temporary)
+                except FewshotSepError as error:
+                    raise BadEdit(str(error).replace(str(temporary), name)) from error
+            self._decide(new)
+
+    def open_session(self, content: object) -> None:
+        """Marks, settings and names from a file that the page has given away. Raises BadEdit."""
+        with self._lock:
+            new, song = sessions.load(content), self.session.song
+            if new.song.digest != song.digest and abs(new.song.seconds - song.seconds) > 0.1:
+                raise BadEdit(f"this session is of another song, {new.song.name!r}: open that song first")
+            self._decide(Session(song, new.stems))
+
+    def _decide(self, new: Session) -> None:
+        if new != self.session:
+            self._undo = [*self._undo, self.session][-UNDOABLE:]
+            self._redo = []
+            self._store(new)
+
+    def _store(self, new: Session) -> None:
+        assert self.folder
+        files.write_json(self.folder / "session.json", new.to_json())
+        self._session = new
+        self._look_at_evidence()
+        self._changed()
+
+    def _clip_path(self, clip: Clip) -> Path:
+        assert self.folder
+        path = self.folder / "clips" / clip.digest
+        if not path.is_file():
+            raise BadEdit(f"the clip {clip.name!r} is not here: drop its file once more")
+        return path
+
+    # Work
+
+    def preview(self, stem: str, start: float, stop: float) -> None:
+        """Find a stem in at most ten seconds from `start` on, soon."""
+        of, rate = self.session.stem(stem), self.session.song.sample_rate
+        first = round(max(start, 0) * rate)
+        last = min(round(min(stop, start + PREVIEW_SECONDS) * rate), self.session.song.frames)
+        if last <= first:
+            raise BadEdit("there is nothing of the song in view")
+        self._run("preview", lambda job: self.peeler.preview(self.session, of, first, last, self.worker.progress(job)))
+
+    def separate(self, stem: str) -> None:
+        """Find a stem in the whole song, soon."""
+        of = self.session.stem(stem)
+        self._run("separate", lambda job: self.peeler.separate(self.session, of, self.worker.progress(job)))
+
+    def _run(self, kind: str, work: Callable[[Job], None]) -> None:
+        def whole(job: Job) -> None:
+            work(job)
+            self._look_at_evidence()  # of later stems: what they are taken from has changed
+
+        self.worker.cancel("preview", "separate")
+        self.worker.submit(kind, PREVIEW if kind == "preview" else LONG, whole)
+
+    def _load_model(self, job: Job) -> None:
+        knows = self._separator().separator.system.knows_roles
+        self._roles = ["alone", "among", "absent"] if knows else ["alone", "absent"]
+        self._ready = True
+
+    def _find_bars(self, job: Job) -> None:
+        found, song = self.peeler.beats(self.worker.progress(job)), self.session.song
+        grid = bar_grid(found, song.frames, song.sample_rate)
+        self._bars = [round(frame / song.sample_rate, 3) for frame in grid.boundaries]
+
+    def bars(self) -> list[float]:
+        """Where bars begin, in seconds; none before they are found, or where there are none."""
+        return self._bars or []
+
+    def _look_at_evidence(self) -> None:
+        self.worker.submit("evidence", SMALL, self._examine)
+
+    def _examine(self, job: Job) -> None:
+        found: dict[str, dict[str, Any]] = {}
+        for stem in self.session.stems:
+            for item in stem.evidence:
+                if job.cancelled:
+                    return
+                try:
+                    quality = self.peeler.encoded(stem, item).quality
+                    found[item.id] = {
+                        "seconds": quality["sound (s)"],
+                        "level": quality["level (dBFS)"],
+                        "remarks": quality["remarks"],
+                    }
+                except FewshotSepError as error:
+                    found[item.id] = {"error": str(error)}
+        with self._lock:
+            self._evidence = found
+
+    def _failed(self, job: Job) -> None:
+        self._error = {"number": self._error["number"] + 1, "text": job.error}  # type: ignore[operator]
+
+    # What the page sees
+
+    def state(self) -> dict[str, Any]:
+        """All that the page shows, but for sound and pictures."""
+        with self._lock:
+            job, session = self.worker.current, self._session
+            said: dict[str, Any] = {
+                "ready": self._ready,
+                "roles": self._roles,
+                "error": self._error,
+                "job": job and {"kind": job.kind, "share": round(job.share, 3), "left": job.seconds_left()},
+            }
+            if session is None:
+                return said | {"song": None, "recent": self.recent()}
+            assert self.folder
+            return said | {
+                "song": {"id": self.folder.name, "name": session.song.name, "seconds": session.song.seconds}
+                | {"rate": session.song.sample_rate, "channels": session.song.channels, "frames": session.song.frames},
+                "warnings": self._warnings,
+                "stems": [self._stem(session, stem) for stem in session.kept],
+                "residual": self._version(tuple(stem.id for stem in session.kept)),
+                "bars": None if self._bars is None else len(self._bars),
+                "undo": len(self._undo),
+                "redo": len(self._redo),
+            }
+
+    def _stem(self, session: Session, stem: Stem) -> dict[str, Any]:
+        result = self.peeler.result(stem.id)
+        opposite = sessions.contradictions(stem)
+
+        def item(of: Any, **more: object) -> dict[str, Any]:
+            known = self._evidence.get(of.id)
+            remarks = [*(known or {}).get("remarks", []), *([opposite[of.id]] if of.id in opposite else [])]
+            error = (known or {}).get("error")
+            return {"id": of.id, "role": of.role, **more, "known": bool(known), "remarks": remarks, "error": error}
+
+        return {
+            "id": stem.id,
+            "name": stem.name,
+            "grid": stem.grid,
+            "residual_pass": stem.residual_pass,
+            "mixture": self._version(stem.minus),
+            "minus": [session.stem(id).name for id in stem.minus],
+            "marks": [item(mark, start=mark.start, stop=mark.stop) for mark in stem.marks],
+            "clips": [item(clip, name=clip.name) for clip in stem.clips],
+            "result": result
+            and {
+                "kind": result.kind,
+                "start": result.start / session.song.sample_rate,
+                "stop": result.done / session.song.sample_rate,
+                "whole": result.kind == "whole" and result.done == session.song.frames,
+                "fresh": result.key == session.key(stem),
+                "version": result.version,
+                "level": result.level_db,
+                "warnings": result.warnings,
+            },
+        }
+
+    def _version(self, stems: tuple[str, ...]) -> str:
+        versions = [result.version for id in stems if (result := self.peeler.result(id))]
+        return hashlib.sha256("-".join(versions).encode()).hexdigest()[:12]
+
+    def track(self, id: str) -> tuple[audio.Source, str]:
+        """Sound by name: "song", "residual", a stem's id, or "before-" and a stem's id; and its version."""
+        with self._lock:
+            session = self.session
+            if id == "song":
+                return self.peeler.song, "0"
+            if id == REST:
+                out = tuple(stem.id for stem in session.kept)
+                return self.peeler.remainder(out), self._version(out)
+            if id.startswith("before-"):
+                out = session.stem(id.removeprefix("before-")).minus
+                return (self.peeler.remainder(out), self._version(out)) if out else (self.peeler.song, "0")
+            result = self.peeler.result(session.stem(id).id)
+            if result is None:
+                raise BadEdit("nothing was found of this stem yet")
+            return self.peeler.track(id), result.version
+
+    def peaks(self, id: str) -> NDArray[np.int8]:
+        """The peaks of a whole track, see `tracks.Peaks`."""
+        source, version = self.track(id)
+        id = "song" if version == "0" else id
+        with self._lock:
+            known = self._peaks.get((id, version))
+        if known is None:
+            known = peaks(source)
+            with self._lock:
+                self._peaks[id, version] = known
+                while len(self._peaks) > KEPT_PEAKS:
+                    self._peaks.pop(next(key for key in self._peaks if key[0] != "song"))
+        return known
+
+    # What goes out
+
+    def stack(self, format: Format, bits: int) -> Stack:
+        """The stems that are found in the whole song, and the residual. Raises BadEdit."""
+        with self._lock:
+            session, peeler = self.session, self.peeler
+            done = [s for s in session.kept if (r := peeler.result(s.id)) and r.done == session.song.frames]
+            done = [s for s in done if (r := peeler.result(s.id)) and r.kind == "whole"]
+            if not done:
+                raise BadEdit("nothing was separated in the whole song yet")
+            found: dict[str, audio.Source] = {stem.name: peeler.track(stem.id) for stem in done}
+            found[REST] = peeler.remainder(tuple(stem.id for stem in done))
+            return Stack(session, found, format, bits)
+
+    def write_zip(self, format: Format, bits: int, path: Path) -> None:
+        """The stack, the session and its clips, see `export.write_zip`."""
+        session = self.session
+        clips = {sessions.clip_file(clip): self._clip_path(clip) for stem in session.stems for clip in stem.clips}
+        write_zip(self.stack(format, bits), session, clips, path)
+
+
+def _hold(path: Path) -> Any:
+    """Keep others out of a folder."""
+    file = path.open("w")
+    with contextlib.suppress(ImportError):  # not a POSIX system
+        import fcntl
+
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            file.close()
+            raise OutputError(
+                f"{path.parent}: another fewshot-sep app is at work here; open its page, or choose another --folder"
+            ) from error
+    return file
+
+
+@contextlib.contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from error

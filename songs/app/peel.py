@@ -1,0 +1,266 @@
+"""The stems of one song, found one after the other, each in what those before it left; nothing is computed twice."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fewshot_sep import audio, beats, files
+from fewshot_sep.beats import Beats
+from fewshot_sep.prompt import ByRole
+from fewshot_sep.separator import Conditioning
+from fewshot_sep.songs import beat_cache, report
+from fewshot_sep.songs.app.session import Clip, Item, Session, Stem
+from fewshot_sep.songs.app.tracks import BLOCK, RawTrack, Remainder
+from fewshot_sep.songs.pipeline import Progress, SongRun, SongSeparator, part
+from fewshot_sep.songs.queries import EncodedClip, encode
+
+Array = NDArray[np.float32]
+T = TypeVar("T")
+
+CACHED = 500
+RESIDUAL_SHARE, TRACKING_SHARE = 0.35, 0.1  # of the progress bar, where they must be done
+ABSENT = "this instrument does not seem to be there"
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a stem's track holds.
+
+    Attributes:
+        key: of the stem when it was found, see `Session.key`.
+        done: frames found from the song's start; of a preview, where it ends.
+        start: where a preview begins.
+        version: another one whenever samples change.
+    """
+
+    key: str
+    kind: str  # "preview" or "whole"
+    done: int
+    start: int
+    version: str
+    level_db: float | None = None
+    warnings: tuple[str, ...] = ()
+    report: dict[str, Any] | None = None
+
+
+class _Watched:
+    """A source that calls `watch` at every read: where a run can be cancelled."""
+
+    def __init__(self, source: audio.Source, watch: Callable[[], None]) -> None:
+        self._source, self._watch = source, watch
+        self.sample_rate, self.channels, self.frames = source.sample_rate, source.channels, source.frames
+
+    def read(self, start: int, stop: int) -> Array:
+        self._watch()
+        return self._source.read(start, stop)
+
+
+class Peeler:
+    """Finds stems of a song.
+
+    Args:
+        songs: gives the separator, which may take long the first time.
+        folder: for the stems' tracks, `ID.f32`, and what is known of them, `ID.json`.
+        clip_path: where a clip's file lies.
+        watch: called often; an exception that it raises ends what is done just now.
+        changed: called when a track has other samples.
+    """
+
+    def __init__(
+        self,
+        songs: Callable[[], SongSeparator],
+        song: audio.Source,
+        folder: Path,
+        clip_path: Callable[[Clip], Path],
+        watch: Callable[[], None] = lambda: None,
+        changed: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._songs, self.song, self.folder = songs, song, folder
+        self._clip_path, self._watch, self._changed = clip_path, watch, changed
+        self._cache: OrderedDict[Hashable, Any] = OrderedDict()
+        self._beats: Beats | None = None
+        self._results: dict[str, Result | None] = {}
+
+    @property
+    def songs(self) -> SongSeparator:
+        return self._songs()
+
+    def result(self, stem: str) -> Result | None:
+        """What is known of a stem's track; None where nothing was found yet."""
+        if stem not in self._results:
+            try:
+                said = files.read_json(self.folder / f"{stem}.json")
+                size = (self.folder / f"{stem}.f32").stat().st_size
+                found = Result(**(said | {"warnings": tuple(said["warnings"])}))
+                whole = size == 4 * self.song.channels * self.song.frames
+                self._results[stem] = found if whole else None
+            except (OSError, ValueError, TypeError, KeyError):
+                self._results[stem] = None
+        return self._results[stem]
+
+    def track(self, stem: str) -> RawTrack:
+        return RawTrack(self.folder / f"{stem}.f32", self.song.sample_rate, self.song.channels, self.song.frames)
+
+    def remainder(self, stems: tuple[str, ...]) -> Remainder:
+        """The song without some stems; those of which nothing was found change nothing."""
+        return Remainder(self.song, [self.track(id) for id in stems if self.result(id)])
+
+    def whole(self, session: Session, stem: Stem) -> bool:
+        """Whether a stem is found, as it is asked for now."""
+        known = self.result(stem.id)
+        return bool(
+            known and known.kind == "whole" and known.done == self.song.frames and known.key == session.key(stem)
+        )
+
+    def encoded(self, stem: Stem, item: Item) -> EncodedClip:
+        """A mark or a clip, encoded. Raises BadAudio, BadQuery."""
+        model = self.songs.separator
+        if isinstance(item, Clip):
+            path = self._clip_path(item)
+            key = ("clip", item.digest, item.name, item.role)
+            return self._once(key, lambda: encode(model, item.name, *audio.read(path), item.role))
+        source, rate = self.remainder(stem.minus), self.song.sample_rate
+        span = (round(item.start * rate), round(item.stop * rate))
+        name = f"the mark at {item.start:.1f} to {item.stop:.1f} s"
+        place = ("mark", self._left(stem), span, item.role)
+        return self._once(place, lambda: encode(model, name, source.read(*span), rate, item.role))
+
+    def beats(self, progress: Progress | None = None) -> Beats:
+        """The song's beats, kept in `beats.json`."""
+        path = self.folder / "beats.json"
+        origin = beat_cache.fingerprint("", self.songs.tracker, self.songs.meters)
+        seconds = self.song.frames / self.song.sample_rate
+        self._beats = self._beats or beat_cache.load(path, origin, seconds)
+        if self._beats is None:
+            song = _Watched(self.song, self._watch)
+            found = beats.track(song, tracker=self.songs.tracker, meters=self.songs.meters, progress=progress)
+            files.write_json(path, beat_cache.to_json(found, origin), indent=None)
+            # As they are kept, rounded: so that every later run has the same.
+            self._beats = beat_cache.load(path, origin, seconds) or found
+        return self._beats
+
+    def preview(self, session: Session, stem: Stem, start: int, stop: int, progress: Progress | None = None) -> None:
+        """Find a stem in a passage, quickly: without bars, and without the residual-estimation pass if it is not done.
+
+        What was found in it for the whole song stays. Raises BadAudio, BadQuery, OutputError.
+        """
+        known = self.result(stem.id)
+        if known and known.key == session.key(stem) and known.start <= start and stop <= known.done:
+            return
+        conditioning = self._conditioning(stem)
+        conditioning = self._cache.get(self._residual_key(stem), conditioning) if stem.residual_pass else conditioning
+        mixture = self.remainder(stem.minus).read(start, stop)
+        source = _Watched(audio.ArraySource(mixture, self.song.sample_rate), self._watch)
+        blocks = self.songs.separator.stream(source, conditioning, progress)
+        target = np.concatenate(list(blocks), axis=1)
+        self._cleared(stem).write(start, target)
+        powers = [float(np.square(x, dtype=np.float64).sum()) for x in (mixture, target)]
+        level = 10 * np.log10(powers[1] / powers[0]) if min(powers) > 0 else None
+        absent = powers[0] > 0 and (level is None or level < report.ABSENT_DB)
+        warnings = (f"{ABSENT}, in the passage in view",) if absent else ()
+        self._put(stem, Result(session.key(stem), "preview", stop, start, "", level, warnings))
+
+    def separate(self, session: Session, stem: Stem, progress: Progress | None = None) -> None:
+        """Find a stem in the whole song, and before it those that it depends on, as far as that is not done.
+
+        Raises BadAudio, BadQuery, OutputError.
+        """
+        needed = {stem.id}
+        for other in reversed(session.in_order()):
+            needed |= set(other.minus) if other.id in needed else set()
+        work = [s for s in session.in_order() if s.id in needed and not self.whole(session, s)]
+        for number, other in enumerate(work):
+            self._separate(session, other, part(progress, number / len(work), (number + 1) / len(work)))
+
+    def _separate(self, session: Session, stem: Stem, progress: Progress | None) -> None:
+        source = _Watched(self.remainder(stem.minus), self._watch)
+        conditioning = self._conditioning(stem)
+        begin = 0.0
+        if stem.residual_pass:
+            begin = RESIDUAL_SHARE
+            counted = _Counted(source, part(progress, 0, begin))
+            conditioning = self._once(
+                self._residual_key(stem), lambda: self.songs.separator.add_residual(conditioning, counted)
+            )
+        known = None
+        if stem.grid != "none":
+            known = self.beats(part(progress, begin, begin + TRACKING_SHARE))
+            begin += TRACKING_SHARE
+        run = SongRun(self.songs, source, conditioning, stem.grid, False, known)
+        key, known_part = session.key(stem), self.result(stem.id)
+        done = known_part.done if known_part and (known_part.kind, known_part.key) == ("whole", key) else 0
+        track = self.track(stem.id) if done else self._cleared(stem)
+        for at in range(0, done, BLOCK):
+            stop = min(at + BLOCK, done)
+            run.monitor.add_block(track.read(at, stop), source.read(at, stop))
+        for target, _ in run.stems(part(progress, begin, 1.0), start=done):
+            track.write(done, target)
+            done += target.shape[1]
+            self._put(stem, Result(key, "whole", done, 0, ""))
+        content = report.of(
+            run.monitor, run.settings | {"residual_pass": stem.residual_pass}, self.songs.separator.describe()
+        )
+        warnings = tuple(ABSENT if "does not seem to be in the song" in text else text for text in content["warnings"])
+        self._put(stem, Result(key, "whole", done, 0, "", run.monitor.level_db, warnings, content))
+
+    def _cleared(self, stem: Stem) -> RawTrack:
+        """A stem's track, silent; before that its result is forgotten, so that a killed program leaves no wrong one."""
+        (self.folder / f"{stem.id}.json").unlink(missing_ok=True)
+        self._results[stem.id] = None
+        track = self.track(stem.id)
+        track.clear()
+        return track
+
+    def _conditioning(self, stem: Stem) -> Conditioning:
+        """What the network keeps of a stem's evidence. Raises BadAudio, BadQuery."""
+        roles: dict[str, list[Any]] = {"alone": [], "among": [], "absent": []}
+        for item in stem.evidence:
+            self._watch()
+            roles[item.role].append(self.encoded(stem, item).encoding)
+        return self.songs.separator.combine(ByRole(**roles))
+
+    def _residual_key(self, stem: Stem) -> Hashable:
+        said = [(m.role, m.start, m.stop) for m in stem.marks], [(c.role, c.digest) for c in stem.clips]
+        return "residual", self._left(stem), json.dumps(said)
+
+    def _left(self, stem: Stem) -> Hashable:
+        """What the sound that a stem is taken from depends on."""
+        known = (self.result(id) for id in stem.minus)
+        return tuple(result.version for result in known if result)
+
+    def _once(self, key: Hashable, compute: Callable[[], T]) -> T:
+        if key not in self._cache:
+            self._cache[key] = compute()
+            if len(self._cache) > CACHED:
+                self._cache.popitem(last=False)
+        self._cache.move_to_end(key)
+        found: T = self._cache[key]
+        return found
+
+    def _put(self, stem: Stem, result: Result) -> None:
+        result = replace(result, version=secrets.token_hex(4))
+        self._results[stem.id] = result
+        files.write_json(self.folder / f"{stem.id}.json", asdict(result), indent=None)
+        self._changed()
+
+
+class _Counted(_Watched):
+    """Reports how much of a source has been read, for passes that go once over it and do not say how far they are."""
+
+    def __init__(self, source: audio.Source, progress: Progress | None) -> None:
+        super().__init__(source, lambda: None)
+        self._progress = progress
+
+    def read(self, start: int, stop: int) -> Array:
+        if self._progress:
+            self._progress(start / self.frames)
+        return super().read(start, stop)

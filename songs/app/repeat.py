@@ -1,0 +1,90 @@
+"""`fewshot-sep separate --session`: what was decided on the page, done once more without it, with equal output."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from fewshot_sep import audio, files
+from fewshot_sep.errors import BadQuery
+from fewshot_sep.songs.app import session as sessions
+from fewshot_sep.songs.app.export import Stack
+from fewshot_sep.songs.app.peel import Peeler
+from fewshot_sep.songs.app.session import REST, BadEdit, Clip
+from fewshot_sep.songs.jobs import Job, Outputs, digest
+from fewshot_sep.songs.pipeline import Progress, SongSeparator, part
+from fewshot_sep.songs.settings import Format
+
+
+def repeat(
+    separator: SongSeparator,
+    job: Job,
+    file: Path,
+    outputs: Callable[[str], Outputs],
+    format: Format,
+    bits: int,
+    progress: Progress | None = None,
+    *,
+    strict: bool = False,
+) -> tuple[list[Path], list[str]]:
+    """Find the stems of a session in its song, and write them and the residual, each with a report.
+
+    Clips are looked for beside the session, and in the folder `clips` there, as the page's zip has them.
+
+    Args:
+        job: the song, where the residual goes, and the digest of the session.
+        file: the session, as the page saves it.
+        outputs: where the others go, by the stem's name.
+
+    Returns:
+        The files written, and warnings.
+
+    Raises:
+        BadAudio, BadEdit, BadQuery, OutputError.
+    """
+    try:
+        session = sessions.load(files.read_json(file))
+    except OSError as error:
+        raise BadEdit(f"{file}: cannot be read: {error.strerror or error}") from error
+    except (ValueError, BadEdit) as error:
+        raise BadEdit(f"{file}: {error if isinstance(error, BadEdit) else 'is no JSON'}") from error
+    owner = {"song": digest(job.song), "evidence": job.evidence}
+    with (
+        audio.open_audio(job.song, strict=strict) as source,
+        tempfile.TemporaryDirectory(prefix="fewshot-sep-") as folder,
+    ):
+        warnings = [*source.warnings]
+        if abs(source.frames / source.sample_rate - session.song.seconds) > 0.1:
+            raise BadEdit(f"{file}: is the session of another song, {session.song.name!r}")
+        if owner["song"] != session.song.digest:
+            warnings.append(f"{job.song}: is not the very file of the session; stems may differ from the page's")
+        peeler = Peeler(lambda: separator, source, Path(folder), lambda clip: _find(clip, file))
+        stems = session.in_order()
+        for number, stem in enumerate(stems):
+            peeler.separate(session, stem, part(progress, number / len(stems), (number + 1) / len(stems)))
+        found: dict[str, audio.Source] = {stem.name: peeler.track(stem.id) for stem in session.kept}
+        found[REST] = peeler.remainder(tuple(stem.id for stem in session.kept))
+        stack = Stack(session, found, format, bits)
+        gain, written = stack.gain(), []
+        common = {"song": str(job.song), "digests": owner, "session": str(file), "stems": list(found)}
+        for stem in session.kept:
+            result, place = peeler.result(stem.id), outputs(stem.name)
+            assert result
+            warnings += [f"{stem.name}: {text}" for text in result.warnings]
+            stack.write(stem.name, place.target, gain)
+            files.write_json(place.report, common | (result.report or {}))
+            written += [place.target, place.report]
+        stack.write(REST, job.outputs.target, gain)
+        files.write_json(job.outputs.report, common | {"warnings": warnings})
+    return [*written, job.outputs.target, job.outputs.report], warnings
+
+
+def _find(clip: Clip, session: Path) -> Path:
+    """A clip's file beside a session, known by its content. Raises BadQuery."""
+    names = {sessions.clip_file(clip), sessions.file_name(clip.name)}
+    for path in (folder / name for folder in (session.parent / "clips", session.parent) for name in sorted(names)):
+        if path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == clip.digest:
+            return path
+    raise BadQuery(f"the clip {clip.name!r} is not there: put its file beside {session}, or into a folder clips there")

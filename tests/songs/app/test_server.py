@@ -1,0 +1,353 @@
+"""The page's server, asked as the page and as strangers ask it; no browser, and a separator whose answer is known."""
+
+from __future__ import annotations
+
+import io
+import json
+import time
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fewshot_sep import audio
+from fewshot_sep.errors import OutputError
+from fewshot_sep.songs.app import server, tracks
+
+from .conftest import RATE, TOKEN, Client  # isort: skip
+
+Start = Callable[..., Client]
+
+
+def marked(client: Client, song: Path) -> str:
+    """Open a song, mark where the instrument plays alone, and do without bars; the stem's id."""
+    stem = client.upload(song)["stems"][0]["id"]
+    client.edit(do="mark", stem=stem, role="alone", start=1, stop=3)
+    client.edit(do="set", stem=stem, grid="none")
+    return str(stem)
+
+
+def test_a_song_is_marked_separated_peeled_and_sums_up(start: Start, song: Path) -> None:
+    client = start()
+    first = marked(client, song)
+    mixture, _ = audio.read(song)
+    np.testing.assert_array_equal(client.samples("song"), mixture)
+    client.run(do="separate", stem=first)
+    state = client.idle()
+    assert (
+        state["error"]["text"] == "" and state["stems"][0]["result"]["whole"] and state["stems"][0]["result"]["fresh"]
+    )
+    np.testing.assert_allclose(client.samples(first), 0.5 * mixture, atol=1e-7)
+    client.edit(do="next")
+    second = client.state()["stems"][1]["id"]
+    np.testing.assert_array_equal(client.samples(f"before-{second}"), mixture - client.samples(first))
+    client.edit(do="mark", stem=second, role="alone", start=0, stop=2)
+    client.edit(do="rename", stem=second, name="bass")
+    client.run(do="separate", stem=second)
+    client.idle()
+    parts = [client.samples(name) for name in (first, second, "residual")]
+    np.testing.assert_allclose(sum(parts), mixture, atol=1e-6)
+    np.testing.assert_allclose(parts[1], 0.25 * mixture, atol=1e-7)
+    client.edit(do="remove", stem=first)
+    parts = [client.samples(name) for name in (second, "residual")]
+    np.testing.assert_allclose(sum(parts), mixture, atol=1e-6)
+
+
+def test_downloads_sum_to_the_song(start: Start, song: Path) -> None:
+    client = start()
+    stem = marked(client, song)
+    mixture, _ = audio.read(song)
+    client.ask("GET", "/api/download", 400, params={"what": "all", "format": "wav", "bits": "32"})
+    client.run(do="separate", stem=stem)
+    client.idle()
+    for format, bits in (("wav", 16), ("wav", 24), ("wav", 32), ("flac", 16), ("flac", 24)):
+        answer = client.ask("GET", "/api/download", params={"what": "all", "format": format, "bits": bits})
+        bundle = zipfile.ZipFile(io.BytesIO(answer.content))
+        names = [f"my song/{name}.{format}" for name in ("stem 1", "residual")]
+        assert set(bundle.namelist()) == {*names, "my song/session.json"}
+        bundle.extractall(song.parent / f"{format}{bits}")
+        parts = [audio.read(song.parent / f"{format}{bits}" / name)[0] for name in names]
+        np.testing.assert_allclose(sum(parts), mixture, atol=1e-6 if bits == 32 else 2.0 ** (2 - bits))
+        assert json.loads(bundle.read("my song/session.json"))["song"]["name"] == "my song.wav"
+    one = client.ask("GET", "/api/download", params={"what": stem, "format": "wav", "bits": "32"})
+    assert "my%20song%20-%20stem%201.wav" in one.headers["content-disposition"]
+    client.ask("GET", "/api/download", 400, params={"what": "all", "format": "flac", "bits": "32"})
+    client.ask("GET", "/api/download", 400, params={"what": "../../etc/passwd", "format": "wav", "bits": "32"})
+    assert not list(client.app.state.desk.temporary.iterdir())
+
+
+def test_a_preview_finds_what_is_in_view_alone(start: Start, song: Path) -> None:
+    client = start()
+    stem = marked(client, song)
+    client.run(do="preview", stem=stem, start=1.0, stop=2.5)
+    result = client.idle()["stems"][0]["result"]
+    assert (result["kind"], result["start"], result["stop"]) == ("preview", 1.0, 2.5)
+    found, (mixture, _) = client.samples(stem), audio.read(song)
+    np.testing.assert_array_equal(found[:, RATE : RATE * 5 // 2], 0.5 * mixture[:, RATE : RATE * 5 // 2])
+    assert not found[:, :RATE].any() and not found[:, RATE * 5 // 2 :].any()
+
+
+def test_what_is_known_is_not_computed_twice(start: Start, song: Path, half: Any) -> None:
+    client = start()
+    stem = marked(client, song)
+    client.idle()
+    assert len(half.encoded) == 1
+    client.run(do="separate", stem=stem)
+    client.idle()
+    client.run(do="separate", stem=stem)
+    client.run(do="preview", stem=stem, start=0, stop=2)
+    assert client.idle()["stems"][0]["result"]["whole"]
+    assert len(half.encoded) == 1
+    pieces = len(half.conditionings)
+    client.run(do="separate", stem=stem)
+    client.idle()
+    assert len(half.conditionings) == pieces
+    client.edit(do="mark", stem=stem, role="absent", start=4, stop=5)
+    client.idle()
+    assert len(half.encoded) == 2
+
+
+def test_cancelled_and_again_goes_on_where_it_stopped(start: Start, song: Path, half: Any) -> None:
+    client = start()
+    stem = marked(client, song)
+    client.idle()
+    half.gate.clear()
+    client.run(do="separate", stem=stem)
+    while client.state()["job"] is None or client.state()["job"]["kind"] != "separate":
+        time.sleep(0.01)
+    client.edit(do="mark", stem=stem, role="absent", start=4, stop=5)  # may be done while it runs
+    client.edit(do="undo")
+    client.run(do="cancel")
+    half.gate.set()
+    state = client.idle()
+    assert state["error"]["text"] == "" and state["job"] is None
+    client.run(do="separate", stem=stem)
+    assert client.idle()["stems"][0]["result"]["whole"]
+    np.testing.assert_allclose(client.samples(stem), 0.5 * audio.read(song)[0], atol=1e-7)
+
+
+def test_a_restart_loses_nothing(start: Start, song: Path) -> None:
+    client = start()
+    stem = marked(client, song)
+    client.ask("PUT", "/api/clip", params={"stem": stem, "role": "absent", "name": "x.wav"}, content=song.read_bytes())
+    client.run(do="separate", stem=stem)
+    before = client.idle()
+    client = start()
+    (recent,) = client.idle()["recent"]
+    assert recent["name"] == "my song.wav"
+    client.run(do="open", id=recent["id"])
+    after = client.idle()
+    for state in (before, after):
+        state.pop("error"), state.pop("undo")
+    assert after == before
+    client = start()
+    assert client.upload(song)["stems"] == before["stems"]  # the same file is the same song
+    client.run(do="forget", id=recent["id"])
+    assert client.idle()["recent"] == [] and not list((song.parent / "home").glob("*/*.f32"))
+
+
+def test_marks_move_change_go_and_come_back(start: Start, song: Path) -> None:
+    client = start()
+    stem = marked(client, song)
+    mark = client.state()["stems"][0]["marks"][0]["id"]
+    client.edit(do="change", stem=stem, item=mark, start=2, stop=99)
+    moved = client.state()["stems"][0]["marks"][0]
+    assert (moved["start"], moved["stop"], moved["role"]) == (2, 6, "alone")
+    client.edit(do="change", stem=stem, item=mark, role="among")
+    client.edit(do="delete", stem=stem, item=mark)
+    assert client.state()["stems"][0]["marks"] == []
+    client.edit(do="undo")
+    client.edit(do="undo")
+    assert client.state()["stems"][0]["marks"][0]["role"] == "alone"
+    client.edit(do="redo")
+    assert client.state()["stems"][0]["marks"][0]["role"] == "among"
+
+
+def test_the_evidence_is_judged(start: Start, song: Path) -> None:
+    client = start()
+    stem = marked(client, song)
+    client.edit(do="mark", stem=stem, role="absent", start=2.5, stop=4)
+    client.edit(do="mark", stem=stem, role="alone", start=5, stop=5.05)
+    client.edit(do="mark", stem=stem, role="alone", start=0, stop=5)
+    alone, absent, short, crowded = client.idle()["stems"][0]["marks"]
+    assert "contradicts" in " ".join(alone["remarks"]) and "contradicts" in " ".join(absent["remarks"])
+    assert "only" in " ".join(short["remarks"])
+    assert "more than one instrument" in " ".join(crowded["remarks"])
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"do": "mark", "stem": "nobody", "role": "alone", "start": 0, "stop": 1},
+        {"do": "mark", "role": "alone"},
+        {"do": "mark", "role": "loud", "start": 0, "stop": 1},
+        {"do": "mark", "role": "alone", "start": 3, "stop": 1},
+        {"do": "mark", "role": "alone", "start": float("inf"), "stop": float("nan")},
+        {"do": "rename", "name": "../../../tmp/x"},
+        {"do": "rename", "name": "Residual"},
+        {"do": "rename", "name": "  "},
+        {"do": "set", "grid": "sideways"},
+        {"do": "order", "by": "up"},
+        {"do": "explode"},
+        {},
+    ],
+)
+def test_senseless_edits_are_refused_and_change_nothing(start: Start, song: Path, said: dict[str, Any]) -> None:
+    client = start()
+    stem = marked(client, song)
+    before = client.idle()
+    content = json.dumps({"stem": stem} | said)
+    assert client.ask("POST", "/api/edit", 400, content=content).json()["error"]
+    assert client.idle() == before
+
+
+def test_strangers_are_refused(start: Start) -> None:
+    http = start().http
+    assert http.get("/", params={"token": TOKEN}, headers={"x-token": ""}).status_code == 200
+    assert http.get("/api/state", headers={"x-token": "wrong"}).status_code == 403
+    assert http.get("/", headers={"x-token": ""}).status_code == 403
+    assert http.get("/api/state", headers={"host": "evil.example:1234"}).status_code == 403  # DNS rebinding
+    assert http.post("/api/demo", headers={"origin": "http://evil.example"}).status_code == 403
+    assert http.post("/api/demo", headers={"origin": "null"}).status_code == 403
+    assert http.get("/api/state", headers={"sec-fetch-site": "cross-site"}).status_code == 403
+    for host in ("localhost:1234", "[::1]:1234", "127.0.0.1:1234"):
+        assert http.get("/api/state", headers={"host": host, "origin": f"http://{host}"}).status_code == 200
+
+
+def test_no_path_leaves_its_folder(start: Start, song: Path) -> None:
+    client = start()
+    client.upload(song, "../../../etc/<b>passwd</b>\x00.wav")
+    assert client.state()["song"]["name"] == "passwd</b>.wav" or "/" not in client.state()["song"]["name"]
+    for path in (
+        "/static/../server.py",
+        "/static/%2e%2e/server.py",
+        "/static/..%2fserver.py",
+        "/vendor/%2e%2e/torch/version.py",
+    ):
+        assert client.http.get(path).status_code == 404
+    for track in ("..", "%2e%2e%2fsession", "before-..%2f", "song.f32"):
+        assert client.http.get(f"/api/audio/{track}").status_code in (400, 404)
+    assert client.run(400, do="open", id="../../x") and client.run(400, do="forget", id="..")
+
+
+def test_headers(start: Start) -> None:
+    client = start()
+    page = client.http.get("/", params={"token": TOKEN})
+    policy = page.headers["content-security-policy"]
+    assert "script-src 'self';" in policy and "unsafe" not in policy and "default-src 'none'" in policy
+    assert page.headers["x-content-type-options"] == "nosniff"
+    assert "<script>" not in page.text and "onclick" not in page.text and "style=" not in page.text
+    for found in ("/static/main.js", "/vendor/wavesurfer.min.js"):
+        assert "javascript" in client.http.get(found).headers["content-type"]
+    assert client.http.get("/static/nothing").headers["x-content-type-options"] == "nosniff"
+
+
+def test_uploads_have_limits(start: Start, song: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = start(max_song=1000)
+    answer = client.ask("PUT", "/api/song", 400, params={"name": "long.wav"}, content=song.read_bytes())
+    assert "limit" in answer.json()["error"] and not list(client.app.state.desk.temporary.iterdir())
+    client = start()
+    monkeypatch.setattr(tracks, "MIN_FREE", 1 << 60)
+    answer = client.ask("PUT", "/api/song", 400, params={"name": "a.wav"}, content=song.read_bytes())
+    assert "make room" in answer.json()["error"]
+
+
+def test_what_is_no_sound_is_said(start: Start, song: Path) -> None:
+    client = start()
+    client.ask("PUT", "/api/song", params={"name": "notes.txt"}, content=b"do re mi")
+    state = client.idle()
+    assert "notes.txt" in state["error"]["text"] and "home" not in state["error"]["text"] and state["song"] is None
+    stem = client.upload(song)["stems"][0]["id"]
+    params = {"stem": stem, "role": "alone", "name": "x.wav"}
+    assert "x.wav" in client.ask("PUT", "/api/clip", 400, params=params, content=b"fa so").json()["error"]
+
+
+@pytest.mark.parametrize(
+    ("header", "first", "last"),
+    [("bytes=0-7", 0, 8), ("bytes=3-12", 3, 13), ("bytes=8-", 8, None), ("bytes=0-999999999", 0, None)],
+)
+def test_audio_comes_by_ranges(start: Start, song: Path, header: str, first: int, last: int | None) -> None:
+    client = start()
+    client.upload(song)
+    whole = audio.read(song)[0].T.tobytes()
+    answer = client.ask("GET", "/api/audio/song", 206, headers={"range": header})
+    assert answer.content == whole[first:last]
+    assert answer.headers["content-range"].endswith(f"/{len(whole)}")
+    for bad in ("bytes=999999999-", "bytes=9-3", "lines=1-2", "bytes=-5"):
+        client.ask("GET", "/api/audio/song", 416, headers={"range": bad})
+
+
+def test_peaks_and_tiles(start: Start, song: Path) -> None:
+    client = start()
+    client.upload(song)
+    mixture, _ = audio.read(song)
+    found = np.frombuffer(client.ask("GET", "/api/peaks/song").content, np.int8).reshape(-1, 2)
+    np.testing.assert_allclose(found[1] / 127, [mixture[:, 256:512].min(), mixture[:, 256:512].max()], atol=0.005)
+    assert len(found) == -(-mixture.shape[1] // 256)
+    content = client.ask("GET", "/api/tile/song/0/0").content
+    assert len(content) == tracks.BANDS * tracks.TILE_COLUMNS
+    client.ask("GET", "/api/tile/song/0/99999999", 400)
+    client.ask("GET", "/api/tile/song/99/0", 400)
+
+
+def test_a_tile_shows_a_tone_where_it_is() -> None:
+    time = np.arange(44100) / 44100
+    source = audio.ArraySource(np.sin(2 * np.pi * 1000 * time).astype(np.float32), 44100)
+    edges = np.geomspace(tracks.LOWEST_HZ, 16000, tracks.BANDS + 1)
+    for level in (0, 1, 5):
+        rows = np.frombuffer(tracks.tile(source, level, 0), np.uint8).reshape(tracks.BANDS, -1)
+        column = rows[:, 22050 // (tracks.PEAK_HOP << level)].astype(int)
+        loudest = column.argmax()
+        assert edges[loudest] * 0.98 <= 1000 <= edges[loudest + 1] * 1.02
+        assert column[loudest] > 235 and np.median(column) < 60
+
+
+def test_a_session_opens_again(start: Start, song: Path) -> None:
+    client = start()
+    stem = marked(client, song)
+    client.edit(do="rename", stem=stem, name="guitar")
+    said = client.ask("GET", "/api/session").json()
+    client.edit(do="remove", stem=stem)
+    client.ask("PUT", "/api/session", json=said)
+    assert client.state()["stems"][0]["name"] == "guitar"
+    for damage in ({}, {"stems": []}, {"stems": [{"id": "../x"}]}, {"song": 3}, {"stems": said["stems"] * 2}):
+        client.ask("PUT", "/api/session", 400, json=said | damage if damage else damage)
+    circle = [
+        said["stems"][0] | {"id": "a" * 8, "minus": ["b" * 8]},
+        said["stems"][0] | {"id": "b" * 8, "minus": ["a" * 8]},
+    ]
+    client.ask("PUT", "/api/session", 400, json=said | {"stems": [circle[0], circle[1] | {"name": "other"}]})
+    other = said | {"song": said["song"] | {"digest": "0", "frames": 10**9}}
+    assert "another song" in client.ask("PUT", "/api/session", 400, json=other).json()["error"]
+
+
+def test_every_tab_hears_of_every_change(start: Start, song: Path) -> None:
+    client = start()
+    stem = marked(client, song)
+    client.idle()
+    listeners, desk = server.Listeners(), client.app.state.desk
+
+    async def two_tabs() -> list[int]:
+        import asyncio
+
+        listeners.loop = asyncio.get_running_loop()
+        desk._changed = listeners.tell
+        tabs = [listeners.states(desk.state) for _ in range(2)]
+        for tab in tabs:
+            await anext(tab)
+        await asyncio.to_thread(client.edit, do="mark", stem=stem, role="absent", start=4, stop=5)
+        said = [json.loads((await anext(tab)).removeprefix("data: ")) for tab in tabs]
+        return [len(state["stems"][0]["marks"]) for state in said]
+
+    import asyncio
+
+    assert asyncio.run(two_tabs()) == [2, 2]
+
+
+def test_two_programs_do_not_share_a_folder(start: Start, song: Path) -> None:
+    start()
+    with pytest.raises(OutputError, match="another"):
+        server.build(song.parent / "home", lambda: None, TOKEN)  # type: ignore[arg-type,return-value]
