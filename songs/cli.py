@@ -201,11 +201,14 @@ def _repeat(
     separator = SongSeparator(Separator.from_pretrained(weights, device=device), tracker=tracker)
     told = evidence_digest({"session": [session]})
 
+    def planned(name: str) -> Job:
+        return jobs([song], out, name, f".{format}", template, told)[0]
+
     def outputs(name: str) -> Outputs:
-        return jobs([song], out, name, f".{format}", template, told)[0].outputs
+        return planned(name).outputs
 
     _each(
-        [Job(song, outputs(REST), told)],
+        [planned(REST)],
         lambda job, progress: repeat(separator, job, session, outputs, format, depth, progress, strict=strict),
         lambda job: skip_existing and job.outputs.report.is_file(),
         resume=False,
