@@ -99,6 +99,12 @@ def first_time_alone(what: str) -> Iterator[None]:
         yield
 
 
+def owned(path: Path) -> bool:
+    """Whether a living process holds the lock on a file; False also where files cannot be locked. Raises OSError."""
+    with path.open("rb") as file:
+        return not lock(file)
+
+
 def sweep(folder: Path) -> None:
     """Remove the temporary files (`.*.part`) in a folder that no living process owns: their writers were killed."""
     if fcntl is None:

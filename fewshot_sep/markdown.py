@@ -22,7 +22,8 @@ def name(text: str) -> str:
     >>> print(name("![x](http://y) `<b>`"))
     !\\[x\\](http://y) \\`&lt;b>\\`
     """
-    return plain(re.sub(r"([\\`\[\]*_])", r"\\\1", " ".join(text.split())))
+    escaped = re.sub(r"([\\`\[\]*_])", r"\\\1", plain(" ".join(text.split())))
+    return escaped.replace("<", "&lt;")  # also between backticks, which begin no code now
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

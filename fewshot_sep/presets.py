@@ -7,7 +7,7 @@ from typing import Literal
 
 from fewshot_sep.errors import FewshotSepError
 
-Kind = Literal["mask", "informed", "prompted", "image"]
+Kind = Literal["mask", "informed", "prompted", "attending", "image"]
 
 
 @dataclass(frozen=True)
@@ -17,17 +17,21 @@ class Preset:
     Attributes:
         kind: which system: `mask` (a mask in [0, 1], conditioned on encoded queries), `informed` (its network
             also gets what templates of the queries explain), `prompted` (that, and it knows clips among others and
-            clips without the instrument) or `image` (the thesis: one spectrogram to another).
+            clips without the instrument), `attending` (that, with a band-split network that attends to the clips'
+            frames) or `image` (the thesis: one spectrogram to another).
         sample_rate: in Hz; other rates are resampled on the way in and out.
         channels: 1 or 2; mono sound is doubled for a stereo system and folded back.
         n_fft, hop: of the STFT, in samples.
         segment: samples the network was trained to see at once.
         bands: rows of the network's image.
-        widths: channels of each level of the U-Net (`image`: only the first is used, each level doubles it).
+        widths: channels of each level of the U-Net (`image`: only the first is used, each level doubles it;
+            `attending`: of each layer, all alike).
         features: size of the query embedding (not `image`).
         beat: seconds that a beat lasts in the common tempo to which songs are brought.
         context: seconds of sound on each side of a bar, in the common tempo, that the network gets too.
-        templates: spectra that are kept of the queries beside their embedding (`informed` and `prompted` only).
+        templates: spectra that are kept of the queries beside their embedding (`informed` and what follows it).
+        patch: bands and frames on a side of what the U-Net's first level sees as one; bands of an `attending`
+            network's token.
     """
 
     name: str
@@ -43,6 +47,7 @@ class Preset:
     beat: float = 0.5
     context: float = 0.45  # with a bar of 2 s it fits the segment of 2.95 s
     templates: int = 0
+    patch: int = 2
 
     @property
     def predicts_mask(self) -> bool:
@@ -61,6 +66,17 @@ PRESETS = {
         Preset("informed", "informed", 44100, 2, 4096, 1024, 127 * 1024, 256, (32, 64, 128, 256), 256, templates=16),
         # The same, with clips of the instrument among others and of the song without it as further evidence.
         Preset("prompted", "prompted", 44100, 2, 4096, 1024, 127 * 1024, 256, (32, 64, 128, 256), 256, templates=16),
+        # Three networks that could follow `prompted`, each within 16 MiB of weights: a level of single bands and frames
+        # on top of it; twice its width but at the deepest level; and attention to the clips' frames.
+        Preset(
+            *("prompted-fine", "prompted", 44100, 2, 4096, 1024, 127 * 1024, 256, (32, 32, 64, 128, 256), 256),
+            templates=16,
+            patch=1,
+        ),
+        Preset(
+            "prompted-wide", "prompted", 44100, 2, 4096, 1024, 127 * 1024, 256, (64, 128, 256, 256), 256, templates=16
+        ),
+        Preset("attending", "attending", 44100, 2, 4096, 1024, 127 * 1024, 256, (128,) * 6, 256, templates=16, patch=8),
         # `steered` at half the width, in half the time: for the ablations of `experiments/flagship`.
         Preset("slim", "mask", 44100, 2, 4096, 1024, 127 * 1024, 256, (16, 32, 64, 128), 256),
         # The 2020 bachata thesis: 4 beats at 147 BPM. 510/71 with 105 zeros appended make 18,000 samples 256 x 256.
@@ -70,6 +86,7 @@ PRESETS = {
         Preset("tiny", "mask", 44100, 2, 2048, 512, 62 * 512, 64, (8, 16), 16),
         Preset("tiny-informed", "informed", 44100, 2, 2048, 512, 62 * 512, 64, (8, 16), 16, templates=4),
         Preset("tiny-prompted", "prompted", 44100, 2, 2048, 512, 62 * 512, 64, (8, 16), 16, templates=4),
+        Preset("tiny-attending", "attending", 44100, 2, 2048, 512, 62 * 512, 64, (32, 32), 16, templates=4, patch=8),
         Preset("tiny-image", "image", 11025, 1, 510, 71, 18000, 256, (2,), 0, _THESIS_BEAT, _THESIS_BEAT),
     )
 }

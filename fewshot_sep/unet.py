@@ -123,6 +123,9 @@ class QueryUNet(nn.Module):
 
     The body works on patches of 2 bands by 2 frames; a light layer at full resolution sharpens the mask.
 
+    Args:
+        patch: bands and frames on a side of a patch, 1 or 2.
+
     Shape:
         mixture: `(batch, channels, bands, frames)` log magnitudes, any number of frames.
         extra: `(batch, extra_channels, bands, frames)`.
@@ -130,21 +133,29 @@ class QueryUNet(nn.Module):
     """
 
     def __init__(
-        self, channels: int, bands: int, widths: tuple[int, ...], features: int, fine: int = 16, extra_channels: int = 0
+        self,
+        channels: int,
+        bands: int,
+        widths: tuple[int, ...],
+        features: int,
+        fine: int = 16,
+        extra_channels: int = 0,
+        patch: int = 2,
     ) -> None:
         super().__init__()
-        if bands % 2 ** len(widths):
-            raise ValueError(f"{bands} bands cannot be halved {len(widths)} times")
         self.levels = len(widths)
+        self.step = patch * 2 ** (self.levels - 1)
+        if bands % self.step:
+            raise ValueError(f"{bands} bands cannot be halved {len(widths)} times")
         inputs = channels + 2 + extra_channels
         self.fine = nn.Sequential(nn.Conv2d(inputs, fine, 3, padding=1, bias=False), nn.BatchNorm2d(fine), nn.ReLU())
-        self.stem = nn.Conv2d(inputs, widths[0], 4, stride=2, padding=1)
-        rows = [bands // 2 ** (level + 1) for level in range(self.levels)]
+        self.stem = nn.Conv2d(inputs, widths[0], 2 + patch, stride=patch, padding=1)
+        rows = [bands // patch // 2**level for level in range(self.levels)]
         self.encoder = nn.ModuleList(SteeredBlock(w, r, features) for w, r in zip(widths, rows, strict=True))
         self.decoder = nn.ModuleList(SteeredBlock(w, r, features) for w, r in zip(widths, rows, strict=True))
         self.down = nn.ModuleList(nn.Conv2d(a, b, 2, stride=2) for a, b in pairwise(widths))
         self.up = nn.ModuleList(nn.ConvTranspose2d(b, a, 2, stride=2) for a, b in pairwise(widths))
-        self.unpatch = nn.ConvTranspose2d(widths[0], fine, 2, stride=2)
+        self.unpatch = nn.ConvTranspose2d(widths[0], fine, patch, stride=patch)
         self.sharpen = nn.Sequential(
             nn.Conv2d(2 * fine, fine, 3, padding=1, bias=False),
             nn.BatchNorm2d(fine),
@@ -156,7 +167,7 @@ class QueryUNet(nn.Module):
         frames = mixture.shape[-1]
         profile = conditioning.profile[..., None].expand(-1, -1, -1, frames)
         x = torch.cat([mixture, profile.to(mixture), extra], dim=1)
-        x = F.pad(x, (0, -frames % 2**self.levels, 0, 0), mode="replicate")
+        x = F.pad(x, (0, -frames % self.step, 0, 0), mode="replicate")
         fine, h = self.fine(x), self.stem(x)
         skips = []
         for level, block in enumerate(self.encoder):

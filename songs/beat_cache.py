@@ -25,10 +25,8 @@ def load(path: Path, wanted: Fingerprint, duration: float) -> Beats | None:
         stored = files.read_json(path)
         if stored["of"] != wanted:
             return None
-        times, positions, strengths = (
-            np.array(stored[name], dtype=kind)
-            for name, kind in (("seconds", np.float64), ("places in bar", np.int64), ("strengths", np.float64))
-        )
+        times, strengths = (np.array(stored[name], dtype=np.float64) for name in ("seconds", "strengths"))
+        positions = np.array(stored["places in bar"], dtype=np.int64)
         meter, tracker, likely = stored["meter"], stored["tracker"], stored["likely meter"]
     except (OSError, ValueError, KeyError, TypeError, OverflowError):
         return None

@@ -144,7 +144,10 @@ def separate(
     if bitrate and format != "mp3":
         raise typer.BadParameter(f"goes with --format mp3, not {format}", param_hint="--bitrate")
     files = (query or [], among or [], absent or [])
-    told = evidence_digest({role: [*clips, *marks] for role, clips, marks in zip(ROLES, files, spans, strict=True)})
+    by_role: dict[str, list[Path | tuple[float, float]]] = {
+        role: [*clips, *marks] for role, clips, marks in zip(ROLES, files, spans, strict=True)
+    }
+    told = evidence_digest(by_role)
     work = jobs(songs, out, name, f".{format}", check_template(template), told)
     _check_there(work)
 
@@ -198,11 +201,14 @@ def _repeat(
     separator = SongSeparator(Separator.from_pretrained(weights, device=device), tracker=tracker)
     told = evidence_digest({"session": [session]})
 
+    def planned(name: str) -> Job:
+        return jobs([song], out, name, f".{format}", template, told)[0]
+
     def outputs(name: str) -> Outputs:
-        return jobs([song], out, name, f".{format}", template, told)[0].outputs
+        return planned(name).outputs
 
     _each(
-        [Job(song, outputs(REST), told)],
+        [planned(REST)],
         lambda job, progress: repeat(separator, job, session, outputs, format, depth, progress, strict=strict),
         lambda job: skip_existing and job.outputs.report.is_file(),
         resume=False,

@@ -1,11 +1,13 @@
 """Which songs to separate, and the names of their results: decided for the whole batch before any work.
 
 No result takes the place of another's. A place is free where nothing lies, or a result of the same song and the same
-evidence; else the next number is tried. Whose a result is stands in its report, as digests of both.
+evidence; else the next number is tried. Whose a result is stands in its report, as digests of both. As another run may
+have come in between, a place is claimed and looked at once more when work on the song begins.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import glob
 import hashlib
@@ -20,6 +22,7 @@ from typing import Any, NamedTuple
 
 from fewshot_sep import files
 from fewshot_sep.errors import BadAudio, FewshotSepError
+from fewshot_sep.songs import claims
 
 TEMPLATE = "{song}/{name}"
 RESIDUAL, REPORT, BEATS = ".residual", ".report", "beats"
@@ -38,11 +41,25 @@ class Outputs(NamedTuple):
 
 
 class Job(NamedTuple):
-    """A song, where its results go, and the digest of the evidence."""
+    """A song, where its results go, and the digest of the evidence.
+
+    Attributes:
+        place: of the results, without their endings.
+        folder, label: by which it was named.
+    """
 
     song: Path
     outputs: Outputs
-    evidence: str = ""
+    evidence: str
+    place: Path
+    folder: Path
+    label: str
+    places: _Places
+
+    @property
+    def owner(self) -> dict[str, str]:
+        """Whose the results are, as reports have it. Raises BadAudio."""
+        return {"song": digest(self.song), "evidence": self.evidence}
 
     def report(self) -> dict[str, Any]:
         """What an earlier run with this song and evidence has reported here; empty where none has finished."""
@@ -123,7 +140,7 @@ def _digest(path: Path, size: int, changed: int) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def evidence_digest(roles: Mapping[str, Sequence[Path] | Sequence[tuple[float, float]]]) -> str:
+def evidence_digest(roles: Mapping[str, Sequence[Path | tuple[float, float]]]) -> str:
     """One digest of all evidence: by its role, files and folders of them, and passages in seconds. Raises BadAudio."""
     found: dict[str, list[object]] = {}
     for role, items in roles.items():
@@ -150,7 +167,22 @@ def jobs(
     """
     found = [(file, folder) for given in songs for file, folder in _songs(given, out)]
     places = _Places(template, name, suffix, evidence, [file for file, _ in found])
-    return [Job(file, places.take(file, folder), evidence) for file, folder in found]
+    return [places.take(file, folder) for file, folder in found]
+
+
+@contextlib.contextmanager
+def claimed(job: Job) -> Iterator[Job]:
+    """The job, whose place no other run takes until the block ends; where one has taken it, with the next free place.
+
+    Raises:
+        BadAudio, OutputError.
+    """
+    while True:
+        with claims.claim(job.place, {"digests": job.owner}) as is_ours:
+            if is_ours and job.places.is_free(job):
+                yield job
+                return
+        job = job.places.move(job)
 
 
 def _songs(given: Path, out: Path) -> Iterator[tuple[Path, Path]]:
@@ -182,44 +214,63 @@ class _Places:
         self._template, self._name, self._suffix, self._evidence = template, name, suffix, evidence
         self._taken = {_key(song) for song in songs}
 
-    def take(self, song: Path, folder: Path) -> Outputs:
-        label = "song" if not song.stem.strip(".") else song.stem
-        label, name = _cut(self._template, label, self._name)
-        song_name = next(each for each in _numbered(label) if self._belongs_to(song, folder, each))
-        self._taken.add(_key(folder / self._template.format(song=song_name, name="*")))
+    def take(self, song: Path, folder: Path) -> Job:
+        """A song with the first free place."""
+        label, name = _cut(self._template, "song" if not song.stem.strip(".") else song.stem, self._name)
+        label = next(
+            each
+            for each in _numbered(label)
+            if self._key_of(folder, each) not in self._taken and self._belongs_to(song, folder, each)
+        )
+        self._taken.add(self._key_of(folder, label))
         for each in _numbered(name):
-            outputs = self._outputs(folder, song_name, each)
-            keys = {_key(path) for path in outputs}
-            if not keys & self._taken and self._free(song, outputs):
+            place = self._place(folder, label, each)
+            outputs = self._outputs(place, self._place(folder, label, BEATS))
+            keys = {_key(path) for path in outputs[:-1]}  # the song's beats are of all of its places
+            if not keys & self._taken and self._is_free(song, outputs):
                 self._taken |= keys
-                return outputs
+                return Job(song, outputs, self._evidence, place, folder, label, self)
         raise AssertionError("numbers do not end")
 
+    def is_free(self, job: Job) -> bool:
+        """Whether its place still is."""
+        return self._is_free(job.song, job.outputs) and self._belongs_to(job.song, job.folder, job.label)
+
+    def move(self, job: Job) -> Job:
+        """The job with the next free place."""
+        self._taken.discard(self._key_of(job.folder, job.label))
+        return self.take(job.song, job.folder)
+
     def _belongs_to(self, song: Path, folder: Path, label: str) -> bool:
-        """Whether no other song's results have this label, of this batch or of an earlier one."""
-        place = self._template.format(song=label, name="\0")
-        if _key(folder / place.replace("\0", "*")) in self._taken:
-            return False
-        pattern = glob.escape(str(folder / place)).replace("\0", "*") + f"{REPORT}.json"
-        owners = [_owner(_report(Path(path)))[0] for path in glob.glob(pattern)]  # noqa: PTH207
+        """Whether no other song's results have this label, of an earlier run or of one that is at work."""
+        place = self._place(folder, label, "\0")
+        pattern = glob.escape(str(place)).replace("\0", "*") + f"{REPORT}.json"
+        reports = [_report(Path(path)) for path in glob.glob(pattern)]  # noqa: PTH207
+        owners = [_owner(found)[0] for found in (*reports, *claims.contents(place))]
         return all(owner == _known_digest(song) for owner in owners if owner)
 
-    def _free(self, song: Path, outputs: Outputs) -> bool:
+    def _is_free(self, song: Path, outputs: Outputs) -> bool:
         *own, _ = outputs
         if not any(os.path.lexists(path) for path in own):
             return True
         return _owner(_report(outputs.report)) == (_known_digest(song), self._evidence)
 
-    def _outputs(self, folder: Path, song: str, name: str) -> Outputs:
-        def path(ending: str, of: str = name) -> Path:
-            return folder / (self._template.format(song=song, name=of) + ending)
+    def _place(self, folder: Path, label: str, name: str) -> Path:
+        return folder / self._template.format(song=label, name=name)
+
+    def _key_of(self, folder: Path, label: str) -> str:
+        return _key(self._place(folder, label, "*"))
+
+    def _outputs(self, place: Path, beats: Path) -> Outputs:
+        def path(ending: str) -> Path:
+            return place.with_name(place.name + ending)
 
         return Outputs(
             path(self._suffix),
             path(RESIDUAL + self._suffix),
             path(f"{REPORT}.json"),
             path(f"{REPORT}.png"),
-            path(".json", BEATS),
+            beats.with_name(f"{beats.name}.json"),
         )
 
 
@@ -254,8 +305,8 @@ def _report(path: Path) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def _owner(report: Mapping[str, Any]) -> tuple[str, str]:
-    """Digests of the song and the evidence that a report is of."""
-    found = report.get("digests")
+def _owner(report: object) -> tuple[str, str]:
+    """Digests of the song and the evidence that a report, or a claim, is of."""
+    found = report.get("digests") if isinstance(report, dict) else None
     found = found if isinstance(found, dict) else {}
     return str(found.get("song", "")), str(found.get("evidence", ""))

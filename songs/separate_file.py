@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,11 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fewshot_sep import audio, files
-from fewshot_sep.errors import OutputError
 from fewshot_sep.prompt import ByRole
 from fewshot_sep.songs import beat_cache, figure, report
 from fewshot_sep.songs.checkpoint import Partial
-from fewshot_sep.songs.jobs import Job, Outputs, digest
+from fewshot_sep.songs.jobs import Job, Outputs, claimed
 from fewshot_sep.songs.monitor import EXCERPT_SECONDS, Monitor
 from fewshot_sep.songs.pipeline import Progress, SongRun, SongSeparator, part
 from fewshot_sep.songs.queries import EncodedClip, Evidence
@@ -84,7 +82,7 @@ def separate_file(
     Raises:
         BadAudio, BadQuery, OutputError.
     """
-    outputs, owner = job.outputs, {"song": digest(job.song), "evidence": job.evidence}
+    outputs, owner = job.outputs, job.owner
     with audio.open_audio(job.song, strict=options.strict) as source:
         audio.check_writable(outputs.target, source.sample_rate, source.channels, options.subtype, options.bitrate)
         model = separator.separator
@@ -116,8 +114,8 @@ def separate_file(
                 **report.evidence(clips),
             )
 
-        with _new_folder(outputs.target.parent):
-            files.sweep(outputs.target.parent)
+        with claimed(job) as job:
+            outputs = job.outputs
             with Partial(outputs.target, source.channels, fingerprint, keep=options.resume) as found:
                 _replay(found, source, run.monitor)
                 for target, _ in run.stems(part(progress, 0, 1 - WRITING_SHARE), start=found.frames):
@@ -205,22 +203,3 @@ def _blocks(frames: int, sample_rate: int) -> Iterator[tuple[int, int]]:
     length = BLOCK_SECONDS * sample_rate
     for start in range(0, frames, length):
         yield start, min(start + length, frames)
-
-
-@contextlib.contextmanager
-def _new_folder(folder: Path) -> Iterator[None]:
-    """Make the folder; where the work inside fails, remove again what was made, as far as it is empty."""
-    missing = [path for path in (folder, *folder.parents) if not path.exists()]
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(
-            f"{folder}: cannot be made ({error.strerror or error}); choose another folder with -o"
-        ) from error
-    try:
-        yield
-    except BaseException:
-        with contextlib.suppress(OSError):
-            for path in missing:
-                path.rmdir()
-        raise

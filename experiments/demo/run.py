@@ -39,12 +39,13 @@ def main(
     marks: Annotated[
         bool, typer.Option("--marks", help="Show the guitar by marks in the song, and by no clip of it alone.")
     ] = False,
+    weights: Annotated[Path | None, typer.Option(metavar="FILE", help="Other weights than the bundled ones.")] = None,
 ) -> tuple[float, float]:
     """Separate the guitar from the bundled excerpt of a song, and print its SI-SDR in dB before and after.
 
     Example:
       python -m fewshot_sep.experiments.demo.run -o out/demo
-      python -m fewshot_sep.experiments.demo.run -o out/demo --marks
+      python -m fewshot_sep.experiments.demo.run -o out/demo --marks --weights FILE
     """
     guitar, backing, rate = stems(marks)
     song = out / f"war_of_freedom{'_marked' if marks else ''}.wav"
@@ -52,10 +53,10 @@ def main(
     print("War of freedom by Sectoid, 1:00 to 1:30")
     if marks:
         print(f"marks: the guitar plays with others {PLAYS}, it does not play {RESTS} (silenced from 0:{REST_S} on)")
-        separate([song], out=out, among_at=[PLAYS], absent_at=[RESTS], name="guitar", plot=True)
+        separate([song], out=out, among_at=[PLAYS], absent_at=[RESTS], name="guitar", plot=True, weights=weights)
     else:
         print("query: 8 s of the guitar from 1:50")
-        separate([song], out=out, query=[DATA / "query.ogg"], name="guitar", plot=True)
+        separate([song], out=out, query=[DATA / "query.ogg"], name="guitar", plot=True, weights=weights)
     target, _ = audio.read(out / song.stem / "guitar.wav")
     before, after = metrics.si_sdr(guitar, guitar + backing), metrics.si_sdr(guitar, target)
     print(f"SI-SDR of the guitar: {before:.2f} dB in the song, {after:.2f} dB separated ({after - before:+.2f} dB)")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -124,8 +125,8 @@ def _head(rows: Sequence[Row], facts: Facts) -> list[Block]:
 def _made_by(facts: Facts) -> Text:
     words = []
     for label, (spec, weights, _) in facts.methods.items():
-        words.append(f"--method {label if label == spec else repr(f'{label}={spec}')}")
-        words += [f"--weights {label}=FILE"] if weights else []
+        words.append(f"--method {shlex.quote(label) if label == spec else shlex.quote(f'{label}={spec}')}")
+        words += [f"--weights {shlex.quote(label)}=FILE"] if weights else []
     return Text(f"Made by `fewshot-sep evaluate ITEMS -o RUN {' '.join(words)}`.")
 
 

@@ -252,7 +252,8 @@ def rules() -> list[Block]:
         Heading("What the figures mean"),
         Points(
             [
-                "SI-SDR: of the channels' mean, mean removed; SDR: over all channels, `10 log10(|s|^2 / |s - e|^2)`. "
+                "SI-SDR: of the channels' mean (`metrics.si_sdr`, not the channel-wise one), mean removed; "
+                "SDR: over all channels, `10 log10(|s|^2 / |s - e|^2)`. "
                 "The ending i: improvement over the mixture taken as it is. Pairs without brackets are median / mean.",
                 "Residual: the mixture without the output. Its error is the output's, so its SDR is the target's SDRi.",
                 "Level re target: of the output re the true target, below 0 where some was left behind. SI-SDR does "

@@ -1,7 +1,8 @@
 """Packs a library small enough to be carried to a machine without network, or that takes little at a time.
 
-Whole songs, drawn at random, become Ogg Vorbis (mono: a quarter of their FLAC), in tar files; unpacked into one folder,
-in any order, they are a library. Held-out rows are left out.
+Whole songs, drawn at random, become Ogg Opus of 48 kbit/s mono in tar files; unpacked into one folder, in any order,
+they are a library. An instrument that comes along comes twice, if it can: one row is the query of the other. Held-out
+rows are left out.
 """
 
 from __future__ import annotations
@@ -10,8 +11,8 @@ import dataclasses
 import random
 import tarfile
 import tempfile
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections import Counter, defaultdict, deque
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Annotated
@@ -24,6 +25,7 @@ from fewshot_sep.loops import library as libraries
 from fewshot_sep.loops.library import Library, Row
 
 MIB = 2**20
+RATE, KBIT_S = 48000, 48
 TABLE_PER_ROW = 512  # bytes at most in library.csv
 VALIDATION_SHARE = 0.1  # of the size at most: a training that is watched needs some of every sort
 
@@ -31,14 +33,14 @@ VALIDATION_SHARE = 0.1  # of the size at most: a training that is watched needs 
 def pack(
     library: Annotated[Path, typer.Argument(help="A loop library, see `fewshot-sep make-library`.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the tar files.", rich_help_panel="output")],
-    mib: Annotated[int, typer.Option(min=1, help="Size of all together.")] = 240,
+    mib: Annotated[int, typer.Option(min=1, help="Size of all together.")] = 60,
     volume: Annotated[int, typer.Option(min=1, help="Size of a tar file in MiB.")] = 40,
     seed: Annotated[int, typer.Option(help="Another seed takes other songs.")] = 0,
 ) -> None:
-    """Pack whole songs of a library as Ogg Vorbis into small tar files.
+    """Pack whole songs of a library as Opus into small tar files.
 
     Example:
-    python -m fewshot_sep.experiments.flagship.pack library -o packed --mib 240
+    python -m fewshot_sep.experiments.flagship.pack library -o packed --mib 60
     mkdir library && for part in packed/*.tar; do tar -xf "$part" -C library; done    # there
     """
     rows, files = write_parts(libraries.read(library), output, mib * MIB, volume * MIB, seed)
@@ -58,7 +60,7 @@ def write_parts(
         The rows packed, and the files.
 
     Raises:
-        BadLibrary: not even one song of the splits `train` and `valid` goes in.
+        BadLibrary: no two instruments of the split `train`, or of `valid`, go in twice.
         FewshotSepError: the folder holds tar files already.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -71,25 +73,27 @@ def write_parts(
         valid = list(_chosen(source.split("valid"), place, int(VALIDATION_SHARE * room), seed))
         room -= sum(_bytes(place, row) for row in valid)
         rows = [*valid, *_chosen(source.split("train"), place, room, seed)]
-        if not valid or len(rows) == len(valid):
-            raise BadLibrary(
-                f"{source.folder}: no song to train or to validate with goes into {max_bytes / MIB:g} MiB; allow more"
-            )
+        if not (_queryable(valid) and _queryable(rows[len(valid) :])):
+            size = f"{max_bytes / MIB:g} MiB"
+            raise BadLibrary(f"{source.folder}: too few songs to train or to validate with go into {size}; allow more")
         libraries.write(place, rows)
         parts = _parts(place, [libraries.CSV_NAME, *(row.path for row in rows)], max_part_bytes)
         return rows, [_tar(folder / f"part-{n:02}.tar", place, names) for n, names in enumerate(parts, 1)]
 
 
+def _queryable(rows: Sequence[Row]) -> bool:
+    """Whether tasks can be drawn from them, see `AudioPool`."""
+    return sum(count > 1 for count in Counter(row.instrument for row in rows).values()) > 1
+
+
 def _chosen(part: Library, place: Path, max_bytes: int, seed: int) -> Iterator[Row]:
-    """Songs, and loops of no song, in random order until the next would be too much; their sound is written."""
+    """Songs, and loops of no song, until the next would be too much; their sound is written."""
     songs: dict[str, list[Row]] = defaultdict(list)
     for row in part:
         songs[row.song or row.path].append(row)
-    names = sorted(songs)
-    random.Random(seed).shuffle(names)
     used = 0
     with ThreadPoolExecutor() as pool:
-        for name in names:
+        for name in in_pairs({name: {row.instrument for row in rows} for name, rows in songs.items()}, seed):
             rows = list(pool.map(lambda row: _written(part, row, place), songs[name]))
             used += sum(_bytes(place, row) for row in rows)
             if used > max_bytes:
@@ -97,11 +101,40 @@ def _chosen(part: Library, place: Path, max_bytes: int, seed: int) -> Iterator[R
             yield from rows
 
 
+def in_pairs(instruments: Mapping[str, set[str]], seed: int) -> Iterator[str]:
+    """Songs in random order, but a song whose instruments were in none before it is followed by others with them.
+
+    Of several such songs the one comes that brings fewest new instruments with it.
+
+    >>> list(in_pairs({"a": {"flute"}, "b": {"drums"}, "c": {"flute"}, "d": {"drums"}}, seed=0))
+    ['c', 'a', 'b', 'd']
+    """
+    left = sorted(instruments)
+    random.Random(seed).shuffle(left)
+    songs: dict[str, list[str]] = defaultdict(list)
+    for name in left:
+        for instrument in sorted(instruments[name]):
+            songs[instrument].append(name)
+    known: Counter[str] = Counter()
+    once: deque[str] = deque()
+    remaining = dict.fromkeys(left)
+    while remaining:
+        while once and (known[once[0]] > 1 or not any(name in remaining for name in songs[once[0]])):
+            once.popleft()
+        others = [name for name in songs[once[0]] if name in remaining] if once else list(remaining)[:1]
+        name = min(others, key=lambda name: sum(not known[instrument] for instrument in instruments[name]))
+        del remaining[name]
+        once.extend(sorted(instruments[name] - known.keys()))
+        known.update(instruments[name])
+        yield name
+
+
 def _written(source: Library, row: Row, place: Path) -> Row:
     samples, rate = audio.read(source.file(row))
-    packed = dataclasses.replace(row, path=f"{row.path}.ogg")
-    with audio.AudioWriter(place / packed.path, rate, len(samples)) as file:
-        file.write(samples)
+    mono = audio.resample(samples.mean(0, keepdims=True), rate, RATE)
+    packed = dataclasses.replace(row, path=f"{row.path}.opus")
+    with audio.AudioWriter(place / packed.path, RATE, 1, bitrate=KBIT_S) as file:
+        file.write(mono)
     return packed
 
 

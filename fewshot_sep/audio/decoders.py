@@ -12,17 +12,19 @@ import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-import av
 import numpy as np
 import soundfile
-from av.container import InputContainer
 
 from fewshot_sep.audio import declared_length
 from fewshot_sep.audio.declared_length import Patch, Promise
 from fewshot_sep.audio.samples import Samples
 from fewshot_sep.errors import BadAudio
+
+if TYPE_CHECKING:  # it is large, and most need it for no file
+    import av
+    from av.container import InputContainer
 
 BLOCK_FRAMES = 4096
 _EXACT_SUBTYPES = frozenset({"PCM_S8", "PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ULAW", "ALAW"})
@@ -79,6 +81,8 @@ def _quiet(hush: bool) -> Iterator[None]:
 
 def libraries() -> dict[str, str]:
     """What decodes which files, with versions."""
+    import av
+
     return {
         "wav, flac, ogg, mp3, ...": f"libsndfile {soundfile.__libsndfile_version__}",
         "m4a, webm, wma, ...": f"FFmpeg {av.ffmpeg_version_info} in PyAV {av.__version__}",
@@ -210,6 +214,8 @@ class FfmpegDecoder:
         self._layout = first.layout.name
 
     def blocks(self) -> Iterator[Samples]:
+        import av
+
         self.damaged = False
         converters: dict[tuple[str, str, int], av.AudioResampler] = {}  # a stream may change its format on the way
         last: Samples = np.empty((self.channels, 0), np.float32)
@@ -233,6 +239,8 @@ class FfmpegDecoder:
         return Promise(round(self._seconds * self.sample_rate))
 
     def _packets(self) -> Iterator[av.Packet[av.AudioStream]]:
+        import av
+
         with _Seekable(self.path) as file:
             try:
                 options = {"format_whitelist": f"{_STATE_LENGTH},{_GUESS_LENGTH}", "protocol_whitelist": "none"}
@@ -256,6 +264,8 @@ class FfmpegDecoder:
                     self.damaged = True
 
     def _note_length(self, container: InputContainer, stream: av.AudioStream) -> None:
+        import av
+
         if stream.duration is not None and stream.time_base is not None:
             self._seconds = float(stream.duration * stream.time_base)
         elif container.duration is not None:
@@ -263,6 +273,8 @@ class FfmpegDecoder:
             self._has_video = bool(container.streams.video)
 
     def _decode(self, packet: av.Packet[av.AudioStream]) -> list[av.AudioFrame]:
+        import av
+
         try:
             return packet.decode()
         except av.FFmpegError:

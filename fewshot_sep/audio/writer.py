@@ -24,6 +24,7 @@ _FORMATS = {
     ".wav": ("WAV", "FLOAT"),
     ".flac": ("FLAC", "PCM_24"),
     ".ogg": ("OGG", "VORBIS"),
+    ".opus": ("OGG", "OPUS"),
     ".mp3": ("MP3", "MPEG_LAYER_III"),
 }
 BLOCK = 4096
@@ -31,6 +32,8 @@ _BYTES = {"PCM_U8": 1, "PCM_16": 2, "PCM_24": 3, "PCM_32": 4, "FLOAT": 4, "DOUBL
 _MP3_KBPS = ((32_000, 320, 32), (16_000, 160, 8), (0, 64, 8))
 """From which sample rate on, the most and the least; 256 of them if not given."""
 _MP3_USUAL_KBPS = 256
+_OPUS_KBPS = 256, 6
+"""The most and the least of a channel."""
 _RIFF_MAX_BYTES = 2**32 - 2**16  # a wav's sizes have 32 bits; the rest is room for its header
 
 
@@ -38,10 +41,11 @@ class AudioWriter:
     """Writes a sound file block by block under a temporary name beside `path`; it gets its name when all went well.
 
     On any exception, Ctrl-C included, nothing is left. The suffix decides: `.wav` (32-bit float unless `subtype` says
-    otherwise), `.flac` (24 bit), `.ogg` or `.mp3` (lossy); but for float, what is beyond 1 is clipped. `frames` is the
-    number of samples to come, where it is known: a wav of more than 4 GB needs it, and becomes RF64. `tags`: title,
-    artist and the like, as `AudioFile.tags` gives them; `warnings` says which could not be written. `bitrate`: of mp3,
-    in kbit/s, as near as its sample rate allows. The same samples give the same bytes (not so in Ogg).
+    otherwise), `.flac` (24 bit), `.ogg`, `.opus` or `.mp3` (lossy); but for float, what is beyond 1 is clipped.
+    `frames` is the number of samples to come, where it is known: a wav of more than 4 GB needs it, and becomes RF64.
+    `tags`: title, artist and the like, as `AudioFile.tags` gives them; `warnings` says which could not be written.
+    `bitrate`: in kbit/s, of mp3, as near as its sample rate allows, or of a channel of opus (whose rate is 48, 24, 16,
+    12 or 8 kHz). The same samples give the same bytes (not so in Ogg).
     Raises OutputError: cannot be written, NaN or Inf, not `frames` samples.
 
         with AudioWriter("out.wav", 44100, channels=2) as writer:
@@ -89,7 +93,7 @@ class AudioWriter:
                     self.channels,
                     format=self._format,
                     subtype=self._subtype,
-                    **_quality(self._format, self.sample_rate, self._bitrate),
+                    **_quality(self._subtype, self.sample_rate, self._bitrate),
                 )
             stack.push(self._finish)
             for name, value in self._tags.items():
@@ -163,7 +167,7 @@ def check_writable(
     form, subtype = _form(path, subtype)
     try:
         with soundfile.SoundFile(
-            io.BytesIO(), "w", sample_rate, channels, subtype, format=form, **_quality(form, sample_rate, bitrate)
+            io.BytesIO(), "w", sample_rate, channels, subtype, format=form, **_quality(subtype, sample_rate, bitrate)
         ) as file:
             file.write(np.zeros((BLOCK, channels), np.float32))
     except (soundfile.LibsndfileError, ValueError, TypeError) as error:
@@ -180,9 +184,12 @@ def _form(path: Path, subtype: str | None) -> tuple[str, str]:
     return form, subtype or usual
 
 
-def _quality(form: str, sample_rate: int, bitrate: int | None) -> dict[str, Any]:
+def _quality(subtype: str, sample_rate: int, bitrate: int | None) -> dict[str, Any]:
     """Arguments of `SoundFile` for a bitrate: libsndfile maps 0 to the most, 1 to the least."""
-    if form != "MP3":
+    if subtype == "OPUS" and bitrate:
+        most, least = _OPUS_KBPS
+        return {"compression_level": (most - bitrate) / (most - least)}
+    if subtype != "MPEG_LAYER_III":
         return {}
     most, least = next((most, least) for rate, most, least in _MP3_KBPS if sample_rate >= rate)
     wanted = min(max(bitrate or _MP3_USUAL_KBPS, least), most)

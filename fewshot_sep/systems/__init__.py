@@ -1,5 +1,6 @@
 """From waveforms to a network's images and back: what a preset means, for training and for use alike."""
 
+from fewshot_sep.systems.attending import AttendingSystem
 from fewshot_sep.systems.base import AnySystem, System, Trainable, opaque
 from fewshot_sep.systems.factory import build
 from fewshot_sep.systems.image import ImageConditioning, ImageSystem
@@ -9,6 +10,7 @@ from fewshot_sep.systems.prompted import PromptedSystem
 
 __all__ = [
     "AnySystem",
+    "AttendingSystem",
     "ImageConditioning",
     "ImageSystem",
     "InformedSystem",

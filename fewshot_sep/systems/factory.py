@@ -6,6 +6,7 @@ from typing import Any
 
 from fewshot_sep import presets
 from fewshot_sep.presets import Kind, Preset
+from fewshot_sep.systems.attending import AttendingSystem
 from fewshot_sep.systems.base import AnySystem, System, opaque
 from fewshot_sep.systems.image import ImageSystem
 from fewshot_sep.systems.informed import InformedSystem
@@ -16,6 +17,7 @@ SYSTEMS: dict[Kind, type[System[Any]]] = {
     "mask": MaskSystem,
     "informed": InformedSystem,
     "prompted": PromptedSystem,
+    "attending": AttendingSystem,
     "image": ImageSystem,
 }
 

@@ -18,7 +18,7 @@ EPS = 1e-8
 
 
 class NetworkInputs(NamedTuple):
-    """Arguments of a `QueryUNet`."""
+    """Arguments of a network."""
 
     image: Tensor
     conditioning: QueryConditioning
@@ -39,14 +39,24 @@ class MaskSystem(System[QueryConditioning]):
 
     def __init__(self, preset: Preset) -> None:
         super().__init__(preset)
-        self.network: nn.Module = QueryUNet(
-            preset.channels, preset.bands, preset.widths, preset.features, extra_channels=self.extra_channels
-        )
+        self.network = self.build_network()
         self.query_encoder: nn.Module = QueryEncoder(preset.bands, preset.features)
         self.multi_source_detector = nn.Linear(preset.features + 2 * preset.bands, 1)
         for parameter in self.multi_source_detector.parameters():
             nn.init.zeros_(parameter)
         self.register_buffer("bands", spectral.band_weights(preset.n_fft, preset.bands), persistent=False)
+
+    def build_network(self) -> nn.Module:
+        """Called as a `NetworkInputs` says, gives the logits of a mask."""
+        preset = self.preset
+        return QueryUNet(
+            preset.channels,
+            preset.bands,
+            preset.widths,
+            preset.features,
+            extra_channels=self.extra_channels,
+            patch=preset.patch,
+        )
 
     def band_energy(self, spectrum: Tensor) -> Tensor:
         """Energy in each band: `(..., freq, time)` complex -> `(..., bands, time)`."""

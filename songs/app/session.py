@@ -315,7 +315,7 @@ def _text(value: object, longest: int) -> str:
 def _role(value: object) -> Role:
     for role in get_args(Role):
         if value == role:
-            return role  # type: ignore[no-any-return]
+            return role
     raise ValueError(value)
 
 

@@ -97,7 +97,7 @@ def test_a_seed_papers_figure_stands_beside_ours(tmp_path: Path) -> None:
     ]
     assert PAPERS["demucs"].figure in line and " / ".join(f"{mean:.1f}" for mean in means) in line
     assert "`demucs, weights weights.safetensors (0123), 5 examples, 1.0 minutes`" in text
-    assert "-o RUN --method segment --method 'old=demucs' --weights old=FILE`" in text
+    assert "-o RUN --method segment --method old=demucs --weights old=FILE`" in text
     report.write(tmp_path, some[:12], Facts("set", "", {"segment": Chosen("segment")}), [])
     assert "Systems of the seed papers" not in (tmp_path / "report.md").read_text()
 

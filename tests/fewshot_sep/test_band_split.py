@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from fewshot_sep.band_split import ROLES, BandSplitNetwork, GroupLinear, rotated
+from fewshot_sep.unet import QueryConditioning
+
+BANDS, GROUP, WIDTH, FEATURES = 32, 4, 32, 5
+
+
+def small(channels: int = 1, extra_channels: int = 0, layers: int = 1) -> BandSplitNetwork:
+    torch.manual_seed(0)
+    return BandSplitNetwork(channels, BANDS, WIDTH, layers, FEATURES, extra_channels, GROUP, fine=4).eval()
+
+
+def image(batch: int, channels: int, frames: int = 8) -> Tensor:
+    return torch.randn(batch, channels, BANDS, frames)
+
+
+def conditioning(batch: int = 1, frames: int = 2) -> QueryConditioning:
+    shapes = (FEATURES,), (2, BANDS), (BANDS, ROLES * frames)
+    return QueryConditioning(*(torch.randn(batch, *shape) for shape in shapes))
+
+
+@pytest.mark.parametrize("frames", [1, 2, 7, 31])
+@pytest.mark.parametrize(("channels", "extra"), [(1, 0), (2, 3)])
+@torch.inference_mode()
+def test_mask_has_the_mixtures_shape(frames: int, channels: int, extra: int) -> None:
+    logits = small(channels, extra)(image(2, channels, frames), conditioning(2), image(2, extra, frames))
+    assert logits.shape == (2, channels, BANDS, frames)
+    assert logits.isfinite().all()
+
+
+@pytest.mark.parametrize(("bands", "width"), [(30, WIDTH), (BANDS, 48)])
+def test_bands_and_width_must_divide_evenly(bands: int, width: int) -> None:
+    with pytest.raises(ValueError, match="multiple"):
+        BandSplitNetwork(1, bands, width, 1, FEATURES, group=GROUP)
+
+
+@torch.inference_mode()
+def test_examples_of_a_batch_do_not_affect_each_other() -> None:
+    network, inputs = small(extra_channels=2), (image(3, 1), conditioning(3), image(3, 2))
+    together = network(*inputs)
+    for number in range(3):
+        one = slice(number, number + 1)
+        alone = network(inputs[0][one], QueryConditioning(*(part[one] for part in inputs[1])), inputs[2][one])
+        torch.testing.assert_close(alone, together[one], rtol=1e-4, atol=1e-5)
+
+
+def test_every_parameter_learns() -> None:
+    network = small(2, 1, layers=2).train()
+    network(image(2, 2), conditioning(2), image(2, 1)).square().mean().backward()
+    idle = [name for name, parameter in network.named_parameters() if not parameter.grad.abs().sum() > 0]
+    assert not idle
+
+
+@torch.inference_mode()
+def test_frames_that_are_not_given_do_not_count_and_their_order_does_not_matter() -> None:
+    network, mixture, nothing = small(), image(1, 1), image(1, 0)
+    told = conditioning(frames=3)
+    frames = told.templates.unflatten(2, (ROLES, 3))
+
+    def logits(frames: Tensor) -> Tensor:
+        return network(mixture, told._replace(templates=frames.flatten(2)), nothing)
+
+    expected = logits(frames)
+    torch.testing.assert_close(logits(frames.flip(3)), expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(logits(torch.cat([frames, 0 * frames], 3)), expected, rtol=1e-4, atol=1e-5)
+    assert (logits(frames.flip(2)) - expected).abs().max() > 1e-4, "roles"
+    assert logits(0 * frames).isfinite().all()
+
+
+def test_groups_have_maps_of_their_own() -> None:
+    layer, x = GroupLinear(3, 4, 5), torch.randn(2, 3, 6, 4)
+    for group in range(3):
+        expected = x[:, group] @ layer.weight[5 * group : 5 * group + 5].T
+        torch.testing.assert_close(layer(x)[:, group], expected)
+
+
+def test_products_of_rotated_features_depend_on_distances() -> None:
+    one, other = torch.randn(2, 8)
+    products = rotated(one.expand(9, 8)) @ rotated(other.expand(9, 8)).T
+    for distance in range(-8, 9):
+        diagonal = products.diagonal(distance)
+        torch.testing.assert_close(diagonal, diagonal[:1].expand_as(diagonal), rtol=1e-4, atol=1e-4)
+    assert products.diagonal().std() < 0.1 * products.std()
+
+
+def tones(batch: int, random: torch.Generator) -> tuple[Tensor, QueryConditioning, Tensor]:
+    """Mixtures of two tones; which of them is the target only the frames of the prompt tell."""
+    bands = torch.rand(batch, BANDS, generator=random).argsort(1)[:, :2]
+    mixture = torch.zeros(batch, BANDS, 4).scatter(1, bands[..., None].expand(-1, -1, 4), 1)[:, None]
+    frames = torch.zeros(batch, BANDS, ROLES)
+    frames[:, :, 0] = torch.full((batch, BANDS), -1.0).scatter(1, bands[:, :1], 1)
+    target = torch.zeros(batch, BANDS).scatter(1, bands[:, :1], 1)[:, None, :, None].expand_as(mixture)
+    return mixture, QueryConditioning(torch.zeros(batch, FEATURES), torch.zeros(batch, 2, BANDS), frames), target
+
+
+def test_learns_to_keep_the_tone_that_the_prompt_has() -> None:
+    network, random = small().train(), torch.Generator().manual_seed(1)
+    optimizer = torch.optim.Adam(network.parameters(), 3e-3)
+
+    def error(batch: int) -> Tensor:
+        """Of the mask where the mixture sounds: 0.69 for an undecided one."""
+        mixture, told, target = tones(batch, random)
+        logits = network(mixture, told, mixture[:, :0])
+        return torch.nn.functional.binary_cross_entropy_with_logits(logits, target, mixture, reduction="sum") / (
+            mixture.sum()
+        )
+
+    for _ in range(100):
+        optimizer.zero_grad()
+        error(16).backward()
+        optimizer.step()
+    with torch.inference_mode():
+        assert error(64) < 0.2
