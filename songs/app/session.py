@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, TypeAlias, get_args
 
 from fewshot_sep.errors import FewshotSepError
-from fewshot_sep.songs.queries import Role
+from fewshot_sep.songs.queries import ROLES, Role
 from fewshot_sep.songs.settings import Grid
 
 VERSION = 1
@@ -313,10 +313,7 @@ def _text(value: object, longest: int) -> str:
 
 
 def _role(value: object) -> Role:
-    for role in get_args(Role):
-        if value == role:
-            return role
-    raise ValueError(value)
+    return ROLES[ROLES.index(value)]
 
 
 def _settings(said: Edit) -> dict[str, Any]:

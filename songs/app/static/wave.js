@@ -8,7 +8,7 @@ const MAX_ZOOM = 400; // pixels to a second
 const SELECTION = "rgba(255, 255, 255, 0.18)";
 
 export class Wave extends EventTarget {
-  #regions; #surfer; #selection = null; #shown = ""; #ready = false; #quiet = false;
+  #regions; #surfer; #selection = null; #shown = ""; #ready = false; #quiet = false; #marks = "[]"; #dragged = false; #stale = false;
 
   /** @param media what plays; @param nonce for wavesurfer's own style element */
   constructor(container, overview, media, nonce) {
@@ -28,8 +28,12 @@ export class Wave extends EventTarget {
     this.#surfer.on("redrawcomplete", () => this.#looked());
     this.#surfer.on("ready", () => { this.#ready = true; this.#looked(); this.#repaint(); });
     this.#regions.enableDragSelection({ color: SELECTION });
-    this.#regions.on("region-created", (region) => { if (!this.#quiet) this.#selected(region); });
+    this.#regions.on("region-created", (region) => { if (!this.#quiet) { this.#dragged = false; this.#selected(region); } });
+    this.#regions.on("region-update", () => { this.#dragged = true; });
     this.#regions.on("region-updated", (region) => {
+      this.#dragged = false;
+      if (region !== this.#selection) this.#stale = true; // whatever the server makes of it is painted
+      else if (this.#stale) this.#repaint();
       const detail = { id: region.id, start: region.start, stop: region.end };
       if (region === this.#selection) this.#changed();
       else this.dispatchEvent(new CustomEvent("moved", { detail }));
@@ -116,14 +120,17 @@ export class Wave extends EventTarget {
 
   /** Show marks `{id, role, start, stop}`. */
   marks(marks) {
-    this.shownMarks = marks;
-    if (this.#ready) this.#repaint();
+    const said = JSON.stringify(marks.map(({ id, role, start, stop }) => ({ id, role, start, stop })));
+    if (said === this.#marks && !this.#stale) return;
+    this.#marks = said;
+    this.#stale = true;
+    if (this.#ready && !this.#dragged) this.#repaint(); // what is being dragged just now is not taken away
   }
 
   #repaint() {
-    const said = JSON.stringify(this.shownMarks ?? []);
+    this.#stale = false;
     for (const region of this.#regions.getRegions()) if (region !== this.#selection) region.remove();
-    for (const mark of JSON.parse(said)) {
+    for (const mark of JSON.parse(this.#marks)) {
       const kind = role(mark.role), label = el("span", { textContent: `${kind.sign} ${kind.label}` });
       Object.assign(label.style, {
         position: "absolute", top: kind.id === "absent" ? "auto" : "2px", bottom: kind.id === "absent" ? "2px" : "auto",
