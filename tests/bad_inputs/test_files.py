@@ -262,7 +262,7 @@ def test_a_result_of_another_length_is_not_kept(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["a.aac", "a", "a.txt"])
 def test_formats_that_are_not_written(tmp_path: Path, name: str) -> None:
-    assert ".wav, .flac, .ogg, .mp3" in not_written(tmp_path / name)
+    assert ".wav, .flac, .ogg, .opus, .mp3" in not_written(tmp_path / name)
 
 
 def test_two_writers_of_one_file_do_not_clash(tmp_path: Path) -> None:
