@@ -274,6 +274,18 @@ def test_two_processes_take_the_step_of_both_their_batches(tmp_path: Path, monke
     assert one == pytest.approx(two, rel=1e-4)
 
 
+def test_no_process_waits_for_a_figure_that_another_has_not(tmp_path: Path) -> None:
+    class Uneven(SquaredError):
+        def forward(self, system: Slope, mixture: Tensor, evidence: Evidence, target: Tensor) -> Loss:
+            loss, parts = super().forward(system, mixture, evidence, target)
+            own = not torch.is_grad_enabled() and torch.distributed.get_rank() == 0
+            return Loss(loss, parts | ({"si_sdri_db": loss.detach()} if own else {}))
+
+    spent, _ = fit_slope(tmp_path, objective=Uneven(), steps=4, check_every=2, processes=2)
+    rows = table(tmp_path / "log" / "version_0" / "metrics.csv")
+    assert spent.steps == 4 and any(row["valid/si_sdri_db"] for row in rows)
+
+
 def test_parameters_of_an_objective_are_trained_too(tmp_path: Path) -> None:
     class Scaled(SquaredError):
         def __init__(self) -> None:
