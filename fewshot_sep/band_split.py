@@ -17,11 +17,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fewshot_sep.unet import QueryConditioning
+from fewshot_sep.prompt import ROLES
+from fewshot_sep.unet import QueryConditioning, fine_layer, scale_and_shift, sharpener
 
 HEAD = 32
 """Features of one head of an attention."""
-ROLES = 3
 
 
 class PromptFrames(NamedTuple):
@@ -99,9 +99,7 @@ class SteeredNorm(nn.Module):
     def __init__(self, width: int, features: int) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(width, elementwise_affine=False)
-        self.scale_and_shift = nn.Linear(features, 2 * width)
-        nn.init.normal_(self.scale_and_shift.weight, std=0.02)
-        nn.init.zeros_(self.scale_and_shift.bias)
+        self.scale_and_shift = scale_and_shift(features, width)
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
         scale, shift = self.scale_and_shift(embedding)[:, None, None].chunk(2, dim=-1)
@@ -169,25 +167,20 @@ class BandSplitNetwork(nn.Module):
             raise ValueError(f"{bands} bands are no groups of {group}, or width {width} no multiple of {HEAD}")
         groups, inputs = bands // group, channels + 2 + extra_channels
         self.group = group
-        self.fine = nn.Sequential(nn.Conv2d(inputs, fine, 3, padding=1, bias=False), nn.BatchNorm2d(fine), nn.ReLU())
+        self.fine = fine_layer(inputs, fine)
         self.split = GroupLinear(groups, inputs * group, width)
         self.frame_keys = nn.Sequential(nn.Linear(bands, width), nn.GELU(), nn.Linear(width, width))
         self.frame_values = GroupLinear(groups, group, width)
-        self.role = nn.Parameter(0.02 * torch.randn(ROLES, width))
+        self.role = nn.Parameter(0.02 * torch.randn(len(ROLES), width))
         self.nothing = nn.Parameter(0.02 * torch.randn(2, width))
         self.layers = nn.ModuleList(Layer(width, features) for _ in range(layers))
         self.join = nn.Sequential(nn.LayerNorm(width), GroupLinear(groups, width, fine * group))
-        self.sharpen = nn.Sequential(
-            nn.Conv2d(2 * fine, fine, 3, padding=1, bias=False),
-            nn.BatchNorm2d(fine),
-            nn.ReLU(),
-            nn.Conv2d(fine, channels, 1),
-        )
+        self.sharpen = sharpener(fine, channels)
 
     def prompt(self, frames: Tensor) -> PromptFrames:
         """Tokens of the prompt's frames `(batch, bands, 3 * n)`, after the one for nothing."""
         frames = frames.mT
-        role = self.role.repeat_interleave(frames.shape[1] // ROLES, 0)
+        role = self.role.repeat_interleave(frames.shape[1] // len(ROLES), 0)
         keys = self.frame_keys(frames) + role
         values = self.frame_values(frames.reshape(*frames.shape[:2], -1, self.group).transpose(1, 2)) + role
         keys, values = (

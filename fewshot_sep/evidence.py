@@ -7,10 +7,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-ALONE, AMONG, ABSENT = range(3)
-"""Roles of a clip: the instrument by itself; it with others; the others without it."""
+from fewshot_sep.prompt import ROLES
 
-ROLES = ("alone", "among", "absent")
+ALONE, AMONG, ABSENT = range(len(ROLES))
+"""Roles of a clip, as places in `fewshot_sep.prompt.ROLES`."""
 
 
 class Evidence(NamedTuple):

@@ -12,7 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fewshot_sep import losses, metrics
-from fewshot_sep.evidence import ALONE, ROLES, Evidence
+from fewshot_sep.evidence import ALONE, Evidence
+from fewshot_sep.prompt import ROLES
 from fewshot_sep.systems.base import AnySystem, Trainable
 from fewshot_sep.systems.image import ImageSystem
 from fewshot_sep.systems.mask import MaskSystem

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Generic, NamedTuple, TypeAlias, TypeVar
+from typing import Generic, Literal, NamedTuple, TypeAlias, TypeVar, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,10 @@ from fewshot_sep.errors import BadQuery
 
 Query: TypeAlias = NDArray[np.float32] | tuple[NDArray[np.float32], int]
 """A clip, `(channels, samples)` or `(samples,)`, alone or with its own sample rate."""
+
+Role = Literal["alone", "among", "absent"]
+ROLES: tuple[Role, ...] = get_args(Role)
+"""What clips may show of an instrument, in the order in which they stand everywhere; see `Prompt`."""
 
 ClipT = TypeVar("ClipT")
 

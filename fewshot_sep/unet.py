@@ -27,14 +27,30 @@ class QueryConditioning(NamedTuple):
     templates: Tensor
 
 
+def scale_and_shift(features: int, channels: int) -> nn.Linear:
+    """From an embedding to a scale re 1 and a shift of each channel, both near 0 at first."""
+    layer = nn.Linear(features, 2 * channels)
+    nn.init.normal_(layer.weight, std=0.02)
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
+def fine_layer(inputs: int, fine: int) -> nn.Sequential:
+    """A light layer of single bands and frames; `sharpener` takes what it gives."""
+    return nn.Sequential(nn.Conv2d(inputs, fine, 3, padding=1, bias=False), nn.BatchNorm2d(fine), nn.ReLU())
+
+
+def sharpener(fine: int, channels: int) -> nn.Sequential:
+    """To a mask's logits, from what a network's coarse body and a `fine_layer` give, `fine` channels each."""
+    return nn.Sequential(*fine_layer(2 * fine, fine), nn.Conv2d(fine, channels, 1))
+
+
 class Film(nn.Module):
     """Feature-wise linear modulation: a scale and a shift per channel from the query (Perez et al. 2018, eq. 1)."""
 
     def __init__(self, features: int, channels: int) -> None:
         super().__init__()
-        self.scale_and_shift = nn.Linear(features, 2 * channels)
-        nn.init.normal_(self.scale_and_shift.weight, std=0.02)
-        nn.init.zeros_(self.scale_and_shift.bias)
+        self.scale_and_shift = scale_and_shift(features, channels)
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
         both: Tensor = self.scale_and_shift(embedding)
@@ -148,7 +164,7 @@ class QueryUNet(nn.Module):
         if bands % self.step:
             raise ValueError(f"{bands} bands cannot be halved {len(widths)} times")
         inputs = channels + 2 + extra_channels
-        self.fine = nn.Sequential(nn.Conv2d(inputs, fine, 3, padding=1, bias=False), nn.BatchNorm2d(fine), nn.ReLU())
+        self.fine = fine_layer(inputs, fine)
         self.stem = nn.Conv2d(inputs, widths[0], 2 + patch, stride=patch, padding=1)
         rows = [bands // patch // 2**level for level in range(self.levels)]
         self.encoder = nn.ModuleList(SteeredBlock(w, r, features) for w, r in zip(widths, rows, strict=True))
@@ -156,12 +172,7 @@ class QueryUNet(nn.Module):
         self.down = nn.ModuleList(nn.Conv2d(a, b, 2, stride=2) for a, b in pairwise(widths))
         self.up = nn.ModuleList(nn.ConvTranspose2d(b, a, 2, stride=2) for a, b in pairwise(widths))
         self.unpatch = nn.ConvTranspose2d(widths[0], fine, patch, stride=patch)
-        self.sharpen = nn.Sequential(
-            nn.Conv2d(2 * fine, fine, 3, padding=1, bias=False),
-            nn.BatchNorm2d(fine),
-            nn.ReLU(),
-            nn.Conv2d(fine, channels, 1),
-        )
+        self.sharpen = sharpener(fine, channels)
 
     def forward(self, mixture: Tensor, conditioning: QueryConditioning, extra: Tensor) -> Tensor:
         frames = mixture.shape[-1]

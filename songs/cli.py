@@ -124,8 +124,8 @@ def separate(
       fewshot-sep separate song.mp3 --with-at 0:30-0:50 --not-at 1:05-1:15 --name guitar -o out
       fewshot-sep separate song.mp3 --query-at 0:12-0:18 --not vocals.wav --name guitar -o out --plot
     """
-    from fewshot_sep.prompt import ByRole
-    from fewshot_sep.songs.queries import ROLES, check_spans, parse_span
+    from fewshot_sep.prompt import ROLES, ByRole
+    from fewshot_sep.songs.queries import check_spans, parse_span
 
     if session is not None:
         if any((query, query_at, among, among_at, absent, absent_at)) or len(songs) != 1 or songs[0].is_dir():

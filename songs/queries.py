@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple, NotRequired, TypedDict
+from typing import TYPE_CHECKING, NamedTuple, NotRequired, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fewshot_sep import audio, levels
 from fewshot_sep.errors import BadQuery
-from fewshot_sep.prompt import ByRole
+from fewshot_sep.prompt import ROLES, ByRole, Role
 from fewshot_sep.songs.jobs import sound_files
 
 if TYPE_CHECKING:  # torch, which the command does without until it has work
@@ -21,8 +21,6 @@ if TYPE_CHECKING:  # torch, which the command does without until it has work
 Array = NDArray[np.float32]
 Span = tuple[float, float]
 Clip = tuple[Array, int]
-Role = Literal["alone", "among", "absent"]
-ROLES: tuple[Role, ...] = ("alone", "among", "absent")
 
 SHORT_SECONDS = 1.5
 QUIET_DBFS = -45.0

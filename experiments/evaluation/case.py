@@ -8,7 +8,7 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from fewshot_sep.experiments.evaluation.settings import ROLES
+from fewshot_sep.prompt import ROLES
 
 Array: TypeAlias = NDArray[np.float32]
 

@@ -11,6 +11,7 @@ import typer
 
 from fewshot_sep.errors import BadItems, EngineMissing, FewshotSepError
 from fewshot_sep.experiments.evaluation import settings
+from fewshot_sep.prompt import ROLES
 
 if TYPE_CHECKING:
     from fewshot_sep.experiments.evaluation.items import Item
@@ -29,7 +30,7 @@ def evaluate(
             metavar="[LABEL=]METHOD",
             help=f"{', '.join((*settings.TRAINED, *settings.BASELINES))}, module:function, or "
             "cmd:'... {mix} {query} {out}'. Repeatable; segment if none. The others are compared with the first. "
-            f"{', '.join(settings.PROMPTED)} take any evidence: segment:alone+absent, of {', '.join(settings.ROLES)}.",
+            f"{', '.join(settings.PROMPTED)} take any evidence: segment:alone+absent, of {', '.join(ROLES)}.",
         ),
     ] = None,
     weights: Annotated[

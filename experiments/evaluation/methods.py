@@ -16,6 +16,7 @@ import numpy as np
 from fewshot_sep.errors import FewshotSepError
 from fewshot_sep.experiments.evaluation import settings
 from fewshot_sep.experiments.evaluation.case import Array, Case, Method
+from fewshot_sep.prompt import ROLES
 
 if TYPE_CHECKING:
     from fewshot_sep import Separator, SongSeparator
@@ -111,9 +112,9 @@ def choose(names: Sequence[str], weights: Sequence[str], device: str = "auto") -
         name, roles = _parts(spec)
         if ":" not in name and name not in known:
             raise FewshotSepError(f"no method {spec!r}; there are: {', '.join(known)}, module:function, cmd:'...'")
-        if name in settings.PROMPTED and not ({*roles} <= {*settings.ROLES} and {"alone", "among"} & {*roles}):
+        if name in settings.PROMPTED and not ({*roles} <= {*ROLES} and {"alone", "among"} & {*roles}):
             raise FewshotSepError(
-                f"method {spec!r}: write roles like {name}:alone+absent, of {', '.join(settings.ROLES)}; one of the "
+                f"method {spec!r}: write roles like {name}:alone+absent, of {', '.join(ROLES)}; one of the "
                 "first two must be there"
             )
         file = files.get(label, files.get("") if name in settings.BUNDLED else None)
@@ -140,7 +141,7 @@ def _parts(spec: str) -> tuple[str, tuple[str, ...]]:
     (('nmf', ('alone', 'absent')), ('nmf', ('alone',)), ('module:function', ('alone',)))
     """
     name, sign, roles = spec.partition(":")
-    return (name, tuple(roles.split("+"))) if sign and name in settings.PROMPTED else (spec, settings.ROLES[:1])
+    return (name, tuple(roles.split("+"))) if sign and name in settings.PROMPTED else (spec, ROLES[:1])
 
 
 def current(name: str) -> str:

@@ -56,8 +56,6 @@ TRAINED = {
     },
 }
 BUNDLED = tuple(name for name, method in TRAINED.items() if not method.training)
-ROLES = ("alone", "among", "absent")
-"""What clips may show, as in `fewshot_sep.Prompt`. Items call those of the last role `without`."""
 PROMPTED = (*BUNDLED, "variant", "nmf")
 """Methods that take clips of any role: `NAME:ROLE+ROLE`, such as `segment:among+absent`; else of the first alone."""
 METHOD_ALIASES = {"clip": "segment", "once": "segment-no-suppression"}

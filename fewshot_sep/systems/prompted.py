@@ -14,11 +14,11 @@ import torch
 from torch import Tensor, nn
 
 from fewshot_sep import nmf
+from fewshot_sep.evidence import ABSENT, ALONE, AMONG
 from fewshot_sep.presets import Preset
 from fewshot_sep.systems.mask import MaskSystem, NetworkInputs, compressed
 from fewshot_sep.unet import QueryConditioning
 
-ALONE, AMONG, ABSENT = range(3)
 ABSENT_TEMPLATES = 2
 """Times as many as of the instrument: a song without it has more to explain."""
 

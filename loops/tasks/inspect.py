@@ -11,11 +11,11 @@ import numpy as np
 from torch import Tensor
 
 from fewshot_sep import audio, plots, presets
-from fewshot_sep.evidence import ROLES
 from fewshot_sep.loops.library import Library, Row
 from fewshot_sep.loops.tasks.mixing import TaskMixer, Tasks
 from fewshot_sep.loops.tasks.options import PROMPTED
 from fewshot_sep.loops.tasks.pool import AudioPool
+from fewshot_sep.prompt import ROLES
 
 CHARTED = 40  # instruments in the chart, the longest first
 

@@ -23,9 +23,8 @@ from fewshot_sep.loops.tasks.augment import equalisers, rooms
 from fewshot_sep.loops.tasks.mastering import master
 from fewshot_sep.loops.tasks.options import USUAL, MixingOptions
 from fewshot_sep.loops.tasks.plan import EQUALISERS, ROOMS, Excerpts, Plan, Planner
-from fewshot_sep.loops.tasks.pool import AudioPool
+from fewshot_sep.loops.tasks.pool import FULL_SCALE, AudioPool
 
-FULL_SCALE = 32767
 MIN_PEAK = 1e-4
 
 

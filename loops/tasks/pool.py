@@ -19,6 +19,7 @@ from fewshot_sep.loops.library import Library, Row
 
 Ints = NDArray[np.int64]
 
+FULL_SCALE = 32767
 READ_AT_ONCE = 64
 ACTIVE_WINDOW_S = 0.25
 ACTIVE_RANGE_DB = 25.0
@@ -62,7 +63,7 @@ class AudioPool:
                 sound.resize(filled + sum(map(len, decoded)) + len(decoded), refcheck=False)
                 np.concatenate([part for mono in decoded for part in (mono, gap)], out=sound[filled:])
                 lengths += map(len, decoded)
-                loudness += (float(np.sqrt(np.mean((mono / 32767.0) ** 2)) + 1e-6) for mono in decoded)
+                loudness += (float(np.sqrt(np.mean((mono / FULL_SCALE) ** 2)) + 1e-6) for mono in decoded)
                 self.active += (_active_starts(mono, sample_rate) for mono in decoded)
         sound.resize(len(sound) + MARGIN, refcheck=False)
         self.lengths, self.loudness = np.array(lengths, np.int64), np.array(loudness)
@@ -107,7 +108,7 @@ class AudioPool:
     def read(self, row: Ints, start: Ints, ratio: NDArray[np.float64], out: Tensor) -> None:
         """Stretches of rows, each `ratio` times as fast by linear interpolation, silence where the row has ended.
 
-        Arguments: one number each per stretch; those of ratio 1 must come first. Samples are as stored, up to 32767.
+        Arguments: one number each per stretch; those of ratio 1 must come first. Samples are as stored.
 
         Shape:
             out: `(stretches, samples)` float32, filled.
@@ -146,12 +147,12 @@ class AudioPool:
 def _read_mono(path: Path, sample_rate: int) -> NDArray[np.int16]:
     samples, rate = audio.read(path)
     mono = audio.resample(levels.downmix(samples)[None], rate, sample_rate)[0]
-    return np.asarray(mono.clip(-1, 1) * 32767, np.int16)
+    return np.asarray(mono.clip(-1, 1) * FULL_SCALE, np.int16)
 
 
 def _active_starts(mono: NDArray[np.int16], sample_rate: int) -> NDArray[np.int64]:
     """Starts of the active windows; the beginning alone if none is."""
     window = max(1, int(ACTIVE_WINDOW_S * sample_rate))
-    power = levels.frame_power(mono[: len(mono) // window * window] / 32767, window)
+    power = levels.frame_power(mono[: len(mono) // window * window] / FULL_SCALE, window)
     starts = np.flatnonzero(levels.active(power, ACTIVE_RANGE_DB)) * window
     return starts if len(starts) else np.zeros(1, np.int64)

@@ -438,16 +438,11 @@ class Desk:
 def _hold(path: Path) -> Any:
     """Keep others out of a folder."""
     file = path.open("w")
-    with contextlib.suppress(ImportError):  # not a POSIX system
-        import fcntl
-
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            file.close()
-            raise OutputError(
-                f"{path.parent}: another fewshot-sep app is at work here; open its page, or choose another --folder"
-            ) from error
+    if not files.lock(file):
+        file.close()
+        raise OutputError(
+            f"{path.parent}: another fewshot-sep app is at work here; open its page, or choose another --folder"
+        )
     return file
 
 

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, TypeAlias, get_args
 
 from fewshot_sep.errors import FewshotSepError
-from fewshot_sep.songs.queries import ROLES, Role
+from fewshot_sep.prompt import ROLES, Role
 from fewshot_sep.songs.settings import Grid
 
 VERSION = 1

@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from fewshot_sep.band_split import ROLES, BandSplitNetwork, GroupLinear, rotated
+from fewshot_sep.band_split import BandSplitNetwork, GroupLinear, rotated
+from fewshot_sep.prompt import ROLES
 from fewshot_sep.unet import QueryConditioning
 
 BANDS, GROUP, WIDTH, FEATURES = 32, 4, 32, 5
@@ -20,7 +21,7 @@ def image(batch: int, channels: int, frames: int = 8) -> Tensor:
 
 
 def conditioning(batch: int = 1, frames: int = 2) -> QueryConditioning:
-    shapes = (FEATURES,), (2, BANDS), (BANDS, ROLES * frames)
+    shapes = (FEATURES,), (2, BANDS), (BANDS, len(ROLES) * frames)
     return QueryConditioning(*(torch.randn(batch, *shape) for shape in shapes))
 
 
@@ -60,7 +61,7 @@ def test_every_parameter_learns() -> None:
 def test_frames_that_are_not_given_do_not_count_and_their_order_does_not_matter() -> None:
     network, mixture, nothing = small(), image(1, 1), image(1, 0)
     told = conditioning(frames=3)
-    frames = told.templates.unflatten(2, (ROLES, 3))
+    frames = told.templates.unflatten(2, (len(ROLES), 3))
 
     def logits(frames: Tensor) -> Tensor:
         return network(mixture, told._replace(templates=frames.flatten(2)), nothing)
@@ -92,7 +93,7 @@ def tones(batch: int, random: torch.Generator) -> tuple[Tensor, QueryConditionin
     """Mixtures of two tones; which of them is the target only the frames of the prompt tell."""
     bands = torch.rand(batch, BANDS, generator=random).argsort(1)[:, :2]
     mixture = torch.zeros(batch, BANDS, 4).scatter(1, bands[..., None].expand(-1, -1, 4), 1)[:, None]
-    frames = torch.zeros(batch, BANDS, ROLES)
+    frames = torch.zeros(batch, BANDS, len(ROLES))
     frames[:, :, 0] = torch.full((batch, BANDS), -1.0).scatter(1, bands[:, :1], 1)
     target = torch.zeros(batch, BANDS).scatter(1, bands[:, :1], 1)[:, None, :, None].expand_as(mixture)
     return mixture, QueryConditioning(torch.zeros(batch, FEATURES), torch.zeros(batch, 2, BANDS), frames), target

@@ -10,8 +10,8 @@ import pytest
 
 from fewshot_sep import audio
 from fewshot_sep.errors import BadQuery
-from fewshot_sep.prompt import ByRole
-from fewshot_sep.songs.queries import MAX_PIECES, Role, check_spans, encode_span, examine, parse_span
+from fewshot_sep.prompt import ByRole, Role
+from fewshot_sep.songs.queries import MAX_PIECES, check_spans, encode_span, examine, parse_span
 
 RATE = 8000
 

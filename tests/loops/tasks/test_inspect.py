@@ -8,10 +8,10 @@ from typer import Typer
 from typer.testing import CliRunner
 
 from fewshot_sep import audio
-from fewshot_sep.evidence import ROLES
 from fewshot_sep.loops.cli import inspect as command
 from fewshot_sep.loops.library import Library
 from fewshot_sep.loops.tasks import inspect
+from fewshot_sep.prompt import ROLES
 from tests.loops.tasks.tones import FAMILIES, ROWS
 
 
