@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-from fewshot_sep import files
 from fewshot_sep.experiments.bachata import baselines, measure_clips, measure_songs, trainer, tunes
 from fewshot_sep.experiments.bachata.examples import Array, Example, draw, separate
 from fewshot_sep.experiments.bachata.settings import VARIANTS, Settings
+from fewshot_sep.experiments.kit.resume import measured_once
 from fewshot_sep.loops.instruments.material import Material
 from fewshot_sep.loops.library import Library
 from fewshot_sep.loops.tasks.pool import AudioPool
@@ -19,12 +18,8 @@ from fewshot_sep.loops.tasks.train import computing_device
 from fewshot_sep.separator import Separator
 from fewshot_sep.systems import ImageSystem
 
-Say = Callable[[str], object]
 
-
-def everything(
-    folder: Path, settings: Settings, library: Library, material: Material, device: str, say: Say
-) -> dict[str, Any]:
+def everything(folder: Path, settings: Settings, library: Library, material: Material, device: str) -> dict[str, Any]:
     """All figures of the report, by part."""
     of = partial(model, folder, settings, device=computing_device(device))
     system = of("thesis")
@@ -44,7 +39,7 @@ def everything(
         "songs": lambda: measure_songs.measure(songs(), system, shipped, pool),
         "band": lambda: measure_songs.bandwidth(songs(), shipped, pool),
     }
-    return {name: measured_once(folder / "measured" / f"{name}.json", work, say) for name, work in parts.items()}
+    return {name: measured_once(folder / "measured" / f"{name}.json", work) for name, work in parts.items()}
 
 
 def model(folder: Path, settings: Settings, name: str, device: str) -> ImageSystem:
@@ -67,11 +62,3 @@ def _test(system: ImageSystem, shipped: Separator, examples: list[Example]) -> d
         "ideal ratio mask": partial(baselines.ideal_ratio_mask, system),
     }
     return {name: measure_clips.table(examples, method) for name, method in methods.items()}
-
-
-def measured_once(path: Path, work: Callable[[], Mapping[str, Any]], say: Say) -> dict[str, Any]:
-    """What `work` finds, kept in a JSON file that is read where it is there."""
-    if not path.is_file():
-        say(f"measuring {path.stem}")
-        files.write_json(path, work())
-    return dict(json.loads(path.read_text(encoding="utf-8")))

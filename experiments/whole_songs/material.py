@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 from fewshot_sep import audio
 from fewshot_sep.errors import BadItems
 from fewshot_sep.experiments.evaluation import items as evaluation_items
-from fewshot_sep.experiments.whole_songs.settings import MIXTURE_CLIP_S, REFERENCE_CLIP_S, REFERENCE_CLIPS
-from fewshot_sep.songs.queries import Clip
+from fewshot_sep.experiments.whole_songs.settings import REFERENCE_CLIP_S, REFERENCE_CLIPS
 
 Array = NDArray[np.float32]
 
@@ -33,15 +32,6 @@ class Case(NamedTuple):
         for start, stop in self.left_out:
             kept[start:stop] = False
         return samples[:, kept]
-
-
-class Chart(NamedTuple):
-    """The tempo that the chart of a Frets on Fire song gives, constant from its first sample on."""
-
-    bpm: float
-
-    def beats(self, seconds: float) -> NDArray[np.float64]:
-        return np.arange(0, seconds, 60 / self.bpm)
 
 
 def frets_on_fire(folder: Path) -> Case:
@@ -70,8 +60,8 @@ def steadiest(samples: Array, rate: int, seconds: float) -> int:
     return int(power.min(1).argmax()) * half
 
 
-def chart(folder: Path) -> Chart:
-    """Of `notes.mid`.
+def chart_bpm(folder: Path) -> float:
+    """The tempo of a song's chart, `notes.mid`, constant from the first sample on.
 
     Raises:
         BadItems: its tempo changes.
@@ -82,7 +72,7 @@ def chart(folder: Path) -> Chart:
     tempi = {float(tempo) for tempo in pretty_midi.PrettyMIDI(str(path)).get_tempo_changes()[1]}
     if len(tempi) != 1:
         raise BadItems(f"{path}: {len(tempi)} tempi; only charts of constant tempo are understood")
-    return Chart(tempi.pop())
+    return tempi.pop()
 
 
 def items(folder: Path) -> list[Case]:
@@ -94,15 +84,3 @@ def items(folder: Path) -> list[Case]:
             reference, _ = audio.read(folder / item.reference)
             cases.append(Case(item.song, mixture, rate, [audio.read(folder / item.query)], reference))
     return cases
-
-
-def single_and_several(folder: Path) -> tuple[list[Clip], list[Clip]]:
-    """The queries of `items.json`, one instrument each, and passages of its mixtures, several each."""
-    found = evaluation_items.read(folder)
-    single = [audio.read(folder / name) for name in sorted({item.query for item in found})]
-    several = []
-    for name in sorted({item.mix for item in found if item.mix}):
-        mixture, rate = audio.read(folder / name)
-        length = round(MIXTURE_CLIP_S * rate)
-        several += [(mixture[:, at : at + length], rate) for at in range(0, mixture.shape[1] - length + 1, length)]
-    return single, several

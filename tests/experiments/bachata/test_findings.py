@@ -12,7 +12,7 @@ from typer import Typer
 from typer.testing import CliRunner
 
 from fewshot_sep.errors import FewshotSepError
-from fewshot_sep.experiments.bachata import figures, findings, measure, models, report
+from fewshot_sep.experiments.bachata import figures, findings, models, report
 from fewshot_sep.experiments.bachata.examples import draw
 from fewshot_sep.experiments.bachata.run import bachata
 from fewshot_sep.experiments.bachata.settings import FULL, INSTRUMENTS, VARIANTS, Settings, SongMethod, Variant
@@ -108,14 +108,6 @@ def test_table_1_holds_mixture_stems_and_estimates(pool: AudioPool, tmp_path: Pa
     samples, rate = soundfile.read(tmp_path / "mixture.mp3")
     assert rate == 11025 and np.abs(samples).max() < 1.1
     assert np.corrcoef(samples[:18000], loud.mixture[: len(samples)])[0, 1] > 0.9
-
-
-def test_what_was_measured_is_read_back(tmp_path: Path) -> None:
-    said: list[str] = []
-    for value in (1.0, 2.0):
-        found = measure.measured_once(tmp_path / "m" / "x.json", lambda value=value: {"x": value}, said.append)
-        assert found == {"x": 1.0}
-    assert said == ["measuring x"]
 
 
 def test_a_run_with_other_settings_is_refused(tmp_path: Path) -> None:
