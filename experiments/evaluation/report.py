@@ -11,7 +11,6 @@ from fewshot_sep import files
 from fewshot_sep.errors import BadItems
 from fewshot_sep.experiments.evaluation import examples, figures, settings, tables
 from fewshot_sep.experiments.evaluation.examples import Example
-from fewshot_sep.experiments.evaluation.methods import imported
 from fewshot_sep.experiments.evaluation.runs import Facts, Row, read_facts, read_rows
 from fewshot_sep.experiments.evaluation.tables import FIGURES, LEVELS_DB, PRESENT, Methods, of_kind, share, summarise
 from fewshot_sep.experiments.kit import document
@@ -40,7 +39,7 @@ def write(run: Path, rows: Sequence[Row], facts: Facts, shown: Sequence[Example]
         "paired": [{**comparison._asdict(), "found": comparison.found._asdict()} for comparison in compared],
         "failed": [{name: row[name] for name in ("method", "id", "failed")} for row in failed],
     }
-    blocks = [*_head(rows, facts), *tables.all_tables(good), *_papers(good, facts), *_cost(summary)]
+    blocks = [*_head(rows, facts), *tables.all_tables(good), *_cost(summary)]
     blocks += [*section("Figures", _pictures(run, good, shown)), *_extremes(good), *_failures(failed)]
     blocks += [*tables.rules(), _made_by(facts), *section("Listen", [examples.sounds(example) for example in shown])]
     return document.write(run, f"Query-by-example separation on `{facts.items}`", blocks, metrics, html=True)
@@ -128,26 +127,6 @@ def _made_by(facts: Facts) -> Text:
         words.append(f"--method {shlex.quote(label) if label == spec else shlex.quote(f'{label}={spec}')}")
         words += [f"--weights {shlex.quote(label)}=FILE"] if weights else []
     return Text(f"Made by `fewshot-sep evaluate ITEMS -o RUN {' '.join(words)}`.")
-
-
-def _papers(methods: Methods, facts: Facts) -> list[Block]:
-    """The seed papers' systems: each paper's own figure beside ours."""
-    seeds = {label: facts.methods[label].spec for label in methods if facts.methods[label].spec in settings.SEEDS}
-    papers = imported(settings.PAPERS) if seeds else {}
-    lines = []
-    for label, spec in seeds.items():
-        paper, same = papers[spec], of_kind(methods[label], "same")
-        ours = (summarise(same, name) for name in ("bss_sdr", "bss_sir", "bss_sar"))
-        means = " / ".join(number(found.mean.value) for found in ours if found)
-        lines.append([label, f"{paper.title} ({paper.authors_year})", paper.figure, means, paper.differs])
-    head = ["method", "paper", "the paper's own figure", "here, intra-song: mean SDR / SIR / SAR"]
-    note = (
-        "Trained here for minutes on a processor, and on other songs than the papers': their figures show how far that "
-        "is from what the systems can do, not which is better. BSS Eval, dB."
-    )
-    return section(
-        "Systems of the seed papers", [Text(note), Table([*head, "what differs here"], lines)] if lines else []
-    )
 
 
 def _cost(summary: dict[str, Any]) -> list[Block]:

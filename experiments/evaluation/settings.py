@@ -14,10 +14,8 @@ ORACLES = frozenset({"irm", "mixphase"})
 """Upper bounds: they look at the true stems instead of the query."""
 
 _HERE, _SEEDS = "fewshot_sep.experiments.evaluation.methods", "fewshot_sep.experiments.seeds.methods"
-SEEDS = ("exp-wave-u-net", "cexp-wave-u-net", "wavenet", "demucs", "mrcae", "label-twin")
+SEEDS = ("exp-wave-u-net", "cexp-wave-u-net", "wavenet", "label-twin")
 """Systems of the seed papers and a twin of ours, conditioned on the instrument's label, whatever the clips are."""
-PAPERS = "fewshot_sep.experiments.seeds.about:PAPERS"
-"""What those papers measured."""
 
 
 class Trained(NamedTuple):
