@@ -11,8 +11,8 @@ import typer
 
 from fewshot_sep.experiments.bachata.settings import FULL, OUTPUT, VARIANTS, Settings
 
-_output, _training, _test, _material, _advanced = (
-    partial(typer.Option, rich_help_panel=panel) for panel in ("Output", "Training", "Test", "Material", "Advanced")
+_output, _training, _material, _advanced = (
+    partial(typer.Option, rich_help_panel=panel) for panel in ("Output", "Training", "Material", "Advanced")
 )
 
 
@@ -23,12 +23,7 @@ def bachata(
     batch: Annotated[int | None, _training(min=1, help="Tasks per iteration.")] = None,
     epochs: Annotated[int | None, _training(min=2, help="Epochs of every training.")] = None,
     iterations: Annotated[int | None, _training(min=1, help="Iterations per epoch.")] = None,
-    short_iterations: Annotated[int | None, _training(min=1, help="Of the shorter trainings.")] = None,
     songs: Annotated[int | None, _training(min=10, help="Songs of the training set.")] = None,
-    mixtures: Annotated[int | None, _test(min=4, help="Test mixtures.")] = None,
-    queries: Annotated[int | None, _test(min=2, help="Queries tried per stem: does the choice matter?")] = None,
-    tunes: Annotated[int | None, _test(min=1, help="Whole songs, each with four intros.")] = None,
-    bars: Annotated[int | None, _test(min=2, help="Bars of each section of a whole song.")] = None,
     soundfont: Annotated[
         list[Path] | None, _material(help="Soundfont to play on, may be repeated; default pretty_midi's.")
     ] = None,

@@ -19,7 +19,6 @@ from fewshot_sep.experiments.kit.tables import Comparison, number
 
 SHARES = ("collapsed", "retrieved", "followed")
 COSTS = {"seconds_per_second": "seconds", "cpu_seconds_per_second": "cpu_s"}
-EXTREMES = 5
 
 
 def write(run: Path, rows: Sequence[Row], facts: Facts, shown: Sequence[Example]) -> Path:
@@ -40,7 +39,7 @@ def write(run: Path, rows: Sequence[Row], facts: Facts, shown: Sequence[Example]
         "failed": [{name: row[name] for name in ("method", "id", "failed")} for row in failed],
     }
     blocks = [*_head(rows, facts), *tables.all_tables(good), *_cost(summary)]
-    blocks += [*section("Figures", _pictures(run, good, shown)), *_extremes(good), *_failures(failed)]
+    blocks += [*section("Figures", _pictures(run, good, shown)), *_failures(failed)]
     blocks += [*tables.rules(), _made_by(facts), *section("Listen", [examples.sounds(example) for example in shown])]
     return document.write(run, f"Query-by-example separation on `{facts.items}`", blocks, metrics, html=True)
 
@@ -145,29 +144,15 @@ def _cost(summary: dict[str, Any]) -> list[Block]:
 
 def _pictures(run: Path, methods: Methods, shown: Sequence[Example]) -> list[Block]:
     blocks: list[Block] = []
-    for name, title, draw, kinds in (
-        ("boxes.png", "SI-SDRi by method and by instrument", figures.boxes, PRESENT),
-        ("levels.png", "level of the output against SDRi", figures.level_against_sdri, PRESENT),
-        ("absent.png", "level of the output where the instrument is absent", figures.absent, ("absent",)),
-    ):
-        rows = {label: some for label, all_ in methods.items() if (some := of_kind(all_, *kinds))}
-        if rows:
-            draw(rows, run / name)
-            blocks.append(Picture(name, title))
+    if rows := {label: some for label, all_ in methods.items() if (some := of_kind(all_, *PRESENT))}:
+        figures.boxes(rows, run / "boxes.png")
+        figures.level_against_sdri(rows, run / "levels.png")
+        blocks.append(Picture("boxes.png", "SI-SDRi by method and by instrument"))
+        blocks.append(Picture("levels.png", "level of the output against SDRi"))
     if shown:
         examples.draw(shown, run / "examples.png")
         blocks.append(Picture("examples.png", "best, median and worst item of the first method"))
     return blocks
-
-
-def _extremes(methods: Methods) -> list[Block]:
-    label, rows = next(iter(methods.items()), ("", []))
-    ranked = sorted(of_kind(rows, *PRESENT), key=lambda row: -row["si_sdri"])
-    some = [*ranked[:EXTREMES], *ranked[max(EXTREMES, len(ranked) - EXTREMES) :]]
-    names = ("si_sdri", "si_sdr", "sdr", "sdri", "target_level")
-    lines = [[row["id"], *(number(row.get(name)) for name in (*names, "level"))] for row in some]
-    head = ["item", *(FIGURES[name] for name in names), "level"]
-    return section(f"Best and worst items of {label}", [Table(head, lines)] if lines else [])
 
 
 def _failures(failed: Sequence[Row]) -> list[Block]:

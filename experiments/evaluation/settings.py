@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-BASELINES = ("mixture", "silence", "hpss", "repet-sim", "nmf", "irm", "mixphase")
-UNINFORMED = frozenset({"mixture", "silence", "hpss", "repet-sim"})
-"""Baselines to which the query says nothing, or no more than which half of their output to give."""
+BASELINES = ("mixture", "silence", "nmf", "irm", "mixphase")
+UNINFORMED = frozenset({"mixture", "silence"})
+"""Baselines to which the query says nothing."""
 ORACLES = frozenset({"irm", "mixphase"})
 """Upper bounds: they look at the true stems instead of the query."""
 

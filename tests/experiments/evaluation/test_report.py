@@ -59,7 +59,7 @@ def test_a_report_of_several_methods(tmp_path: Path) -> None:
     paired = json.loads((tmp_path / "metrics.json").read_text())["paired"]
     assert {entry["kind"] for entry in paired} == {"same", "cross", "absent"}
     assert all(entry["found"]["mean"][0] == pytest.approx(2) for entry in paired if entry["kind"] != "absent")
-    for name in ("boxes.png", "levels.png", "absent.png", "examples.png"):
+    for name in ("boxes.png", "levels.png", "examples.png"):
         assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
 
 
