@@ -247,7 +247,7 @@ class Separator:
     ) -> Iterator[Array]:
         """Blocks `(channels, n)` of the target, in order, covering the source exactly, in bounded memory.
 
-        Segments overlap by a third and are crossfaded where both have context.
+        Segments overlap by a third and are crossfaded where both have context; what fits into one is taken at once.
 
         Args:
             time_scale: the network sees the source as if it lasted so many times as long; see `System.forward`.
@@ -256,7 +256,7 @@ class Separator:
         rate, frames = source.sample_rate, source.frames
         segment = int(self.preset.segment * rate / self.sample_rate / time_scale)
         context = max(1, int(CONTEXT * segment))
-        keep = max(1, segment - 2 * context)
+        keep = frames if frames <= segment else max(1, segment - 2 * context)
 
         def chunks() -> Iterator[Chunk]:
             first = first_needed(range(keep, frames + keep, keep), start) * keep
