@@ -2,8 +2,7 @@
 
 madmom transforms a frame at a time, and runs its eight recurrent networks frame by frame, one after the other. Here
 many frames are transformed and the networks stepped at once: the same activations to rounding, in a fifth of the time.
-The networks' weights are CC BY-NC-SA (non-commercial use
-only).
+The networks' weights are CC BY-NC-SA (non-commercial use only).
 
 Source: S. Boeck, F. Krebs, G. Widmer, "Joint Beat and Downbeat Tracking with Recurrent Neural Networks", ISMIR 2016.
 """
