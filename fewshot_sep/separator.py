@@ -188,6 +188,11 @@ class Separator:
         logit = self.system.polyphony_logit(encoding)
         return None if logit is None else float(logit)
 
+    @torch.inference_mode()
+    def similarity(self, one: Encoding, other: Encoding) -> float:
+        """How alike the instruments in two encoded clips are to the model, from -1 to 1."""
+        return float(self.system.similarity(one, other))
+
     def _windows(self, mono: Array) -> Array:
         """Segments of a clip that hold sound, `(windows, segment)`; a short clip is repeated to fill one."""
         segment = self.preset.segment
