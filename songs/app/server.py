@@ -235,7 +235,7 @@ def build(
 
     async def get_audio(request: Request) -> Response:
         """Raw samples, `(frames, channels)` 32-bit floats, little-endian; by ranges."""
-        source, _ = desk.track(request.path_params["track"])
+        source = desk.track(request.path_params["track"])
         size = 4 * source.channels
         span = _range(request.headers.get("range", ""), source.frames * size)
         headers = {"accept-ranges": "bytes", "content-type": "application/octet-stream"}
@@ -253,7 +253,7 @@ def build(
 
     async def get_tile(request: Request) -> Response:
         level, index = request.path_params["level"], request.path_params["index"]
-        source, _ = desk.track(request.path_params["track"])
+        source = desk.track(request.path_params["track"])
         if level > MAX_LEVEL or index > source.frames >> 8:
             raise BadEdit("no such piece of the song")
         found = await run_in_threadpool(tile, source, level, index)
