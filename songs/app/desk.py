@@ -71,13 +71,19 @@ class Desk:
         self._evidence: dict[str, dict[str, Any]] = {}
         self._bars: list[float] | None = None
         self.worker = Worker(changed, self._failed)
+        self._listener = Worker(changed, self._failed)  # finds bars, which can take minutes: nothing waits for them
         self.worker.submit("model", LOADING, self._load_model)
 
     def close(self) -> None:
         """End the work; songs stay, temporary files go."""
+        self._listener.close()
         self.worker.close()
         shutil.rmtree(self.temporary, ignore_errors=True)
         self._held.close()
+
+    def busy(self) -> bool:
+        """Whether there is anything to do."""
+        return self.worker.busy() or self._listener.busy()
 
     # The song
 
@@ -101,7 +107,7 @@ class Desk:
                 if own:
                     path.unlink(missing_ok=True)
 
-        self.worker.cancel("preview", "separate", "bars", "song")
+        self._cancel_all()
         self.worker.submit("song", LOADING, work)
 
     def open_demo(self) -> None:
@@ -118,18 +124,23 @@ class Desk:
     def open_recent(self, id: str) -> None:
         """A song that was open before."""
         folder = self._folder(id)
-        self.worker.cancel("preview", "separate", "bars", "song")
+        self._cancel_all()
         self.worker.submit("song", LOADING, lambda job: self._open(folder))
 
     def forget(self, id: str) -> None:
         """Remove a song and all that was found of it from the disk."""
         folder = self._folder(id)
         if folder == self.folder:
-            self.worker.cancel()
+            self._cancel_all()
             with self._lock:
                 self.folder = self._session = None
 
         self.worker.submit(f"forget {id}", SMALL, lambda job: shutil.rmtree(folder, ignore_errors=True))
+
+    def _cancel_all(self) -> None:
+        """End what is done with the song that is open."""
+        self._listener.cancel()
+        self.worker.cancel("preview", "separate", "evidence", "song")
 
     def recent(self) -> list[dict[str, str]]:
         """Songs on disk, the last one first."""
@@ -171,6 +182,7 @@ class Desk:
                 (new / "song.peaks").write_bytes(found.done().tobytes())
                 files.write_json(new / "warnings.json", facts.warnings)
                 files.write_json(new / "session.json", sessions.begin(song).to_json())
+                shutil.rmtree(folder, ignore_errors=True)  # there is no session in it
                 new.rename(folder)
         finally:
             shutil.rmtree(new, ignore_errors=True)
@@ -196,7 +208,7 @@ class Desk:
                 self._separator, track, folder, self._clip_path, self.worker.pause, lambda: self._changed()
             )
         (folder / "session.json").touch()
-        self.worker.submit("bars", LONG, self._find_bars)
+        self._listener.submit("bars", LONG, self._find_bars)
         self._look_at_evidence()
 
     # What is decided
@@ -291,9 +303,12 @@ class Desk:
         self._ready = True
 
     def _find_bars(self, job: Job) -> None:
-        found, song = self.peeler.beats(self.worker.progress(job)), self.session.song
-        grid = bar_grid(found, song.frames, song.sample_rate)
-        self._bars = [round(frame / song.sample_rate, 3) for frame in grid.boundaries]
+        with self._lock:
+            peeler, song = self.peeler, self.session.song
+        grid = bar_grid(peeler.beats(self._listener.progress(job)), song.frames, song.sample_rate)
+        with self._lock:
+            if not job.cancelled:
+                self._bars = [round(frame / song.sample_rate, 3) for frame in grid.boundaries]
 
     def bars(self) -> list[float]:
         """Where bars begin, in seconds; none before they are found, or where there are none."""
@@ -328,7 +343,7 @@ class Desk:
     def state(self) -> dict[str, Any]:
         """All that the page shows, but for sound and pictures."""
         with self._lock:
-            job, session = self.worker.current, self._session
+            job, session = self.worker.current or self._listener.current, self._session
             said: dict[str, Any] = {
                 "ready": self._ready,
                 "roles": self._roles,

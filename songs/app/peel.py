@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -114,6 +115,7 @@ class Peeler:
         self._clip_path, self._watch, self._changed = clip_path, watch, changed
         self._cache: OrderedDict[Hashable, Any] = OrderedDict()
         self._beats: Beats | None = None
+        self._tracking = threading.Lock()
         self._results: dict[str, Result | None] = {}
 
     @property
@@ -165,7 +167,15 @@ class Peeler:
         return self._once(place, lambda: encode(model, name, read_passage(model, source, *span), rate, item.role))
 
     def beats(self, progress: Progress | None = None) -> Beats:
-        """The song's beats, kept in `beats.json`."""
+        """The song's beats, kept in `beats.json`; a second thread waits for those that the first one finds."""
+        while not self._tracking.acquire(timeout=0.1):
+            self._watch()
+        try:
+            return self._track_beats(progress)
+        finally:
+            self._tracking.release()
+
+    def _track_beats(self, progress: Progress | None) -> Beats:
         path = self.folder / "beats.json"
         origin = beat_cache.fingerprint("", self.songs.tracker, self.songs.meters)
         seconds = self.song.frames / self.song.sample_rate
