@@ -125,10 +125,13 @@ function showWork() {
   heardAnew(now);
 }
 
+/** Whether a stem is looked for just now. */
+const finding = () => ["preview", "separate"].includes(state.job?.kind);
+
 /** When samples have changed, hear the new ones; when a result was asked for and is there, go to it. */
 const heard = new Map();
 function heardAnew(now) {
-  const version = `${songId} ${now.id} ${now.result?.version}`, working = ["preview", "separate"].includes(state.job?.kind);
+  const version = `${songId} ${now.id} ${now.result?.version}`, working = finding();
   if (heard.get(now.id) !== version && !working) {
     heard.set(now.id, version);
     player.refetch();
@@ -142,7 +145,7 @@ function heardAnew(now) {
 }
 
 function showOutcome({ result }) {
-  const said = result && result.fresh && !state.job ? result : null, box = byId("outcome");
+  const said = result && result.fresh && !finding() ? result : null, box = byId("outcome");
   refresh(box, said && [said.kind, said.start, said.stop, said.warnings], () => {
     if (!said) return [];
     const what = said.kind === "preview" ? `Preview of ${clock(said.start)} to ${clock(said.stop)}: compare with A` : said.whole ? "Separated: compare with A" : `Separated up to ${clock(said.stop)}`;
