@@ -20,13 +20,12 @@ from fewshot_sep.experiments.evaluation.runs import Row
 from fewshot_sep.experiments.flagship import generalization, settings
 from fewshot_sep.experiments.flagship.generalization import Improvements
 from fewshot_sep.experiments.flagship.settings import BASE, PRESENT
-from fewshot_sep.experiments.flagship.variants import VARIANTS, load
+from fewshot_sep.experiments.flagship.variants import VARIANTS
 from fewshot_sep.experiments.kit import document, stats
-from fewshot_sep.experiments.kit import variants as driver
 from fewshot_sep.experiments.kit.document import Block, Heading, Picture, Points, Table, Text, section
 from fewshot_sep.experiments.kit.tables import interval, median_mean, number, percent
+from fewshot_sep.experiments.kit.variants import WEIGHTS
 from fewshot_sep.loops.library import Library
-from fewshot_sep.systems.base import opaque
 
 
 def write(library: Library, items: Path, runs: Path) -> Path:
@@ -35,8 +34,8 @@ def write(library: Library, items: Path, runs: Path) -> Path:
     Returns:
         The path of the report.
     """
-    facts = {name: found for name in VARIANTS if (found := driver.facts(runs / name))}
-    trained = {name: runs / name / driver.WEIGHTS for name in facts}
+    trained = {name: path for name in VARIANTS if (path := runs / name / WEIGHTS).is_file()}
+    facts = {name: weights.card(path) for name, path in trained.items()}
     methods = [f"{name}={settings.METHOD}" for name in trained]
     files_of_weights = [f"{name}={path}" for name, path in trained.items()]
     evaluate(items, runs / "evaluation", methods, files_of_weights, ",".join(settings.CONDITIONS))
@@ -59,10 +58,10 @@ def _on_library(library: Library, trained: Mapping[str, Path]) -> Iterator[tuple
         digest, note = weights.sha256(path), path.with_name("generalization.json")
         known = json.loads(note.read_text(encoding="utf-8")) if note.is_file() else {}
         if known.pop("weights", "") != digest:
-            system = load(path)
+            system = weights.load(path)
             pool = pool or generalization.audio_pool(library, system.preset.sample_rate)
-            method = generalization.network(opaque(system))
-            known = generalization.improvements(method, pool, settings.LIBRARY_TASKS)._asdict()
+            separate = generalization.network(system)
+            known = generalization.improvements(separate, pool, system.preset, settings.LIBRARY_TASKS)._asdict()
             files.write_json(note, {"weights": digest, **known})
         yield name, Improvements(**known)
 
