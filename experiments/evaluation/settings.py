@@ -53,7 +53,7 @@ TRAINED = {
 BUNDLED = tuple(name for name, method in TRAINED.items() if not method.training)
 PROMPTED = (*BUNDLED, "nmf")
 """Methods that take clips of any role: `NAME:ROLE+ROLE`, such as `segment:among+absent`; else of the first alone."""
-METHOD_ALIASES = {"clip": "segment", "once": "segment-no-suppression"}
+METHOD_ALIASES = {"clip": "segment", "once": "segment-no-suppression", "variant": "segment-no-suppression"}
 """Names that methods have in older runs and commands."""
 
 NATIVE = ("same", "cross", "absent")

@@ -13,8 +13,6 @@ PRESENT = ("same", "cross")
 """Kinds of items whose target is in the mixture."""
 CONDITIONS = (*PRESENT, "absent")
 """Of the evaluation of every variant."""
-BASE_CONDITIONS = ("same", "itself", "wrong", "shuffled", "clips")
-"""Of the recipe besides."""
 
 LIBRARY_TASKS = 100
 """Tasks on the library of either sort, seen and held-out instruments, for each variant."""

@@ -51,8 +51,6 @@ def test_reports_on_what_was_trained(
     assert all(len(content[name]["library"][sort]) == 3 for name in NAMES for sort in ("seen", "held_out"))
     lines = report.read_text().splitlines()
     assert [line.split(" | ")[0] for line in lines if line.startswith("| ")][1:3] == ["| recipe", "| no-invented"]
-    controls = "\n".join(lines).split("## Wrong queries, the control")[1].split("##")[0]
-    assert "| recipe |" in controls and "no-invented" not in controls
     assert (report.parent / "ablation.png").is_file()
 
 
