@@ -32,7 +32,6 @@ def make_library(
     stems: Annotated[list[Path] | None, sounds(help="Folder with the aligned stems of one song.")] = None,
     samples: Annotated[list[Path] | None, sounds(help="Folder of samples of Sonic Pi, LMMS or Scratch.")] = None,
     speech: Annotated[list[Path] | None, sounds(help="Folder of speakers' folders; they are made to sing.")] = None,
-    patches: Annotated[list[Path] | None, sounds(help="Folder of Gravis patches, such as Freepats.")] = None,
     midi: Annotated[list[Path] | None, sounds(help="Folder of MIDI files; each becomes a song.")] = None,
     strums: Annotated[list[Path] | None, sounds(help="Folder of strums named by chord (Hydrogen's).")] = None,
     shots: Annotated[list[Path] | None, sounds(help="Folder of single drum hits named by drum (LMMS's).")] = None,
@@ -62,7 +61,7 @@ def make_library(
     from fewshot_sep.loops.instruments.material import Material, bundled_soundfont
     from fewshot_sep.loops.tasks.inspect import holdings
 
-    given = (soundfont, drumkits, notes, stems, samples, speech, patches, midi, strums, shots, modules)
+    given = (soundfont, drumkits, notes, stems, samples, speech, midi, strums, shots, modules)
     material = Material(*(tuple(paths or ()) for paths in given))
     if not material and invented != 1 and (bundled := bundled_soundfont()):
         material = Material(soundfonts=(bundled,))

@@ -39,11 +39,6 @@ TRAINED = {
     "illes2020": Trained(
         f"{_HERE}:segment", "fewshot-sep train LIBRARY -o RUN --preset illes2020", "RUN/weights.safetensors"
     ),
-    "variant": Trained(
-        "fewshot_sep.experiments.flagship.methods:variant",
-        "python -m fewshot_sep.experiments.flagship.ablation LIBRARY -o RUNS",
-        "RUNS/NAME/weights.safetensors",
-    ),
     **{
         name: Trained(
             f"{_SEEDS}:load",
@@ -54,9 +49,9 @@ TRAINED = {
     },
 }
 BUNDLED = tuple(name for name, method in TRAINED.items() if not method.training)
-PROMPTED = (*BUNDLED, "variant", "nmf")
+PROMPTED = (*BUNDLED, "nmf")
 """Methods that take clips of any role: `NAME:ROLE+ROLE`, such as `segment:among+absent`; else of the first alone."""
-METHOD_ALIASES = {"clip": "segment", "once": "segment-no-suppression"}
+METHOD_ALIASES = {"clip": "segment", "once": "segment-no-suppression", "variant": "segment-no-suppression"}
 """Names that methods have in older runs and commands."""
 
 NATIVE = ("same", "cross", "absent")
