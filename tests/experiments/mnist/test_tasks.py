@@ -72,3 +72,36 @@ def test_a_batch_depends_on_seed_and_number_alone(marked: Digits) -> None:
 def test_too_many_digits_are_refused(marked: Digits) -> None:
     with pytest.raises(ValueError, match="cannot be drawn"):
         Drawer(marked, count=4, queried=[1, 2], present=[1, 2, 3])
+
+
+def test_where_the_querys_class_is_absent_the_target_is_black(marked: Digits) -> None:
+    tasks = Drawer(marked, 300, absent=0.5).draw(0)
+    black = ~tasks.target.flatten(1).any(1)
+    assert 100 < black.sum() < 200
+    for row, labels in enumerate(tasks.labels.tolist()):
+        assert int(tasks.parts[row].flatten(1).any(1).sum()) == 4, "as many lie over each other either way"
+        assert label_and_number(tasks.queries[row])[0] == labels[0]
+        there = {label_and_number(part)[0] for part in tasks.parts[row] if part.any()}
+        assert there == set(labels[1:] if black[row] else labels[:-1])
+
+
+def test_what_is_refused_is_another_writing_of_a_digit_that_is_there(marked: Digits) -> None:
+    tasks = Drawer(marked, 300, refused=0.5, absent=0.3).draw(0)
+    given = tasks.refused.flatten(1).any(1)
+    assert 100 < given.sum() < 200
+    for row in given.nonzero()[:, 0].tolist():
+        (label, number), (own, own_number) = label_and_number(tasks.refused[row]), label_and_number(tasks.parts[row, 1])
+        assert label == own == tasks.labels[row, 1]
+        assert number != own_number
+    evidence = tasks.evidence
+    assert evidence.alone.equal(tasks.queries)
+    assert evidence.task[300:].equal(given.nonzero()[:, 0])
+    assert evidence.clips[300:].equal(tasks.refused[given])
+
+
+def test_warped_tasks_have_the_same_classes_in_another_hand(marked: Digits) -> None:
+    plain, warped = Drawer(marked, 32).draw(0), Drawer(marked, 32, warped=True).draw(0)
+    assert plain.labels.equal(warped.labels)
+    assert not plain.target.equal(warped.target)
+    assert warped.mixture.min() >= 0 and warped.mixture.max() <= 1
+    assert Drawer(marked, 32, warped=True).draw(0).parts.equal(warped.parts)
