@@ -53,13 +53,13 @@ def measure(
     """Shares and medians over `tasks` overlays of `count` digits, the query being of one of the classes `queried`.
 
     Returns:
-        `psnr_db` and `mixture_psnr_db` (medians); `agreement`: outputs that the classifier reads as the query's class, and
-        so `by_class`;
-        `mixture_agreement`: mixtures that it reads so; `target_agreement`: true targets that it reads so, the most that
-        can be had; `nearest`: outputs that resemble the target more than any other digit of the mixture (chance is
-        1 / count); `refused_agreement`: as `agreement`, another digit of the mixture being refused;
-        `wrong_query`: outputs still read as the target's class when the query is another digit of the
-        mixture (chance is 0.1); `wrong_query_followed`: outputs then read as the query's class.
+        `psnr_db` (median) and `agreement`, outputs that the classifier reads as the query's class; the same for the
+        mixture itself (`mixture_...`), for the query where the mixture has ink (`query_...`), and for the true target,
+        whose agreement is the most that can be had. `by_class`: agreement of each class. `nearest`: outputs that
+        resemble the target more than any other digit of the mixture (chance is 1 / count). `refused_...`: another digit
+        of the mixture is refused.
+        `wrong_query`: outputs still read as the target's class when the query is another digit of the mixture (chance
+        is 0.1); `wrong_query_followed`: outputs then read as the query's class.
         Where the query's class is not in the mixture: `ink_left`, the mean share of the mixture's energy that the
         output has, and `empty`, outputs with less than `EMPTY` of it; `ink_wanted` is the share where it is there.
     """
@@ -70,19 +70,17 @@ def measure(
     wanted, read = right.labels[:, 0], classifier.read
     left = ink(of_absent) / ink(absent.mixture)
     values = {
-        "psnr_db": psnr(output, right.target),
-        "mixture_psnr_db": psnr(right.mixture, right.target),
-        "agreement": read(output) == wanted,
         "nearest": nearest(output, right.parts) == 0,
-        "mixture_agreement": read(right.mixture) == wanted,
-        "target_agreement": read(right.target) == wanted,
-        "refused_agreement": read(refusing) == wanted,
+        "refused_nearest": nearest(refusing, right.parts) == 0,
         "wrong_query": read(of_misled) == misled.labels[:, 0],
         "wrong_query_followed": read(of_misled) == misled.labels[:, 1],
         "ink_wanted": ink(right.target) / ink(right.mixture),
         "ink_left": left,
         "empty": left < EMPTY,
     }
+    images = {"": output, "refused_": refusing, "mixture_": right.mixture, "target_": right.target}
+    for name, image in {**images, "query_": torch.minimum(right.queries, right.mixture)}.items():
+        values[f"{name}agreement"], values[f"{name}psnr_db"] = read(image) == wanted, psnr(image, right.target)
     by_class = {label: float((read(output) == wanted)[wanted == label].float().mean()) for label in queried}
     means = {name: float(v.median() if name.endswith("_db") else v.float().mean()) for name, v in values.items()}
     return {**means, "by_class": by_class}

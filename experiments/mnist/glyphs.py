@@ -41,7 +41,7 @@ def invent(digits: Digits, held_out: Sequence[int], classes: int, seed: int, rea
 
 
 def looks_like(bank: Tensor, held_out: Sequence[int], read: Reader) -> Tensor:
-    """Which classes are mostly read as a held-out digit in one of the eight ways that a square can lie; `(classes,)`."""
+    """Which classes are read as a held-out digit, in one of the eight ways that a square can lie; `(classes,)`."""
     images = bank[:, :3].flatten(0, 1)[:, None]
     shares = [read(turn(images, way))[:, list(held_out)].view(len(bank), 3, -1).mean(1) for way in range(8)]
     return torch.stack(shares).amax((0, 2)) > 0.9
@@ -54,7 +54,7 @@ def turn(images: Tensor, way: int) -> Tensor:
 
 
 def strokes(classes: int, random: torch.Generator) -> Tensor:
-    """One or two strokes, round or angular, open or closed, in pens of several widths; `(classes, WRITINGS, 28, 28)`."""
+    """One or two strokes, round or angular, open or closed, in several pens; `(classes, WRITINGS, 28, 28)`."""
     own = (classes, 1, STROKES)
     points = torch.rand(*own, POINTS, 2, generator=random) * 2 - 1
     closed = torch.rand(*own, 1, 1, generator=random) < 0.2
@@ -103,21 +103,25 @@ def assembled(digits: Digits, classes: int, random: torch.Generator) -> Tensor:
     return torch.stack(bank)[:, :, 0]
 
 
-def warp(images: Tensor, random: torch.Generator) -> Tensor:
+def warp(images: Tensor, random: torch.Generator, weakest: float = 1.0) -> Tensor:
     """Each image in another hand: turned, sheared, stretched, moved, bent, in a thicker or thinner pen.
+
+    Args:
+        weakest: every image is warped by a share of the whole from here to 1.
 
     Shape: `(batch, 1, height, width)` -> the same.
     """
     count = len(images)
+    strength = weakest + (1 - weakest) * torch.rand(count, 1, 1, 1, generator=random)
 
     def normal(deviation: float, *shape: int) -> Tensor:
-        return deviation * torch.randn(count, *shape, generator=random)
+        drawn = torch.randn(count, *shape, generator=random)
+        return deviation * strength.view(count, *[1] * len(shape)) * drawn
 
-    affine = torch.eye(2) + normal(0.1, 2, 2)
-    theta = torch.cat([affine, normal(0.05, 2, 1)], dim=2)
+    theta = torch.cat([torch.eye(2) + normal(0.1, 2, 2), normal(0.05, 2, 1)], dim=2)
     grid = F.affine_grid(theta, list(images.shape), align_corners=False)
     bend = F.interpolate(normal(0.05, 2, 5, 5), images.shape[-2:], mode="bilinear", align_corners=True)
     moved = F.grid_sample(images, grid + bend.permute(0, 2, 3, 1), align_corners=False)
     thicker = torch.where(torch.rand(count, 1, 1, 1, generator=random) < 0.5, 1, -1)
     share = 0.6 * torch.rand(count, 1, 1, 1, generator=random) - 0.1
-    return torch.lerp(moved, thicker * F.max_pool2d(thicker * moved, 3, 1, 1), share.clamp(min=0))
+    return torch.lerp(moved, thicker * F.max_pool2d(thicker * moved, 3, 1, 1), strength * share.clamp(min=0))

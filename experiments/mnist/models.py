@@ -11,10 +11,10 @@ from fewshot_sep.experiments.mnist.settings import Model
 from fewshot_sep.experiments.mnist.tasks import SIZE
 from fewshot_sep.objectives import Loss, Objective
 from fewshot_sep.systems import Trainable
-from fewshot_sep.unet import ConcatUNet, QueryConditioning, QueryEncoder, QueryUNet
+from fewshot_sep.unet import ConcatUNet, QueryConditioning, QueryEncoder, QueryUNet, fine_layer, sharpener
 
 FEATURES = 128
-HEADS = 4
+HEADS, FINE = 4, 8
 
 
 class DigitSystem(Trainable):
@@ -55,6 +55,11 @@ class FilmSystem(DigitSystem):
         return mixture * torch.sigmoid(logits)
 
 
+def convolution(inputs: int, outputs: int, size: int = 3, stride: int = 1, padding: int = 1) -> nn.Sequential:
+    layer = nn.Conv2d(inputs, outputs, size, stride, padding, bias=False)
+    return nn.Sequential(layer, nn.BatchNorm2d(outputs), nn.ReLU())
+
+
 class Match(nn.Module):
     """Cross-attention: every place of the mixture takes what the examples have at the places that look alike.
 
@@ -67,53 +72,48 @@ class Match(nn.Module):
         self.role = nn.Parameter(0.5 * torch.randn(2, 1, channels, 1, 1))
         self.look = nn.Conv2d(channels, channels, 1)
         self.looked_at = nn.Conv2d(channels, 2 * channels, 1)
-        self.join = nn.Sequential(*block(2 * channels, channels))
+        self.join = convolution(2 * channels, channels)
 
     def forward(self, mixture: Tensor, examples: Tensor) -> Tensor:
-        batch, channels, side = len(mixture), mixture.shape[1], mixture.shape[-1]
+        batch, channels, side, _ = mixture.shape
         keys, values = self.looked_at((examples + self.role + self.place).flatten(0, 1)).chunk(2, dim=1)
         look, keys, values = (
             part.reshape(-1, batch, HEADS, channels // HEADS, side**2).permute(1, 2, 0, 4, 3).flatten(2, 3)
             for part in (self.look(mixture + self.place), keys, values)
         )
-        found = F.scaled_dot_product_attention(look, keys, values)
-        return mixture + self.join(torch.cat([mixture, found.transpose(2, 3).reshape_as(mixture)], dim=1))
-
-
-def block(inputs: int, outputs: int) -> nn.Sequential:
-    return nn.Sequential(
-        *(nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU()),
-        *(nn.Conv2d(outputs, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU()),
-    )
+        found = F.scaled_dot_product_attention(look, keys, values).transpose(2, 3).reshape_as(mixture)
+        return mixture + self.join(torch.cat([mixture, found], dim=1))
 
 
 class MatchingUNet(nn.Module):
-    """One encoder for the mixture and both examples; the mixture attends to them at 16 x 16 and 8 x 8."""
+    """One encoder for the mixture and both examples; at 8 x 8 the mixture attends to them, twice.
 
-    def __init__(self, width: int, rounds: tuple[int, int] = (1, 2)) -> None:
+    As in `QueryUNet` the body works on patches of 2 x 2, and a light layer of all three images sharpens the mask.
+
+    Shape: three times `(batch, 1, 32, 32)` -> logits of a mask, `(batch, 1, 32, 32)`.
+    """
+
+    def __init__(self, width: int) -> None:
         super().__init__()
-        widths = (width, 2 * width, 4 * width)
-        self.encoder = nn.ModuleList(block(a, b) for a, b in zip((1, *widths), widths, strict=False))
-        self.middle = nn.ModuleList(Match(2 * width, SIZE // 2) for _ in range(rounds[0]))
-        self.deep = nn.ModuleList(Match(4 * width, SIZE // 4) for _ in range(rounds[1]))
-        self.up = nn.ModuleList(nn.ConvTranspose2d(2 * w, w, 2, stride=2) for w in widths[:2])
-        self.decoder = nn.ModuleList([block(4 * width, width), block(4 * width, 2 * width)])
-        self.output = nn.Conv2d(width, 1, 1)
+        middle, deep, fine = 2 * width, 4 * width, FINE
+        self.fine = fine_layer(3, fine)
+        self.encoder = nn.Sequential(convolution(1, middle, 4, 2), convolution(middle, middle))
+        self.down = nn.Sequential(convolution(middle, deep, 2, 2, 0), convolution(deep, deep))
+        self.match = nn.ModuleList(Match(deep, SIZE // 4) for _ in range(2))
+        self.up = nn.ConvTranspose2d(deep, middle, 2, stride=2)
+        self.decoder = nn.Sequential(convolution(4 * middle, middle, 1, padding=0), convolution(middle, middle))
+        self.unpatch = nn.ConvTranspose2d(middle, fine, 2, stride=2)
+        self.sharpen = sharpener(fine, 1)
 
     def forward(self, mixture: Tensor, queries: Tensor, refused: Tensor) -> Tensor:
-        images, levels = torch.cat([mixture, queries, refused]), []
-        for stage in self.encoder:
-            images = stage(F.max_pool2d(images, 2) if levels else images)
-            levels.append(images.unflatten(0, (3, -1)))
-        fine, middle, deep = levels
-        m, d = middle[0], deep[0]
-        for match in self.deep:
-            d = match(d, deep[1:])
-        for match in self.middle:
-            m = match(m, middle[1:])
-        h = self.decoder[1](torch.cat([m, self.up[1](d)], dim=1))
-        h = self.decoder[0](torch.cat([*fine, self.up[0](h)], dim=1))
-        return self.output(h)
+        images = mixture, queries, refused
+        fine, middle = self.fine(torch.cat(images, dim=1)), self.encoder(torch.cat(images))
+        h, *examples = self.down(middle).chunk(3)
+        for match in self.match:
+            h = match(h, torch.stack(examples))
+        h = self.decoder(torch.cat([*middle.chunk(3), self.up(h)], dim=1))
+        logits: Tensor = self.sharpen(torch.cat([self.unpatch(h), fine], dim=1))
+        return logits
 
 
 class AttentionSystem(DigitSystem):

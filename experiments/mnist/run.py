@@ -21,18 +21,16 @@ def mnist(
     full: Annotated[bool, _training("--full", help="The thesis's size: 64 channels, 100 x 100 iterations.")] = False,
     width: Annotated[int | None, _training(min=1, help="Channels of the first level.")] = None,
     steps: Annotated[int | None, _training(min=1, help="Iterations.")] = None,
-    batch: Annotated[int, _training(min=1, help="Tasks per iteration.")] = 64,
+    batch: Annotated[int, _training(min=1, help="Tasks per iteration.")] = 32,
     digits: Annotated[int, _training(min=2, max=7, help="Digits in a mixture.")] = 4,
     classes: Annotated[int, _training(min=3, help="Invented classes, for the variants that see such.")] = 1000,
-    seeds: Annotated[
-        int, _training(min=1, help="Trainings of each variant; with several the report has intervals.")
-    ] = 1,
+    seeds: Annotated[int, _training(min=1, help="Trainings of each variant, for intervals.")] = 1,
     data: Annotated[Path | None, _training(help="Folder with MNIST's four IDX files; a subset is bundled.")] = None,
     tasks: Annotated[int, _test(min=64, help="Test tasks for each figure.")] = 2000,
     seed: Annotated[int, _advanced(help="Seed of weights and tasks; of the first training.")] = 0,
     device: Annotated[str, _advanced(help="auto, cpu, cuda or mps.")] = "auto",
 ) -> None:
-    """Run the MNIST demo: pick a digit out of an overlay by an example of it in another hand, also one never trained on.
+    """Run the MNIST demo: pick a digit out of an overlay by an example of it, also one that was never trained on.
 
     Example:
       fewshot-sep mnist --variant film --steps 2000

@@ -29,9 +29,9 @@ class Settings(NamedTuple):
     """What all variants of a run share: channels of the first level, iterations, tasks per iteration, glyphs in a
     mixture, invented classes."""
 
-    width: int = 16
-    steps: int = 1500
-    batch: int = 64
+    width: int = 12
+    steps: int = 2000
+    batch: int = 32
     digits: int = 4
     classes: int = 1000
     seed: int = 0

@@ -16,6 +16,8 @@ from fewshot_sep.experiments.mnist.glyphs import FIRST, warp
 
 SIZE = 32  # the five-level U-Net halves an image four times
 
+EASY_LEFT = 0.2  # of the tasks
+
 
 class Overlays(NamedTuple):
     """A batch of tasks.
@@ -70,6 +72,8 @@ class Drawer:
         absent: share of tasks whose query's class is not in the mixture: their target is black.
         refused: share of tasks that are also given a glyph which is there and not wanted.
         warped: every glyph in another hand, `glyphs.warp`.
+        easy: batches in which ever fewer queries are no other writing, but the target itself in a hand that is more or
+            less like its own: to learn at all what it is to match. Some of these stay.
     """
 
     def __init__(
@@ -84,12 +88,13 @@ class Drawer:
         absent: float = 0.0,
         refused: float = 0.0,
         warped: bool = False,
+        easy: int = 0,
     ) -> None:
         self.drawn = count + (absent > 0)  # where the query's class is absent, one more stands in for it
         if count < 2 or self.drawn > len({*queried, *present}):
             raise ValueError(f"{count} glyphs of distinct classes cannot be drawn from {len({*queried, *present})}")
         self.batch, self.seed, self.wrong = batch, seed, wrong
-        self.absent, self.refused, self.warped = absent, refused, warped
+        self.absent, self.refused, self.warped, self.easy = absent, refused, warped, easy
         order = np.argsort(digits.labels, kind="stable")
         self.labels = digits.labels[order]
         whole = torch.from_numpy(digits.images[order].astype(np.float32) / 255)[:, None]
@@ -121,10 +126,13 @@ class Drawer:
             axis=1,
         )
         images = self.images[torch.from_numpy(rows)]
+        hand = torch.Generator().manual_seed(int(random.integers(2**62)))
         if self.warped:
-            hand = torch.Generator().manual_seed(int(random.integers(2**62)))
             images = warp(images.flatten(0, 1), hand).view_as(images)
         parts, queries, given = images.tensor_split([self.drawn, self.drawn + 1], dim=1)
+        if self.easy:
+            own = torch.from_numpy(random.random(self.batch) < 1 - (1 - EASY_LEFT) * min(1, index / self.easy))
+            queries[own, 0] = warp(parts[own, 0], hand, weakest=0)
         if self.absent:
             left_out = np.where(random.random(self.batch) < self.absent, 0, self.drawn - 1)
             parts[torch.arange(self.batch), torch.from_numpy(left_out)] = 0

@@ -17,6 +17,7 @@ from fewshot_sep.experiments.mnist.tasks import Drawer
 HELD_BACK = 500  # of the training digits, for validation and snapshots
 SNAPSHOTS = 10
 ABSENT, REFUSED = 0.1, 0.3  # shares of the tasks
+LEARNING_RATE, EASY = 3e-3, 500
 
 
 def train(variant: Variant, settings: Settings, digits: Digits, invented: Digits, run: Path) -> models.DigitSystem:
@@ -32,16 +33,20 @@ def train(variant: Variant, settings: Settings, digits: Digits, invented: Digits
     seen = np.setdiff1d(learnt.labels, HELD_OUT).tolist()
     known = [label for label in seen if label < 10]
     drawer = Drawer(
-        learnt, settings.batch, settings.digits, seen, seen, settings.seed, absent=ABSENT, refused=REFUSED, warped=True
+        *(learnt, settings.batch, settings.digits, seen, seen, settings.seed),
+        absent=ABSENT,
+        refused=REFUSED,
+        warped=True,
+        easy=min(EASY, settings.steps // 3),
     )
     checks = Drawer(held_back, 64, settings.digits, known, known, seed=settings.seed + 1)
     every = max(1, settings.steps // SNAPSHOTS)
     options = training.TrainingOptions(
         settings.steps,
-        learning_rate=2e-3,
+        learning_rate=LEARNING_RATE,
         warm_up=min(100, settings.steps // 10),
         cool_down=0.5,
-        ema_decay=0.995,
+        ema_decay=0.99,
         check_every=every,
         log_every=5,
         seed=settings.seed,
