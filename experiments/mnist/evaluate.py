@@ -49,13 +49,13 @@ def measure(
     tasks: int,
     count: int = 4,
     queried: Sequence[int] = range(10),
-) -> dict[str, Any]:
+) -> dict[str, float]:
     """Shares and medians over `tasks` overlays of `count` digits, the query being of one of the classes `queried`.
 
     Returns:
         `psnr_db` (median) and `agreement`, outputs that the classifier reads as the query's class; the same for the
         mixture itself (`mixture_...`), for the query where the mixture has ink (`query_...`), and for the true target,
-        whose agreement is the most that can be had. `by_class`: agreement of each class. `nearest`: outputs that
+        whose agreement is the most that can be had; `agreement_3`: that of a class. `nearest`: outputs that
         resemble the target more than any other digit of the mixture (chance is 1 / count). `refused_...`: another digit
         of the mixture is refused.
         `wrong_query`: outputs still read as the target's class when the query is another digit of the mixture (chance
@@ -81,9 +81,9 @@ def measure(
     images = {"": output, "refused_": refusing, "mixture_": right.mixture, "target_": right.target}
     for name, image in {**images, "query_": torch.minimum(right.queries, right.mixture)}.items():
         values[f"{name}agreement"], values[f"{name}psnr_db"] = read(image) == wanted, psnr(image, right.target)
-    by_class = {label: float((read(output) == wanted)[wanted == label].float().mean()) for label in queried}
-    means = {name: float(v.median() if name.endswith("_db") else v.float().mean()) for name, v in values.items()}
-    return {**means, "by_class": by_class}
+    for label in queried:
+        values[f"agreement_{label}"] = (read(output) == wanted)[wanted == label]
+    return {name: float(v.median() if name.endswith("_db") else v.float().mean()) for name, v in values.items()}
 
 
 def measure_all(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -63,10 +63,12 @@ def _percent(share: float) -> str:
     return tables.percent(share, 1)
 
 
-def _share(entries: Sequence[Entry], part: str, key: str) -> str:
-    """A percentage, with its interval over several seeds."""
-    values = [100 * entry[part][key] for entry in entries]
-    return f"{tables.interval(stats.of_seeds(values)) if len(values) > 1 else tables.number(values[0])} %"
+def _figure(entries: Sequence[Entry], part: str, key: str) -> str:
+    """A share in percent or a level in dB, with its interval over several seeds; empty where it was not measured."""
+    if key not in entries[0][part]:
+        return ""
+    values = [entry[part][key] * (1 if key.endswith("_db") else 100) for entry in entries]
+    return tables.interval(stats.of_seeds(values)) if len(values) > 1 else tables.number(values[0])
 
 
 def blocks(metrics: Mapping[str, Any]) -> list[Block]:
@@ -79,15 +81,15 @@ def blocks(metrics: Mapping[str, Any]) -> list[Block]:
     return [
         Text(
             f"Asked by an example for a digit that it was never trained on ({held_out}), `{name}` puts out what a "
-            f"classifier reads as that digit in {_share(entries, 'unseen', 'agreement')} of the tasks; for digits that "
-            f"it was trained on in {_share(entries, 'seen', 'agreement')}."
+            f"classifier reads as that digit in {_figure(entries, 'unseen', 'agreement')} % of the tasks; for digits "
+            f"that it was trained on in {_figure(entries, 'seen', 'agreement')} %."
         ),
         Picture("held-out.png", PICTURES["held-out.png"]),
-        Heading("Followed"),
-        _followed(measured, "unseen", f"held out ({held_out})"),
-        _followed(measured, "seen", "seen"),
-        Heading("Asked in other ways"),
-        _controls(measured),
+        _trained(measured),
+        Heading(f"Classes that are held out: {held_out}"),
+        _followed(measured, "unseen", HELD_OUT),
+        Heading("Classes that are seen"),
+        _followed(measured, "seen"),
         Points(
             [
                 f"A mixture is the pixel-wise maximum of {first['digits']} digits of distinct classes, out of all ten. "
@@ -121,59 +123,34 @@ def blocks(metrics: Mapping[str, Any]) -> list[Block]:
     ]
 
 
-def _table(measured: Mapping[str, Sequence[Entry]], columns: Mapping[str, Callable[[Sequence[Entry]], str]]) -> Table:
-    rows = [[name, *(cell(entries) for cell in columns.values())] for name, entries in measured.items()]
-    return Table(["variant", *columns], rows)
-
-
-def _decibels(entries: Sequence[Entry], part: str, key: str) -> str:
-    return tables.number(float(np.mean([entry[part][key] for entry in entries])))
-
-
-def _followed(measured: Mapping[str, Sequence[Entry]], part: str, what: str) -> Table:
-    """How far an example is followed, and what three images would be worth that no network made."""
-    held_out = part == "unseen"
-
-    def by_class(entries: Sequence[Entry]) -> str:
-        of_label = zip(*(entry[part]["by_class"].values() for entry in entries), strict=True)
-        return " / ".join(_percent(float(np.mean(shares))) for shares in of_label)
-
-    columns: dict[str, Callable[[Sequence[Entry]], str]] = {
-        "iterations": lambda entries: f"{entries[0]['steps']:,} x {entries[0]['batch']}",
-        "parameters": lambda entries: f"{entries[0]['parameters'] / 1e6:.2f} M",
-        "minutes": lambda entries: tables.median([entry["seconds"] / 60 for entry in entries]),
-        "seeds": lambda entries: f"{len(entries)}",
-        f"{what}: read as the query's class": lambda entries: _share(entries, part, "agreement"),
-        **({" / ".join(map(str, HELD_OUT)): by_class} if held_out else {}),
-        "nearest": lambda entries: _share(entries, part, "nearest"),
-        "PSNR (dB)": lambda entries: _decibels(entries, part, "psnr_db"),
-    }
-    table = _table(measured, columns)
-    entries = next(iter(measured.values()))[:1]
-    blank = ["", "", "", ""]
+def _trained(measured: Mapping[str, Sequence[Entry]]) -> Table:
     rows = [
-        [name, *blank, _share(entries, part, f"{key}_agreement"), *([""] * held_out), "", psnr]
-        for key, name, psnr in (
-            ("mixture", "the mixture itself", _decibels(entries, part, "mixture_psnr_db")),
-            ("query", "the query, where the mixture has ink", _decibels(entries, part, "query_psnr_db")),
-            ("target", "the true target", ""),
-        )
-    ]
-    return Table(table.head, [*table.rows, *rows])
-
-
-def _controls(measured: Mapping[str, Sequence[Entry]]) -> Table:
-    figures = {
-        "with a `not`: read so": "refused_agreement",
-        "nearest": "refused_nearest",
-        "another query: still the target": "wrong_query",
-        "followed": "wrong_query_followed",
-        "absent: ink left": "ink_left",
-        "empty": "empty",
-    }
-    rows = [
-        [name, title, *(_share(entries, part, figure) for figure in figures.values())]
-        for part, title in (("unseen", "held out"), ("seen", "seen"))
+        [
+            *(name, f"{entries[0]['parameters'] / 1e6:.2f} M", f"{entries[0]['steps']:,} x {entries[0]['batch']}"),
+            *(tables.median([entry["seconds"] / 60 for entry in entries]), f"{len(entries)}"),
+        ]
         for name, entries in measured.items()
     ]
-    return Table(["variant", "classes", *figures], rows)
+    return Table(["variant", "parameters", "iterations", "minutes", "seeds"], rows)
+
+
+def _followed(measured: Mapping[str, Sequence[Entry]], part: str, classes: Sequence[int] = ()) -> Table:
+    """How far an example is followed, and what three images are worth that no network made."""
+    columns = {
+        "read as the query's class (%)": "agreement",
+        **{f"a {label} (%)": f"agreement_{label}" for label in classes},
+        "nearest (%)": "nearest",
+        "PSNR (dB)": "psnr_db",
+        "with a `not`: read (%)": "refused_agreement",
+        "with a `not`: nearest (%)": "refused_nearest",
+        "another query: followed (%)": "wrong_query_followed",
+        "absent: ink left (%)": "ink_left",
+        "absent: empty (%)": "empty",
+    }
+    first = next(iter(measured.values()))[:1]
+    images = {"mixture": "the mixture itself", "query": "the query, where there is ink", "target": "the true target"}
+    rows = [
+        *([name, *(_figure(entries, part, key) for key in columns.values())] for name, entries in measured.items()),
+        *([name, *(_figure(first, part, f"{of}_{key}") for key in columns.values())] for of, name in images.items()),
+    ]
+    return Table(["variant", *columns], rows)

@@ -30,7 +30,7 @@ def mnist(
     seed: Annotated[int, _advanced(help="Seed of weights and tasks; of the first training.")] = 0,
     device: Annotated[str, _advanced(help="auto, cpu, cuda or mps.")] = "auto",
 ) -> None:
-    """Run the MNIST demo: pick a digit out of an overlay by an example of it, also one that was never trained on.
+    """Run the MNIST demo: pick a digit out of an overlay by an example, also one that was never trained on.
 
     Example:
       fewshot-sep mnist --variant film --steps 2000

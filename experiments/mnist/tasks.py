@@ -72,6 +72,7 @@ class Drawer:
         absent: share of tasks whose query's class is not in the mixture: their target is black.
         refused: share of tasks that are also given a glyph which is there and not wanted.
         warped: every glyph in another hand, `glyphs.warp`.
+        fewer: mixtures of two to `count` glyphs, not all of `count`.
         easy: batches in which ever fewer queries are no other writing, but the target itself in a hand that is more or
             less like its own: to learn at all what it is to match. Some of these stay.
     """
@@ -88,13 +89,15 @@ class Drawer:
         absent: float = 0.0,
         refused: float = 0.0,
         warped: bool = False,
+        fewer: bool = False,
         easy: int = 0,
     ) -> None:
         self.drawn = count + (absent > 0)  # where the query's class is absent, one more stands in for it
         if count < 2 or self.drawn > len({*queried, *present}):
             raise ValueError(f"{count} glyphs of distinct classes cannot be drawn from {len({*queried, *present})}")
         self.batch, self.seed, self.wrong = batch, seed, wrong
-        self.absent, self.refused, self.warped, self.easy = absent, refused, warped, easy
+        self.absent, self.refused, self.warped, self.fewer, self.easy = absent, refused, warped, fewer, easy
+        self.count = count
         order = np.argsort(digits.labels, kind="stable")
         self.labels = digits.labels[order]
         whole = torch.from_numpy(digits.images[order].astype(np.float32) / 255)[:, None]
@@ -131,8 +134,11 @@ class Drawer:
             images = warp(images.flatten(0, 1), hand).view_as(images)
         parts, queries, given = images.tensor_split([self.drawn, self.drawn + 1], dim=1)
         if self.easy:
-            own = torch.from_numpy(random.random(self.batch) < 1 - (1 - EASY_LEFT) * min(1, index / self.easy))
-            queries[own, 0] = warp(parts[own, 0], hand, weakest=0)
+            own = random.random((self.batch, 1, 1, 1)) < 1 - (1 - EASY_LEFT) * min(1, index / self.easy)
+            queries[:, 0] = torch.where(torch.from_numpy(own), warp(parts[:, 0], hand, weakest=0), queries[:, 0])
+        if self.fewer:
+            last = random.integers(2, self.count + 1, (self.batch, 1))
+            parts[:, : self.count] *= torch.from_numpy(np.arange(self.count) < last)[..., None, None, None]
         if self.absent:
             left_out = np.where(random.random(self.batch) < self.absent, 0, self.drawn - 1)
             parts[torch.arange(self.batch), torch.from_numpy(left_out)] = 0

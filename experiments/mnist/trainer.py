@@ -37,6 +37,7 @@ def train(variant: Variant, settings: Settings, digits: Digits, invented: Digits
         absent=ABSENT,
         refused=REFUSED,
         warped=True,
+        fewer=True,
         easy=min(EASY, settings.steps // 3),
     )
     checks = Drawer(held_back, 64, settings.digits, known, known, seed=settings.seed + 1)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from fewshot_sep.experiments.mnist import digits
 from fewshot_sep.experiments.mnist.digits import Digits
 from fewshot_sep.experiments.mnist.tasks import Drawer
 
@@ -105,3 +106,20 @@ def test_warped_tasks_have_the_same_classes_in_another_hand(marked: Digits) -> N
     assert not plain.target.equal(warped.target)
     assert warped.mixture.min() >= 0 and warped.mixture.max() <= 1
     assert Drawer(marked, 32, warped=True).draw(0).parts.equal(warped.parts)
+
+
+def test_mixtures_of_fewer_glyphs_keep_the_target_and_another(marked: Digits) -> None:
+    tasks = Drawer(marked, 300, fewer=True).draw(0)
+    there = tasks.parts.flatten(2).any(2)
+    assert there[:, :2].all()
+    assert set(there.sum(1).tolist()) == {2, 3, 4}
+
+
+def test_queries_are_much_like_the_target_at_first_and_less_so_later() -> None:
+    few = Digits(*(part[:600] for part in digits.load("train")))
+    drawer, plain = Drawer(few, 200, easy=100), Drawer(few, 200)
+    alike = [
+        float(torch.cosine_similarity(tasks.queries.flatten(1), tasks.target.flatten(1)).mean())
+        for tasks in (drawer.draw(0), drawer.draw(100), plain.draw(0))
+    ]
+    assert alike[0] > alike[1] + 0.1 > alike[2]
