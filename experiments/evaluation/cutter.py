@@ -16,9 +16,8 @@ from typing import Annotated, NamedTuple
 import numpy as np
 import typer
 from numpy.typing import NDArray
-from rich.progress import track
 
-from fewshot_sep import audio, levels, metrics
+from fewshot_sep import audio, cli, levels, metrics
 from fewshot_sep.errors import BadItems
 from fewshot_sep.experiments.evaluation import items, stems
 from fewshot_sep.experiments.evaluation.case import Array
@@ -76,7 +75,7 @@ def cut(folder: Path, out: Path, settings: Settings = USUAL) -> list[Item]:
         raise BadItems(f"{out}: is not empty; give a new folder, so that no items of another set are left in it")
     songs = stems.find(folder)
     (out / "audio").mkdir(parents=True, exist_ok=True)
-    cuts = [_cut_song(song, out, settings) for song in track(songs, "cutting", transient=True)]
+    cuts = [_cut_song(song, out, settings) for song in cli.tracked(songs, "cutting")]
     kinds = (_same, _cross, _absent)
     found = [item for made in cuts for kind in kinds for item in kind(made, cuts, settings)]
     if not found:
@@ -309,6 +308,4 @@ def main(
 
 
 if __name__ == "__main__":
-    from fewshot_sep.cli import run
-
-    run(main)
+    cli.run(main)

@@ -77,7 +77,7 @@ def absent(rows: dict[str, list[Row]], picture: Path) -> None:
         levels = [max(row["level"], LOWEST_DB) for row in some]
         panel.hist(levels, bins=edges)
         panel.axvline(float(np.median(levels)), color="black", linewidth=1)
-        panel.set_ylabel(name, rotation=0, ha="right", va="center")
+        panel.set_ylabel(plots.plain(name), rotation=0, ha="right", va="center")
         panel.set_xlim(edges[0], edges[-1])
         panel.yaxis.get_major_locator().set_params(integer=True)
         panel.tick_params(labelbottom=panel is axes[-1, 0])

@@ -16,9 +16,8 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 from numpy.typing import NDArray
-from rich.progress import track
 
-from fewshot_sep import audio, files
+from fewshot_sep import audio, cli, files
 from fewshot_sep.errors import BadAudio
 from fewshot_sep.loops.composing import modules
 from fewshot_sep.loops.composing.modules import FRAME_S, ModuleSong
@@ -140,7 +139,7 @@ def write(folder: Path, out: Path, seed: int = 0) -> list[dict[str, Any]]:
     """
     (out / "audio").mkdir(parents=True, exist_ok=True)
     found: list[list[dict[str, Any]]] = []
-    for song in track([song for song in modules.plan(folder) if song.split == "valid"], "cutting", transient=True):
+    for song in cli.tracked([song for song in modules.plan(folder) if song.split == "valid"], "cutting"):
         if made := cut(song):
             rng = np.random.default_rng((seed, zlib.crc32(song.name.encode())))
             found.append(list(items(made, out, rng)))
@@ -175,6 +174,4 @@ def main(
 
 
 if __name__ == "__main__":
-    from fewshot_sep.cli import run
-
-    run(main)
+    cli.run(main)

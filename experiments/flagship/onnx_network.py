@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 import logging
 import warnings
 
 import torch
 from torch import Tensor, nn
 
-from fewshot_sep.errors import EngineMissing
+from fewshot_sep import extras
 from fewshot_sep.systems import MaskSystem
 from fewshot_sep.systems.mask import NetworkInputs
 from fewshot_sep.unet import QueryConditioning
@@ -39,7 +38,7 @@ def graph(system: MaskSystem) -> bytes:
     Raises:
         EngineMissing: no ONNX exporter.
     """
-    _need("onnx", "onnxscript")
+    extras.require("onnx", "onnx", "onnxscript")
     preset, channels = system.preset, system.extra_channels
     image, profile = torch.zeros(1, preset.channels, preset.bands, EXPORT_FRAMES), torch.zeros(1, 2, preset.bands)
     given = [image, torch.zeros(1, preset.features), profile]
@@ -68,7 +67,7 @@ def greatest_difference(model: bytes, system: MaskSystem, inputs: NetworkInputs)
     Raises:
         EngineMissing: ONNX Runtime is not installed.
     """
-    _need("onnxruntime")
+    extras.require("onnx", "onnxruntime")
     import onnxruntime
 
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
@@ -78,11 +77,3 @@ def greatest_difference(model: bytes, system: MaskSystem, inputs: NetworkInputs)
     found = session.run(None, {name: tensor.numpy() for name, tensor in tensors if name in wanted})[0]
     with torch.inference_mode():
         return float((torch.from_numpy(found) - system.network(*inputs)).abs().max())
-
-
-def _need(*packages: str) -> None:
-    for package in packages:
-        try:
-            importlib.import_module(package)
-        except ImportError as error:
-            raise EngineMissing(f"{package} is not installed ({error}): pip install 'fewshot-sep[onnx]'") from error

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from rich.progress import Progress
 
+from fewshot_sep import cli
 from fewshot_sep.experiments.kit import curves, document, variants
 from fewshot_sep.experiments.kit.document import Block, Heading, Picture, Points, Table, Text
 from fewshot_sep.experiments.mnist import classifier as classifiers
@@ -27,23 +27,21 @@ def write(folder: Path, training: Digits, test: Digits, tasks: int) -> Path:
     clean, unread = Drawer(training), Drawer(test)
     measured, outputs, losses = {}, {}, {}
     example = Drawer(test, 10, seed=evaluate.TEST_SEED).draw(0)
-    with Progress(transient=True) as bar:
-        line = bar.add_task("training the classifier", total=1.0)
-        labels = torch.from_numpy(training.labels)
-        classifier = classifiers.train(clean.images, labels, progress=lambda done: bar.update(line, completed=done))
-        for name, facts in bar.track(trained.items(), description="measuring"):
-            run = folder / name
-            system = variants.load(run, models.build(facts["model"], facts["width"]))
-            measured[name] = {
-                **facts,
-                "unseen_classes": facts["unseen"],
-                "unseen": None,
-                **evaluate.measure_all(system, classifier, test, facts["unseen"], tasks),
-            }
-            losses[name] = curves.losses(sorted(run.glob("log/*/metrics.csv")), figures.EPOCH)
-            with torch.inference_mode():
-                outputs[name] = system(example.mixture, example.queries)
-            figures.evolution(snapshots.read_example(run), *snapshots.read(run), folder / f"evolution-{name}.png")
+    with cli.progress("training the classifier") as tell:
+        classifier = classifiers.train(clean.images, torch.from_numpy(training.labels), progress=tell)
+    for name, facts in cli.tracked(list(trained.items()), "measuring"):
+        run = folder / name
+        system = variants.load(run, models.build(facts["model"], facts["width"]))
+        measured[name] = {
+            **facts,
+            "unseen_classes": facts["unseen"],
+            "unseen": None,
+            **evaluate.measure_all(system, classifier, test, facts["unseen"], tasks),
+        }
+        losses[name] = curves.losses(sorted(run.glob("log/*/metrics.csv")), figures.EPOCH)
+        with torch.inference_mode():
+            outputs[name] = system(example.mixture, example.queries)
+        figures.evolution(snapshots.read_example(run), *snapshots.read(run), folder / f"evolution-{name}.png")
     figures.task(example, folder / "task.png")
     figures.gallery(example, outputs, folder / "gallery.png")
     figures.by_count(measured, folder / "by_count.png")

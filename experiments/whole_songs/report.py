@@ -11,7 +11,7 @@ import numpy as np
 from fewshot_sep import plots
 from fewshot_sep.experiments.kit import document
 from fewshot_sep.experiments.kit.document import Block, Picture, Points, Table, Text, section
-from fewshot_sep.experiments.kit.tables import number, percent
+from fewshot_sep.experiments.kit.tables import SI_SDR, number, percent
 from fewshot_sep.experiments.whole_songs.measures import first_beat
 from fewshot_sep.experiments.whole_songs.settings import DEFAULT, METHODS, STAGES
 from fewshot_sep.songs.queries import POLYPHONIC_LOGIT
@@ -33,7 +33,7 @@ def blocks(metrics: Metrics) -> list[Block]:
     made = (
         "Made by `python -m fewshot_sep.experiments.whole_songs.run SONGS --items ITEMS` with the bundled weights: "
         "SONGS are the Sectoid songs of the Debian package fretsonfire-songs-sectoid (guitar + backing), ITEMS the "
-        "development set."
+        f"development set. {SI_SDR}"
     )
     parts = {
         "Bars and tempo": _methods(metrics["songs"], metrics.get("items", [])) if "songs" in metrics else [],
@@ -189,7 +189,7 @@ def _draw_profiles(profiles: Metrics, picture: Path) -> None:
                 beats = 1 + (np.arange(len(levels)) + 0.5) * meter / len(levels)
                 style = {"color": "black", "linestyle": ":"} if name == "truth" else {"marker": "."}
                 axis.plot(beats, levels - levels.mean(), label=name, **style)
-        axis.set(title=song, xlabel="beat of the bar", ylabel="target re mixture (dB)")
+        axis.set(title=plots.plain(song), xlabel="beat of the bar", ylabel="target re mixture (dB)")
         axis.set_xticks(range(1, meter + 2))
         axis.grid(alpha=0.3)
     axes[0, 0].legend(ncols=4)
@@ -209,7 +209,7 @@ def _draw_queries(songs: Metrics, picture: Path) -> None:
             axis.plot(x, np.mean(si_sdri), "_", color=color, markersize=14)
         axis.plot(place + 0.42, values["all"], "k*", markersize=9, label=None if place else "all averaged")
     axis.axhline(0, color="black", linewidth=0.5)
-    axis.set_xticks(range(len(songs)), list(songs))
+    axis.set_xticks(range(len(songs)), list(map(plots.plain, songs)))
     axis.set(ylabel="SI-SDRi of the guitar (dB)", title="the same minute, by different clips of the same guitar")
     axis.legend(ncols=6, fontsize="small")
     axis.grid(axis="y", alpha=0.3)

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from fewshot_sep import Separator, audio, cli, files
+from fewshot_sep import Separator, audio, cli, extras, files
 from fewshot_sep.errors import BadItems
 from fewshot_sep.experiments.kit import cost
 from fewshot_sep.experiments.whole_songs import material, measures, report
@@ -42,6 +42,7 @@ def whole_songs(
     Example:
     python -m fewshot_sep.experiments.whole_songs.run SONGS --items ITEMS -o report
     """
+    extras.require("render", "pretty_midi")
     folders = sorted(path.parent for path in songs.rglob("notes.mid"))
     if not folders:
         raise BadItems(f"{songs}: holds no notes.mid; give a folder of Frets on Fire songs")

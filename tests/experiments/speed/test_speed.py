@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ import torch
 
 from fewshot_sep import Separator, audio
 from fewshot_sep.experiments.kit import cost, excerpt
-from fewshot_sep.experiments.speed import mixing, peers, run, song
+from fewshot_sep.experiments.speed import busy, mixing, peers, run, song
 from fewshot_sep.systems import build
 
 MACHINE: dict[str, Any] = {"system": "here", "cores": 2}
@@ -67,3 +69,28 @@ def test_mixing_is_timed_in_a_training() -> None:
     found = mixing.measure(None, "tiny", 50)
     assert found["mixer"] > found["together"] > 0 and found["step"] > 0 and 0 <= found["waiting"] < 1
     assert mixing.blocks(found | MACHINE)
+
+
+def test_what_is_measured_beside_busy_loops_and_that_they_end(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    seen: list[tuple[int, str]] = []
+
+    def work(way: str, *_: object) -> None:
+        seen.append((len(loops), way))
+
+    started = busy.busy
+    loops: list[Any] = []
+
+    @contextlib.contextmanager
+    def noted(count: int) -> Iterator[list[Any]]:
+        with started(count) as running:
+            assert all(process.poll() is None for process in running)
+            loops[:] = running
+            yield running
+        assert all(process.poll() is not None for process in running)
+
+    monkeypatch.setattr(busy, "busy", noted)
+    monkeypatch.setattr(busy, "_command", work)
+    found = busy.measure(excerpt.QUERY)
+    assert seen == [(count, way) for count in busy.LOOPS for way in busy.WAYS]
+    text = run.write(tmp_path, run.Part.BUSY, MACHINE | found).read_text()
+    assert "| 2 | one thread |" in text
