@@ -63,7 +63,9 @@ def blocks(part: dict[str, Any]) -> list[Block]:
     """The section of the report."""
     lines = [[str(row["loops"]), row["way"], number(row["wall_s"]), number(row["cpu_s"])] for row in part["rows"]]
     load = part["load_before"]
-    beside = "" if load is None else f" Others kept {number(load)} cores busy meanwhile."
+    beside = (
+        "" if load is None else f" The load average was {number(load)} before: read that as other work beside all rows."
+    )
     return [
         Heading("On a busy machine"),
         Text(

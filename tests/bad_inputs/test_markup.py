@@ -73,8 +73,8 @@ def test_an_evaluation(drawn: list[str], tmp_path: Path) -> None:
 
 
 def test_songs_variants_and_sounds(drawn: list[str], tmp_path: Path) -> None:
-    level = [0.0] * 8
-    whole_songs._draw_profiles(dict.fromkeys(NAMES, {"meter": 4, "plain": level, "truth": level}), tmp_path / "a.png")
+    profile = {"meter": 4, "plain": [0.0] * 8, "truth": [0.0] * 8}
+    whole_songs._draw_profiles(dict.fromkeys(NAMES, profile), tmp_path / "a.png")
     assert set(NAMES) <= set(drawn)
     drawn.clear()
     values = {"alone": [1.0], "averaged": {}, "shorter": {}, "all": 2.0}
