@@ -63,8 +63,10 @@ def odd_inputs() -> None:
     Example:
       python -m fewshot_sep.experiments.demo.odd_inputs
     """
-    found = list(measure(Separator.from_pretrained()))
-    typer.echo(table(["song and clip", "SI-SDR (dB)", "level re the true guitar (dB)"], found))
+    head = ["song and clip", "SI-SDR (dB)", "level re the true guitar (dB)"]
+    typer.echo(table(head, []))
+    for row in measure(Separator.from_pretrained()):
+        typer.echo(table(row, []).splitlines()[0])
 
 
 if __name__ == "__main__":
