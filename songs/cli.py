@@ -12,7 +12,7 @@ import typer
 
 from fewshot_sep.cli import debugging, progress, say
 from fewshot_sep.errors import BadAudio, FewshotSepError, explain
-from fewshot_sep.songs.jobs import TEMPLATE, Job, Outputs, check_template, evidence_digest, jobs
+from fewshot_sep.songs.jobs import TEMPLATE, Job, check_template, evidence_digest, jobs
 from fewshot_sep.songs.settings import MAX_METER, METERS, MIN_METER, SUBTYPES, Clipping, Format, Grid, Tempo
 
 CLIPS = "CLIP|FOLDER"
@@ -195,17 +195,9 @@ def _repeat(
     from fewshot_sep.songs.pipeline import SongSeparator
 
     separator = SongSeparator(Separator.from_pretrained(weights, device=device), tracker=tracker)
-    told = evidence_digest({"session": [session]})
-
-    def planned(name: str) -> Job:
-        return jobs([song], out, name, f".{format}", template, told)[0]
-
-    def outputs(name: str) -> Outputs:
-        return planned(name).outputs
-
     _each(
-        [planned(REST)],
-        lambda job, progress: repeat(separator, job, session, outputs, format, depth, progress, strict=strict),
+        jobs([song], out, REST, f".{format}", template, evidence_digest({"session": [session]})),
+        lambda job, progress: repeat(separator, job, session, format, depth, progress, strict=strict),
         lambda job: skip_existing and job.outputs.report.is_file(),
         resume=False,
     )

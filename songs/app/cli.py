@@ -56,7 +56,7 @@ def app(
         return SongSeparator(Separator.from_pretrained(weights, device=device), tracker=tracker)
 
     if song is not None:
-        audio.open_audio(song).close()  # what is wrong with it is said here
+        audio.check_header(song)
     token = secrets.token_urlsafe(24)
     page = server.build(folder or _home(), separator, token, host, max_song=round(max_upload * 1e9))
     if song is not None:
