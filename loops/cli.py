@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from fewshot_sep import cli
 from fewshot_sep.presets import DEFAULT
 
 sounds = partial(typer.Option, rich_help_panel="Material", metavar="PATH")
@@ -152,6 +153,7 @@ def curate(
       fewshot-sep curate my_loops my_library
       fewshot-sep curate my_loops my_library --decisions my_library/undecided.csv --gain guira=3
     """
+    from fewshot_sep.files import shell_word
     from fewshot_sep.loops.curation import report
     from fewshot_sep.loops.curation.curate import Settings
     from fewshot_sep.loops.curation.curate import curate as run
@@ -167,7 +169,8 @@ def curate(
     typer.echo(", ".join(f"{count} {status}" for status, count in counts.items()) + f"; {len(made.library)} pieces")
     typer.echo(f"report: {page}\ndecisions: {library / DECISIONS}")
     if counts["undecided"]:
-        typer.echo(f"to be decided: {library / UNDECIDED}; edit it, then add --decisions {library / UNDECIDED}")
+        undecided = library / UNDECIDED
+        typer.echo(f"to be decided: {undecided}; edit it, then add --decisions {shell_word(undecided)}")
 
 
 def train(
@@ -222,13 +225,9 @@ def train(
 
 @contextlib.contextmanager
 def _progress() -> Iterator[Callable[[str, float], None]]:
-    """A bar to be told what is being done, and the share of it that is."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("reading", total=1.0)
-        yield lambda what, share: bar.update(task, description=what, completed=share)
+    """A function to be told what is being done, and the share of it that is."""
+    with cli.progress("reading") as tell:
+        yield lambda what, share: tell(share, what)
 
 
 def _factor(text: str) -> tuple[str, float]:

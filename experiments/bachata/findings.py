@@ -10,7 +10,7 @@ import numpy as np
 
 from fewshot_sep.experiments.bachata.settings import FULL, INSTRUMENTS, Settings, SongMethod
 from fewshot_sep.experiments.kit.document import Block, Heading, Picture, Points, Sounds, Table, Text
-from fewshot_sep.experiments.kit.tables import percent
+from fewshot_sep.experiments.kit.tables import SI_SDR, percent
 
 TITLE = "The 2020 bachata thesis, repeated and measured"
 FIGURES = {"si_sdr": "SI-SDR", "si_sdri": "SI-SDRi", "sdr": "SDR", "sir": "SIR", "sar": "SAR"}
@@ -59,7 +59,7 @@ def _answers(metrics: Metrics) -> list[Block]:
         method: _db(_mean(entry[name]["si_sdri"] for name in INSTRUMENTS)) for method, entry in metrics["test"].items()
     }
     return [
-        Text("All figures are in dB. SI-SDR is scale-invariant SDR, SI-SDRi its improvement over the mixture."),
+        Text(f"All figures are in dB. {SI_SDR}"),
         Points(
             [
                 "Mean SI-SDRi on test mixtures: " + ", ".join(f"{name} {db}" for name, db in improved.items()) + ".",

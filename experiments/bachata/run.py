@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from fewshot_sep import extras
 from fewshot_sep.experiments.bachata.settings import FULL, OUTPUT, VARIANTS, Settings
 
 _output, _training, _material, _advanced = (
@@ -38,6 +39,7 @@ def bachata(
     """
     chosen = {name: value for name, value in locals().items() if name in Settings._fields and value is not None}
     settings = (FULL if full else Settings())._replace(**chosen)
+    extras.require("evaluate", "fast_bss_eval")
 
     from fewshot_sep.experiments.bachata import clips, measure, report, trainer
     from fewshot_sep.experiments.kit import resume

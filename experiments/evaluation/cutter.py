@@ -17,9 +17,8 @@ from typing import Annotated, NamedTuple
 import numpy as np
 import typer
 from numpy.typing import NDArray
-from rich.progress import track
 
-from fewshot_sep import audio, levels, metrics
+from fewshot_sep import audio, cli, levels, metrics
 from fewshot_sep.errors import BadItems
 from fewshot_sep.experiments.evaluation import items, stems
 from fewshot_sep.experiments.evaluation.case import Array
@@ -85,7 +84,7 @@ def cut_songs(songs: Sequence[Song], out: Path, settings: Settings = USUAL) -> l
     if out.exists() and any(out.iterdir()):
         raise BadItems(f"{out}: is not empty; give a new folder, so that no items of another set are left in it")
     (out / "audio").mkdir(parents=True, exist_ok=True)
-    cuts = [_cut_song(song, out, settings) for song in track(songs, "cutting", transient=True)]
+    cuts = [_cut_song(song, out, settings) for song in cli.tracked(songs, "cutting")]
     kinds = (_same, _cross, _absent)
     found = [item for made in cuts for kind in kinds for item in kind(made, cuts, settings)]
     if not found:
@@ -318,6 +317,4 @@ def main(
 
 
 if __name__ == "__main__":
-    from fewshot_sep.cli import run
-
-    run(main)
+    cli.run(main)

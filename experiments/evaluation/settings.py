@@ -69,6 +69,3 @@ SILENT_DB = -60.0
 """A reference below this, re its mixture, holds nothing to be found."""
 MAX_SOURCES = 5
 """Mixtures of more sources are left out of the table by number of sources."""
-
-EXTRAS = {"fast_bss_eval": "fast-bss-eval", "PIL": "pillow"}
-"""Modules that only an extra installs, and the packages that they are in."""

@@ -20,7 +20,7 @@ from fewshot_sep.experiments.flagship.settings import BASE, PRESENT
 from fewshot_sep.experiments.flagship.variants import VARIANTS
 from fewshot_sep.experiments.kit import document, stats
 from fewshot_sep.experiments.kit.document import Block, Heading, Picture, Points, Table, Text
-from fewshot_sep.experiments.kit.tables import interval, median_mean, number, percent
+from fewshot_sep.experiments.kit.tables import SI_SDR, interval, median_mean, number, percent
 from fewshot_sep.experiments.kit.variants import WEIGHTS
 from fewshot_sep.loops.library import Library
 
@@ -86,7 +86,8 @@ def blocks(
             f"{some['steps']} steps of {some['batch']} tasks, preset `{some['preset']}`, one seed, "
             "the same library; SI-SDRi and levels in dB with 95 % intervals by resampling whole songs. The difference "
             f"to `{BASE}` is taken item by item over same and cross; an interval that holds 0 means that this run "
-            "cannot tell. Minutes are of wall-clock, on a machine that may have had other work too."
+            "cannot tell. Minutes are of wall-clock, on a machine that may have had other work too. "
+            f"{SI_SDR}"
         ),
         Table(head, lines),
         Points([f"`{name}`: {VARIANTS[name].about}" for name in methods]),
@@ -122,7 +123,7 @@ def draw(methods: Mapping[str, Sequence[Row]], picture: Path) -> None:
         panel.plot([change.low, change.high], [place, place], color="tab:blue")
         panel.plot(change.value, place, "o", color="tab:blue")
     panel.axvline(0, color="grey", linewidth=1)
-    panel.set_yticks(range(len(found)), list(found))
+    panel.set_yticks(range(len(found)), list(map(plots.plain, found)))
     panel.invert_yaxis()
     panel.set(xlabel=f"mean SI-SDRi re {BASE} (dB), same and cross")
     panel.grid(axis="x", alpha=0.3)

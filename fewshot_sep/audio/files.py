@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shlex
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,6 +19,7 @@ import soundfile
 from fewshot_sep.audio.decoders import Decoder, open_decoder, system_path
 from fewshot_sep.audio.samples import Census, Samples, check_rate, clip
 from fewshot_sep.errors import BadAudio, OutputError
+from fewshot_sep.files import shell_word
 
 _GATHERED_BLOCKS = 64
 _LOSSY_SLACK_S = 0.1  # by how much a lossy file may miss its promise: coders count their own padding differently
@@ -134,7 +134,7 @@ def _open(path: Path, stream: int = 0) -> Decoder:
         out = path.with_name(f"{path.stem}-stereo.wav")
         raise BadAudio(
             f"{path}: has {decoder.channels} channels, one or two are supported; "
-            f"downmix first: ffmpeg -i {shlex.quote(str(path))} -ac 2 {shlex.quote(str(out))}"
+            f"downmix first: ffmpeg -i {shell_word(path)} -ac 2 {shell_word(out)}"
         )
     check_rate(decoder.sample_rate, str(path))
     return decoder

@@ -8,6 +8,7 @@ from itertools import chain
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
+from fewshot_sep import extras
 from fewshot_sep.errors import BadAudio
 from fewshot_sep.loops.instruments import drumkits, recorded_notes, recordings, singing, soundfonts
 from fewshot_sep.loops.instruments.recordings import Recording
@@ -25,6 +26,7 @@ _VOICES: dict[str, Callable[[Path], list[Voice]]] = {
     "shots": drumkits.shot_voices,
 }
 _RECORDINGS = {"stems": recordings.stems, "samples": recordings.loops, "notes": recordings.phrases}
+_MODULES = {"soundfonts": "tinysoundfont", "speech": "pyworld", "midi": "pretty_midi"}
 
 
 class Material(NamedTuple):
@@ -64,6 +66,9 @@ class Material(NamedTuple):
         return self._read(_RECORDINGS)
 
     def _read(self, readers: Mapping[str, Callable[[Path], list[_Found]]]) -> list[_Found]:
+        for name, module in _MODULES.items():
+            if getattr(self, name):
+                extras.require("render", module)
         for path in chain(*self):
             if not path.exists():
                 raise BadAudio(f"{path}: not found; give the path of an unpacked source, or leave it out")

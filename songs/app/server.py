@@ -28,8 +28,8 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from fewshot_sep import files
-from fewshot_sep.errors import EngineMissing, FewshotSepError
+from fewshot_sep import extras, files
+from fewshot_sep.errors import FewshotSepError
 from fewshot_sep.songs.app.desk import Desk
 from fewshot_sep.songs.app.session import BadEdit
 from fewshot_sep.songs.app.tracks import check_room, tile
@@ -154,9 +154,9 @@ def build(
         EngineMissing: the package with wavesurfer.js is not installed.
         OutputError: see `Desk`.
     """
+    extras.require("app", "wavesurf")
     vendor = find_spec("wavesurf")
-    if vendor is None or not vendor.submodule_search_locations:
-        raise EngineMissing("the page needs more packages: pip install 'fewshot-sep[app]'")
+    assert vendor is not None and vendor.submodule_search_locations
     listeners = Listeners()
     desk = Desk(home, separator, listeners.tell)
 
