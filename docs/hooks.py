@@ -17,7 +17,7 @@ MORE = (
     "LICENSE",
     "CITATION.cff",
     "loops/instruments/sources.csv",
-    "fewshot_sep/pretrained/informed.json",
+    "fewshot_sep/pretrained/prompted.json",
     "experiments/demo/data/LICENSE.txt",
 )
 

@@ -90,7 +90,7 @@ PRESETS = {
         Preset("tiny-image", "image", 11025, 1, 510, 71, 18000, 256, (2,), 0, _THESIS_BEAT, _THESIS_BEAT),
     )
 }
-DEFAULT = "informed"
+DEFAULT = "prompted"
 
 
 def get(name: str) -> Preset:

@@ -73,7 +73,7 @@ def test_the_wheel_carries_what_runs_and_works_elsewhere(tmp_path: Path) -> None
     assert {name.split("/")[0].split("-")[0] for name in names} == {"fewshot_sep"}
     assert not [name for name in names if name.endswith(".md") or "/report/" in name]
     assert [name for name in names if name.endswith(".html")] == ["fewshot_sep/songs/app/static/index.html"]
-    assert "fewshot_sep/pretrained/informed.safetensors" in names and "fewshot_sep/songs/pipeline.py" in names
+    assert "fewshot_sep/pretrained/prompted.safetensors" in names and "fewshot_sep/songs/pipeline.py" in names
     home = tmp_path / "site"
     subprocess.run([*pip, "install", "--no-deps", "--target", home, wheel], check=True)
     work = tmp_path / "work"

@@ -10,7 +10,7 @@ run=${2:?usage: train.sh LIBRARY RUN}
 shift 2
 if [ -n "${MINUTES:-}" ]; then set -- --minutes "$MINUTES" "$@"; else set -- --steps "${STEPS:-30000}" "$@"; fi
 fewshot-sep train "$library" -o "$run" --batch 8 --check-every 250 "$@" \
-    --emphasise invented=0.6 --emphasise 'invented voice=0.5' --emphasise vocals=3 --emphasise 'backing vocals=2' \
+    --emphasise module=0.6 --emphasise invented=0.6 --emphasise 'invented voice=0.5' --emphasise vocals=3 --emphasise 'backing vocals=2' \
     --emphasise drums=2.5 --emphasise piano=4 --emphasise 'distortion guitar=1.5' --emphasise 'clean guitar=4' \
     --emphasise 'steel guitar=4' --emphasise 'nylon guitar=2' --emphasise 'overdriven guitar=2' --emphasise 'jazz guitar=2' \
     --emphasise violin=2.5 --emphasise trumpet=2.5 --emphasise 'french horn=3' --emphasise oboe=3 --emphasise saxophone=1.5

@@ -33,6 +33,6 @@ def test_damaged_weights(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
     table, text = capsys.readouterr().out.split(" problem(s) found\n")
     assert any(line.startswith("  ! ") and "SHA-256 differs" in line for line in table.splitlines())
     found = json.loads(text)
-    assert found["problems"] == ["weights: informed.safetensors: SHA-256 differs"]
+    assert found["problems"] == ["weights: prompted.safetensors: SHA-256 differs"]
     assert found["versions"]["soundfile"] == soundfile.__version__
     assert set(found) == {"versions", "engines", "device", "torchaudio", "weights", "problems"}
