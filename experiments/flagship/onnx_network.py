@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from fewshot_sep.errors import EngineMissing
 from fewshot_sep.systems import MaskSystem
-from fewshot_sep.systems.mask import NetworkInputs
 from fewshot_sep.unet import QueryConditioning
 
 INPUTS = ("image", "embedding", "profile", "extra")
@@ -39,7 +38,11 @@ def graph(system: MaskSystem) -> bytes:
     Raises:
         EngineMissing: no ONNX exporter.
     """
-    _need("onnx", "onnxscript")
+    for package in ("onnx", "onnxscript"):
+        try:
+            importlib.import_module(package)
+        except ImportError as error:
+            raise EngineMissing(f"{package} is not installed ({error}): pip install 'fewshot-sep[onnx]'") from error
     preset, channels = system.preset, system.extra_channels
     image, profile = torch.zeros(1, preset.channels, preset.bands, EXPORT_FRAMES), torch.zeros(1, 2, preset.bands)
     given = [image, torch.zeros(1, preset.features), profile]
@@ -60,29 +63,3 @@ def graph(system: MaskSystem) -> bytes:
         )
     assert program is not None
     return bytes(program.model_proto.SerializeToString())
-
-
-def greatest_difference(model: bytes, system: MaskSystem, inputs: NetworkInputs) -> float:
-    """By how much the graph's logits, run by ONNX Runtime, differ from the network's.
-
-    Raises:
-        EngineMissing: ONNX Runtime is not installed.
-    """
-    _need("onnxruntime")
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
-    image, conditioning, extra = inputs
-    tensors = zip(INPUTS, (image, conditioning.embedding, conditioning.profile, extra), strict=True)
-    wanted = {one.name for one in session.get_inputs()}
-    found = session.run(None, {name: tensor.numpy() for name, tensor in tensors if name in wanted})[0]
-    with torch.inference_mode():
-        return float((torch.from_numpy(found) - system.network(*inputs)).abs().max())
-
-
-def _need(*packages: str) -> None:
-    for package in packages:
-        try:
-            importlib.import_module(package)
-        except ImportError as error:
-            raise EngineMissing(f"{package} is not installed ({error}): pip install 'fewshot-sep[onnx]'") from error

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from rich.progress import track
 
+from fewshot_sep import cli
 from fewshot_sep.experiments.kit import curves, document, stats, tables, variants
 from fewshot_sep.experiments.kit.document import Block, Heading, Picture, Points, Table, Text
 from fewshot_sep.experiments.mnist import evaluate, figures, models, snapshots
@@ -34,7 +34,7 @@ def write(folder: Path, classifier: DigitClassifier, invented: Digits, test: Dig
     measured: dict[str, dict[str, Entry]] = {}
     systems: dict[str, models.DigitSystem] = {}
     losses = {}
-    for run in track(runs, "measuring", transient=True):
+    for run in cli.tracked(runs, "measuring"):
         facts, name = variants.facts(run), run.parent.name
         system = variants.load(run, models.build(facts["model"], facts["width"]))
         found = evaluate.measure_all(system, classifier, test, HELD_OUT, tasks)

@@ -50,3 +50,21 @@ def test_a_song_begun_elsewhere_sounds_the_same(song: dict[str, Any], shift: int
     reference = song["guitar"][:, lead : SECONDS * rate]
     before = si_sdr(reference, targets[0][:, lead:])
     assert si_sdr(reference, targets[1][:, lead + offset :]) == pytest.approx(before, abs=0.5)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_the_instrument_is_never_switched_in_a_long_song(song: dict[str, Any]) -> None:
+    """Four minutes: the excerpt eight times, which the borders of chunks meet at another place each time."""
+    rate, times = song["rate"], 8
+    mixture, guitar = (np.tile(song[name], times) for name in ("mixture", "guitar"))
+    assert mixture.shape[1] > 239 * rate
+    separator = Separator.from_pretrained(device="cpu")
+    target = separator.separate(mixture, [song["query"]], rate).target
+    gains = np.array([
+        [si_sdr(true[:, at : at + 5 * rate], target[:, at : at + 5 * rate]) for true in (guitar, mixture - guitar)]
+        for at in range(0, mixture.shape[1] - 5 * rate + 1, 5 * rate)
+    ])  # fmt: skip
+    assert np.all(gains[:, 0] > gains[:, 1])  # it is the guitar everywhere
+    again = gains[:, 0].reshape(times, -1)
+    assert np.ptp(again, axis=0).max() < 2  # and the same passage sounds alike whenever it comes
