@@ -22,6 +22,12 @@ class Digits(NamedTuple):
     images: NDArray[np.uint8]
     labels: NDArray[np.int64]
 
+    def those(self, chosen: slice | NDArray[np.bool_]) -> Digits:
+        return Digits(self.images[chosen], self.labels[chosen])
+
+    def joined(self, more: Digits) -> Digits:
+        return Digits(np.concatenate([self.images, more.images]), np.concatenate([self.labels, more.labels]))
+
 
 def load(part: str, folder: Path | None = None) -> Digits:
     """The digits of `train` or `test`: 10,000 and 2,000 bundled ones, or all of those in `folder`.

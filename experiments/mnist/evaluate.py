@@ -64,7 +64,7 @@ def measure(
         output has, and `empty`, outputs with less than `EMPTY` of it; `ink_wanted` is the share where it is there.
     """
     (right, output), (_, refusing), (misled, of_misled), (absent, of_absent) = (
-        outputs(system, Drawer(digits, 64, count, queried, seed=TEST_SEED, **how), tasks)  # type: ignore[arg-type]
+        outputs(system, Drawer(digits, 64, count, queried, seed=TEST_SEED, **how), tasks)
         for how in ({}, {"refused": 1.0}, {"wrong": True}, {"absent": 1.0})
     )
     wanted, read = right.labels[:, 0], classifier.read

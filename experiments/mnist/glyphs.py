@@ -32,7 +32,7 @@ def invent(digits: Digits, held_out: Sequence[int], classes: int, seed: int, rea
     is left out.
     """
     random = torch.Generator().manual_seed(seed)
-    known = Digits(*(part[~np.isin(digits.labels, held_out)] for part in digits))
+    known = digits.those(~np.isin(digits.labels, held_out))
     bank = torch.cat([strokes(2 * classes // 3, random), assembled(known, classes - 2 * classes // 3, random)])
     if read is not None and len(held_out):
         bank = bank[~looks_like(bank, held_out, read)]
@@ -73,7 +73,7 @@ def strokes(classes: int, random: torch.Generator) -> Tensor:
     pixels = torch.stack(torch.meshgrid(GRID, GRID, indexing="ij"), dim=-1).view(-1, 2)
     ink = [
         (some + 0.5 - torch.cdist(pixels.expand(len(part), -1, -1), part).amin(2)).clamp(0, 1)
-        for part, some in zip(lines.split(256), radius.split(256), strict=True)
+        for part, some in zip(torch.split(lines, 256), torch.split(radius, 256), strict=True)
     ]
     return torch.cat(ink).view(classes, WRITINGS, SIDE, SIDE)
 

@@ -82,7 +82,8 @@ class Match(nn.Module):
             for part in (self.look(mixture + self.place), keys, values)
         )
         found = F.scaled_dot_product_attention(look, keys, values).transpose(2, 3).reshape_as(mixture)
-        return mixture + self.join(torch.cat([mixture, found], dim=1))
+        matched: Tensor = mixture + self.join(torch.cat([mixture, found], dim=1))
+        return matched
 
 
 class MatchingUNet(nn.Module):

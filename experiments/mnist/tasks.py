@@ -156,4 +156,5 @@ class Drawer:
     def _another(self, labels: np.ndarray, place: np.ndarray, column: int, random: np.random.Generator) -> np.ndarray:
         """Another writing of the class in a column; `(batch,)`."""
         label, writings = labels[:, column], self.writings[labels[:, column]]
-        return self.first[label] + (place[:, column] + random.integers(1, writings)) % writings
+        another: np.ndarray = self.first[label] + (place[:, column] + random.integers(1, writings)) % writings
+        return another

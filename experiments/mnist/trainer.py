@@ -26,10 +26,10 @@ def train(variant: Variant, settings: Settings, digits: Digits, invented: Digits
     Raises:
         FewshotSepError: `run` holds a training with other settings.
     """
-    learnt = Digits(*(part[:-HELD_BACK] for part in digits))
-    held_back = Digits(*(part[-HELD_BACK:] for part in digits))
+    learnt = digits.those(slice(-HELD_BACK))
+    held_back = digits.those(slice(-HELD_BACK, None))
     if variant.invented:
-        learnt = Digits(*(np.concatenate(parts) for parts in zip(learnt, invented, strict=True)))
+        learnt = learnt.joined(invented)
     seen = np.setdiff1d(learnt.labels, HELD_OUT).tolist()
     known = [label for label in seen if label < 10]
     drawer = Drawer(
