@@ -15,7 +15,7 @@ from fewshot_sep.loops.composing import bachata, bachata_parts
 from fewshot_sep.loops.composing.ensemble import Part, Song
 from fewshot_sep.loops.instruments.loudness import level
 from fewshot_sep.loops.instruments.material import Material
-from fewshot_sep.loops.instruments.voice import Voice
+from fewshot_sep.loops.instruments.voice import Voice, fade_ends
 from fewshot_sep.loops.library import SAMPLE_RATE
 from fewshot_sep.loops.score import Note
 
@@ -103,7 +103,9 @@ def _with_intro(song: Song, stems: dict[str, Array], intro: int, bpm: float, num
     frames = round(intro * 60 / bpm * SAMPLE_RATE)
     before = {name: np.zeros((1, frames), np.float32) for name in INSTRUMENTS}
     if frames:
-        before["guitar"] = bachata.faded(lead[0, -frames:])[None]
+        guitar = lead[0, -frames:].copy()
+        fade_ends(guitar, bachata.FADE, bachata.FADE)
+        before["guitar"] = guitar[None]
     whole = {name: np.concatenate([before[name], stems[name]], axis=1) for name in INSTRUMENTS}
     scale = PEAK / np.abs(np.sum([*whole.values()], axis=0)).max()
     return Tune(f"song {number + 1}", {name: stem * scale for name, stem in whole.items()}, bpm, intro)

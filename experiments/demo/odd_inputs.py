@@ -49,12 +49,8 @@ def measure(separator: Separator) -> Iterator[tuple[str, str, str]]:
         except FewshotSepError as error:
             yield name, str(error), ""
             continue
-        figures = (each(gain * guitar, target) for each in (metrics.channelwise_si_sdr, _level_db))
-        yield name, *(f"{figure:.1f}" for figure in figures)
-
-
-def _level_db(reference: Array, target: Array) -> float:
-    return metrics.level_db(target, reference)
+        true = gain * guitar
+        yield name, f"{metrics.channelwise_si_sdr(true, target):.1f}", f"{metrics.level_db(target, true):.1f}"
 
 
 def odd_inputs() -> None:

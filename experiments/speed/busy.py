@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import typer
@@ -40,7 +41,7 @@ def main() -> None:
         for loops in LOOPS:
             for way in WAYS:
                 with busy(loops):
-                    wall, cpu = cost.clock(lambda way=way: command(way, song, Path(folder)))
+                    wall, cpu = cost.clock(partial(command, way, song, Path(folder)))
                 lines.append([str(loops), way, number(wall), number(cpu)])
     typer.echo(markdown([Table(["busy loops beside it", "threads", "seconds", "seconds of CPU"], lines)]))
 
