@@ -72,9 +72,10 @@ def test_the_demo_song(
         expect(page.locator(f".item.{role}").last).not_to_contain_text("being looked at", timeout=patience)
     expect(page.locator(".item.alone").first).to_contain_text("more than one instrument")
     picture(page, "app_marks.png")
-    expect(page.locator(".item.among")).to_contain_text("left out")  # these weights know no "plays here"
+    expect(page.locator(".item.among")).not_to_contain_text("left out")
     page.click("#preview")
-    expect(page.locator("#outcome")).to_contain_text("left out", timeout=patience)
+    expect(page.locator("#outcome")).to_contain_text("Preview", timeout=patience)
+    expect(page.locator("#outcome")).not_to_contain_text("left out")
     page.locator(".item.among [data-item]").click()
     expect(page.locator(".item")).to_have_count(3)
     page.locator(".item.absent [data-item]").click()  # in truth the guitar plays all the time, and never alone
