@@ -165,7 +165,7 @@ class Separator:
             return conditioning
         monos, rate = [], mixture.sample_rate
         length = round(self.preset.segment * rate / self.sample_rate)
-        for start in _at_most(_spread(mixture.frames, length), MAX_WINDOWS):
+        for start in at_most(_spread(mixture.frames, length), MAX_WINDOWS):
             part = mixture.read(start, min(start + length, mixture.frames))
             residual = part - self._segment(part, conditioning, rate, 1.0)
             if np.mean(residual**2) > MIN_RESIDUAL * np.mean(part**2):
@@ -201,7 +201,7 @@ class Separator:
         starts = _spread(len(mono), segment)
         energies = np.array([np.mean(mono[start : start + segment] ** 2) for start in starts])
         starts = starts[energies >= energies.max() * MIN_WINDOW_ENERGY]
-        return np.stack([mono[start : start + segment] for start in _at_most(starts, MAX_WINDOWS)])
+        return np.stack([mono[start : start + segment] for start in at_most(starts, MAX_WINDOWS)])
 
     def estimate(
         self,
@@ -328,7 +328,7 @@ def _spread(frames: int, segment: int) -> NDArray[np.int64]:
     return np.linspace(0, most, round(2 * most / segment) + 1).astype(int)
 
 
-def _at_most(starts: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+def at_most(starts: NDArray[np.int64], count: int) -> NDArray[np.int64]:
     """`count` of them, evenly spread, or all if there are fewer."""
     chosen = np.linspace(0, len(starts) - 1, min(len(starts), count)).astype(int)
     return np.take(starts, chosen)

@@ -57,7 +57,7 @@ def passages(separator: Separator, song: audio.Source, conditioning: Conditionin
     if len(mixture) < width:
         return ByRole()
     of_mixture, of_target = (np.convolve(energy, np.ones(width), mode="valid") for energy in (mixture, target))
-    sounds = of_mixture > max(of_mixture.max() * 10 ** (-RANGE_DB / 10), 0)
+    sounds = of_mixture > of_mixture.max() * 10 ** (-RANGE_DB / 10)
     share = np.clip(of_target / np.where(sounds, of_mixture, 1), 0, 1)
     least = min(MOST_ABSENT, np.percentile(share[sounds], 75) / USUAL) if sounds.any() else MOST_ABSENT
     scores = {
@@ -96,9 +96,11 @@ def _best(role: Role, scores: Array, song: audio.Source, count: int) -> list[Pas
 
 def distinct(separator: Separator, song: audio.Source, count: int = 3) -> list[Passage]:
     """Passages in which one instrument seems to play alone, the surest first, each unlike those before it."""
+    from fewshot_sep.separator import at_most
+
     length = round(PASSAGE_S * song.sample_rate)
     starts = np.arange(0, max(song.frames - length + 1, 0), length // 2)
-    starts = np.take(starts, np.linspace(0, len(starts) - 1, min(len(starts), MAX_PASSAGES)).astype(int))
+    starts = at_most(starts, MAX_PASSAGES)
     powers = np.array([np.mean(song.read(start, start + length) ** 2) for start in starts.tolist()])
     found = []
     for start in starts[powers > powers.max(initial=0) * 10 ** (-RANGE_DB / 10)].tolist():
