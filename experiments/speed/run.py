@@ -23,11 +23,13 @@ OTHER_RUNTIMES = (
 class Part(StrEnum):
     """What can be measured."""
 
-    SONG, PEERS, MIXING = "song", "peers", "mixing"
+    SONG, PEERS, MIXING, FARM = "song", "peers", "mixing", "farm"
 
 
 def speed(
-    part: Annotated[Part, typer.Argument(help="The whole command; models beside each other; mixing of tasks.")],
+    part: Annotated[
+        Part, typer.Argument(help="The whole command; models beside each other; mixing of tasks; many songs.")
+    ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the report.")] = REPORT,
     song: Annotated[
         Path | None, typer.Option(help="Instead of three minutes of the bundled excerpt.", rich_help_panel="song")
@@ -43,6 +45,7 @@ def speed(
     steps: Annotated[
         int, typer.Option(min=50, help="Of the training; a multiple of 50.", rich_help_panel="mixing")
     ] = 100,
+    songs: Annotated[int, typer.Option(min=2, help="How many, each of --seconds.", rich_help_panel="farm")] = 4,
 ) -> None:
     """Measure one part and put it into the report; the other parts of the report stay.
 
@@ -51,7 +54,7 @@ def speed(
     """
     from fewshot_sep import presets
     from fewshot_sep.experiments.kit import excerpt
-    from fewshot_sep.experiments.speed import mixing, peers
+    from fewshot_sep.experiments.speed import farm, mixing, peers
     from fewshot_sep.experiments.speed import song as command
 
     match part:
@@ -61,19 +64,21 @@ def speed(
             found = peers.measure(seconds, rounds, threads)
         case Part.MIXING:
             found = mixing.measure(library, preset or presets.DEFAULT, steps)
+        case Part.FARM:
+            found = farm.measure(songs, seconds, query or excerpt.QUERY)
     typer.echo(write(output, part, found | {"system": platform.platform(), "cores": CORES}))
 
 
 def write(folder: Path, part: Part, found: dict[str, Any]) -> Path:
     """Put a part in place of the one before and write the report; returns the report's path."""
     from fewshot_sep.experiments.kit import document
-    from fewshot_sep.experiments.speed import mixing, peers, song
+    from fewshot_sep.experiments.speed import farm, mixing, peers, song
 
     path = folder / "metrics.json"
     parts = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     parts[part.value] = found
     blocks: list[document.Block] = []
-    for name, section in ((Part.SONG, song), (Part.PEERS, peers), (Part.MIXING, mixing)):
+    for name, section in ((Part.SONG, song), (Part.PEERS, peers), (Part.MIXING, mixing), (Part.FARM, farm)):
         if name.value in parts:
             blocks += section.blocks(parts[name.value])
             blocks.append(document.Text(f"Made by `python -m fewshot_sep.experiments.speed.run {name.value}`."))

@@ -132,9 +132,7 @@ def test_what_a_killed_worker_had_put_is_removed(bench: Bench, monkeypatch: pyte
 def test_a_worker_that_died_after_its_work_has_not_to_do_it_again(bench: Bench) -> None:
     opened, _ = bench.plan()
     first = opened(0)
-    assert opened(0, losses=1).written == tuple(sorted(first.written)) or set(opened(0, 1).written) == set(
-        first.written
-    )
+    assert set(opened(0, 1).written) == set(first.written)
     assert bench.copier.done == ["a.wav"]
 
 
