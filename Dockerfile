@@ -18,7 +18,6 @@ ENV PATH=/opt/fewshot-sep/bin:$PATH PYTHONUNBUFFERED=1 NUMBA_CACHE_DIR=/home/lis
 USER listener
 WORKDIR /home/listener
 EXPOSE 8000
-HEALTHCHECK --interval=30s --timeout=5s --start-period=60s CMD \
-    ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/', timeout=4)"]
+HEALTHCHECK --interval=30s --timeout=5s CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/static/api.js', timeout=4)"]
 ENTRYPOINT ["fewshot-sep"]
 CMD ["app", "--host", "0.0.0.0", "--port", "8000", "--no-browser"]

@@ -20,17 +20,19 @@ from fewshot_sep.errors import BadAudio, EngineMissing, FewshotSepError, OutputE
 
 NOTES = ".fewshot-sep"
 """Folder of the notes in a store."""
-URL = re.compile(r"(?P<scheme>[a-z][a-z0-9+]+):/{1,2}(?P<rest>[^/].*)", re.DOTALL)
+URL = re.compile(r"(?P<scheme>[a-z][a-z0-9+]+):/+(?P<rest>[^/].*)", re.DOTALL)
 
 
 def as_url(path: Path | str) -> str | None:
-    """The URL that is meant by what may have gone through a `Path`; None for a file.
+    """The URL that is meant by what may have gone through a `Path`, which makes one slash of two; None for a file.
 
-    >>> as_url(Path("s3://songs/a.mp3")), as_url("a/b.mp3"), as_url("C:/a.mp3")
-    ('s3://songs/a.mp3', None, None)
+    >>> as_url(Path("s3://songs/a.mp3")), as_url(Path("file:///a.mp3")), as_url("a/b.mp3"), as_url("C:/a.mp3")
+    ('s3://songs/a.mp3', 'file:///a.mp3', None, None)
     """
     found = URL.fullmatch(path.as_posix() if isinstance(path, Path) else path)
-    return f"{found['scheme']}://{found['rest']}" if found else None
+    if found is None:
+        return None
+    return f"{found['scheme']}://{'/' * (found['scheme'] in ('file', 'local'))}{found['rest']}"
 
 
 class Store:

@@ -176,7 +176,7 @@ def separate(
         work = jobs(songs, out, name, f".{format}", checked, told)
         _check_there(work)
     else:
-        settings = (options._replace(resume=False), *chosen)
+        settings = (options._replace(resume=False), _which(weights), *chosen[1:])
         work, carrier, done = remote.plan(songs, store, name, f".{format}", checked, told, settings, skip)
         before = len(done)
         for song in done:
@@ -222,6 +222,16 @@ def _spread(batch: Batch, before: int, at_once: int | None, cluster: str | None)
         if batch.remote:
             batch.remote.close()
     _sum_up(failed, count)
+
+
+def _which(weights: Path | None) -> str:
+    """The weights' digest, or their name in a hub."""
+    from fewshot_sep import hub
+    from fewshot_sep import weights as stored
+
+    if weights is not None and hub.is_name(weights.as_posix()):
+        return weights.as_posix()
+    return stored.sha256(weights or stored.bundled())
 
 
 def _check_there(work: list[Job]) -> None:

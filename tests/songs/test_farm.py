@@ -114,6 +114,7 @@ def test_a_machine_that_dies_loses_nothing(tmp_path: Path) -> None:
         cluster.shutdown()
 
 
+@pytest.mark.slow  # Ray tries for a while
 def test_without_a_cluster_it_is_one_line(tmp_path: Path) -> None:
     pytest.importorskip("ray")
     with pytest.raises(FewshotSepError, match="no cluster there"):
