@@ -50,7 +50,8 @@ class Store:
         except ImportError as error:
             raise EngineMissing(f"fsspec is not installed ({error}): pip install 'fewshot-sep[ray]'") from error
         try:
-            self._system, root = fsspec.core.url_to_fs(self.url)
+            folders = {"auto_mkdir": True} if self.url.startswith(("file:", "local:")) else {}
+            self._system, root = fsspec.core.url_to_fs(self.url, **folders)
         except (ImportError, ValueError) as error:
             raise EngineMissing(f"{url}: {error}") from error
         except Exception as error:  # of any kind, by the store
