@@ -90,11 +90,9 @@ def test_what_a_worker_cannot_begin_with_is_raised_here() -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(280)
-def test_a_machine_that_dies_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_machine_that_dies_loses_nothing(tmp_path: Path) -> None:
     ray = pytest.importorskip("ray")
     from ray.cluster_utils import Cluster
-
-    monkeypatch.setenv("RAY_raylet_start_wait_time_s", "120")  # on a machine that is busy
 
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
     try:
