@@ -184,7 +184,7 @@ def contents(store: Store) -> dict[str, object]:
     found: dict[str, object] = {name: store.read(name) for name in store.names() if not name.startswith(NOTES)}
     for name in [name for name in found if name.endswith(".json")]:
         report = json.loads(found[name])  # type: ignore[arg-type]
-        found[name] = {key: value for key, value in report.items() if key not in ("song", "seconds")}
+        found[name] = {key: value for key, value in report.items() if key != "song" and not key.startswith("seconds")}
     return found
 
 
