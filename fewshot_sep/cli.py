@@ -16,16 +16,18 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import EntryPoint, entry_points, version
 from types import FrameType
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
 from fewshot_sep.errors import FewshotSepError, explain
 
+_Thing = TypeVar("_Thing")
 GROUP = "fewshot_sep.commands"
 SETTINGS: dict[str, Any] = {
     "rich_markup_mode": None,
@@ -37,6 +39,7 @@ SETTINGS: dict[str, Any] = {
 DEBUG = "--debug"
 PASSIVE = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0", "KMP_BLOCKTIME": "0"}
 """Threads that wait sleep: those that spin take the cores from whatever else runs, and from each other."""
+LINE_SECONDS = 10  # between lines of progress, where there is no terminal
 
 
 _debugging = False
@@ -164,6 +167,40 @@ def run(function: Callable[..., Any], name: str = "", args: list[str] | None = N
     spec = getattr(sys.modules["__main__"], "__spec__", None)
     name = name or (f"python -m {spec.name}" if spec else sys.argv[0])
     _run(_application(function, name), name, args)
+
+
+@contextlib.contextmanager
+def progress(title: str) -> Iterator[Callable[..., None]]:
+    """A function to be told the share that is done and, if it changes, the title.
+
+    It shows a bar with the time left on a terminal; elsewhere a line every ten seconds.
+    """
+    if not sys.stderr.isatty():
+        said = time.monotonic()
+
+        def tell(share: float, title: str = title) -> None:
+            nonlocal said
+            if time.monotonic() - said >= LINE_SECONDS:
+                said = time.monotonic()
+                say(f"{title}: {share:.0%}", err=True)
+
+        yield tell
+        return
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(escape(title), total=1.0)
+        yield lambda share, title=title: bar.update(task, completed=share, description=escape(title))
+
+
+def tracked(things: Sequence[_Thing], title: str) -> Iterator[_Thing]:
+    """The things one by one; `progress` shows how many are done."""
+    with progress(title) as tell:
+        for number, thing in enumerate(things, 1):
+            yield thing
+            tell(number / len(things))
 
 
 def debugging() -> bool:

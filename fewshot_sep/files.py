@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import secrets
+import shlex
 import tempfile
 import time
 from collections.abc import Iterator
@@ -158,6 +159,26 @@ def parse_json(text: str) -> Any:
         return json.loads(text)
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
+
+
+def shell_word(path: str | os.PathLike[str]) -> str:
+    """A file's name as a shell's word, in commands that messages advise: it is one argument, and no option.
+
+    What a terminal does not show (a line's end, bytes that are not UTF-8) is escaped as bash and zsh read it.
+
+    >>> print(shell_word("a song.wav"), shell_word("-x.wav"), shell_word("a\\nb"))
+    'a song.wav' ./-x.wav $'a\\012b'
+    """
+    text = os.fspath(path)
+    text = f"./{text}" if text.startswith("-") else text
+    if text.isprintable():
+        return shlex.quote(text)
+    shown = (char if char.isprintable() and char not in "\\'" else _octal(char) for char in text)
+    return f"$'{''.join(shown)}'"
+
+
+def _octal(char: str) -> str:
+    return "".join(f"\\{byte:03o}" for byte in os.fsencode(char))
 
 
 def inside(folder: Path, name: object) -> Path:

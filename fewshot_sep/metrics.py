@@ -9,7 +9,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from fewshot_sep.errors import EngineMissing
+from fewshot_sep import extras
 
 EPS = 1e-9
 SILENT_SI_SDR_DB = -30.0
@@ -97,10 +97,9 @@ def bss_eval(references: ArrayLike, estimates: ArrayLike, filter_length: int = 5
 
     Shape: both `(sources, samples)`, or `(sources, channels, samples)`, whose channels are averaged as in `si_sdr`.
     """
-    try:
-        from fast_bss_eval.torch import bss_eval_sources  # its NumPy half does not work with NumPy 2
-    except ImportError as error:
-        raise EngineMissing("SDR, SIR and SAR need fast-bss-eval: pip install 'fewshot-sep[evaluate]'") from error
+    extras.require("evaluate", "fast_bss_eval")
+    from fast_bss_eval.torch import bss_eval_sources  # its NumPy half does not work with NumPy 2
+
     r, e = (np.asarray(x, dtype=np.float64) for x in (references, estimates))
     r, e = (x.mean(1) if x.ndim == 3 else x for x in (r, e))
     sounding = (np.abs(r).max(axis=1) > 0) & (np.abs(e).max(axis=1) > 0)

@@ -198,6 +198,11 @@ class Separator:
         logit = self.system.polyphony_logit(encoding)
         return None if logit is None else float(logit)
 
+    @torch.inference_mode()
+    def similarity(self, one: Encoding, other: Encoding) -> float:
+        """How alike the instruments in two encoded clips are to the model, from -1 to 1."""
+        return float(self.system.similarity(one, other))
+
     def _windows(self, mono: Array) -> Array:
         """Segments of a clip that hold sound, `(windows, segment)`; a short clip is repeated to fill one."""
         segment = self.preset.segment
@@ -257,7 +262,7 @@ class Separator:
     ) -> Iterator[Array]:
         """Blocks `(channels, n)` of the target, in order, covering the source exactly, in bounded memory.
 
-        Segments overlap by a third and are crossfaded where both have context.
+        Segments overlap by a third and are crossfaded where both have context; what fits into one is taken at once.
 
         Args:
             time_scale: the network sees the source as if it lasted so many times as long; see `System.forward`.
@@ -266,7 +271,7 @@ class Separator:
         rate, frames = source.sample_rate, source.frames
         segment = int(self.preset.segment * rate / self.sample_rate / time_scale)
         context = max(1, int(CONTEXT * segment))
-        keep = max(1, segment - 2 * context)
+        keep = frames if frames <= segment else max(1, segment - 2 * context)
 
         def chunks() -> Iterator[Chunk]:
             first = first_needed(range(keep, frames + keep, keep), start) * keep

@@ -210,21 +210,25 @@ class ConcatUNet(nn.Module):
     Args:
         width: channels of the first level; doubled at each of four halvings (64: 1024 in the latent image).
         clip: clamp the output to [0, 1], as the thesis does after its first experiment.
+        queries: images beside the mixture.
 
-    Shape: mixture and query `(batch, 1, height, width)`, both multiples of 16 -> `(batch, 1, height, width)`.
+    Shape: mixture `(batch, 1, height, width)` and query `(batch, queries, height, width)`, both multiples of 16 ->
+        `(batch, 1, height, width)`.
     """
 
-    def __init__(self, width: int = 64, clip: bool = True) -> None:
+    def __init__(self, width: int = 64, clip: bool = True, queries: int = 1) -> None:
         super().__init__()
         self.clip = clip
         widths = [width * 2**level for level in range(5)]
-        self.encoder = nn.ModuleList(_double_convolution(a, b) for a, b in zip([2, *widths], widths, strict=False))
+        self.encoder = nn.ModuleList(
+            _double_convolution(a, b) for a, b in zip([1 + queries, *widths], widths, strict=False)
+        )
         self.up = nn.ModuleList(nn.ConvTranspose2d(b, a, 2, stride=2) for a, b in pairwise(widths))
         self.decoder = nn.ModuleList(_double_convolution(2 * a, a) for a in widths[:-1])
         self.output = nn.Conv2d(width, 1, 1)
 
     def encode(self, images: Tensor) -> list[Tensor]:
-        """All levels' activations, the latent image last; images `(batch, 2, height, width)`."""
+        """All levels' activations, the latent image last; images `(batch, 1 + queries, height, width)`."""
         activations = [self.encoder[0](images)]
         for block in self.encoder[1:]:
             activations.append(block(F.max_pool2d(activations[-1], 2)))

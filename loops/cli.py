@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from fewshot_sep import cli
 from fewshot_sep.presets import DEFAULT
 
 sounds = partial(typer.Option, rich_help_panel="Material", metavar="PATH")
@@ -32,7 +33,6 @@ def make_library(
     stems: Annotated[list[Path] | None, sounds(help="Folder with the aligned stems of one song.")] = None,
     samples: Annotated[list[Path] | None, sounds(help="Folder of samples of Sonic Pi, LMMS or Scratch.")] = None,
     speech: Annotated[list[Path] | None, sounds(help="Folder of speakers' folders; they are made to sing.")] = None,
-    patches: Annotated[list[Path] | None, sounds(help="Folder of Gravis patches, such as Freepats.")] = None,
     midi: Annotated[list[Path] | None, sounds(help="Folder of MIDI files; each becomes a song.")] = None,
     strums: Annotated[list[Path] | None, sounds(help="Folder of strums named by chord (Hydrogen's).")] = None,
     shots: Annotated[list[Path] | None, sounds(help="Folder of single drum hits named by drum (LMMS's).")] = None,
@@ -62,7 +62,7 @@ def make_library(
     from fewshot_sep.loops.instruments.material import Material, bundled_soundfont
     from fewshot_sep.loops.tasks.inspect import holdings
 
-    given = (soundfont, drumkits, notes, stems, samples, speech, patches, midi, strums, shots, modules)
+    given = (soundfont, drumkits, notes, stems, samples, speech, midi, strums, shots, modules)
     material = Material(*(tuple(paths or ()) for paths in given))
     if not material and invented != 1 and (bundled := bundled_soundfont()):
         material = Material(soundfonts=(bundled,))
@@ -153,6 +153,7 @@ def curate(
       fewshot-sep curate my_loops my_library
       fewshot-sep curate my_loops my_library --decisions my_library/undecided.csv --gain guira=3
     """
+    from fewshot_sep.files import shell_word
     from fewshot_sep.loops.curation import report
     from fewshot_sep.loops.curation.curate import Settings
     from fewshot_sep.loops.curation.curate import curate as run
@@ -168,7 +169,8 @@ def curate(
     typer.echo(", ".join(f"{count} {status}" for status, count in counts.items()) + f"; {len(made.library)} pieces")
     typer.echo(f"report: {page}\ndecisions: {library / DECISIONS}")
     if counts["undecided"]:
-        typer.echo(f"to be decided: {library / UNDECIDED}; edit it, then add --decisions {library / UNDECIDED}")
+        undecided = library / UNDECIDED
+        typer.echo(f"to be decided: {undecided}; edit it, then add --decisions {shell_word(undecided)}")
 
 
 def train(
@@ -230,13 +232,9 @@ def train(
 
 @contextlib.contextmanager
 def _progress() -> Iterator[Callable[[str, float], None]]:
-    """A bar to be told what is being done, and the share of it that is."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("reading", total=1.0)
-        yield lambda what, share: bar.update(task, description=what, completed=share)
+    """A function to be told what is being done, and the share of it that is."""
+    with cli.progress("reading") as tell:
+        yield lambda what, share: tell(share, what)
 
 
 def _factor(text: str) -> tuple[str, float]:

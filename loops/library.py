@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import math
-import shlex
 from collections.abc import Iterable, Iterator
 from dataclasses import MISSING, astuple, dataclass, fields
 from pathlib import Path
@@ -106,7 +105,7 @@ def read(folder: str | Path) -> Library:
     folder = Path(folder)
     table = folder / CSV_NAME
     if not table.is_file():
-        make = f"`fewshot-sep make-library {shlex.quote(str(folder))}` or `fewshot-sep curate`"
+        make = f"`fewshot-sep make-library {files.shell_word(folder)}` or `fewshot-sep curate`"
         raise BadLibrary(f"{table}: not found; make one with {make}")
     try:
         with table.open(newline="", encoding="utf-8") as file:

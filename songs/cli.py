@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
-import sys
-import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fewshot_sep.cli import debugging, say
+from fewshot_sep.cli import debugging, progress, say
 from fewshot_sep.errors import BadAudio, FewshotSepError, explain
-from fewshot_sep.songs.jobs import TEMPLATE, Job, Outputs, check_template, evidence_digest, jobs
+from fewshot_sep.songs.jobs import TEMPLATE, Job, check_template, evidence_digest, jobs
 from fewshot_sep.songs.settings import MAX_METER, METERS, MIN_METER, SUBTYPES, Clipping, Format, Grid, Tempo
 
 if TYPE_CHECKING:
@@ -25,7 +22,6 @@ CLIPS = "CLIP|FOLDER"
 evidence, output, bars, advanced = (
     partial(typer.Option, rich_help_panel=panel) for panel in ("Evidence", "Output", "Bars", "Advanced")
 )
-LINE_SECONDS = 10  # between lines of progress, where there is no terminal
 
 
 def separate(
@@ -263,17 +259,9 @@ def _repeat(
     from fewshot_sep.songs.pipeline import SongSeparator
 
     separator = SongSeparator(Separator.from_pretrained(weights, device=device), tracker=tracker)
-    told = evidence_digest({"session": [session]})
-
-    def planned(name: str) -> Job:
-        return jobs([song], out, name, f".{format}", template, told)[0]
-
-    def outputs(name: str) -> Outputs:
-        return planned(name).outputs
-
     _each(
-        [planned(REST)],
-        lambda job, progress: repeat(separator, job, session, outputs, format, depth, progress, strict=strict),
+        jobs([song], out, REST, f".{format}", template, evidence_digest({"session": [session]})),
+        lambda job, progress: repeat(separator, job, session, format, depth, progress, strict=strict),
         lambda job: skip_existing and job.outputs.report.is_file(),
         resume=False,
     )
@@ -293,8 +281,8 @@ def _each(
             if done(job):
                 say(f"{job.song}: done before, left out", err=True)
                 continue
-            with _progress(title) as progress:
-                written, warnings = separate_one(job, progress)
+            with progress(title) as tell:
+                written, warnings = separate_one(job, tell)
         except KeyboardInterrupt:
             kept = "what is done is kept" if resume else f"{number - 1} of {len(work)} songs are done"
             say(f"interrupted; {kept}: the same command with --resume goes on", err=True)
@@ -341,26 +329,3 @@ def _target_name(name: str | None, queries: list[Path]) -> str:
     if chosen.casefold() in ("residual", "report", "beats"):
         raise typer.BadParameter(f"{chosen!r} is the name of another result: choose another", param_hint="--name")
     return chosen
-
-
-@contextlib.contextmanager
-def _progress(title: str) -> Iterator[Callable[[float], None]]:
-    """A bar with the time left, on a terminal; elsewhere a line every ten seconds."""
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.progress import Progress
-
-    if not sys.stderr.isatty():
-        said = time.monotonic()
-
-        def tell(share: float) -> None:
-            nonlocal said
-            if time.monotonic() - said >= LINE_SECONDS:
-                said = time.monotonic()
-                say(f"{title}: {share:.0%}", err=True)
-
-        yield tell
-        return
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(escape(title), total=1.0)
-        yield lambda share: bar.update(task, completed=share)

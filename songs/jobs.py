@@ -61,6 +61,10 @@ class Job(NamedTuple):
         """Whose the results are, as reports have it. Raises BadAudio."""
         return {"song": digest(self.song), "evidence": self.evidence}
 
+    def beside(self, name: str) -> Outputs:
+        """A place of its own for another result of the same song and evidence."""
+        return self.places.name(self.song, self.folder, self.label, name)[1]
+
     def report(self) -> dict[str, Any]:
         """What an earlier run with this song and evidence has reported here; empty where none has finished."""
         content = _report(self.outputs.report)
@@ -235,13 +239,20 @@ class _Places:
             if self._key_of(folder, each) not in self._taken and self._belongs_to(song, folder, each)
         )
         self._taken.add(self._key_of(folder, label))
+        place, outputs = self.name(song, folder, label, name)
+        return Job(song, outputs, self._evidence, place, folder, label, self)
+
+    def name(self, song: Path, folder: Path, label: str, name: str) -> tuple[Path, Outputs]:
+        """The first free place of that name among those with the label."""
+        while len(name) > 1 and _longest(self._template, label, name) > MAX_NAME_BYTES:
+            name = name[:-1]
         for each in _numbered(name):
             place = self._place(folder, label, each)
             outputs = self._outputs(place, self._place(folder, label, BEATS))
             keys = {_key(path) for path in outputs[:-1]}  # the song's beats are of all of its places
             if not keys & self._taken and self._is_free(song, outputs):
                 self._taken |= keys
-                return Job(song, outputs, self._evidence, place, folder, label, self)
+                return place, outputs
         raise AssertionError("numbers do not end")
 
     def is_free(self, job: Job) -> bool:
@@ -294,13 +305,14 @@ def _numbered(name: str) -> Iterator[str]:
 
 def _cut(template: str, song: str, name: str) -> tuple[str, str]:
     """Both, cut so that what the template makes of them is no longer than a file's name may be."""
-
-    def longest() -> int:
-        return max(len(os.fsencode(part)) for part in template.format(song=song, name=name).split("/"))
-
-    while longest() > MAX_NAME_BYTES and len(song) + len(name) > 2:
+    while _longest(template, song, name) > MAX_NAME_BYTES and len(song) + len(name) > 2:
         song, name = (song[:-1], name) if len(os.fsencode(song)) >= len(os.fsencode(name)) else (song, name[:-1])
     return song, name
+
+
+def _longest(template: str, song: str, name: str) -> int:
+    """Bytes of the longest name of a file or folder that the template makes."""
+    return max(len(os.fsencode(part)) for part in template.format(song=song, name=name).split("/"))
 
 
 def _key(path: Path) -> str:

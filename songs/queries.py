@@ -95,12 +95,12 @@ def encode_span(separator: Separator, song: audio.AudioFile, span: Span, role: R
     name = f"passage {_text(span)} s"
     if stop > song.frames:
         raise BadQuery(f"{song.path}: {name} ends after the song, which lasts {song.frames / song.sample_rate:.2f} s")
+    return encode(separator, name, read_passage(separator, song, start, stop), song.sample_rate, role, span)
+
+
+def read_passage(separator: Separator, song: audio.Source, start: int, stop: int) -> Array:
+    """Frames [start, stop) of a song; of a long passage pieces that are spread over it, so that memory is bounded."""
     piece = round(separator.preset.segment * song.sample_rate / separator.preset.sample_rate)
-    return encode(separator, name, _read(song, start, stop, piece), song.sample_rate, role, span)
-
-
-def _read(song: audio.AudioFile, start: int, stop: int, piece: int) -> Array:
-    """A passage; of a long one pieces that are spread over it, so that memory is bounded."""
     if stop - start <= MAX_PIECES * piece:
         return song.read(start, stop)
     starts = np.linspace(start, stop - piece, MAX_PIECES).astype(int)

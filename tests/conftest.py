@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-# librosa compiles on first use, into a cache that two processes must not fill at once (a half-written one crashes them).
-# The workers inherit what the process that starts them sets: each names its own.
+# librosa compiles on first use, into a cache that two processes must not fill at once: a half-written one crashes
+# them. The workers inherit what the process that starts them sets, so each names its own.
 if _worker := os.environ.get("PYTEST_XDIST_WORKER"):
     os.environ["NUMBA_CACHE_DIR"] = str(Path(__file__).parents[1] / ".pytest_cache" / f"numba-{_worker}")
 

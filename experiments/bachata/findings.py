@@ -10,6 +10,7 @@ import numpy as np
 
 from fewshot_sep.experiments.bachata.settings import FULL, INSTRUMENTS, Settings, SongMethod
 from fewshot_sep.experiments.kit.document import Block, Heading, Picture, Points, Sounds, Table, Text
+from fewshot_sep.experiments.kit.tables import SI_SDR, percent
 
 TITLE = "The 2020 bachata thesis, repeated and measured"
 FIGURES = {"si_sdr": "SI-SDR", "si_sdri": "SI-SDRi", "sdr": "SDR", "sir": "SIR", "sar": "SAR"}
@@ -35,7 +36,6 @@ def blocks(metrics: Metrics, sounds: Sequence[Sounds] = ()) -> list[Block]:
         Heading("What the thesis could not say"),
         *_test(metrics),
         *_intro_issue(metrics),
-        *_choice(metrics),
         *_how(metrics),
     ]
 
@@ -43,10 +43,6 @@ def blocks(metrics: Metrics, sounds: Sequence[Sounds] = ()) -> list[Block]:
 def _db(value: float) -> str:
     """One decimal; no figure where next to nothing is in the denominator, such as the artefacts of a plain sum."""
     return "" if value > 90 else f"{value:.1f}" if round(value, 1) else "0.0"
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.0f} %"
 
 
 def _mean(values: Iterable[float]) -> float:
@@ -57,18 +53,13 @@ def _with_mean(by_instrument: Mapping[str, float]) -> list[str]:
     return [*(_db(by_instrument[name]) for name in INSTRUMENTS), _db(_mean(by_instrument.values()))]
 
 
-def _each(by_instrument: Mapping[str, float]) -> str:
-    return ", ".join(f"{_db(by_instrument[name])} ({name})" for name in INSTRUMENTS)
-
-
 def _answers(metrics: Metrics) -> list[Block]:
     cost, guira = intro_cost(metrics), {name: entry["guira"] for name, entry in metrics["variants"].items()}
     improved = {
         method: _db(_mean(entry[name]["si_sdri"] for name in INSTRUMENTS)) for method, entry in metrics["test"].items()
     }
-    ceiling, shipped = ({name: entry[key] for name, entry in metrics["band"].items()} for key in ("ceiling", "shipped"))
     return [
-        Text("All figures are in dB. SI-SDR is scale-invariant SDR, SI-SDRi its improvement over the mixture."),
+        Text(f"All figures are in dB. {SI_SDR}"),
         Points(
             [
                 "Mean SI-SDRi on test mixtures: " + ", ".join(f"{name} {db}" for name, db in improved.items()) + ".",
@@ -76,8 +67,6 @@ def _answers(metrics: Metrics) -> list[Block]:
                 f"method. By downbeats, with the same network, it costs {_db(cost[SongMethod.BARS_THESIS])}.",
                 f"An unseen instrument: guira has an SI-SDRi of {_db(guira['without-guira'])} if training leaves it "
                 f"out, {_db(guira['thesis'])} if not.",
-                f"The band: of a perfect answer at 11,025 Hz, the SDR at 44.1 kHz is {_each(ceiling)}. The shipped "
-                f"model works at 44.1 kHz; its mean SI-SDRi on the whole band of songs is {_each(shipped)}.",
             ]
         ),
     ]
@@ -128,25 +117,19 @@ def _figure_10(metrics: Metrics) -> list[Block]:
 
 def _table_2(metrics: Metrics) -> list[Block]:
     rows = []
-    for entry in metrics["songs"]["separated"]:
+    for entry in metrics["songs"]:
         about = [entry["song"], str(entry["intro"])] if entry["method"] == SongMethod.THESIS else ["", ""]
-        rows.append([*about, entry["method"], *_with_mean(entry["si_sdri"]), _percent(entry["on_downbeats"])])
+        rows.append([*about, entry["method"], *_with_mean(entry["si_sdri"]), percent(entry["on_downbeats"])])
     return [
         Heading("Table 2: whole songs, SI-SDRi in place of good, fair and poor", 3),
         Points(
             [
                 "thesis: clips of four beats from the first beat found, none overlapping, the result stretched back.",
-                "mask carried back: the same clips, but a mask is taken back to the song's tempo.",
                 "downbeats known: the thesis's method from the true first downbeat.",
                 "songs: bars by downbeat tracking, with context and crossfades; the STFT's hop sets the tempo.",
-                "no bars: segments of fixed length instead.",
             ]
         ),
         Table(["song", "intro", "method", *INSTRUMENTS, "mean", "clips on the bar"], rows),
-        Text(
-            "Stretching to the common tempo and back is itself a limit. By the thesis's method even the true stems "
-            f"come back with an SI-SDR of {_each(metrics['songs']['stretched'])}."
-        ),
     ]
 
 
@@ -169,7 +152,7 @@ def _test(metrics: Metrics) -> list[Block]:
 def _by_method(metrics: Metrics, key: str) -> dict[str, dict[int, list[float]]]:
     """A figure of whole songs by method and beats of intro."""
     found: dict[str, dict[int, list[float]]] = {method: defaultdict(list) for method in SongMethod}
-    for entry in metrics["songs"]["separated"]:
+    for entry in metrics["songs"]:
         value = entry[key]
         found[entry["method"]][entry["intro"]] += value.values() if isinstance(value, Mapping) else [value]
     return found
@@ -185,52 +168,21 @@ def intro_cost(metrics: Metrics) -> dict[str, float]:
 
 def _intro_issue(metrics: Metrics) -> list[Block]:
     improved, placed, cost = _by_method(metrics, "si_sdri"), _by_method(metrics, "on_downbeats"), intro_cost(metrics)
-    shifts, starts = metrics["songs"]["shifts"], metrics["songs"]["starts"]
     intros = sorted(improved[SongMethod.THESIS])
     rows = [
         [
             method,
             *(_db(_mean(improved[method][intro])) for intro in intros),
             _db(cost[method]),
-            _percent(_mean(value for intro in intros if intro for value in placed[method][intro])),
-            f"{starts[method]:+.1f}",
+            percent(_mean(value for intro in intros if intro for value in placed[method][intro])),
         ]
         for method in SongMethod
     ]
-    head = ["method", *(f"intro {n}" for n in intros), "cost", "clips on the bar, intro 1 to 3", "louder start"]
+    head = ["method", *(f"intro {n}" for n in intros), "cost", "clips on the bar, intro 1 to 3"]
     return [
-        Heading("The “intro-issue” and the louder starting beat", 3),
-        Points(
-            [
-                "Mean SI-SDRi by beats of intro, and what an intro of 1 to 3 beats costs.",
-                "Louder start: by how much the beats at which clips begin stand out from the others, more than in the "
-                "true stem (level of the first 0.1 s, median over songs and instruments).",
-            ]
-        ),
+        Heading("The “intro-issue”", 3),
+        Text("Mean SI-SDRi by beats of intro, and what an intro of 1 to 3 beats costs."),
         Table(head, rows),
-        Text(
-            "The network alone, beats known, masks carried back: clips that begin 0, 1, 2 and 3 beats after the "
-            f"downbeats have a median SI-SDRi of {', '.join(_db(value) for _, value in sorted(shifts.items()))}."
-        ),
-    ]
-
-
-def _choice(metrics: Metrics) -> list[Block]:
-    found, count = metrics["queries"], metrics["settings"]["queries"]
-    rows = [[name, _db(found["spread"][name]), _db(found["range"][name])] for name in INSTRUMENTS]
-    return [
-        Heading("The choice of the query", 3),
-        Text(f"SI-SDR of {count} queries for every stem: their standard deviation, and best minus worst."),
-        Table(["", "standard deviation", "best - worst"], rows),
-        Points(
-            [
-                f"A query of the stem's own voice is {found['voice']:+.1f} better than one of another voice.",
-                f"A query of the same section is {found['section']:+.1f} better than one of another section.",
-                f"Mean SI-SDRi of the stem is {_db(found['right'])} with queries of its instrument, "
-                f"{_db(found['wrong'])} with queries of another one in the mixture: the lower, the better the network "
-                "follows the query.",
-            ]
-        ),
     ]
 
 

@@ -1,17 +1,21 @@
-"""Measures what a run folder holds, part by part; a part that was measured is read back."""
+"""Measures what a run folder holds: networks on test mixtures of clips, then on whole songs."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
-from functools import cache, partial
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from fewshot_sep import files
-from fewshot_sep.experiments.bachata import baselines, measure_clips, measure_songs, trainer, tunes
+import numpy as np
+from numpy.typing import NDArray
+
+from fewshot_sep import metrics
+from fewshot_sep.experiments.bachata import baselines, measure_songs, trainer, tunes
 from fewshot_sep.experiments.bachata.examples import Array, Example, draw, separate
-from fewshot_sep.experiments.bachata.settings import VARIANTS, Settings
+from fewshot_sep.experiments.bachata.settings import INSTRUMENTS, VARIANTS, Settings
+from fewshot_sep.experiments.kit.resume import measured_once
 from fewshot_sep.loops.instruments.material import Material
 from fewshot_sep.loops.library import Library
 from fewshot_sep.loops.tasks.pool import AudioPool
@@ -19,32 +23,30 @@ from fewshot_sep.loops.tasks.train import computing_device
 from fewshot_sep.separator import Separator
 from fewshot_sep.systems import ImageSystem
 
-Say = Callable[[str], object]
+Method = Callable[[Example], Array]
+"""Estimates all stems of an example, `(instruments, samples)`."""
+Figures = dict[str, float]
 
 
-def everything(
-    folder: Path, settings: Settings, library: Library, material: Material, device: str, say: Say
-) -> dict[str, Any]:
+def everything(folder: Path, settings: Settings, library: Library, material: Material, device: str) -> dict[str, Any]:
     """All figures of the report, by part."""
     of = partial(model, folder, settings, device=computing_device(device))
     system = of("thesis")
     pool = AudioPool(library, "valid", system.preset.sample_rate)
     examples = draw(pool, settings.mixtures, system.preset.segment)
-    few = examples[: max(4, len(examples) // 4)]
     shipped = Separator.from_pretrained(device=computing_device(device))
-    songs = cache(lambda: tunes.render(material, settings.tunes, settings.bars, settings.seed))
-    parts: dict[str, Callable[[], Mapping[str, Any]]] = {
+    parts: dict[str, Callable[[], Any]] = {
         "test": lambda: _test(system, shipped, examples),
         "variants": lambda: {
-            name: measure_clips.median_si_sdri(examples, partial(_by, of(name)))
+            name: median_si_sdri(examples, partial(_by, of(name)))
             for name, variant in VARIANTS.items()
             if not variant.short
         },
-        "queries": lambda: measure_clips.choice_of_query(system, few, pool, settings.queries),
-        "songs": lambda: measure_songs.measure(songs(), system, shipped, pool),
-        "band": lambda: measure_songs.bandwidth(songs(), shipped, pool),
+        "songs": lambda: measure_songs.measure(
+            tunes.render(material, settings.tunes, settings.bars, settings.seed), system, shipped, pool
+        ),
     }
-    return {name: measured_once(folder / "measured" / f"{name}.json", work, say) for name, work in parts.items()}
+    return {name: measured_once(folder / "measured" / f"{name}.json", work) for name, work in parts.items()}
 
 
 def model(folder: Path, settings: Settings, name: str, device: str) -> ImageSystem:
@@ -58,7 +60,7 @@ def _by(system: ImageSystem, example: Example) -> Array:
 
 def _test(system: ImageSystem, shipped: Separator, examples: list[Example]) -> dict[str, Any]:
     rate = system.preset.sample_rate
-    methods: dict[str, measure_clips.Method] = {
+    methods: dict[str, Method] = {
         "the mixture itself": lambda example: example.mixture[None].repeat(len(example.stems), 0),
         "query-informed NMF": lambda example: baselines.factorised(example, rate),
         "the thesis's network": partial(_by, system),
@@ -66,12 +68,36 @@ def _test(system: ImageSystem, shipped: Separator, examples: list[Example]) -> d
         "true magnitudes, the mixture's phase": partial(baselines.true_magnitude, system),
         "ideal ratio mask": partial(baselines.ideal_ratio_mask, system),
     }
-    return {name: measure_clips.table(examples, method) for name, method in methods.items()}
+    return {name: table(examples, method) for name, method in methods.items()}
 
 
-def measured_once(path: Path, work: Callable[[], Mapping[str, Any]], say: Say) -> dict[str, Any]:
-    """What `work` finds, kept in a JSON file that is read where it is there."""
-    if not path.is_file():
-        say(f"measuring {path.stem}")
-        files.write_json(path, work())
-    return dict(json.loads(path.read_text(encoding="utf-8")))
+def si_sdrs(references: Iterable[Array], estimates: Iterable[Array]) -> NDArray[np.float64]:
+    """SI-SDR in dB of each estimate."""
+    return np.array([metrics.si_sdr(r, e) for r, e in zip(references, estimates, strict=True)])
+
+
+def si_sdri(example: Example, estimates: Array) -> NDArray[np.float64]:
+    """Improvement in SI-SDR over the mixture in dB, for each instrument."""
+    return si_sdrs(example.stems, estimates) - si_sdrs(example.stems, [example.mixture] * len(example.stems))
+
+
+def table(examples: Sequence[Example], method: Method) -> dict[str, Figures]:
+    """Medians over the examples in dB, by instrument: SI-SDR and its improvement, SDR, SIR and SAR."""
+    rows = defaultdict(list)
+    for example in examples:
+        estimates = method(example)
+        rows["si_sdr"].append(si_sdrs(example.stems, estimates))
+        rows["si_sdri"].append(si_sdri(example, estimates))
+        for name, values in metrics.bss_eval(example.stems, estimates)._asdict().items():
+            rows[name].append(values)
+    medians = {name: np.nanmedian(values, axis=0) for name, values in rows.items()}
+    return {
+        instrument: {name: float(values[place]) for name, values in medians.items()}
+        for place, instrument in enumerate(INSTRUMENTS)
+    }
+
+
+def median_si_sdri(examples: Sequence[Example], method: Method) -> Figures:
+    """Median improvement in SI-SDR in dB, by instrument."""
+    medians = np.median([si_sdri(example, method(example)) for example in examples], axis=0)
+    return dict(zip(INSTRUMENTS, map(float, medians), strict=True))

@@ -9,10 +9,11 @@ from typing import Annotated
 
 import typer
 
+from fewshot_sep import extras
 from fewshot_sep.experiments.bachata.settings import FULL, OUTPUT, VARIANTS, Settings
 
-_output, _training, _test, _material, _advanced = (
-    partial(typer.Option, rich_help_panel=panel) for panel in ("Output", "Training", "Test", "Material", "Advanced")
+_output, _training, _material, _advanced = (
+    partial(typer.Option, rich_help_panel=panel) for panel in ("Output", "Training", "Material", "Advanced")
 )
 
 
@@ -23,12 +24,7 @@ def bachata(
     batch: Annotated[int | None, _training(min=1, help="Tasks per iteration.")] = None,
     epochs: Annotated[int | None, _training(min=2, help="Epochs of every training.")] = None,
     iterations: Annotated[int | None, _training(min=1, help="Iterations per epoch.")] = None,
-    short_iterations: Annotated[int | None, _training(min=1, help="Of the shorter trainings.")] = None,
     songs: Annotated[int | None, _training(min=10, help="Songs of the training set.")] = None,
-    mixtures: Annotated[int | None, _test(min=4, help="Test mixtures.")] = None,
-    queries: Annotated[int | None, _test(min=2, help="Queries tried per stem: does the choice matter?")] = None,
-    tunes: Annotated[int | None, _test(min=1, help="Whole songs, each with four intros.")] = None,
-    bars: Annotated[int | None, _test(min=2, help="Bars of each section of a whole song.")] = None,
     soundfont: Annotated[
         list[Path] | None, _material(help="Soundfont to play on, may be repeated; default pretty_midi's.")
     ] = None,
@@ -43,6 +39,7 @@ def bachata(
     """
     chosen = {name: value for name, value in locals().items() if name in Settings._fields and value is not None}
     settings = (FULL if full else Settings())._replace(**chosen)
+    extras.require("evaluate", "fast_bss_eval")
 
     from fewshot_sep.experiments.bachata import clips, measure, report, trainer
     from fewshot_sep.experiments.kit import resume
@@ -58,7 +55,7 @@ def bachata(
     with contextlib.closing(trainer.train_all(list(VARIANTS), settings, library, output, device)) as trained:
         for number, name in enumerate(trained, 1):
             typer.echo(f"trained {name} ({number} of {len(VARIANTS)})")
-    measured = measure.everything(output, settings, library, material, device, typer.echo)
+    measured = measure.everything(output, settings, library, material, device)
     typer.echo(f"report: {report.write(output, settings, library, material, measured, device)}")
 
 

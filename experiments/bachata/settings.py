@@ -14,11 +14,9 @@ class SongMethod(StrEnum):
     """How a whole song is separated; the README says more."""
 
     THESIS = "thesis"
-    THESIS_MASK = "thesis, mask carried back"
     THESIS_DOWNBEATS = "thesis, downbeats known"
     BARS_THESIS = "songs, thesis's network"
     BARS_SHIPPED = "songs, shipped model"
-    NO_BARS_SHIPPED = "no bars, shipped model"
 
 
 class Variant(NamedTuple):
@@ -55,7 +53,6 @@ class Settings(NamedTuple):
         width: channels of the first level. batch: tasks per iteration.
         epochs, iterations: of every variant, iterations per epoch. short_iterations: of the short ones, per epoch.
         songs: of the training set. mixtures: test mixtures, each with every instrument queried once.
-        queries: clips tried for each instrument of the first mixtures, to see what the choice of the query matters.
         tunes: whole songs, each with an intro of 0, 1, 2 and 3 beats. bars: of each of a tune's sections.
     """
 
@@ -66,7 +63,6 @@ class Settings(NamedTuple):
     short_iterations: int = 3
     songs: int = 40
     mixtures: int = 32
-    queries: int = 12
     tunes: int = 2
     bars: int = 4
     seed: int = 0
@@ -76,6 +72,4 @@ class Settings(NamedTuple):
         return (self.epochs // 2, self.short_iterations) if variant.short else (self.epochs, self.iterations)
 
 
-FULL = Settings(
-    width=64, batch=32, iterations=100, short_iterations=20, songs=150, mixtures=100, queries=30, tunes=6, bars=8
-)
+FULL = Settings(width=64, batch=32, iterations=100, short_iterations=20, songs=150, mixtures=100, tunes=6, bars=8)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from itertools import pairwise
 
 import numpy as np
@@ -12,8 +12,6 @@ from numpy.typing import NDArray
 from fewshot_sep import audio
 from fewshot_sep.experiments.bachata.examples import Array, tensor
 from fewshot_sep.loops.curation.conform import BEATS
-from fewshot_sep.presets import Preset
-from fewshot_sep.songs.tempo import carry_mask
 from fewshot_sep.stretch import stretch
 from fewshot_sep.systems import ImageSystem
 
@@ -32,14 +30,12 @@ def separate(
     sample_rate: int,
     cuts: Times,
     queries: Mapping[str, Array],
-    carried: bool = False,
 ) -> dict[str, Array]:
     """Each clip at 11,025 Hz in the common tempo, through the network, back in its own tempo, one after the other.
 
     Args:
         song: `(1, samples)` at `sample_rate`. cuts: the clips' edges in seconds.
         queries: `(samples,)` at 11,025 Hz for each instrument.
-        carried: take back a mask, as `songs` does, not stretched sound.
 
     Returns:
         `(1, samples)` at 11,025 Hz for each instrument; silent before the first clip and after the last.
@@ -48,26 +44,9 @@ def separate(
     mono = audio.resample(song, sample_rate, rate)
     conditionings = {name: system.condition(tensor(system, query)[None, None]) for name, query in queries.items()}
     estimates = {name: np.zeros_like(mono) for name in queries}
-    for start, stop in _clips(cuts, mono, rate):
-        clip = mono[:, start:stop]
-        stretched = stretch(clip, segment, rate)
+    for start, stop in pairwise(np.clip(np.round(cuts * rate).astype(int), 0, mono.shape[1]).tolist()):
+        stretched = stretch(mono[:, start:stop], segment, rate)
         for name, conditioning in conditionings.items():
             target = system(tensor(system, stretched[None]), conditioning)[0].cpu().numpy()
-            estimates[name][:, start:stop] = (
-                carry_mask(clip, stretched, target, rate) if carried else stretch(target, stop - start, rate)
-            )
+            estimates[name][:, start:stop] = stretch(target, stop - start, rate)
     return estimates
-
-
-def there_and_back(stem: Array, sample_rate: int, preset: Preset, cuts: Times) -> Array:
-    """What a network without error would give by this method: the clips of the stem, stretched and stretched back."""
-    mono = audio.resample(stem, sample_rate, preset.sample_rate)
-    back = np.zeros_like(mono)
-    for start, stop in _clips(cuts, mono, preset.sample_rate):
-        stretched = stretch(mono[:, start:stop], preset.segment, preset.sample_rate)
-        back[:, start:stop] = stretch(stretched, stop - start, preset.sample_rate)
-    return back
-
-
-def _clips(cuts: Times, mono: Array, rate: int) -> Iterator[tuple[int, int]]:
-    return pairwise(np.clip(np.round(cuts * rate).astype(int), 0, mono.shape[1]).tolist())

@@ -1,6 +1,7 @@
 """Separate the guitar from 30 s of a real song, shown by a clip or by marks in the song, and measure the result.
 
-`make demo` runs this. The stems are known: the measure is the scale-invariant SDR of the guitar, before and after.
+`make demo` runs this. The stems are known: the measure is the scale-invariant SDR of the guitar
+(of the channels' mean), before and after.
 """
 
 from __future__ import annotations
@@ -59,7 +60,8 @@ def main(
         separate([song], out=out, query=[DATA / "query.ogg"], name="guitar", plot=True, weights=weights)
     target, _ = audio.read(out / song.stem / "guitar.wav")
     before, after = metrics.si_sdr(guitar, guitar + backing), metrics.si_sdr(guitar, target)
-    print(f"SI-SDR of the guitar: {before:.2f} dB in the song, {after:.2f} dB separated ({after - before:+.2f} dB)")
+    found = f"{before:.2f} dB in the song, {after:.2f} dB separated ({after - before:+.2f} dB)"
+    print(f"SI-SDR of the guitar (of the channels' mean): {found}")
     return before, after
 
 

@@ -17,8 +17,6 @@ from fewshot_sep.experiments.evaluation.case import Array, Case, Method
 N_FFT = 2048
 EPS = 1e-9
 TEMPLATES, ABSENT_TEMPLATES, ITERATIONS = 32, 64, 80
-REPEAT_S = 2.0  # frames nearer than this do not count as repetitions
-MARGIN = 2.0
 
 Image = NDArray[np.floating]
 Spectrum = NDArray[np.complex64]
@@ -33,12 +31,6 @@ def istft(spectrum: Spectrum, samples: int) -> Array:
     return librosa.istft(spectrum, n_fft=N_FFT, hop_length=N_FFT // 4, length=samples)
 
 
-def magnitude(samples: Array) -> Image:
-    """Magnitude of the channels' mean, `(freq, time)`."""
-    image: Image = np.abs(stft(samples.mean(0)))
-    return image
-
-
 def mixture_image(case: Case) -> Image:
     """Mean of the channels' magnitudes, `(freq, time)`."""
     image: Image = np.abs(stft(case.mixture)).mean(0)
@@ -48,17 +40,7 @@ def mixture_image(case: Case) -> Image:
 def clips_image(clips: Sequence[tuple[Array, int]], sample_rate: int) -> Image:
     """Magnitudes of all clips at a sample rate, one after the other in time."""
     monos = [audio.resample(clip.mean(0, keepdims=True), rate, sample_rate) for clip, rate in clips]
-    return np.concatenate([magnitude(mono) for mono in monos], axis=1)
-
-
-def query_image(case: Case) -> Image:
-    """Magnitudes of all clips of the instrument alone."""
-    return clips_image(case.queries, case.sample_rate)
-
-
-def masked(case: Case, mask: Image) -> Array:
-    """The mixture's spectrum, every channel times one mask."""
-    return istft(stft(case.mixture) * mask, case.mixture.shape[1])
+    return np.concatenate([np.abs(stft(mono[0])) for mono in monos], axis=1)
 
 
 def mixture(case: Case) -> Array:
@@ -69,29 +51,6 @@ def mixture(case: Case) -> Array:
 def silence(case: Case) -> Array:
     """What giving nothing scores."""
     return np.zeros_like(case.mixture)
-
-
-def hpss(case: Case) -> Array:
-    """Harmonic-percussive separation by median filters (Fitzgerald 2010): the half where the query has more energy."""
-    harmonic, percussive = librosa.decompose.hpss(query_image(case))
-    masks = librosa.decompose.hpss(mixture_image(case), mask=True)
-    return masked(case, masks[int(np.sum(percussive**2) > np.sum(harmonic**2))])
-
-
-def repet_sim(case: Case) -> Array:
-    """REPET-SIM (Rafii & Pardo 2012): what repeats against what does not, whichever spectrum is nearer the query's."""
-    image = mixture_image(case)
-    width = min(librosa.time_to_frames(REPEAT_S, sr=case.sample_rate, hop_length=N_FFT // 4), image.shape[1] // 4)
-    repeating = librosa.decompose.nn_filter(image, aggregate=np.median, metric="cosine", width=max(1, int(width)))
-    repeating = np.minimum(image, repeating)
-    varying = image - repeating
-    masks = [
-        librosa.util.softmask(repeating, MARGIN * varying, power=2),
-        librosa.util.softmask(varying, MARGIN * repeating, power=2),
-    ]
-    query = query_image(case).mean(1)
-    likeness = [_cosine((image * mask).mean(1), query) for mask in masks]
-    return masked(case, masks[int(np.argmax(likeness))])
 
 
 def nmf(case: Case) -> Array:
@@ -122,7 +81,8 @@ def nmf(case: Case) -> Array:
     first = instrument.shape[-1]
     target = instrument @ activations[:, :first]
     residual = torch.cat([absent, free], dim=-1) @ activations[:, first:]
-    return masked(case, (target / (target + residual + EPS))[0].numpy())
+    mask = (target / (target + residual + EPS))[0].numpy()
+    return istft(stft(case.mixture) * mask, case.mixture.shape[1])
 
 
 def irm(case: Case) -> Array:
@@ -143,15 +103,9 @@ def _known(case: Case) -> Array:
     return case.reference
 
 
-def _cosine(a: Image, b: Image) -> float:
-    return float(a @ b / (np.linalg.norm(a) * np.linalg.norm(b) + EPS))
-
-
 METHODS: dict[str, Method] = {
     "mixture": mixture,
     "silence": silence,
-    "hpss": hpss,
-    "repet-sim": repet_sim,
     "nmf": nmf,
     "irm": irm,
     "mixphase": mixphase,

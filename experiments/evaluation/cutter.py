@@ -10,15 +10,15 @@ whole family the song lacks, unless a stem without a name might play it.
 from __future__ import annotations
 
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
 import numpy as np
 import typer
 from numpy.typing import NDArray
-from rich.progress import track
 
-from fewshot_sep import audio, levels, metrics
+from fewshot_sep import audio, cli, levels, metrics
 from fewshot_sep.errors import BadItems
 from fewshot_sep.experiments.evaluation import items, stems
 from fewshot_sep.experiments.evaluation.case import Array
@@ -70,19 +70,27 @@ def cut(folder: Path, out: Path, settings: Settings = USUAL) -> list[Item]:
     """Write a set of items made of the songs in `folder`; the same settings give the same set.
 
     Raises:
-        BadItems: no songs with stems, an output folder that holds something, nothing that could be queried.
+        BadItems: no songs with stems; as `cut_songs`.
+    """
+    return cut_songs(stems.find(folder), out, settings)
+
+
+def cut_songs(songs: Sequence[Song], out: Path, settings: Settings = USUAL) -> list[Item]:
+    """As `cut`, of these songs.
+
+    Raises:
+        BadItems: an output folder that holds something, nothing that could be queried.
     """
     if out.exists() and any(out.iterdir()):
         raise BadItems(f"{out}: is not empty; give a new folder, so that no items of another set are left in it")
-    songs = stems.find(folder)
     (out / "audio").mkdir(parents=True, exist_ok=True)
-    cuts = [_cut_song(song, out, settings) for song in track(songs, "cutting", transient=True)]
+    cuts = [_cut_song(song, out, settings) for song in cli.tracked(songs, "cutting")]
     kinds = (_same, _cross, _absent)
     found = [item for made in cuts for kind in kinds for item in kind(made, cuts, settings)]
     if not found:
         raise BadItems(
-            f"{folder}: in no window of {settings.seconds} s of its {len(songs)} songs do two stems sound of which one "
-            "sounds elsewhere too; try fewer --seconds"
+            f"{out}: in no window of {settings.seconds} s of {len(songs)} songs do two stems sound of which one sounds "
+            "elsewhere too; try fewer --seconds"
         )
     items.write(out, found)
     return found
@@ -309,6 +317,4 @@ def main(
 
 
 if __name__ == "__main__":
-    from fewshot_sep.cli import run
-
-    run(main)
+    cli.run(main)

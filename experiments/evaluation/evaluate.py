@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from fnmatch import fnmatch
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fewshot_sep.errors import BadItems, EngineMissing, FewshotSepError
+from fewshot_sep import cli, extras
+from fewshot_sep.errors import BadItems, FewshotSepError
 from fewshot_sep.experiments.evaluation import settings
 from fewshot_sep.prompt import ROLES
 
@@ -58,7 +58,7 @@ def evaluate(
     Example:
       fewshot-sep evaluate ITEMS -o RUN --method segment --method nmf --method irm
     """
-    _check_extras()
+    extras.require("evaluate")
     from fewshot_sep.experiments.evaluation import examples, items, report, runs
     from fewshot_sep.experiments.evaluation.conditions import Sounds, derive
     from fewshot_sep.experiments.evaluation.methods import choose
@@ -91,33 +91,20 @@ def evaluate(
         raise FewshotSepError(f"{failed} of {count} items failed; the report lists them")
 
 
-def _check_extras() -> None:
-    """Raise EngineMissing, before any work, where what the report needs is not installed."""
-    missing = [name for module, name in settings.EXTRAS.items() if find_spec(module) is None]
-    if missing:
-        raise EngineMissing(f"evaluate needs {', '.join(missing)}: pip install 'fewshot-sep[evaluate]'")
-
-
 def _measure(wanted: dict[Choice, list[Item]], count: int, folder: Path, output: Path) -> int:
     """Run every method over its items; the number of those that failed."""
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.progress import Progress
-
     from fewshot_sep.experiments.evaluation import measure
 
-    failed = 0
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        line = bar.add_task("", total=count)
+    failed = done = 0
+    with cli.progress("measuring") as tell:
         for choice, items in wanted.items():
-            bar.update(line, description=escape(choice.label))
+            tell(done / count, choice.label)
             for row in measure.run(choice, items, folder, output):
                 failed += "failed" in row
-                bar.advance(line)
+                done += 1
+                tell(done / count, choice.label)
     return failed
 
 
 if __name__ == "__main__":
-    from fewshot_sep.cli import run
-
-    run(evaluate)
+    cli.run(evaluate)

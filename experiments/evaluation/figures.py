@@ -67,20 +67,3 @@ def level_against_sdri(rows: dict[str, list[Row]], picture: Path) -> None:
     panel.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
     panel.grid(alpha=0.3)
     figure.savefig(picture, dpi=DPI)
-
-
-def absent(rows: dict[str, list[Row]], picture: Path) -> None:
-    """How loud outputs are where the instrument is not in the mixture: a row of bars for each method."""
-    figure, axes = plots.new_figure(len(rows), 1, 7, 0.75 * len(rows) + 1.2)
-    edges = np.linspace(LOWEST_DB, 5, 35)
-    for panel, (name, some) in zip(axes[:, 0], rows.items(), strict=True):
-        levels = [max(row["level"], LOWEST_DB) for row in some]
-        panel.hist(levels, bins=edges)
-        panel.axvline(float(np.median(levels)), color="black", linewidth=1)
-        panel.set_ylabel(name, rotation=0, ha="right", va="center")
-        panel.set_xlim(edges[0], edges[-1])
-        panel.yaxis.get_major_locator().set_params(integer=True)
-        panel.tick_params(labelbottom=panel is axes[-1, 0])
-    axes[0, 0].set_title("items by output level where silence is right; line: median")
-    axes[-1, 0].set_xlabel(f"level of the output re the mixture (dB); all below {LOWEST_DB:.0f} in the first bar")
-    figure.savefig(picture, dpi=DPI)

@@ -169,8 +169,9 @@ def load(choice: Choice) -> Method:
         return method
     loader, training, file = settings.TRAINED[name]
     if weights is None and training:
+        given = shlex.quote(f"{choice.label}={file}")
         raise FewshotSepError(
-            f"{name}: no weights come along; train some ({training}) and give them: --weights {choice.label}={file}"
+            f"{name}: no weights come along; train some ({training}) and give them: --weights {given}"
         )
     trained: Method = imported(loader)(name, weights, choice.device)
     return trained

@@ -11,7 +11,6 @@ from fewshot_sep import files
 from fewshot_sep.errors import BadItems
 from fewshot_sep.experiments.evaluation import examples, figures, settings, tables
 from fewshot_sep.experiments.evaluation.examples import Example
-from fewshot_sep.experiments.evaluation.methods import imported
 from fewshot_sep.experiments.evaluation.runs import Facts, Row, read_facts, read_rows
 from fewshot_sep.experiments.evaluation.tables import FIGURES, LEVELS_DB, PRESENT, Methods, of_kind, share, summarise
 from fewshot_sep.experiments.kit import document
@@ -20,7 +19,6 @@ from fewshot_sep.experiments.kit.tables import Comparison, number
 
 SHARES = ("collapsed", "retrieved", "followed")
 COSTS = {"seconds_per_second": "seconds", "cpu_seconds_per_second": "cpu_s"}
-EXTREMES = 5
 
 
 def write(run: Path, rows: Sequence[Row], facts: Facts, shown: Sequence[Example]) -> Path:
@@ -40,8 +38,8 @@ def write(run: Path, rows: Sequence[Row], facts: Facts, shown: Sequence[Example]
         "paired": [{**comparison._asdict(), "found": comparison.found._asdict()} for comparison in compared],
         "failed": [{name: row[name] for name in ("method", "id", "failed")} for row in failed],
     }
-    blocks = [*_head(rows, facts), *tables.all_tables(good), *_papers(good, facts), *_cost(summary)]
-    blocks += [*section("Figures", _pictures(run, good, shown)), *_extremes(good), *_failures(failed)]
+    blocks = [*_head(rows, facts), *tables.all_tables(good), *_cost(summary)]
+    blocks += [*section("Figures", _pictures(run, good, shown)), *_failures(failed)]
     blocks += [*tables.rules(), _made_by(facts), *section("Listen", [examples.sounds(example) for example in shown])]
     return document.write(run, f"Query-by-example separation on `{facts.items}`", blocks, metrics, html=True)
 
@@ -130,26 +128,6 @@ def _made_by(facts: Facts) -> Text:
     return Text(f"Made by `fewshot-sep evaluate ITEMS -o RUN {' '.join(words)}`.")
 
 
-def _papers(methods: Methods, facts: Facts) -> list[Block]:
-    """The seed papers' systems: each paper's own figure beside ours."""
-    seeds = {label: facts.methods[label].spec for label in methods if facts.methods[label].spec in settings.SEEDS}
-    papers = imported(settings.PAPERS) if seeds else {}
-    lines = []
-    for label, spec in seeds.items():
-        paper, same = papers[spec], of_kind(methods[label], "same")
-        ours = (summarise(same, name) for name in ("bss_sdr", "bss_sir", "bss_sar"))
-        means = " / ".join(number(found.mean.value) for found in ours if found)
-        lines.append([label, f"{paper.title} ({paper.authors_year})", paper.figure, means, paper.differs])
-    head = ["method", "paper", "the paper's own figure", "here, intra-song: mean SDR / SIR / SAR"]
-    note = (
-        "Trained here for minutes on a processor, and on other songs than the papers': their figures show how far that "
-        "is from what the systems can do, not which is better. BSS Eval, dB."
-    )
-    return section(
-        "Systems of the seed papers", [Text(note), Table([*head, "what differs here"], lines)] if lines else []
-    )
-
-
 def _cost(summary: dict[str, Any]) -> list[Block]:
     lines = [
         [label, *(number(found[name], 3) for name in COSTS), number(found["peak_mib"], 0)]
@@ -166,29 +144,15 @@ def _cost(summary: dict[str, Any]) -> list[Block]:
 
 def _pictures(run: Path, methods: Methods, shown: Sequence[Example]) -> list[Block]:
     blocks: list[Block] = []
-    for name, title, draw, kinds in (
-        ("boxes.png", "SI-SDRi by method and by instrument", figures.boxes, PRESENT),
-        ("levels.png", "level of the output against SDRi", figures.level_against_sdri, PRESENT),
-        ("absent.png", "level of the output where the instrument is absent", figures.absent, ("absent",)),
-    ):
-        rows = {label: some for label, all_ in methods.items() if (some := of_kind(all_, *kinds))}
-        if rows:
-            draw(rows, run / name)
-            blocks.append(Picture(name, title))
+    if rows := {label: some for label, all_ in methods.items() if (some := of_kind(all_, *PRESENT))}:
+        figures.boxes(rows, run / "boxes.png")
+        figures.level_against_sdri(rows, run / "levels.png")
+        blocks.append(Picture("boxes.png", "SI-SDRi by method and by instrument"))
+        blocks.append(Picture("levels.png", "level of the output against SDRi"))
     if shown:
         examples.draw(shown, run / "examples.png")
         blocks.append(Picture("examples.png", "best, median and worst item of the first method"))
     return blocks
-
-
-def _extremes(methods: Methods) -> list[Block]:
-    label, rows = next(iter(methods.items()), ("", []))
-    ranked = sorted(of_kind(rows, *PRESENT), key=lambda row: -row["si_sdri"])
-    some = [*ranked[:EXTREMES], *ranked[max(EXTREMES, len(ranked) - EXTREMES) :]]
-    names = ("si_sdri", "si_sdr", "sdr", "sdri", "target_level")
-    lines = [[row["id"], *(number(row.get(name)) for name in (*names, "level"))] for row in some]
-    head = ["item", *(FIGURES[name] for name in names), "level"]
-    return section(f"Best and worst items of {label}", [Table(head, lines)] if lines else [])
 
 
 def _failures(failed: Sequence[Row]) -> list[Block]:

@@ -7,17 +7,15 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-BASELINES = ("mixture", "silence", "hpss", "repet-sim", "nmf", "irm", "mixphase")
-UNINFORMED = frozenset({"mixture", "silence", "hpss", "repet-sim"})
-"""Baselines to which the query says nothing, or no more than which half of their output to give."""
+BASELINES = ("mixture", "silence", "nmf", "irm", "mixphase")
+UNINFORMED = frozenset({"mixture", "silence"})
+"""Baselines to which the query says nothing."""
 ORACLES = frozenset({"irm", "mixphase"})
 """Upper bounds: they look at the true stems instead of the query."""
 
 _HERE, _SEEDS = "fewshot_sep.experiments.evaluation.methods", "fewshot_sep.experiments.seeds.methods"
-SEEDS = ("exp-wave-u-net", "cexp-wave-u-net", "wavenet", "demucs", "mrcae", "label-twin")
+SEEDS = ("exp-wave-u-net", "cexp-wave-u-net", "wavenet", "label-twin")
 """Systems of the seed papers and a twin of ours, conditioned on the instrument's label, whatever the clips are."""
-PAPERS = "fewshot_sep.experiments.seeds.about:PAPERS"
-"""What those papers measured."""
 
 
 class Trained(NamedTuple):
@@ -41,11 +39,6 @@ TRAINED = {
     "illes2020": Trained(
         f"{_HERE}:segment", "fewshot-sep train LIBRARY -o RUN --preset illes2020", "RUN/weights.safetensors"
     ),
-    "variant": Trained(
-        "fewshot_sep.experiments.flagship.methods:variant",
-        "python -m fewshot_sep.experiments.flagship.ablation LIBRARY -o RUNS",
-        "RUNS/NAME/weights.safetensors",
-    ),
     **{
         name: Trained(
             f"{_SEEDS}:load",
@@ -56,9 +49,9 @@ TRAINED = {
     },
 }
 BUNDLED = tuple(name for name, method in TRAINED.items() if not method.training)
-PROMPTED = (*BUNDLED, "variant", "nmf")
+PROMPTED = (*BUNDLED, "nmf")
 """Methods that take clips of any role: `NAME:ROLE+ROLE`, such as `segment:among+absent`; else of the first alone."""
-METHOD_ALIASES = {"clip": "segment", "once": "segment-no-suppression"}
+METHOD_ALIASES = {"clip": "segment", "once": "segment-no-suppression", "variant": "segment-no-suppression"}
 """Names that methods have in older runs and commands."""
 
 NATIVE = ("same", "cross", "absent")
@@ -76,6 +69,3 @@ SILENT_DB = -60.0
 """A reference below this, re its mixture, holds nothing to be found."""
 MAX_SOURCES = 5
 """Mixtures of more sources are left out of the table by number of sources."""
-
-EXTRAS = {"fast_bss_eval": "fast-bss-eval", "PIL": "pillow"}
-"""Modules that only an extra installs, and the packages that they are in."""

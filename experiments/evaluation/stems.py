@@ -21,11 +21,11 @@ import numpy as np
 from fewshot_sep import audio
 from fewshot_sep.errors import BadItems
 from fewshot_sep.experiments.evaluation.case import Array
-from fewshot_sep.files import parse_json
+from fewshot_sep.files import SOUND_SUFFIXES, parse_json
 from fewshot_sep.loops.curation import filenames
 
-SUFFIXES = {".wav", ".flac", ".ogg", ".opus", ".mp3", ".aif", ".aiff", ".m4a"}
 STEM_MP4 = ".stem.mp4"
+SUFFIXES = SOUND_SUFFIXES - {".mp4"}
 MUSDB = ("drums", "bass", "other", "vocals")
 URMP = {
     "vn": "violin",

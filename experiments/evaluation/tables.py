@@ -10,7 +10,7 @@ from fewshot_sep.experiments.evaluation.runs import Row
 from fewshot_sep.experiments.evaluation.settings import COLLAPSED_DB, KIND_NAMES, MAX_SOURCES, NATIVE, SILENT_DB
 from fewshot_sep.experiments.kit import stats
 from fewshot_sep.experiments.kit.document import Block, Heading, Points, Table, Text, section
-from fewshot_sep.experiments.kit.tables import Comparison, interval, median, median_mean, paired, percent
+from fewshot_sep.experiments.kit.tables import SI_SDR, Comparison, interval, median, median_mean, paired, percent
 from fewshot_sep.metrics import SILENT_SI_SDR_DB
 
 TITLES = {
@@ -252,9 +252,8 @@ def rules() -> list[Block]:
         Heading("What the figures mean"),
         Points(
             [
-                "SI-SDR: of the channels' mean (`metrics.si_sdr`, not the channel-wise one), mean removed; "
-                "SDR: over all channels, `10 log10(|s|^2 / |s - e|^2)`. "
-                "The ending i: improvement over the mixture taken as it is. Pairs without brackets are median / mean.",
+                f"{SI_SDR} SDR is over all channels, `10 log10(|s|^2 / |s - e|^2)`. The ending i: improvement over the "
+                "mixture taken as it is. Pairs without brackets are median / mean.",
                 "Residual: the mixture without the output. Its error is the output's, so its SDR is the target's SDRi.",
                 "Level re target: of the output re the true target, below 0 where some was left behind. SI-SDR does "
                 "not see it.",

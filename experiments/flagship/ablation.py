@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
+import torch
 import typer
 
-from fewshot_sep import cli, presets
+from fewshot_sep import cli, presets, weights
 from fewshot_sep.experiments.flagship import ablation_report
 from fewshot_sep.experiments.flagship.settings import PRESET
-from fewshot_sep.experiments.flagship.variants import VARIANTS, build
+from fewshot_sep.experiments.flagship.variants import VARIANTS
 from fewshot_sep.experiments.kit import resume
-from fewshot_sep.experiments.kit import variants as driver
+from fewshot_sep.experiments.kit.variants import WEIGHTS
 from fewshot_sep.loops import library as libraries
 from fewshot_sep.loops.library import Library
-from fewshot_sep.loops.tasks.mixing import TaskMixer
 from fewshot_sep.loops.tasks.pool import AudioPool
-from fewshot_sep.loops.tasks.train import VALIDATION_BATCHES, VALIDATION_SEED, computing_device
+from fewshot_sep.loops.tasks.train import computing_device, train_on
+from fewshot_sep.systems import build
 from fewshot_sep.training import TrainingOptions
 
 
@@ -76,38 +77,22 @@ def train(
     settings = {name: {"variant": name, **common} for name in names}
     for name in names:
         resume.same_as_before(output / name, settings[name])
-    names = [name for name in names if not driver.facts(output / name)]
+    names = [name for name in names if not (output / name / WEIGHTS).is_file()]
     if not names:
         return
     rate, place = presets.get(preset).sample_rate, computing_device(device)
-    training_pool, validation_pool = (AudioPool(library, split, rate, place) for split in ("train", "valid"))
-    options = TrainingOptions(
-        steps, warm_up=max(1, min(500, steps // 10)), check_every=max(1, steps // 4), seed=seed, device=device
-    )
+    pool, validation_pool = (AudioPool(library, split, rate, place) for split in ("train", "valid"))
+    warm_up, check_every = max(1, min(500, steps // 10)), max(1, steps // 4)
+    options = TrainingOptions(steps, warm_up=warm_up, check_every=check_every, seed=seed, device=device)
     for name in names:
-        _train(output / name, settings[name], training_pool, validation_pool, options)
-
-
-def _train(
-    run: Path, settings: dict[str, Any], training_pool: AudioPool, validation_pool: AudioPool, options: TrainingOptions
-) -> None:
-    name, form = settings["variant"], presets.get(settings["preset"])
-    variant = VARIANTS[name]
-    pool = training_pool.only(variant.keep) if variant.keep else training_pool
-
-    def mixer(pool: AudioPool, seed: int, first: int) -> TaskMixer:
-        return TaskMixer(pool, settings["batch"], form.segment, form.channels, variant.mixing, seed, first)
-
-    checks = mixer(validation_pool, VALIDATION_SEED, 0)
-    driver.train(
-        run,
-        settings,
-        lambda: build(name, form.name),
-        variant.objective,
-        lambda first: iter(mixer(pool, options.seed, first)),
-        [checks.draw(index) for index in range(VALIDATION_BATCHES)],
-        options._replace(target_first=variant.target_first, optimizer=variant.optimizer),
-    )
+        variant = VARIANTS[name]
+        torch.manual_seed(seed)
+        system, own = build(preset), pool.only(variant.keep)
+        training = options._replace(target_first=variant.target_first, optimizer=variant.optimizer)
+        spent = train_on(
+            own, validation_pool, system, variant.objective, variant.mixing, batch, training, output / name
+        )
+        weights.save(system, output / name / WEIGHTS, {**settings[name], "seconds": round(spent.seconds)})
 
 
 if __name__ == "__main__":

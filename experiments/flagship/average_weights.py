@@ -13,7 +13,7 @@ import torch
 import typer
 
 from fewshot_sep import cli, weights
-from fewshot_sep.systems import AnySystem, build
+from fewshot_sep.systems import build
 
 OF_THE_FILE = ("preset", "parameters", "sha256", "torch", "evaluation")
 """What a card says of its own file."""
@@ -46,24 +46,14 @@ def write_average(before: Path, after: Path, share: float, output: Path) -> None
     """
     card = weights.card(after)
     old, new = build(card["preset"]), weights.load(after)
-    missing = set(weights.load_what_fits(old, before))
-    average(old, new, share, missing)
-    facts: dict[str, Any] = {name: value for name, value in card.items() if name not in OF_THE_FILE}
-    facts["average"] = {
-        "share of this training's weights": share,
-        "before": weights.sha256(before),
-        "after": weights.sha256(after),
-    }
-    weights.save(new, output, facts)
-
-
-def average(before: AnySystem, after: AnySystem, share: float, missing: set[str]) -> None:
-    """Move `after` towards `before`, but for tensors named in `missing`."""
-    old = before.state_dict()
+    missing, tensors = weights.load_what_fits(old, before), old.state_dict()
     with torch.no_grad():
-        for name, tensor in after.state_dict().items():
+        for name, tensor in new.state_dict().items():
             if name not in missing and tensor.is_floating_point():
-                tensor.copy_((1 - share) * old[name] + share * tensor)
+                tensor.copy_((1 - share) * tensors[name] + share * tensor)
+    facts: dict[str, Any] = {name: value for name, value in card.items() if name not in OF_THE_FILE}
+    sources = {"before": weights.sha256(before), "after": weights.sha256(after)}
+    weights.save(new, output, {**facts, "average": {"share of this training's weights": share, **sources}})
 
 
 if __name__ == "__main__":

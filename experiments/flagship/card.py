@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -45,7 +44,7 @@ def add_evaluation(path: Path, run: Path) -> dict[str, Any]:
             f"{run / 'metrics.json'}: is no readable evaluation ({error}); run fewshot-sep evaluate"
         ) from error
     if not methods:
-        raise BadItems(f"{run}: no method there had these weights; evaluate with --weights {shlex.quote(str(path))}")
+        raise BadItems(f"{run}: no method there had these weights; evaluate with --weights {files.shell_word(path)}")
     figures: dict[str, Any] = {"items": found["items"], "note": "dB, [median, mean]; silence scores an SI-SDR of -30"}
     for label, entry in methods.items():
         figures[label] = {kind: _figures(some) for kind, some in entry["kinds"].items()}

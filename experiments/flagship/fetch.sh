@@ -11,7 +11,7 @@ mkdir -p "$folder/debs"
 cd "$folder"
 
 packages="fluid-soundfont-gm musescore-general-soundfont timgm6mb-soundfont csound-soundfont opl3-soundfont
-avldrums.lv2-soundfont hydrogen-drumkits hydrogen-drumkits-effects freepats sonic-pi-samples lmms-common scratch
+avldrums.lv2-soundfont hydrogen-drumkits hydrogen-drumkits-effects sonic-pi-samples lmms-common scratch
 klettres-data ktuberling-data hedgewars-data mma freedoom openttd-openmsx libopenmpt0 libmpg123-0 libvorbisfile3 libvorbis0a
 libogg0"
 modules="pingus-data pekka-kana-2-data heroes-sound-tracks tecnoballz-data ironseed-data gl-117-data freedroid-data biniax2-data

@@ -120,24 +120,13 @@ class Lease:
             self.prepare()
             for preset in presets:
                 left = attempts(options.batch, options.compile)
-                while left and not self.fit(
-                    self.place / f"trial-{preset}-{len(left)}",
-                    preset,
-                    options.trial / 60,
-                    left[0],
-                    options.trial + options.patience,
-                    options.more,
-                ):
-                    del left[0]
-                while left and not self.fit(
-                    self.runs / preset,
-                    preset,
-                    options.minutes,
-                    left[0],
-                    60 * options.minutes + options.patience,
-                    options.more,
-                ):
-                    del left[0]
+                for trial, minutes in ((True, options.trial / 60), (False, options.minutes)):
+                    limit = 60 * minutes + options.patience
+                    while left:
+                        run = self.place / f"trial-{preset}-{len(left)}" if trial else self.runs / preset
+                        if self.fit(run, preset, minutes, left[0], limit, options.more):
+                            break
+                        del left[0]
         except Exception as error:
             self.say(f"failed: {error!r}")
             raise
@@ -150,10 +139,7 @@ class Lease:
         while not self.ended.exists() and time.monotonic() < deadline:
             time.sleep(0.2)
         out.mkdir(parents=True, exist_ok=True)
-        rows = [
-            "| preset | steps | examples/s | bf16 peak | waiting | loss | SI-SDRi |",
-            "|---|---|---|---|---|---|---|",
-        ]
+        rows = ["| preset | steps | examples/s | bf16 peak | waiting | loss | SI-SDRi |", "|---" * 7 + "|"]
         with tarfile.open(out / "logs.tar.gz", "w:gz") as logs:
             for run in sorted(self.runs.iterdir()) if self.runs.exists() else []:
                 weights = run / "weights.safetensors"
@@ -162,13 +148,9 @@ class Lease:
                 if weights.exists():
                     shutil.copy(weights, out / f"{run.name}.safetensors")
                     shutil.copy(weights.with_suffix(".json"), run / f"{run.name}.json")
-                for file in (
-                    *run.glob("*.json"),
-                    *run.glob("*.png"),
-                    *run.glob("*.txt"),
-                    *run.glob("log/*/metrics.csv"),
-                ):
-                    logs.add(file, file.relative_to(self.runs))
+                for pattern in ("*.json", "*.png", "*.txt", "log/*/metrics.csv"):
+                    for file in run.glob(pattern):
+                        logs.add(file, file.relative_to(self.runs))
                 rows.append(summary(run))
             for file in (self.log, *self.place.glob("trial-*/output.txt")):
                 logs.add(file, file.relative_to(self.place))

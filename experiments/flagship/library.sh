@@ -21,7 +21,7 @@ for font in sf2/FluidR3_GM.sf2 sf3/MuseScore_General_Full.sf3 sf2/TimGM6mb.sf2 s
 done
 set -- "$@" --drumkits "$share/hydrogen/data/drumkits" --samples "$share/sonic-pi/samples"
 set -- "$@" --strums "$share/hydrogen/data/drumkits/belofilms_GuitarStrums" --shots "$share/lmms/samples/drums"
-set -- "$@" --samples "$share/lmms/samples" --samples "$share/scratch/Media/Sounds" --patches "$share/midi/freepats"
+set -- "$@" --samples "$share/lmms/samples" --samples "$share/scratch/Media/Sounds"
 for scores in "$share/games/openttd/baseset/openmsx" "$sounds/midi/freedoom-music" "$sounds/midi/mma-grooves"; do
     set -- "$@" --midi "$scores"
 done

@@ -6,17 +6,13 @@ BASE = "recipe"
 """The variant of the ablation that all others are compared with."""
 PRESET = "slim"
 """Of the ablation: half the width of the shipped preset."""
-CONCAT_WIDTH = 16
-"""Of the concatenating network: as many parameters as the preset `slim` has, and about its time."""
 
-METHOD = "variant"
+METHOD = "segment-no-suppression"
 """As which `fewshot-sep evaluate` knows a trained variant."""
 PRESENT = ("same", "cross")
 """Kinds of items whose target is in the mixture."""
-CONDITIONS = ("same", "cross", "absent")
+CONDITIONS = (*PRESENT, "absent")
 """Of the evaluation of every variant."""
-BASE_CONDITIONS = ("same", "itself", "wrong", "shuffled", "clips")
-"""Of the recipe besides."""
 
 LIBRARY_TASKS = 100
 """Tasks on the library of either sort, seen and held-out instruments, for each variant."""

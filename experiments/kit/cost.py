@@ -3,17 +3,10 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
-
-from fewshot_sep import files
-
-STAGES = ("tracking", "stretching", "network", "masking")
-"""Of a whole song, as its report times them."""
 
 
 def clock(work: Callable[[], object]) -> tuple[float, float]:
@@ -42,20 +35,3 @@ def peak_mib(own: bool = True) -> float | None:
     elif own:
         peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit)
     return max(peaks)
-
-
-def of_command(song: Path, query: Path, grid: str, folder: Path) -> dict[str, Any]:
-    """Run `fewshot-sep separate` once in a process of its own, writing into `folder / grid`.
-
-    Returns:
-        Seconds per second of audio of each stage, of the command's total and of the process; bars; the most memory of
-        any child so far in MiB, so calls go from small to large.
-    """
-    command = [sys.executable, "-m", "fewshot_sep", "separate", str(song), "--query", str(query), "--grid", grid]
-    command += ["-o", str(folder / grid), "--name", "target"]
-    wall, _ = clock(lambda: subprocess.run(command, check=True, stdout=subprocess.DEVNULL))
-    report = files.read_json(folder / grid / song.stem / "target.report.json")
-    duration, seconds = report["duration (s)"], report["seconds"]
-    stages = {name: seconds.get(name, 0.0) / duration for name in (*STAGES, "total")}
-    bars = {"grid": report["grid"]["kind"], "bars": report["grid"]["bars"]}
-    return {**stages, "process": wall / duration, "peak_mib": peak_mib(own=False), "audio_s": duration, **bars}

@@ -1,11 +1,13 @@
-"""Runs that are resumed: in the same folder, with the same settings."""
+"""Runs that are resumed: in the same folder, with the same settings, without what is measured already."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
+
+import typer
 
 from fewshot_sep import files
 from fewshot_sep.errors import FewshotSepError
@@ -33,3 +35,11 @@ def same_as_before(run: Path, settings: Mapping[str, Any], free: Collection[str]
                 "give another --output"
             )
     files.write_json(note, settings)
+
+
+def measured_once(path: Path, work: Callable[[], Any]) -> Any:
+    """What `work` finds, kept in a JSON file that is read where it is there."""
+    if not path.is_file():
+        typer.echo(f"measuring {path.stem}")
+        files.write_json(path, work())
+    return files.read_json(path)

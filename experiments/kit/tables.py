@@ -11,6 +11,11 @@ from fewshot_sep.experiments.kit.document import Table
 from fewshot_sep.experiments.kit.stats import Difference, Interval, Summary
 
 MIN_DIFFERENCES = 6
+SI_SDR = (
+    "SI-SDR is scale-invariant SDR of the channels' mean (`metrics.si_sdr`, not the channel-wise one), SI-SDRi its "
+    "improvement over the mixture."
+)
+"""Which of them reports have."""
 
 
 class Comparison(NamedTuple):

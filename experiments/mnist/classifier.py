@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+
+from fewshot_sep import files
+from fewshot_sep.experiments.mnist.digits import Digits
+from fewshot_sep.experiments.mnist.tasks import SIZE, Drawer
 
 EPOCHS, BATCH = 5, 100
 
@@ -25,10 +31,28 @@ class DigitClassifier(nn.Module):
         return self.layers(images)
 
     @torch.inference_mode()
+    def probabilities(self, images: Tensor) -> Tensor:
+        """Of each class, `(batch, 10)`; images `(batch, 1, side, side)`."""
+        self.eval()
+        fitted = F.interpolate(images, size=(SIZE, SIZE), mode="bilinear", align_corners=False)
+        return torch.cat([self(part).softmax(1) for part in torch.split(fitted, 500)])
+
     def read(self, images: Tensor) -> Tensor:
         """The class of each image, `(batch,)`."""
-        self.eval()
-        return torch.cat([self(part).argmax(1) for part in torch.split(images, 500)])
+        return self.probabilities(images).argmax(1)
+
+
+def trained(path: Path, digits: Digits, progress: Callable[[float], None] = lambda done: None) -> DigitClassifier:
+    """The classifier kept in `path`, trained first where there is none."""
+    if path.is_file():
+        classifier = DigitClassifier()
+        classifier.load_state_dict(load_file(path))
+        return classifier
+    clean = Drawer(digits)
+    classifier = train(clean.images, torch.from_numpy(clean.labels), progress=progress)
+    with files.replacing(path) as temporary:
+        save_file(classifier.state_dict(), temporary)
+    return classifier
 
 
 def train(

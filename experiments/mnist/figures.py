@@ -1,16 +1,19 @@
-"""The thesis's figures 2, 3 and 4, and the report's own."""
+"""The thesis's figures 3 and 4, and the report's own."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from fewshot_sep import plots
+from fewshot_sep.experiments.mnist.digits import Digits
+from fewshot_sep.experiments.mnist.glyphs import warp
 from fewshot_sep.experiments.mnist.tasks import Overlays
 
 if TYPE_CHECKING:
@@ -25,13 +28,19 @@ def _show(axes: Axes, image: Tensor | NDArray[np.float32], title: str = "") -> N
     axes.set_title(title, fontsize=9)
 
 
-def task(example: Overlays, picture: Path) -> None:
-    """Figure 2: target, mixture, query."""
-    figure, axes = plots.new_figure(1, 3, 6, 2.4)
-    shown = {"target": example.target[0], "mixture": example.mixture[0], "query": example.queries[0, 0]}
-    for panel, (title, image) in zip(axes[0], shown.items(), strict=True):
-        _show(panel, image, title)
-    figure.savefig(picture, dpi=110)
+def glyphs(invented: Digits, picture: Path, rows: int = 8, columns: int = 6) -> None:
+    """Writings of some invented classes, left as they are and right as training sees them."""
+    labels = np.unique(invented.labels)
+    chosen = labels[np.linspace(0, len(labels) - 1, 2 * rows).astype(int)]
+    images = np.concatenate([invented.images[invented.labels == label][:columns] for label in chosen])
+    drawn = torch.from_numpy(images.astype(np.float32) / 255)[:, None]
+    both = torch.stack([drawn, warp(drawn, torch.Generator().manual_seed(0))]).view(
+        2, 2, rows, columns, *drawn.shape[2:]
+    )
+    sheet = both.permute(2, 4, 1, 0, 3, 5).flatten(2).flatten(0, 1)  # rows and height; half, hand, column and width
+    figure, axes = plots.new_figure(1, 1, columns * 2, rows / 2)
+    _show(axes[0, 0], sheet)
+    figure.savefig(picture, dpi=90)
 
 
 def evolution(
@@ -50,23 +59,20 @@ def evolution(
     figure.savefig(picture, dpi=90)
 
 
-def by_count(metrics: dict[str, Any], picture: Path) -> None:
-    """Agreement and PSNR against the number of digits in the mixture."""
+def by_count(metrics: Mapping[str, Any], picture: Path) -> None:
+    """Agreement for seen and for held-out classes against the number of digits in the mixture."""
     figure, axes = plots.new_figure(1, 2, 10, 3.6)
-    for name, entry in metrics.items():
-        counts = [int(count) for count in entry["by_count"]]
-        values = list(entry["by_count"].values())
-        axes[0, 0].plot(counts, [100 * value["agreement"] for value in values], marker="o", label=name)
-        axes[0, 1].plot(counts, [value["psnr_db"] for value in values], marker="o", label=name)
-    axes[0, 0].set(xlabel="digits in the mixture", ylabel="read as the query's class (%)", ylim=(0, 101))
-    axes[0, 1].set(xlabel="digits in the mixture", ylabel="median PSNR (dB)")
-    for panel in axes[0]:
+    for panel, (part, title) in zip(axes[0], {"unseen": "held out", "seen": "seen"}.items(), strict=True):
+        for name, entry in metrics.items():
+            values = {int(count): 100 * share for count, share in entry["by_count"][part].items()}
+            panel.plot(list(values), list(values.values()), marker="o", label=name)
+        panel.set(xlabel="digits in the mixture", ylabel="read as the query's class (%)", ylim=(0, 101), title=title)
         panel.grid(alpha=0.3)
-        panel.legend(fontsize=8)
+    axes[0, 0].legend(fontsize=8)
     figure.savefig(picture, dpi=100)
 
 
-def gallery(example: Overlays, outputs: dict[str, Tensor], picture: Path, count: int = 10) -> None:
+def gallery(example: Overlays, outputs: Mapping[str, Tensor], picture: Path, count: int = 10) -> None:
     """The same test tasks through every model, side by side."""
     rows = {"mixture": example.mixture, "query": example.queries, "target": example.target, **outputs}
     figure, axes = plots.new_figure(len(rows), count, count, len(rows) + 0.2)

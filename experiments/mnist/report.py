@@ -2,111 +2,155 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-from rich.progress import Progress
 
-from fewshot_sep.experiments.kit import curves, document, variants
+from fewshot_sep import cli
+from fewshot_sep.experiments.kit import curves, document, stats, tables, variants
 from fewshot_sep.experiments.kit.document import Block, Heading, Picture, Points, Table, Text
-from fewshot_sep.experiments.mnist import classifier as classifiers
 from fewshot_sep.experiments.mnist import evaluate, figures, models, snapshots
+from fewshot_sep.experiments.mnist.classifier import DigitClassifier
 from fewshot_sep.experiments.mnist.digits import Digits
-from fewshot_sep.experiments.mnist.settings import UNSEEN, VARIANTS
+from fewshot_sep.experiments.mnist.settings import HELD_OUT, VARIANTS
 from fewshot_sep.experiments.mnist.tasks import Drawer
 
-TITLE = "Pick a digit out of an overlay, by an example in another hand"
+TITLE = "Pick a glyph out of an overlay, by an example in another hand"
+PICTURES = {
+    "held-out.png": "held-out digits, in every variant",
+    "seen.png": "seen digits, in every variant",
+    "absent.png": "asked for what is not there",
+}
+
+Entry = Mapping[str, Any]
 
 
-def write(folder: Path, training: Digits, test: Digits, tasks: int) -> Path:
-    """The report on every variant trained in `folder`; returns the path of report.md."""
-    known = {name: variants.facts(folder / name) for name in VARIANTS}
-    trained = {name: facts for name, facts in known.items() if facts}
-    clean, unread = Drawer(training), Drawer(test)
-    measured, outputs, losses = {}, {}, {}
-    example = Drawer(test, 10, seed=evaluate.TEST_SEED).draw(0)
-    with Progress(transient=True) as bar:
-        line = bar.add_task("training the classifier", total=1.0)
-        labels = torch.from_numpy(training.labels)
-        classifier = classifiers.train(clean.images, labels, progress=lambda done: bar.update(line, completed=done))
-        for name, facts in bar.track(trained.items(), description="measuring"):
-            run = folder / name
-            system = variants.load(run, models.build(facts["model"], facts["width"]))
-            measured[name] = {
-                **facts,
-                "unseen_classes": facts["unseen"],
-                "unseen": None,
-                **evaluate.measure_all(system, classifier, test, facts["unseen"], tasks),
-            }
+def write(folder: Path, classifier: DigitClassifier, invented: Digits, test: Digits, tasks: int) -> Path:
+    """The report on every variant and seed trained in `folder`; returns the path of report.md."""
+    runs = [run.parent for name in VARIANTS for run in sorted(folder.glob(f"{name}/*/{variants.FACTS}"))]
+    measured: dict[str, dict[str, Entry]] = {}
+    systems: dict[str, models.DigitSystem] = {}
+    losses = {}
+    for run in cli.tracked(runs, "measuring"):
+        facts, name = variants.facts(run), run.parent.name
+        system = variants.load(run, models.build(facts["model"], facts["width"]))
+        found = evaluate.measure_all(system, classifier, test, HELD_OUT, tasks)
+        measured.setdefault(name, {})[run.name] = {**facts, **found}
+        if name not in systems:
+            systems[name] = system
             losses[name] = curves.losses(sorted(run.glob("log/*/metrics.csv")), figures.EPOCH)
-            with torch.inference_mode():
-                outputs[name] = system(example.mixture, example.queries)
             figures.evolution(snapshots.read_example(run), *snapshots.read(run), folder / f"evolution-{name}.png")
-    figures.task(example, folder / "task.png")
-    figures.gallery(example, outputs, folder / "gallery.png")
-    figures.by_count(measured, folder / "by_count.png")
-    curves.loss_per_epoch(losses, figures.EPOCH, (1, 5, 10), folder / "loss.png", columns=3)
-    accuracy = float((classifier.read(unread.images).numpy() == test.labels).mean())
-    metrics = {"classifier_accuracy": accuracy, "tasks": tasks, "variants": measured}
+    seen = np.setdiff1d(range(10), HELD_OUT).tolist()
+    for picture, queried, absent in zip(PICTURES, (HELD_OUT, seen, range(10)), (0.0, 0.0, 1.0), strict=True):
+        example = Drawer(test, 10, queried=queried, seed=evaluate.TEST_SEED, absent=absent).draw(0)
+        with torch.inference_mode():
+            outputs = {name: system(*example.told) for name, system in systems.items()}
+        figures.gallery(example, outputs, folder / picture)
+    figures.glyphs(invented, folder / "glyphs.png")
+    figures.by_count({name: next(iter(seeds.values())) for name, seeds in measured.items()}, folder / "by_count.png")
+    curves.loss_per_epoch(losses, figures.EPOCH, (1, 5), folder / "loss.png", columns=2)
+    clean = Drawer(test)
+    accuracy = float((classifier.read(clean.images).numpy() == clean.labels).mean())
+    classes = len(np.unique(invented.labels))
+    metrics = {"classifier_accuracy": accuracy, "tasks": tasks, "invented": classes, "variants": measured}
     return document.write(folder, TITLE, blocks(metrics), metrics)
 
 
 def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
+    return tables.percent(share, 1)
+
+
+def _figure(entries: Sequence[Entry], part: str, key: str) -> str:
+    """A share in percent or a level in dB, with its interval over several seeds; empty where it was not measured."""
+    if key not in entries[0][part]:
+        return ""
+    values = [entry[part][key] * (1 if key.endswith("_db") else 100) for entry in entries]
+    return tables.interval(stats.of_seeds(values)) if len(values) > 1 else tables.number(values[0])
 
 
 def blocks(metrics: Mapping[str, Any]) -> list[Block]:
     """The report, of what metrics.json holds."""
-    measured: dict[str, dict[str, Any]] = metrics["variants"]
-    name, first = next(iter(measured.items()))
+    measured = {name: list(seeds.values()) for name, seeds in metrics["variants"].items()}
+    name, entries = next(iter(measured.items()))
+    first, count = entries[0], len(entries)
+    held_out = " and ".join(map(str, HELD_OUT))
     command = "fewshot-sep mnist" + "".join(f" --variant {name}" for name in measured)
     return [
         Text(
-            f"A classifier reads {_percent(first['seen']['agreement'])} of the outputs of `{name}` as the query's "
-            f"class, and {_percent(first['seen']['target_agreement'])} of the true targets."
+            f"Asked by an example for a digit that it was never trained on ({held_out}), `{name}` puts out what a "
+            f"classifier reads as that digit in {_figure(entries, 'unseen', 'agreement')} % of the tasks; for digits "
+            f"that it was trained on in {_figure(entries, 'seen', 'agreement')} %."
         ),
-        Picture("task.png", "a task"),
-        _table(measured),
+        Picture("held-out.png", PICTURES["held-out.png"]),
+        _trained(measured),
+        Heading(f"Classes that are held out: {held_out}"),
+        _followed(measured, "unseen", HELD_OUT),
+        Heading("Classes that are seen"),
+        _followed(measured, "seen"),
         Points(
             [
-                f"A mixture is the pixel-wise maximum of {first['digits']} digits of distinct classes. Each figure is "
-                f"over {metrics['tasks']:,} test tasks of digits that no training saw; PSNR is the median.",
-                "The classifier is trained on clean digits alone. It reads "
-                f"{_percent(metrics['classifier_accuracy'])} of the clean test digits right.",
-                "Wrong query: the query is another digit of the mixture; chance is 10 %.",
-                f"Unseen classes ({' and '.join(map(str, UNSEEN))}): never in a training mixture, target or query; "
-                "queried in test mixtures of all.",
+                f"A mixture is the pixel-wise maximum of {first['digits']} digits of distinct classes, out of all ten. "
+                f"Each figure is over {metrics['tasks']:,} test tasks of digits that no training saw; PSNR is "
+                "the median. Brackets: 95 % interval of the mean over seeds (Student's t).",
+                f"Held out: {held_out} are in no training mixture, target or query, in no rotation. Variants without "
+                f"`-digits` see {metrics['invented']} invented classes beside the other eight.",
+                f"Read: by a classifier that is trained on clean digits alone, all ten; it reads "
+                f"{_percent(metrics['classifier_accuracy'])} of the clean test digits right. It reads nearly every "
+                "overlay as an 8, so that 3 and 8 count apart, and an output that copies the query reads right too.",
+                "Nearest: by cosine, the output resembles the target more than any other digit of the mixture. That "
+                f"needs no classifier; chance is {_percent(1 / first['digits'])}.",
+                "`not`: an example of another digit of the mixture is given too, as what is not wanted.",
+                "Another query: the query is another digit of the mixture; chance is 10 %.",
+                "Absent: the query's class is not in the mixture. Ink is the sum of squared pixels, left the share of "
+                f"the mixture's that the output has; empty are outputs with under {tables.percent(evaluate.EMPTY)} of "
+                f"it. Where the digit is there, its own ink is {_percent(first['seen']['ink_wanted'])}.",
             ]
         ),
-        Picture("gallery.png", "the same tasks through every variant"),
-        Picture("by_count.png", "agreement and PSNR by number of digits"),
-        Heading("Figure 4: loss per epoch of 100 iterations, and mean and standard deviation over 5 and 10"),
+        *(Picture(picture, PICTURES[picture]) for picture in ("seen.png", "absent.png")),
+        Picture("glyphs.png", "invented classes, a row of writings each, and in another hand"),
+        Picture("by_count.png", "agreement by number of digits, seen and held out"),
+        Heading("Loss per epoch of 100 iterations, and mean and standard deviation over 5"),
         Picture("loss.png", "loss"),
-        Heading("Figure 3: outputs for five tasks as training goes on"),
+        Heading("Outputs for held-out digits as training goes on"),
         *(Picture(f"evolution-{name}.png", name) for name in measured),
         Text(
-            f"Width {first['width']} (64 in the thesis), seed {first['seed']}. Made by `{command} --width "
-            f"{first['width']} --steps {first['steps']}`; every number in `metrics.json`."
+            f"Width {first['width']} (64 in the thesis). Made by `{command} --width {first['width']} --steps "
+            f"{first['steps']} --batch {first['batch']} --seeds {count}`; every number in `metrics.json`."
         ),
     ]
 
 
-def _table(measured: Mapping[str, Mapping[str, Any]]) -> Table:
-    columns: dict[str, Callable[[Mapping[str, Any]], str]] = {
-        "parameters": lambda entry: f"{entry['parameters'] / 1e6:.2f} M",
-        "iterations": lambda entry: f"{entry['steps']:,} x {entry['batch']}",
-        "minutes": lambda entry: f"{entry['seconds'] / 60:.1f}",
-        "PSNR (dB)": lambda entry: f"{entry['seen']['psnr_db']:.1f}",
-        "read as the query's class": lambda entry: _percent(entry["seen"]["agreement"]),
-        "unseen classes": lambda entry: _percent(entry["unseen"]["agreement"]) if entry.get("unseen") else "",
-        "wrong query: still the target": lambda entry: _percent(entry["seen"]["wrong_query"]),
-        "wrong query: followed": lambda entry: _percent(entry["seen"]["wrong_query_followed"]),
+def _trained(measured: Mapping[str, Sequence[Entry]]) -> Table:
+    rows = [
+        [
+            *(name, f"{entries[0]['parameters'] / 1e6:.2f} M", f"{entries[0]['steps']:,} x {entries[0]['batch']}"),
+            *(tables.median([entry["seconds"] / 60 for entry in entries]), f"{len(entries)}"),
+        ]
+        for name, entries in measured.items()
+    ]
+    return Table(["variant", "parameters", "iterations", "minutes", "seeds"], rows)
+
+
+def _followed(measured: Mapping[str, Sequence[Entry]], part: str, classes: Sequence[int] = ()) -> Table:
+    """How far an example is followed, and what three images are worth that no network made."""
+    columns = {
+        "read as the query's class (%)": "agreement",
+        **{f"a {label} (%)": f"agreement_{label}" for label in classes},
+        "nearest (%)": "nearest",
+        "PSNR (dB)": "psnr_db",
+        "with a `not`: read (%)": "refused_agreement",
+        "with a `not`: nearest (%)": "refused_nearest",
+        "another query: followed (%)": "wrong_query_followed",
+        "absent: ink left (%)": "ink_left",
+        "absent: empty (%)": "empty",
     }
-    rows = [[name, *(cell(entry) for cell in columns.values())] for name, entry in measured.items()]
-    seen = next(iter(measured.values()))["seen"]
-    mixture, target = (_percent(seen[key]) for key in ("mixture_agreement", "target_agreement"))
-    rows.append(["the mixture itself", "", "", "", f"{seen['mixture_psnr_db']:.1f}", mixture, "", "", ""])
-    rows.append(["the true target", "", "", "", "", target, "", "", ""])
+    first = next(iter(measured.values()))[:1]
+    images = {"mixture": "the mixture itself", "query": "the query, where there is ink", "target": "the true target"}
+    rows = [
+        *([name, *(_figure(entries, part, key) for key in columns.values())] for name, entries in measured.items()),
+        *([name, *(_figure(first, part, f"{of}_{key}") for key in columns.values())] for of, name in images.items()),
+    ]
     return Table(["variant", *columns], rows)

@@ -6,34 +6,34 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 OUTPUT = Path("out/mnist")
-UNSEEN = (3, 8)
+HELD_OUT = (3, 8)
+"""Classes that no training sees, in no rotation."""
 
-Model = Literal["concat", "film"]
+Model = Literal["concat", "film", "attention"]
 
 
 class Variant(NamedTuple):
-    """A model to train: its network, and the classes that training never sees."""
+    """A model to train: its network, and whether it sees invented classes beside the digits."""
 
     model: Model
-    unseen: tuple[int, ...] = ()
+    invented: bool = True
 
 
-VARIANTS = {
-    "concat": Variant("concat"),
-    "film": Variant("film"),
-    "concat-unseen": Variant("concat", UNSEEN),
-    "film-unseen": Variant("film", UNSEEN),
-}
+MODELS: tuple[Model, ...] = ("attention", "concat", "film")
+VARIANTS = {model: Variant(model) for model in MODELS} | {f"{model}-digits": Variant(model, False) for model in MODELS}
+
+DEFAULT = "attention"
 
 
 class Settings(NamedTuple):
-    """What all variants of a run share: channels of the first level, iterations, tasks per iteration, digits in a
-    mixture."""
+    """What all variants of a run share: channels of the first level, iterations, tasks per iteration, glyphs in a
+    mixture, invented classes."""
 
-    width: int = 16
-    steps: int = 800
-    batch: int = 64
+    width: int = 12
+    steps: int = 2000
+    batch: int = 32
     digits: int = 4
+    classes: int = 1000
     seed: int = 0
     device: str = "auto"
 

@@ -40,8 +40,8 @@ class Snapshots(Callback):
     @torch.inference_mode()
     def _keep(self, step: int) -> None:
         self.system.eval()
-        mixture, queries = (part.to(self.system.device) for part in (self.example.mixture, self.example.queries))
-        output = self.system(mixture, queries).float().cpu().numpy()
+        told = (part.to(self.system.device) for part in self.example.told)
+        output = self.system(*told).float().cpu().numpy()
         self.system.train()
         steps, outputs = read(self.run)
         earlier = [place for place, known in enumerate(steps) if known < step]

@@ -11,9 +11,25 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fewshot_sep.experiments.seeds.waveform import LabelScale, Lengths, Network, cropped
+from fewshot_sep.experiments.seeds.waveform import Lengths, Network, cropped
 
 DOWN, UP = 15, 5  # filter lengths of the paper; odd
+
+
+class LabelScale(nn.Module):
+    """Multiplicative conditioning: each channel times a weight of its own for each label; no label, no signal.
+
+    Shape: `(batch, channels, time)`, labels `(batch, labels)` -> the same as the first.
+    """
+
+    def __init__(self, labels: int, channels: int) -> None:
+        super().__init__()
+        self.weight = nn.Linear(labels, channels, bias=False)
+        nn.init.normal_(self.weight.weight, mean=1.0, std=0.5)
+
+    def forward(self, x: Tensor, labels: Tensor) -> Tensor:
+        scales: Tensor = self.weight(labels)
+        return x * scales[:, :, None]
 
 
 class WaveUNet(Network):

@@ -20,10 +20,6 @@ class LabelSeparator:
         self.labels = labels
         self._system = system.to(computing_device(device)).eval()
 
-    def label(self, instrument: str) -> str | None:
-        """Which label an instrument has; None where it has none."""
-        return self.labels.find(instrument)
-
     def __call__(self, case: Case) -> Array:
         number = self.labels.number(case.instrument)
         if number is None:

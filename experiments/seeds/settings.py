@@ -17,6 +17,6 @@ CONTEXT = SEGMENT // 6
 
 MIN_ROWS = 16
 """Rows of the training split that make an instrument a label of its own."""
-PILOT_STEPS = 12
-"""Steps whose time tells how many fit into the minutes; the first four do not count."""
+STEPS = 500
+"""Of a training: about ten minutes of a busy core, whatever the system."""
 VALIDATION_BATCHES = 4

@@ -9,14 +9,11 @@ from typing import Any, NamedTuple, TypeAlias
 import torch.nn.functional as F
 
 from fewshot_sep import weights
-from fewshot_sep.errors import WeightsError
+from fewshot_sep.errors import FewshotSepError, WeightsError
 from fewshot_sep.experiments.kit import variants
-from fewshot_sep.experiments.seeds.about import about
-from fewshot_sep.experiments.seeds.demucs import Demucs
 from fewshot_sep.experiments.seeds.exp_wave_u_net import WaveUNet
 from fewshot_sep.experiments.seeds.label_twin import LabelTwin
 from fewshot_sep.experiments.seeds.labels import Labels
-from fewshot_sep.experiments.seeds.mrcae import MultiResolutionAutoencoder
 from fewshot_sep.experiments.seeds.waveform import WaveformObjective, WaveformSystem
 from fewshot_sep.experiments.seeds.wavenet import WaveNet
 from fewshot_sep.objectives import MaskObjective, Objective
@@ -33,13 +30,11 @@ class Recipe(NamedTuple):
     samples: int
 
 
-SQUARED, ABSOLUTE = WaveformObjective(F.mse_loss), WaveformObjective(F.l1_loss)
+SQUARED = WaveformObjective(F.mse_loss)
 RECIPES = {
     "exp-wave-u-net": Recipe(lambda n: WaveformSystem(WaveUNet(n, False), "all"), SQUARED, 16, 2**14),
     "cexp-wave-u-net": Recipe(lambda n: WaveformSystem(WaveUNet(n, True), "alternating"), SQUARED, 16, 2**14),
-    "wavenet": Recipe(lambda n: WaveformSystem(WaveNet(n), "one"), ABSOLUTE, 4, 2**13),
-    "demucs": Recipe(lambda n: WaveformSystem(Demucs(n), "one"), ABSOLUTE, 16, 2**15),
-    "mrcae": Recipe(lambda n: WaveformSystem(MultiResolutionAutoencoder(n), "one"), SQUARED, 16, 2**14),
+    "wavenet": Recipe(lambda n: WaveformSystem(WaveNet(n), "one"), WaveformObjective(F.l1_loss), 4, 2**13),
     "label-twin": Recipe(LabelTwin, MaskObjective(contrastive_weight=0, multi_source_weight=0), 8, 127 * 1024),
 }
 
@@ -50,7 +45,8 @@ def build(name: str, labels: Labels) -> LabelSystem:
     Raises:
         FewshotSepError: there is none of that name.
     """
-    about(name)
+    if name not in RECIPES:
+        raise FewshotSepError(f"no seed system '{name}'; there are: {', '.join(RECIPES)}")
     return RECIPES[name].build(len(labels.names))
 
 
@@ -61,7 +57,6 @@ def load(name: str, path: Path) -> tuple[LabelSystem, Labels]:
         FewshotSepError: there is none of that name.
         WeightsError: missing, damaged, or of another system.
     """
-    about(name)
     card = weights.card(path)
     labels = Labels(tuple(card.get("labels", ())))
     if card.get("system") != name or not labels.names:

@@ -1,26 +1,18 @@
-"""Trains seed systems on a library, each with the same budget.
-
-The budget is wall-clock time of training: how many steps fit into it is measured on a few steps first, so that the
-learning rate knows its end; or it is given in steps.
-"""
+"""Trains seed systems on a library, each for the same number of steps."""
 
 from __future__ import annotations
 
-import itertools
-import json
-import tempfile
-import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
-from statistics import median
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fewshot_sep import cli
 from fewshot_sep.errors import FewshotSepError
-from fewshot_sep.experiments.seeds.about import NAMES, about
-from fewshot_sep.experiments.seeds.settings import PILOT_STEPS, VALIDATION_BATCHES
+from fewshot_sep.experiments.evaluation.settings import SEEDS
+from fewshot_sep.experiments.seeds.settings import STEPS, VALIDATION_BATCHES
 
 if TYPE_CHECKING:
     from fewshot_sep.experiments.seeds.labels import Labels
@@ -35,34 +27,23 @@ def train_seeds(
         Path, typer.Option("-o", "--output", help="Folder of the runs, one for each system.", rich_help_panel="output")
     ],
     system: Annotated[
-        list[str] | None, typer.Option(help=f"One to train, may be repeated; else all of {', '.join(NAMES)}.")
+        list[str] | None, typer.Option(help=f"One to train, may be repeated; else all of {', '.join(SEEDS)}.")
     ] = None,
-    minutes: Annotated[float, typer.Option(help="Of training for each system.", rich_help_panel="training")] = 30.0,
-    steps: Annotated[
-        int | None, typer.Option(min=1, help="For each system, instead of minutes.", rich_help_panel="training")
-    ] = None,
+    steps: Annotated[int, typer.Option(min=1, help="For each system.", rich_help_panel="training")] = STEPS,
     seed: Annotated[int, typer.Option(rich_help_panel="training")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.", rich_help_panel="training")] = "auto",
 ) -> None:
     """Train the systems of the seed papers on a library; a run that was interrupted is resumed.
 
     Example:
-    python -m fewshot_sep.experiments.seeds.train library -o runs/seeds --system wavenet --minutes 30
+    python -m fewshot_sep.experiments.seeds.train library -o runs/seeds --system wavenet
     """
-    names = system or list(NAMES)
-    for path in train(library, output, names, minutes=minutes, steps=steps, seed=seed, device=device):
+    for path in train(library, output, system or SEEDS, steps, seed, device):
         typer.echo(path)
 
 
 def train(
-    folder: Path,
-    output: Path,
-    names: list[str],
-    *,
-    minutes: float = 30.0,
-    steps: int | None = None,
-    seed: int = 0,
-    device: str = "auto",
+    folder: Path, output: Path, names: Sequence[str], steps: int, seed: int = 0, device: str = "auto"
 ) -> list[Path]:
     """Train systems, or resume; the weights of each lie in `output / name`, their card beside them.
 
@@ -76,8 +57,6 @@ def train(
     from fewshot_sep.loops.tasks.pool import AudioPool
     from fewshot_sep.loops.tasks.train import computing_device
 
-    for name in names:
-        about(name)
     library = libraries.read(folder)
     labels = of_library(library)
     if not labels.names:
@@ -89,8 +68,7 @@ def train(
         pool = AudioPool(library, "train", rate, place)
         validation_pool = AudioPool(library, "valid", rate, place) if _can_draw(library, "valid") else pool
         for name in (name for name in names if rates[name] == rate):
-            options = {"seed": seed, "device": device}
-            paths.append(_train(name, labels, pool, validation_pool, output / name, minutes, steps, options))
+            paths.append(_train(name, labels, pool, validation_pool, output / name, steps, seed, device))
     return paths
 
 
@@ -105,9 +83,9 @@ def _train(
     pool: AudioPool,
     validation_pool: AudioPool,
     run: Path,
-    minutes: float,
-    steps: int | None,
-    options: dict[str, Any],
+    steps: int,
+    seed: int,
+    device: str,
 ) -> Path:
     from fewshot_sep.experiments.kit import variants
     from fewshot_sep.experiments.seeds import systems
@@ -125,55 +103,30 @@ def _train(
         mixer = TaskMixer(pool, recipe.batch, samples, system.channels, mixing, seed, first)
         return LabelStream(mixer, labels, system.labelling)
 
-    steps = steps or _earlier_steps(run)
-    if steps is None:
-        steps = max(1, round(60 * minutes / _seconds_per_step(name, labels, stream(pool, 1), options)))
     settings = {
         "system": name,
         "labels": labels.names,
-        "seed": options["seed"],
+        "seed": seed,
         "example_seconds": round(samples / system.sample_rate, 3),
         "steps": steps,
         "examples": steps * recipe.batch,
     }
-    checks = stream(validation_pool, VALIDATION_SEED)
-    training = TrainingOptions(
-        steps, warm_up=min(500, steps // 10), check_every=max(1, steps // 10), log_every=10, **options
+    tenth = max(1, steps // 10)
+    options = TrainingOptions(
+        steps, warm_up=min(500, steps // 10), check_every=tenth, log_every=10, seed=seed, device=device
     )
+    checks = stream(validation_pool, VALIDATION_SEED)
     variants.train(
         run,
         settings,
         lambda: systems.build(name, labels),
         recipe.objective,
-        lambda first: iter(stream(pool, training.seed, first)),
+        lambda first: iter(stream(pool, seed, first)),
         [checks.draw(index) for index in range(VALIDATION_BATCHES)],
-        training,
+        options,
         free=("steps", "examples"),
     )
     return run / variants.WEIGHTS
-
-
-def _earlier_steps(run: Path) -> int | None:
-    """How many steps an earlier session settled on."""
-    note = run / "settings.json"
-    return int(json.loads(note.read_text(encoding="utf-8"))["steps"]) if note.is_file() else None
-
-
-def _seconds_per_step(name: str, labels: Labels, tasks: LabelStream, options: dict[str, Any]) -> float:
-    """Median time of a training step, measured on a system that is thrown away."""
-    from lightning.pytorch.callbacks import LambdaCallback
-
-    from fewshot_sep.experiments.seeds import systems
-    from fewshot_sep.training import TrainingOptions
-    from fewshot_sep.training import train as fit
-
-    ends: list[float] = []
-    clock = LambdaCallback(on_train_batch_end=lambda *_: ends.append(time.perf_counter()))
-    pilot = TrainingOptions(PILOT_STEPS, check_every=PILOT_STEPS, **options)
-    with tempfile.TemporaryDirectory() as folder:
-        system, objective = systems.build(name, labels), systems.RECIPES[name].objective
-        fit(system, objective, lambda first: iter(tasks), [tasks.draw(0)], pilot, Path(folder), [clock])
-    return median(after - before for before, after in itertools.pairwise(ends[3:]))
 
 
 if __name__ == "__main__":

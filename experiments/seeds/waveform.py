@@ -131,22 +131,6 @@ class WaveformObjective(Objective[WaveformSystem]):
         return Loss(self.distance(estimate, target), parts)
 
 
-class LabelScale(nn.Module):
-    """Multiplicative conditioning: each channel times a weight of its own for each label; no label, no signal.
-
-    Shape: `(batch, channels, time)`, labels `(batch, labels)` -> the same as the first.
-    """
-
-    def __init__(self, labels: int, channels: int) -> None:
-        super().__init__()
-        self.weight = nn.Linear(labels, channels, bias=False)
-        nn.init.normal_(self.weight.weight, mean=1.0, std=0.5)
-
-    def forward(self, x: Tensor, labels: Tensor) -> Tensor:
-        scales: Tensor = self.weight(labels)
-        return x * scales[:, :, None]
-
-
 def cropped(x: Tensor, samples: int) -> Tensor:
     """The middle of `(..., time)`."""
     start = (x.shape[-1] - samples) // 2

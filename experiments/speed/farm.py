@@ -9,30 +9,50 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
-from fewshot_sep import audio
-from fewshot_sep.experiments.kit import excerpt
-from fewshot_sep.experiments.kit.document import Block, Heading, Table, Text
+import typer
+
+from fewshot_sep.experiments.kit.document import Table, markdown
 from fewshot_sep.experiments.kit.tables import number
+from fewshot_sep.experiments.speed.run import DATA, repeat
 
 PROJECTED_SONGS, PROJECTED_CORES, SONG_SECONDS = 10_000, 64, 240.0
 
 
-def measure(songs: int, seconds: float, query: Path) -> dict[str, Any]:
-    """Seconds by the clock and of CPU time that a batch takes with one and with two jobs of a thread each."""
+def main(
+    songs: Annotated[int, typer.Option(min=2, help="How many.")] = 4,
+    seconds: Annotated[float, typer.Option(min=1, help="Length of each.")] = 30.0,
+) -> None:
+    """Time a batch with one and with two jobs of a thread each, start-up included; and project a large one on paper.
+
+    Example:
+      python -m fewshot_sep.experiments.speed.farm --songs 4
+    """
+    lines, cpu = [], 0.0
     with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "songs").mkdir()
         for place in range(songs):
-            path = Path(folder) / "songs" / f"{place}.wav"
-            path.parent.mkdir(exist_ok=True)
-            audio.write(path, *excerpt.song(seconds))
-        rows = {str(jobs): _time(jobs, Path(folder), query) for jobs in (1, 2)}
-    return {"songs": songs, "seconds": seconds, "rows": rows}
+            repeat(Path(folder) / "songs" / f"{place}.flac", seconds)
+        for jobs in (1, 2):
+            clock, cpu = _time(jobs, Path(folder))
+            each_hour = 3600 * songs / clock
+            figures = (clock, cpu, each_hour, each_hour / jobs, 3600 * songs / cpu)
+            lines.append([str(jobs), *(number(figure, 1) for figure in figures)])
+    columns = ["jobs", "seconds", "seconds of CPU", "songs/h", "songs/h per core", "songs per hour of CPU"]
+    typer.echo(markdown([Table(columns, lines)]))
+    hours = PROJECTED_SONGS * SONG_SECONDS * cpu / songs / seconds / PROJECTED_CORES / 3600
+    typer.echo(
+        f"On paper, {PROJECTED_SONGS:,} songs of {SONG_SECONDS / 60:g} minutes on {PROJECTED_CORES} cores take "
+        f"{number(hours, 1)} hours, if CPU time grows with the songs' length, cores do not slow each other down and the "
+        "store keeps up; start-up is counted for every song as often as here."
+    )
 
 
-def _time(jobs: int, folder: Path, query: Path) -> dict[str, float]:
+def _time(jobs: int, folder: Path) -> tuple[float, float]:
+    """Seconds by the clock, and of CPU time of all processes."""
     began, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
-    command = [sys.executable, "-m", "fewshot_sep", "separate", folder / "songs", "--query", query]
+    command = [sys.executable, "-m", "fewshot_sep", "separate", folder / "songs", "--query", DATA / "query.ogg"]
     subprocess.run(
         [*command, "-o", folder / f"out{jobs}", "--jobs", str(jobs), "--device", "cpu"],
         check=True,
@@ -41,34 +61,10 @@ def _time(jobs: int, folder: Path, query: Path) -> dict[str, float]:
     )
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return {"clock": time.perf_counter() - began, "cpu": cpu}
+    return time.perf_counter() - began, cpu
 
 
-def blocks(part: dict[str, Any]) -> list[Block]:
-    """The section of the report."""
-    songs, rows = part["songs"], part["rows"]
-    lines = [
-        [jobs, *(number(value, 1) for value in (row["clock"], row["cpu"], *_per_hour(songs, int(jobs), row)))]
-        for jobs, row in rows.items()
-    ]
-    columns = ["`--jobs`", "clock (s)", "CPU (s)", "songs/h", "songs/h per core", "songs per CPU hour"]
-    cpu_per_second = rows["2"]["cpu"] / songs / part["seconds"]
-    hours = PROJECTED_SONGS * SONG_SECONDS * cpu_per_second / PROJECTED_CORES / 3600
-    return [
-        Heading("Many songs"),
-        Text(
-            f"{songs} songs of {part['seconds']:.0f} s, `--grid auto`, a thread for each job, "
-            f"{part['cores']} cores ({part['system']}), one run, start included."
-        ),
-        Table(columns, lines),
-        Text(
-            f"On paper: {PROJECTED_SONGS:,} songs of {SONG_SECONDS / 60:.0f} minutes on {PROJECTED_CORES} such cores "
-            f"take {number(hours, 1)} hours, if CPU time grows with the songs' length, cores do not slow each other "
-            "down and the store keeps up; starting the workers is counted as often as here."
-        ),
-    ]
+if __name__ == "__main__":
+    from fewshot_sep.cli import run
 
-
-def _per_hour(songs: int, jobs: int, row: dict[str, float]) -> tuple[float, float, float]:
-    each_hour = 3600 * songs / row["clock"]
-    return each_hour, each_hour / jobs, 3600 * songs / row["cpu"]
+    run(main)

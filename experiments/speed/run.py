@@ -1,88 +1,92 @@
-"""How fast everything is on a CPU: the command on a song, the network beside peers, the mixing of tasks."""
+"""How fast `fewshot-sep separate` is, with and without bars, and how much memory a long song takes."""
 
 from __future__ import annotations
 
-import json
 import os
 import platform
-from enum import StrEnum
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-REPORT = Path(__file__).parent / "report"
-CORES = os.cpu_count() or 1
-OTHER_RUNTIMES = (
-    "Other runtimes of the network were measured and given up. ONNX Runtime made the whole separation 1.22 times "
-    "faster on one thread and 0.99 times on two, bfloat16 1.16 and 1.12 times with errors of 2e-3. Channels last and "
-    "folded batch normalisation gained at most a tenth. See `experiments/flagship/HISTORY.md`."
-)
+from fewshot_sep import audio, files
+from fewshot_sep.experiments.kit import cost, document
+from fewshot_sep.experiments.kit.document import Block, Table, Text
+from fewshot_sep.experiments.kit.tables import number
 
-
-class Part(StrEnum):
-    """What can be measured."""
-
-    SONG, PEERS, MIXING, FARM = "song", "peers", "mixing", "farm"
+DATA = Path(__file__).parents[1] / "demo" / "data"
+SECONDS = 180.0
+STAGES = ("tracking", "stretching", "network", "masking")
+COLUMNS = (*STAGES, "total", "process")
 
 
 def speed(
-    part: Annotated[
-        Part, typer.Argument(help="The whole command; models beside each other; mixing of tasks; many songs.")
-    ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the report.")] = REPORT,
-    song: Annotated[
-        Path | None, typer.Option(help="Instead of three minutes of the bundled excerpt.", rich_help_panel="song")
-    ] = None,
-    query: Annotated[Path | None, typer.Option(help="Instead of the bundled clip.", rich_help_panel="song")] = None,
-    seconds: Annotated[float, typer.Option(min=10, help="Length of the excerpt.", rich_help_panel="peers")] = 30,
-    rounds: Annotated[int, typer.Option(min=1, help="Each model's turns.", rich_help_panel="peers")] = 3,
-    threads: Annotated[int, typer.Option(min=1, help="Of PyTorch.", rich_help_panel="peers")] = CORES,
-    library: Annotated[
-        Path | None, typer.Option(help="Instead of 12 songs of synthetic instruments.", rich_help_panel="mixing")
-    ] = None,
-    preset: Annotated[str, typer.Option(help="The default preset if empty.", rich_help_panel="mixing")] = "",
-    steps: Annotated[
-        int, typer.Option(min=50, help="Of the training; a multiple of 50.", rich_help_panel="mixing")
-    ] = 100,
-    songs: Annotated[int, typer.Option(min=2, help="How many, each of --seconds.", rich_help_panel="farm")] = 4,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the report.")] = Path("out/speed"),
+    hours: Annotated[float, typer.Option(min=0, help="Length of a long song; 0 leaves it out.")] = 0.0,
 ) -> None:
-    """Measure one part and put it into the report; the other parts of the report stay.
+    """Time the whole command on three minutes, and on some hours, of the bundled excerpt.
 
     Example:
-      python -m fewshot_sep.experiments.speed.run peers --seconds 20 --rounds 2
+      python -m fewshot_sep.experiments.speed.run --hours 3
     """
-    from fewshot_sep import presets
-    from fewshot_sep.experiments.kit import excerpt
-    from fewshot_sep.experiments.speed import farm, mixing, peers
-    from fewshot_sep.experiments.speed import song as command
-
-    match part:
-        case Part.SONG:
-            found = command.measure(song, query or excerpt.QUERY)
-        case Part.PEERS:
-            found = peers.measure(seconds, rounds, threads)
-        case Part.MIXING:
-            found = mixing.measure(library, preset or presets.DEFAULT, steps)
-        case Part.FARM:
-            found = farm.measure(songs, seconds, query or excerpt.QUERY)
-    typer.echo(write(output, part, found | {"system": platform.platform(), "cores": CORES}))
+    plans = [("none", SECONDS), ("auto", SECONDS)] + [("auto", 3600 * hours)] * bool(hours)
+    rows = []
+    for grid, seconds in plans:  # the short ones first: the peak of memory is of all children so far
+        with tempfile.TemporaryDirectory() as folder:
+            song = Path(folder) / "song.flac"
+            repeat(song, seconds)
+            rows.append(measure(song, DATA / "query.ogg", grid, Path(folder)))
+    typer.echo(document.write(output, "Speed on a CPU", blocks(rows), {"rows": rows}))
 
 
-def write(folder: Path, part: Part, found: dict[str, Any]) -> Path:
-    """Put a part in place of the one before and write the report; returns the report's path."""
-    from fewshot_sep.experiments.kit import document
-    from fewshot_sep.experiments.speed import farm, mixing, peers, song
+def repeat(song: Path, seconds: float) -> None:
+    """Write the bundled excerpt, 30 s of "War of freedom" by Sectoid, repeated or cut to a length."""
+    guitar, rate = audio.read(DATA / "guitar.ogg")
+    backing, _ = audio.read(DATA / "backing.ogg")
+    mixture, frames = guitar + backing, round(seconds * rate)
+    with audio.AudioWriter(song, rate, 2, frames) as writer:
+        for start in range(0, frames, mixture.shape[1]):
+            writer.write(mixture[:, : frames - start].clip(-1, 1))
 
-    path = folder / "metrics.json"
-    parts = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    parts[part.value] = found
-    blocks: list[document.Block] = []
-    for name, section in ((Part.SONG, song), (Part.PEERS, peers), (Part.MIXING, mixing), (Part.FARM, farm)):
-        if name.value in parts:
-            blocks += section.blocks(parts[name.value])
-            blocks.append(document.Text(f"Made by `python -m fewshot_sep.experiments.speed.run {name.value}`."))
-    return document.write(folder, "Speed on a CPU", [*blocks, document.Text(OTHER_RUNTIMES)], parts)
+
+def measure(song: Path, query: Path, grid: str, folder: Path) -> dict[str, Any]:
+    """Run the command once in a process of its own, writing into `folder`.
+
+    Returns:
+        Seconds per second of audio of each stage, of the command's total and of the process; bars; the most memory of
+        any child so far in MiB.
+    """
+    command = [sys.executable, "-m", "fewshot_sep", "separate", str(song), "--query", str(query), "--grid", grid]
+    command += ["-o", str(folder), "--name", "target"]
+    wall, _ = cost.clock(lambda: subprocess.run(command, check=True, stdout=subprocess.DEVNULL))
+    report = files.read_json(folder / song.stem / "target.report.json")
+    duration, seconds = report["duration (s)"], report["seconds"]
+    stages = {name: seconds.get(name, 0.0) / duration for name in (*STAGES, "total")}
+    bars = {"grid": report["grid"]["kind"], "bars": report["grid"]["bars"]}
+    return {**stages, "process": wall / duration, "peak_mib": cost.peak_mib(own=False), "audio_s": duration, **bars}
+
+
+def blocks(rows: list[dict[str, Any]]) -> list[Block]:
+    """The report."""
+    lines = [
+        [
+            *(f"{row['audio_s']:.0f}", f"{row['grid']}: {row['bars']}"),
+            *(number(row[name], 3) for name in COLUMNS),
+            number(row["peak_mib"], 0),
+        ]
+        for row in rows
+    ]
+    return [
+        Text(
+            f"`fewshot-sep separate` on stereo at 44.1 kHz, {os.cpu_count()} cores ({platform.platform()}), one run. "
+            "Seconds per second of audio; `total` is the command's own figure, `process` includes its start-up. Peak "
+            "memory: the greatest of this row and those above it."
+        ),
+        Table(["seconds", "bars", *COLUMNS, "peak memory (MiB)"], lines),
+    ]
 
 
 if __name__ == "__main__":

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shlex
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import soundfile
@@ -19,7 +19,9 @@ import soundfile
 from fewshot_sep.audio.decoders import Decoder, open_decoder, system_path
 from fewshot_sep.audio.samples import Census, Samples, check_rate, clip
 from fewshot_sep.errors import BadAudio, OutputError
+from fewshot_sep.files import shell_word
 
+_GATHERED_BLOCKS = 64
 _LOSSY_SLACK_S = 0.1  # by how much a lossy file may miss its promise: coders count their own padding differently
 
 
@@ -78,6 +80,52 @@ def read(path: str | os.PathLike[str], *, strict: bool = False, stream: int = 0)
     return np.concatenate(blocks, axis=1), decoder.sample_rate
 
 
+class Facts(NamedTuple):
+    """Of a sound file that was read; see `AudioFile`."""
+
+    sample_rate: int
+    channels: int
+    frames: int
+    tags: dict[str, str]
+    warnings: list[str]
+
+
+def decode(path: str | os.PathLike[str], keep: Callable[[Samples, float], object], *, strict: bool = False) -> Facts:
+    """Read a sound file once, front to back, for those who keep its samples themselves; else as `AudioFile`.
+
+    Args:
+        keep: is called with each block `(channels, n)`, and with the share of the file that is read then, 0 where the
+            file does not tell its length. What it was given is worth nothing if this raises.
+    """
+    path = Path(path)
+    decoder, before = _open(path), _stamp(path)
+    promised, done, gathered = decoder.promise().frames, 0, list[Samples]()
+
+    def flush() -> None:
+        nonlocal done
+        block = np.concatenate(gathered, axis=1)
+        gathered.clear()
+        done += block.shape[1]
+        keep(block, min(done / promised, 1.0) if promised else 0.0)
+
+    def gather(block: Samples) -> None:
+        gathered.append(block)
+        if len(gathered) == _GATHERED_BLOCKS:
+            flush()
+
+    frames, warnings = _decode(path, decoder, gather, strict)
+    if gathered:
+        flush()
+    if _stamp(path) != before:
+        raise _changed(path)
+    return Facts(decoder.sample_rate, decoder.channels, frames, decoder.tags, warnings)
+
+
+def check_header(path: str | os.PathLike[str]) -> None:
+    """Raise BadAudio where a file is no sound that can be read, as far as its beginning tells."""
+    _open(Path(path))
+
+
 def _open(path: Path, stream: int = 0) -> Decoder:
     with _readable(path):
         _check_is_file(path)
@@ -86,7 +134,7 @@ def _open(path: Path, stream: int = 0) -> Decoder:
         out = path.with_name(f"{path.stem}-stereo.wav")
         raise BadAudio(
             f"{path}: has {decoder.channels} channels, one or two are supported; "
-            f"downmix first: ffmpeg -i {shlex.quote(str(path))} -ac 2 {shlex.quote(str(out))}"
+            f"downmix first: ffmpeg -i {shell_word(path)} -ac 2 {shell_word(out)}"
         )
     check_rate(decoder.sample_rate, str(path))
     return decoder

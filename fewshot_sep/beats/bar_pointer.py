@@ -85,32 +85,38 @@ def _viterbi(
 
     # entered[t, b, i]: score of the best path whose beat b of length i begins at frame t - longest; kept for a while.
     start = -np.log(meter * lengths.sum())
-    entered = np.full((longest, meter, tempi), start)
+    shortest = int(lengths.min())  # no beat begins and ends within so many frames, so they are decoded at once
+    kept = longest + shortest
+    entered = np.full((kept, meter, tempi), start)
+    scores = np.empty((shortest, meter, tempi, tempi))  # (t, b, to, from)
     came_from = np.zeros((frames, meter, tempi), dtype=np.uint8)
     last_beat = np.full((frames, tempi), meter - 1, dtype=np.uint8)  # of the bar before a downbeat
     each = np.arange(tempi)
-    for t in range(longest, frames + longest):
+    for first in range(longest, frames + longest, shortest):
+        t = np.arange(first, min(first + shortest, frames + longest))[:, None]
         begun = t - lengths
         head_end = begun + heads
         observed = on[:, head_end] - on[:, begun] + (between[t] - between[head_end])
-        left = entered[begun % longest, :, each].T + observed
-        scores = left[:, None, :] + arrivals
-        best = scores.argmax(axis=2)
-        gained = np.take_along_axis(scores, best[..., None], axis=2)[..., 0]
-        early = gained[:-1].argmax(axis=0)
-        cut = gained[early, each] - short_bar_penalty > gained[-1]
-        best[-1] = np.where(cut, best[early, each], best[-1])
-        gained[-1] = np.where(cut, gained[early, each] - short_bar_penalty, gained[-1])
-        last_beat[t - longest, cut] = early[cut]
-        came_from[t - longest] = np.roll(best, 1, axis=0)
-        entered[t % longest] = np.roll(gained, 1, axis=0)
+        left = np.moveaxis(entered[begun % kept, :, each], 2, 1) + np.moveaxis(observed, 0, 1)  # (t, b, from)
+        found = np.add(left[:, :, None, :], arrivals, out=scores[: len(t)])
+        best = found.argmax(axis=3)
+        gained = np.take_along_axis(found, best[..., None], axis=3)[..., 0]
+        early = gained[:, :-1].argmax(axis=1)[:, None]
+        after_cut = np.take_along_axis(gained, early, axis=1)[:, 0] - short_bar_penalty
+        cut = after_cut > gained[:, -1]
+        best[:, -1] = np.where(cut, np.take_along_axis(best, early, axis=1)[:, 0], best[:, -1])
+        gained[:, -1] = np.where(cut, after_cut, gained[:, -1])
+        here = t[:, 0]
+        last_beat[here - longest] = np.where(cut, early[:, 0], last_beat[here - longest])
+        came_from[here - longest] = np.roll(best, 1, axis=1)
+        entered[here % kept] = np.roll(gained, 1, axis=1)
 
     # The path ends inside a beat.
     end = frames + longest
     score, last, b, i = -np.inf, 0, 0, 0
     for at in range(end - longest, end):
         head_end = np.minimum(at + heads, end)
-        total = entered[at % longest] + on[:, head_end] - on[:, at, None] + (between[end] - between[head_end])
+        total = entered[at % kept] + on[:, head_end] - on[:, at, None] + (between[end] - between[head_end])
         total[:, lengths < end - at] = -np.inf
         if total.max() > score:
             score, last, (b, i) = float(total.max()), at, divmod(int(total.argmax()), tempi)

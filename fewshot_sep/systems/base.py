@@ -88,6 +88,10 @@ class System(Trainable, Generic[ConditioningT]):
         """Log odds `(batch,)` that more than one instrument plays in the queries; None where the system cannot tell."""
         return None
 
+    def similarity(self, one: ConditioningT, other: ConditioningT) -> Tensor:
+        """How alike what two encodings show is, `(batch,)`, from -1 to 1: the cosine of what comes first in them."""
+        return torch.cosine_similarity(one[0].flatten(1).float(), other[0].flatten(1).float())
+
     def min_samples(self, time_scale: float = 1.0) -> int:
         """The shortest mixture that `forward` takes."""
         return self.preset.n_fft

@@ -22,7 +22,7 @@ PLAYS = {"invented": 3, "sampled": 3, "sung": 4, "amp": 3, "kit": 3, "soundfont"
 """A voice that is used at all is used at least this often, so that a query can come from another of its rows."""
 
 MIN_ACTIVE, VALID_VOICES = 0.5, 0.06
-VALID_SONGS, UNSEEN_SONGS, STRANGER_SONGS = 0.04, 0.05, 0.03
+VALID_SONGS, UNSEEN_SONGS = 0.04, 0.05
 
 SHARES: dict[str, dict[str, float]] = {
     "pitched": {"invented": 0.20, "sampled": 0.28, "sung": 0.14, "amp": 0.13, "soundfont": 0.25},
@@ -183,17 +183,14 @@ def plan_all(
 ) -> list[Song]:
     """The songs of all splits, `room` of them in a room; `invented` is the share of invented instruments."""
     rng = np.random.default_rng((seed, 1))
-    strangers = [voice for voice in voices if is_held_out("", voice.source)]
-    held = [voice for voice in voices if is_held_out(voice.instrument) and voice not in strangers]
+    held = [voice for voice in voices if is_held_out(voice.instrument) and not is_held_out("", voice.source)]
     train, valid = by_split(voices).values()
     few, unseen = round(songs * VALID_SONGS), round(songs * UNSEEN_SONGS) if held else 0
-    strange = round(songs * STRANGER_SONGS) if strangers else 0
-    tasks = plan(train, songs - few - unseen - strange, rng, "song", "train", invented)
+    tasks = plan(train, songs - few - unseen, rng, "song", "train", invented)
     tasks += plan(valid, few, rng, "valid", "valid", invented)
     deck = _Deck(held, 2 * unseen, rng)
     for song in plan(valid, unseen, rng, "unseen", "valid", invented):
         drawn = [deck.draw(set()) for _ in range(2)]
         guests = {voice.instrument: Part(voice, str(rng.choice(voice.roles))) for voice in drawn if voice is not None}
         tasks.append(replace(song, parts=(*song.parts[:5], *guests.values())))
-    tasks += plan(strangers, strange, rng, "stranger", "unseen", invented)
     return [replace(song, room=room_of(song.name, seed, room)) for song in tasks]

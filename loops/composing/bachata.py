@@ -27,6 +27,8 @@ STYLES = {"verse": "derecho", "chorus": "majao", "mambo": "mambo"}
 BPM = (110.0, 150.0)
 HALF_BARS = 0.3
 """Share of the sections that are cut into half bars."""
+FADE = round(0.002 * SAMPLE_RATE)
+"""Samples at both ends of a piece, so that a cut does not click."""
 MIN_RANGE = 19
 """Semitones that a voice must have of an instrument's range."""
 VALID, VALID_SONGS = 0.15, 0.12
@@ -67,17 +69,11 @@ class Bachata(Song):
         size = round(step * 4 * 60 / bpm * SAMPLE_RATE)
         for index in range(round(self.bars / step)):
             start = round(index * step * 4 * 60 / bpm * SAMPLE_RATE)
-            piece = faded(np.pad(sound[start : start + size], (0, max(0, start + size - len(sound)))))
+            piece = np.pad(sound[start : start + size], (0, max(0, start + size - len(sound))))
+            fade_ends(piece, FADE, FADE)
             if not is_faint(piece):
                 song = f"{self.name}-{section}-{index * step:g}"
                 yield self.row(part, song, bpm, step * 4, song, section), piece
-
-
-def faded(piece: Sound) -> Sound:
-    """A copy whose first and last 2 ms rise from and fall to silence, so that a cut does not click."""
-    piece, count = piece.copy(), round(0.002 * SAMPLE_RATE)
-    fade_ends(piece, count, count)
-    return piece
 
 
 def cast(voices: Sequence[Voice]) -> dict[str, list[Voice]]:

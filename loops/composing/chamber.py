@@ -25,8 +25,6 @@ SHARE, VALID, ROOMS = 0.6, 0.05, 1.75
 """Chamber songs for each other song; the share of the valid split; how much more often than others in a room."""
 SAMPLED, ACCOMPANIED = 0.5, 0.3
 """Chance that recorded notes play where there are some, and that one part is an accompaniment."""
-PREFIX = "chamber-"
-"""How the names of all chamber songs begin."""
 BPM, MIN_ACTIVE, LINE = (50.0, 120.0), 0.3, "line"
 
 LINES = frozenset({"strings", "brass", "reed", "pipe"})
@@ -71,7 +69,7 @@ def plan(voices: Sequence[Voice], songs: int, seed: int, room: float = 0.0) -> l
             continue
         rng = np.random.default_rng((seed, 5, len(planned)))
         for number in range(round(songs * (VALID if split == "valid" else 1 - VALID))):
-            name = f"{PREFIX}{split}-{number:04d}"
+            name = f"chamber-{split}-{number:04d}"
             count = int(rng.choice((2, 3, 4, 5), p=(0.2, 0.3, 0.35, 0.15)))
             chosen = rng.choice(sorted(lines), min(count, len(lines)), replace=False)
             parts = [Part(_draw(lines[instrument], rng), LINE) for instrument in chosen]

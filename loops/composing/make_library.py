@@ -52,7 +52,8 @@ def make(
     appear only in rows of the split "unseen". The same seed and material give the same library; what an interrupted
     run finished is kept.
 
-    holds a library made otherwise.
+    Raises:
+        BadAudio: no material where it is needed. BadLibrary: the folder holds a library made otherwise.
     """
     material = Material() if material is None else material
     songs = songs or SONGS[kind]

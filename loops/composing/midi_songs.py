@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.random import Generator
 
-from fewshot_sep.errors import BadAudio, EngineMissing
+from fewshot_sep import extras
+from fewshot_sep.errors import BadAudio
 from fewshot_sep.loops.composing.arrange import by_split
 from fewshot_sep.loops.composing.ensemble import Part, Song, draw, grouped, room_of
 from fewshot_sep.loops.instruments.general_midi import DRUM_PARTS, PERCUSSION, PROGRAMS
@@ -48,13 +49,10 @@ def read(path: str) -> tuple[tuple[Track, ...], float]:
 
     Raises `BadAudio` if the file is no MIDI file, `EngineMissing` without the package pretty_midi.
     """
-    try:
-        import mido
-        import pretty_midi
-    except ImportError as error:
-        raise EngineMissing(
-            "MIDI files need the package pretty_midi; install it with `pip install pretty_midi`"
-        ) from error
+    extras.require("render", "pretty_midi")
+    import mido
+    import pretty_midi
+
     try:  # clipped: there are files with velocities over 127
         song = pretty_midi.PrettyMIDI(mido_object=mido.MidiFile(path, clip=True))
     except Exception as error:  # these packages let whatever a damaged file causes through

@@ -83,7 +83,7 @@ def stems(path: Path, max_seconds: float = 90.0) -> dict[int, Stereo]:
     spectra: dict[int, NDArray[np.float32]] = {}
     for number, sound in heard.items():
         spectrum = _bands(sound.mean(0))
-        twin = next((other for other in kept if _correlation(spectra[other], spectrum) > TWIN_CORRELATION), None)
+        twin = next((n for n, other in spectra.items() if np.corrcoef(other, spectrum)[0, 1] > TWIN_CORRELATION), None)
         if twin is None:
             kept[number], spectra[number] = sound, spectrum
         else:
@@ -99,29 +99,25 @@ def _bands(sound: Sound, size: int = 4096, bands: int = 96) -> NDArray[np.float3
     return np.asarray(10 * np.log10(np.add.reduceat(power, edges[:-1]) + 1e-9), np.float32)
 
 
-def _correlation(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
-    return float(np.corrcoef(one, other)[0, 1])
-
-
 def active(sound: Sound) -> NDArray[np.bool_]:
     """Where a stem sounds, for each quarter of a second."""
     frame = round(FRAME_S * SAMPLE_RATE)
     return levels.active(levels.frame_power(sound, frame), RANGE_DB, SILENCE_DBFS)
 
 
-def busiest(table: NDArray[np.bool_], count: int = SECTIONS, seconds: float = SECTION_S) -> list[int]:
-    """First frames of `count` sections (fewer if the song is shorter), apart, in which most stems sound.
+def busiest(table: NDArray[np.bool_]) -> list[int]:
+    """First frames of `SECTIONS` sections (fewer if the song is shorter), apart, in which most stems sound.
 
     Args:
         table: `(stems, frames)`, where each of them is active.
     """
-    length = round(seconds / FRAME_S)
+    length = round(SECTION_S / FRAME_S)
     starts = np.arange(0, table.shape[1] - length + 1, max(1, length // 4))
     counts = [(table[:, start : start + length].mean(1) >= MIN_ACTIVE).sum() for start in starts]
     chosen: list[int] = []
     for place in np.argsort(-np.array(counts, dtype=int), kind="stable"):
         start = int(starts[place])
-        if len(chosen) < count and all(abs(start - other) >= length for other in chosen):
+        if len(chosen) < SECTIONS and all(abs(start - other) >= length for other in chosen):
             chosen.append(start)
     return sorted(chosen)
 

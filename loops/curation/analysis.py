@@ -58,13 +58,9 @@ class Analysis:
         return self.frames / self.sample_rate if self.sample_rate else 0.0
 
 
+@files.first_time_alone("librosa")
 def analyse(path: Path, tracker: str = "auto") -> Analysis:
     """Measure one file. What is wrong with it stands in the answer; raises nothing for bad audio."""
-    with files.first_time_alone("librosa"):
-        return _analyse(path, tracker)
-
-
-def _analyse(path: Path, tracker: str) -> Analysis:
     try:
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         with audio.open_audio(path) as file:

@@ -8,8 +8,9 @@ from itertools import chain
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
+from fewshot_sep import extras
 from fewshot_sep.errors import BadAudio
-from fewshot_sep.loops.instruments import drumkits, gus_patches, recorded_notes, recordings, singing, soundfonts
+from fewshot_sep.loops.instruments import drumkits, recorded_notes, recordings, singing, soundfonts
 from fewshot_sep.loops.instruments.recordings import Recording
 from fewshot_sep.loops.instruments.voice import Voice
 
@@ -21,17 +22,17 @@ _VOICES: dict[str, Callable[[Path], list[Voice]]] = {
     "notes": recorded_notes.note_voices,
     "samples": drumkits.sample_kit_voices,
     "speech": singing.speech_voices,
-    "patches": gus_patches.patch_voices,
     "strums": recorded_notes.strum_voices,
     "shots": drumkits.shot_voices,
 }
 _RECORDINGS = {"stems": recordings.stems, "samples": recordings.loops, "notes": recordings.phrases}
+_MODULES = {"soundfonts": "tinysoundfont", "speech": "pyworld", "midi": "pretty_midi"}
 
 
 class Material(NamedTuple):
     """Paths of soundfonts and of folders: Hydrogen drum kits, recorded notes, aligned stems (one folder per song),
-    samples named as Sonic Pi's, speakers' clips (they are made to sing), Gravis patches, MIDI files,
-    recorded strums named by chord, single drum hits named by drum, tracker modules (a folder per package)."""
+    samples named as Sonic Pi's, speakers' clips (they are made to sing), MIDI files, recorded strums named by chord,
+    single drum hits named by drum, tracker modules (a folder per package)."""
 
     soundfonts: tuple[Path, ...] = ()
     drumkits: tuple[Path, ...] = ()
@@ -39,7 +40,6 @@ class Material(NamedTuple):
     stems: tuple[Path, ...] = ()
     samples: tuple[Path, ...] = ()
     speech: tuple[Path, ...] = ()
-    patches: tuple[Path, ...] = ()
     midi: tuple[Path, ...] = ()
     strums: tuple[Path, ...] = ()
     shots: tuple[Path, ...] = ()
@@ -66,6 +66,9 @@ class Material(NamedTuple):
         return self._read(_RECORDINGS)
 
     def _read(self, readers: Mapping[str, Callable[[Path], list[_Found]]]) -> list[_Found]:
+        for name, module in _MODULES.items():
+            if getattr(self, name):
+                extras.require("render", module)
         for path in chain(*self):
             if not path.exists():
                 raise BadAudio(f"{path}: not found; give the path of an unpacked source, or leave it out")

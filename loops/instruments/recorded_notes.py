@@ -48,14 +48,9 @@ def loudness(stem: str) -> float:
     """
     if layer := re.search(r"\dv(\d+)$", stem):
         return int(layer[1]) / 16
-    marks = [*reversed(re.split("[_-]", stem)), *reversed(stem.split("_"))]  # mezzo-piano has a hyphen of its own
-    return next((_DYNAMICS[mark] for mark in reversed(marks) if mark in _DYNAMICS), _glued(stem))
-
-
-def _glued(stem: str) -> float:
-    """The loudness of a mark that follows the pitch without a gap, as in `g5mp`."""
-    match = re.search(r"\ds?(pp?|m[pf]|ff?)$", stem)
-    return _DYNAMICS[match[1]] if match else 0.6
+    marks = [*stem.split("_"), *re.split("[_-]", stem)]  # mezzo-piano has a hyphen of its own
+    marks += re.findall(r"\ds?(pp?|m[pf]|ff?)$", stem)[:1]
+    return next((_DYNAMICS[mark] for mark in marks if mark in _DYNAMICS), 0.6)
 
 
 def places(folder: Path) -> list[Path]:

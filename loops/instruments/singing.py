@@ -17,7 +17,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from fewshot_sep.errors import EngineMissing
+from fewshot_sep import extras
 from fewshot_sep.loops.instruments import sound_files
 from fewshot_sep.loops.instruments.oscillators import Curve
 from fewshot_sep.loops.instruments.production import produced
@@ -37,12 +37,9 @@ _MAX_CLIPS, _WORDS = 16, 24
 
 
 def _world() -> Any:
-    try:
-        import pyworld
-    except ImportError as error:
-        raise EngineMissing(
-            "singing from speech needs the package pyworld; install it with `pip install pyworld-prebuilt`"
-        ) from error
+    extras.require("render", "pyworld")
+    import pyworld
+
     return pyworld
 
 

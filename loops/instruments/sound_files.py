@@ -12,18 +12,17 @@ from typing import NamedTuple
 import numpy as np
 import soxr
 
-from fewshot_sep import audio, levels
+from fewshot_sep import audio, files, levels
 from fewshot_sep.loops import tables
 from fewshot_sep.loops.instruments.voice import Sound
 from fewshot_sep.loops.library import SAMPLE_RATE
 
-AUDIO_SUFFIXES = {".wav", ".flac", ".ogg", ".mp3", ".aif", ".aiff", ".au"}
 _log = logging.getLogger(__name__)
 
 
 def among(paths: Iterable[Path]) -> list[Path]:
     """Those of the paths that are named as sound files, sorted."""
-    return sorted(path for path in paths if path.suffix.lower() in AUDIO_SUFFIXES)
+    return sorted(path for path in paths if path.suffix.lower() in files.SOUND_SUFFIXES)
 
 
 def read_mono(path: str | Path) -> Sound:

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.random import Generator
 
-from fewshot_sep.errors import BadAudio, EngineMissing
+from fewshot_sep import extras
+from fewshot_sep.errors import BadAudio
 from fewshot_sep.loops.instruments.amplifier import amplify
 from fewshot_sep.loops.instruments.general_midi import OPEN_NAMES, PROGRAMS, drums_among
 from fewshot_sep.loops.instruments.sound_files import Source, slug, source_of
@@ -53,12 +54,9 @@ class SoundfontVoice(Voice):
 @lru_cache(maxsize=8)
 def load(path: str) -> tuple[Any, int]:
     """A synthesiser (tinysoundfont) with this soundfont loaded, and the soundfont's number in it."""
-    try:
-        import tinysoundfont
-    except ImportError as error:
-        raise EngineMissing(
-            "soundfonts need the package tinysoundfont; install it with `pip install tinysoundfont`"
-        ) from error
+    extras.require("render", "tinysoundfont")
+    import tinysoundfont
+
     synth = tinysoundfont.Synth(samplerate=SAMPLE_RATE)
     try:
         return synth, synth.sfload(path)

@@ -17,10 +17,6 @@ def equalisers(count: int, samples: int, sample_rate: int, seed: int, depth_db: 
 
     Returns:
         `(count, samples // 2 + 1)` float32.
-
-    >>> gains = equalisers(3, 1000, 44100, seed=0)
-    >>> gains.shape, bool((gains > 0).all())
-    (torch.Size([3, 501]), True)
     """
     octaves = np.arange(11)
     gains_db = np.random.default_rng(seed).normal(0, depth_db, (count, len(octaves)))
@@ -30,43 +26,26 @@ def equalisers(count: int, samples: int, sample_rate: int, seed: int, depth_db: 
 
 
 def rooms(count: int, samples: int, sample_rate: int, seed: int) -> Tensor:
-    """Spectra of synthetic room responses that decay by 60 dB within 0.1 to 1 s.
-
-    See `fewshot_sep.loops.instruments.reverb`.
+    """Spectra of synthetic room responses that decay by 60 dB within 0.1 to 1 s, see `loops.instruments.reverb`.
 
     Returns:
         `(count, samples // 2 + 1)` complex64.
-
-    >>> responses = torch.fft.irfft(rooms(2, 8000, 8000, seed=0), 8000)
-    >>> responses.shape, responses[:, 0].allclose(torch.ones(2)), bool(responses[:, 1:].abs().max() < 0.5)
-    (torch.Size([2, 8000]), True, True)
     """
     random = np.random.default_rng(seed)
-    spectra = []
-    for _ in range(count):
-        decay = random.uniform(*DECAY)
-        spectra.append(np.fft.rfft(response(random, decay, samples, sample_rate), samples))
+    sounds = [response(random, random.uniform(*DECAY), samples, sample_rate) for _ in range(count)]
+    spectra = [np.fft.rfft(sound, samples) for sound in sounds]
     return torch.from_numpy(np.array(spectra, dtype=np.complex64).reshape(count, samples // 2 + 1))
 
 
 def levels(random: np.random.Generator, count: int, gain_db: float) -> NDArray[np.float64]:
-    """Gains around 0.1 with a standard deviation of `gain_db`, half of them with the other polarity: `(count,)`.
-
-    >>> levels(np.random.default_rng(1), 3, gain_db=0)
-    array([ 0.1,  0.1, -0.1])
-    """
+    """Gains around 0.1 with a standard deviation of `gain_db`, half of them with the other polarity: `(count,)`."""
     amplitudes = 0.1 * 10 ** (random.normal(0, gain_db, count) / 20)
     gains: NDArray[np.float64] = amplitudes * random.choice([-1.0, 1.0], count)
     return gains
 
 
 def pan(random: np.random.Generator, count: int, channels: int) -> NDArray[np.float64]:
-    """Constant-power gains `(count, channels)`; a third of the sources stay in the middle.
-
-    >>> gains = pan(np.random.default_rng(0), 3, 2)
-    >>> gains.round(2).tolist(), (gains**2).sum(1).round(6).tolist()
-    ([[1.07, 0.92], [1.0, 1.0], [1.0, 1.0]], [2.0, 2.0, 2.0])
-    """
+    """Constant-power gains `(count, channels)`; a third of the sources stay in the middle."""
     if channels == 1:
         return np.ones((count, 1))
     angle = np.where(random.random(count) < 0.33, 0.5, random.beta(2, 2, count)) * np.pi / 2

@@ -9,7 +9,8 @@ from typing import Annotated
 
 import typer
 
-from fewshot_sep.errors import EngineMissing, OutputError
+from fewshot_sep import extras
+from fewshot_sep.errors import OutputError
 
 
 def app(
@@ -38,17 +39,15 @@ def app(
       fewshot-sep app
       fewshot-sep app song.mp3
     """
-    try:
-        import uvicorn
-
-        from fewshot_sep.songs.app import server
-    except ModuleNotFoundError as error:
-        raise EngineMissing("the page needs more packages: pip install 'fewshot-sep[app]'") from error
+    extras.require("app")
     import secrets
     import socket
     import webbrowser
 
+    import uvicorn
+
     from fewshot_sep import audio
+    from fewshot_sep.songs.app import server
     from fewshot_sep.songs.pipeline import SongSeparator
 
     def separator() -> SongSeparator:
@@ -57,7 +56,7 @@ def app(
         return SongSeparator(Separator.from_pretrained(weights, device=device), tracker=tracker)
 
     if song is not None:
-        audio.open_audio(song).close()  # what is wrong with it is said here
+        audio.check_header(song)
     token = secrets.token_urlsafe(24)
     page = server.build(folder or _home(), separator, token, host, max_song=round(max_upload * 1e9))
     if song is not None:

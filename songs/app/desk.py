@@ -9,7 +9,6 @@ import re
 import secrets
 import shutil
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,9 +21,9 @@ from fewshot_sep import audio, files
 from fewshot_sep.errors import FewshotSepError, OutputError
 from fewshot_sep.songs.app import session as sessions
 from fewshot_sep.songs.app.export import Stack, write_zip
-from fewshot_sep.songs.app.peel import Peeler
+from fewshot_sep.songs.app.peel import Peeler, Result, changed, known_roles
 from fewshot_sep.songs.app.session import REST, BadEdit, Clip, Session, Song, Stem
-from fewshot_sep.songs.app.tracks import BLOCK, Peaks, RawTrack, check_room, peaks
+from fewshot_sep.songs.app.tracks import PEAK_HOP, Peaks, RawTrack, check_room, peaks
 from fewshot_sep.songs.app.worker import Job, Worker
 from fewshot_sep.songs.grid import bar_grid
 from fewshot_sep.songs.pipeline import SongSeparator
@@ -32,7 +31,7 @@ from fewshot_sep.songs.settings import Format
 
 PREVIEW_SECONDS = 10.0
 UNDOABLE = 200
-KEPT_PEAKS = 40
+BEFORE = "before-"  # and a stem's id: the sound that it is taken from
 DEMO = "War of freedom (demo).wav"
 SMALL, LOADING, PREVIEW, LONG = 0, 1, 2, 3  # ranks of jobs, see `Job`
 
@@ -64,7 +63,7 @@ class Desk:
         self._ready = False
         self._roles: list[str] = []
         self._error = {"number": 0, "text": ""}
-        self._peaks: OrderedDict[tuple[str, str], NDArray[np.int8]] = OrderedDict()
+        self._peaks: dict[str, tuple[list[Result], NDArray[np.int8]]] = {}
         self.folder: Path | None = None
         self._session: Session | None = None
         self._undo: list[Session] = []
@@ -72,13 +71,19 @@ class Desk:
         self._evidence: dict[str, dict[str, Any]] = {}
         self._bars: list[float] | None = None
         self.worker = Worker(changed, self._failed)
+        self._listener = Worker(changed, self._failed)  # finds bars, which can take minutes: nothing waits for them
         self.worker.submit("model", LOADING, self._load_model)
 
     def close(self) -> None:
         """End the work; songs stay, temporary files go."""
+        self._listener.close()
         self.worker.close()
         shutil.rmtree(self.temporary, ignore_errors=True)
         self._held.close()
+
+    def busy(self) -> bool:
+        """Whether there is anything to do."""
+        return self.worker.busy() or self._listener.busy()
 
     # The song
 
@@ -102,7 +107,7 @@ class Desk:
                 if own:
                     path.unlink(missing_ok=True)
 
-        self.worker.cancel("preview", "separate", "bars", "song")
+        self._cancel_all()
         self.worker.submit("song", LOADING, work)
 
     def open_demo(self) -> None:
@@ -119,18 +124,23 @@ class Desk:
     def open_recent(self, id: str) -> None:
         """A song that was open before."""
         folder = self._folder(id)
-        self.worker.cancel("preview", "separate", "bars", "song")
+        self._cancel_all()
         self.worker.submit("song", LOADING, lambda job: self._open(folder))
 
     def forget(self, id: str) -> None:
         """Remove a song and all that was found of it from the disk."""
         folder = self._folder(id)
         if folder == self.folder:
-            self.worker.cancel()
+            self._cancel_all()
             with self._lock:
                 self.folder = self._session = None
 
         self.worker.submit(f"forget {id}", SMALL, lambda job: shutil.rmtree(folder, ignore_errors=True))
+
+    def _cancel_all(self) -> None:
+        """End what is done with the song that is open."""
+        self._listener.cancel()
+        self.worker.cancel("preview", "separate", "evidence", "song")
 
     def recent(self) -> list[dict[str, str]]:
         """Songs on disk, the last one first."""
@@ -154,23 +164,28 @@ class Desk:
         folder = self.home / digest[:16]
         if (folder / "session.json").is_file():
             return folder
-        with audio.open_audio(path) as source:
-            tags = {key: value for key, value in source.tags.items() if value}
-            song = Song(name, digest, source.sample_rate, source.channels, source.frames, tags)
-            check_room(self.home, 8 * song.frames * song.channels)
-            with _explained(folder):
-                (folder / "clips").mkdir(parents=True, exist_ok=True)
-            track = RawTrack(folder / "song.f32", song.sample_rate, song.channels, song.frames)
-            track.clear()
-            found = Peaks()
-            for at in range(0, song.frames, BLOCK):
-                block = source.read(at, at + BLOCK)
-                track.write(at, block)
-                found.add(block)
-                self.worker.progress(job)(min(at + BLOCK, song.frames) / song.frames)
-            (folder / "song.peaks").write_bytes(found.done().tobytes())
-        files.write_json(folder / "warnings.json", source.warnings)
-        files.write_json(folder / "session.json", sessions.begin(song).to_json())
+        new, found, progress = self.temporary / digest[:16], Peaks(), self.worker.progress(job)
+        try:
+            with _explained(new):
+                (new / "clips").mkdir(parents=True)
+                with (new / "song.f32").open("wb") as raw:
+
+                    def keep(block: NDArray[np.float32], share: float) -> None:
+                        check_room(self.home, block.nbytes)
+                        np.ascontiguousarray(block.T, "<f4").tofile(raw)
+                        found.add(block)
+                        progress(share)
+
+                    facts = audio.decode(path, keep)
+                tags = {key: value for key, value in facts.tags.items() if value}
+                song = Song(name, digest, facts.sample_rate, facts.channels, facts.frames, tags)
+                (new / "song.peaks").write_bytes(found.done().tobytes())
+                files.write_json(new / "warnings.json", facts.warnings)
+                files.write_json(new / "session.json", sessions.begin(song).to_json())
+                shutil.rmtree(folder, ignore_errors=True)  # there is no session in it
+                new.rename(folder)
+        finally:
+            shutil.rmtree(new, ignore_errors=True)
         return folder
 
     def _open(self, folder: Path) -> None:
@@ -188,12 +203,12 @@ class Desk:
             self._undo, self._redo, self._evidence, self._bars = [], [], {}, None
             self._warnings = [warning.partition(": ")[2] or warning for warning in warnings]
             self._peaks.clear()
-            self._peaks["song", "0"] = np.fromfile(folder / "song.peaks", np.int8).reshape(-1, 2)
+            self._peaks["song"] = [], np.fromfile(folder / "song.peaks", np.int8).reshape(-1, 2)
             self.peeler = Peeler(
                 self._separator, track, folder, self._clip_path, self.worker.pause, lambda: self._changed()
             )
         (folder / "session.json").touch()
-        self.worker.submit("bars", LONG, self._find_bars)
+        self._listener.submit("bars", LONG, self._find_bars)
         self._look_at_evidence()
 
     # What is decided
@@ -284,14 +299,16 @@ class Desk:
         self.worker.submit(kind, PREVIEW if kind == "preview" else LONG, whole)
 
     def _load_model(self, job: Job) -> None:
-        knows = self._separator().separator.system.knows_roles
-        self._roles = ["alone", "among", "absent"] if knows else ["alone", "absent"]
+        self._roles = list(known_roles(self._separator()))
         self._ready = True
 
     def _find_bars(self, job: Job) -> None:
-        found, song = self.peeler.beats(self.worker.progress(job)), self.session.song
-        grid = bar_grid(found, song.frames, song.sample_rate)
-        self._bars = [round(frame / song.sample_rate, 3) for frame in grid.boundaries]
+        with self._lock:
+            peeler, song = self.peeler, self.session.song
+        grid = bar_grid(peeler.beats(self._listener.progress(job)), song.frames, song.sample_rate)
+        with self._lock:
+            if not job.cancelled:
+                self._bars = [round(frame / song.sample_rate, 3) for frame in grid.boundaries]
 
     def bars(self) -> list[float]:
         """Where bars begin, in seconds; none before they are found, or where there are none."""
@@ -326,7 +343,7 @@ class Desk:
     def state(self) -> dict[str, Any]:
         """All that the page shows, but for sound and pictures."""
         with self._lock:
-            job, session = self.worker.current, self._session
+            job, session = self.worker.current or self._listener.current, self._session
             said: dict[str, Any] = {
                 "ready": self._ready,
                 "roles": self._roles,
@@ -341,7 +358,7 @@ class Desk:
                 | {"rate": session.song.sample_rate, "channels": session.song.channels, "frames": session.song.frames},
                 "warnings": self._warnings,
                 "stems": [self._stem(session, stem) for stem in session.kept],
-                "residual": self._version(tuple(stem.id for stem in session.kept)),
+                "residual": self._version(self._parts(REST)),
                 "bars": None if self._bars is None else len(self._bars),
                 "undo": len(self._undo),
                 "redo": len(self._redo),
@@ -362,7 +379,7 @@ class Desk:
             "name": stem.name,
             "grid": stem.grid,
             "residual_pass": stem.residual_pass,
-            "mixture": self._version(stem.minus),
+            "mixture": self._version(self._parts(f"{BEFORE}{stem.id}")),
             "minus": [session.stem(id).name for id in stem.minus],
             "marks": [item(mark, start=mark.start, stop=mark.stop) for mark in stem.marks],
             "clips": [item(clip, name=clip.name) for clip in stem.clips],
@@ -372,46 +389,62 @@ class Desk:
                 "start": result.start / session.song.sample_rate,
                 "stop": result.done / session.song.sample_rate,
                 "whole": result.kind == "whole" and result.done == session.song.frames,
-                "fresh": result.key == session.key(stem),
+                "fresh": result.key == self.peeler.key(session, stem)
+                if self._ready
+                else result.key.startswith(session.key(stem)),
                 "version": result.version,
                 "level": result.level_db,
                 "warnings": result.warnings,
             },
         }
 
-    def _version(self, stems: tuple[str, ...]) -> str:
-        versions = [result.version for id in stems if (result := self.peeler.result(id))]
-        return hashlib.sha256("-".join(versions).encode()).hexdigest()[:12]
-
-    def track(self, id: str) -> tuple[audio.Source, str]:
-        """Sound by name: "song", "residual", a stem's id, or "before-" and a stem's id; and its version."""
-        with self._lock:
-            session = self.session
-            if id == "song":
-                return self.peeler.song, "0"
-            if id == REST:
-                out = tuple(stem.id for stem in session.kept)
-                return self.peeler.remainder(out), self._version(out)
-            if id.startswith("before-"):
-                out = session.stem(id.removeprefix("before-")).minus
-                return (self.peeler.remainder(out), self._version(out)) if out else (self.peeler.song, "0")
-            result = self.peeler.result(session.stem(id).id)
-            if result is None:
+    def _parts(self, track: str) -> list[Result]:
+        """What a track is made of, besides the song. Raises BadEdit: there is no such track."""
+        if track == "song":
+            return []
+        if track == REST:
+            ids: tuple[str, ...] = tuple(stem.id for stem in self.session.kept)
+        elif track.startswith(BEFORE):
+            ids = self.session.stem(track.removeprefix(BEFORE)).minus
+        else:
+            ids = (self.session.stem(track).id,)
+            if not self.peeler.result(track):
                 raise BadEdit("nothing was found of this stem yet")
-            return self.peeler.track(id), result.version
+        return [result for id in ids if (result := self.peeler.result(id))]
+
+    def _version(self, parts: list[Result]) -> str:
+        assert self.folder
+        said = [self.folder.name, *(result.version for result in parts)]
+        return hashlib.sha256("-".join(said).encode()).hexdigest()[:12]
+
+    def track(self, id: str) -> audio.Source:
+        """Sound by name: "song", "residual", a stem's id, or "before-" and a stem's id. Raises BadEdit."""
+        with self._lock:
+            self._parts(id)
+            if id == "song":
+                return self.peeler.song
+            if id == REST:
+                return self.peeler.remainder(tuple(stem.id for stem in self.session.kept))
+            if id.startswith(BEFORE):
+                return self.peeler.remainder(self.session.stem(id.removeprefix(BEFORE)).minus)
+            return self.peeler.track(id)
 
     def peaks(self, id: str) -> NDArray[np.int8]:
-        """The peaks of a whole track, see `tracks.Peaks`."""
-        source, version = self.track(id)
-        id = "song" if version == "0" else id
+        """The peaks of a whole track, see `tracks.Peaks`. Only where it has changed since the last time is it read."""
         with self._lock:
-            known = self._peaks.get((id, version))
-        if known is None:
-            known = peaks(source)
-            with self._lock:
-                self._peaks[id, version] = known
-                while len(self._peaks) > KEPT_PEAKS:
-                    self._peaks.pop(next(key for key in self._peaks if key[0] != "song"))
+            source, parts, folder = self.track(id), self._parts(id), self.folder
+            of_song = self._peaks["song"][1]
+            is_stem = id != REST and id != "song" and not id.startswith(BEFORE)
+            before, known = self._peaks.get(id, ([], np.zeros_like(of_song) if is_stem else of_song))
+        spans = changed(before, parts)
+        if spans:
+            known = known.copy()
+            for start, stop in spans:
+                bins = slice(start // PEAK_HOP, -(-stop // PEAK_HOP))
+                known[bins] = peaks(source, bins.start * PEAK_HOP, bins.stop * PEAK_HOP)
+        with self._lock:
+            if folder == self.folder:
+                self._peaks[id] = parts, known
         return known
 
     # What goes out

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -66,6 +65,6 @@ def write_zip(stack: Stack, session: Session, clips: Mapping[str, Path], path: P
                 bundle.write(part, f"{folder}/{name}.{stack.format}")
             finally:
                 part.unlink(missing_ok=True)
-        bundle.writestr(f"{folder}/session.json", json.dumps(session.to_json(), indent=2, ensure_ascii=False))
+        bundle.writestr(f"{folder}/session.json", files.to_json(session.to_json()))
         for name, clip in clips.items():
             bundle.write(clip, f"{folder}/clips/{name}")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import secrets
+import threading
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,13 +16,14 @@ from numpy.typing import NDArray
 
 from fewshot_sep import audio, beats, files
 from fewshot_sep.beats import Beats
-from fewshot_sep.prompt import ByRole
+from fewshot_sep.errors import BadQuery
+from fewshot_sep.prompt import ROLES, ByRole, Role
 from fewshot_sep.separator import Conditioning
 from fewshot_sep.songs import beat_cache, report
 from fewshot_sep.songs.app.session import Clip, Item, Session, Stem
 from fewshot_sep.songs.app.tracks import BLOCK, RawTrack, Remainder
 from fewshot_sep.songs.pipeline import Progress, SongRun, SongSeparator, part
-from fewshot_sep.songs.queries import EncodedClip, encode
+from fewshot_sep.songs.queries import EncodedClip, encode, read_passage
 
 Array = NDArray[np.float32]
 T = TypeVar("T")
@@ -29,6 +31,7 @@ T = TypeVar("T")
 CACHED = 500
 RESIDUAL_SHARE, TRACKING_SHARE = 0.35, 0.1  # of the progress bar, where they must be done
 ABSENT = "this instrument does not seem to be there"
+LEFT_OUT = "what is said to play with others was left out: these weights do not know that"
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,7 @@ class Result:
     """What a stem's track holds.
 
     Attributes:
-        key: of the stem when it was found, see `Session.key`.
+        key: of the stem when it was found, see `Peeler.key`.
         done: frames found from the song's start; of a preview, where it ends.
         start: where a preview begins.
         version: another one whenever samples change.
@@ -50,6 +53,30 @@ class Result:
     level_db: float | None = None
     warnings: tuple[str, ...] = ()
     report: dict[str, Any] | None = None
+
+
+def changed(before: Sequence[Result], now: Sequence[Result]) -> list[tuple[int, int]]:
+    """Where sound that is made of some results may differ, once these have taken the place of others: spans of frames.
+
+    What a run in the whole song had found before stays while it gets on.
+    """
+    old = {result.version: result for result in before}
+    new = {result.version: result for result in now}
+    gone = [result for version, result in old.items() if version not in new]
+    come = [result for version, result in new.items() if version not in old]
+    spans = []
+    for result in come:
+        same = (r for r in gone if (r.key, r.kind) == (result.key, "whole") and r.done <= result.done)
+        grown = next(same, None) if result.kind == "whole" else None
+        if grown:
+            gone.remove(grown)
+        spans.append((grown.done if grown else result.start, result.done))
+    return [(start, stop) for start, stop in [*spans, *((r.start, r.done) for r in gone)] if stop > start]
+
+
+def known_roles(songs: SongSeparator) -> tuple[Role, ...]:
+    """What a separator's weights can be shown of an instrument."""
+    return tuple(role for role in ROLES if role != "among" or songs.separator.system.knows_roles)
 
 
 class _Watched:
@@ -88,6 +115,7 @@ class Peeler:
         self._clip_path, self._watch, self._changed = clip_path, watch, changed
         self._cache: OrderedDict[Hashable, Any] = OrderedDict()
         self._beats: Beats | None = None
+        self._tracking = threading.Lock()
         self._results: dict[str, Result | None] = {}
 
     @property
@@ -114,11 +142,15 @@ class Peeler:
         """The song without some stems; those of which nothing was found change nothing."""
         return Remainder(self.song, [self.track(id) for id in stems if self.result(id)])
 
+    def key(self, session: Session, stem: Stem) -> str:
+        """A digest of all that a stem's sound depends on, the weights too."""
+        return f"{session.key(stem)} {str(self.songs.separator.describe()['sha256'])[:12]}"
+
     def whole(self, session: Session, stem: Stem) -> bool:
         """Whether a stem is found, as it is asked for now."""
         known = self.result(stem.id)
         return bool(
-            known and known.kind == "whole" and known.done == self.song.frames and known.key == session.key(stem)
+            known and known.kind == "whole" and known.done == self.song.frames and known.key == self.key(session, stem)
         )
 
     def encoded(self, stem: Stem, item: Item) -> EncodedClip:
@@ -132,10 +164,18 @@ class Peeler:
         span = (round(item.start * rate), round(item.stop * rate))
         name = f"the mark at {item.start:.1f} to {item.stop:.1f} s"
         place = ("mark", self._left(stem), span, item.role)
-        return self._once(place, lambda: encode(model, name, source.read(*span), rate, item.role))
+        return self._once(place, lambda: encode(model, name, read_passage(model, source, *span), rate, item.role))
 
     def beats(self, progress: Progress | None = None) -> Beats:
-        """The song's beats, kept in `beats.json`."""
+        """The song's beats, kept in `beats.json`; a second thread waits for those that the first one finds."""
+        while not self._tracking.acquire(timeout=0.1):
+            self._watch()
+        try:
+            return self._track_beats(progress)
+        finally:
+            self._tracking.release()
+
+    def _track_beats(self, progress: Progress | None) -> Beats:
         path = self.folder / "beats.json"
         origin = beat_cache.fingerprint("", self.songs.tracker, self.songs.meters)
         seconds = self.song.frames / self.song.sample_rate
@@ -154,7 +194,7 @@ class Peeler:
         What was found in it for the whole song stays. Raises BadAudio, BadQuery, OutputError.
         """
         known = self.result(stem.id)
-        if known and known.key == session.key(stem) and known.start <= start and stop <= known.done:
+        if known and known.key == self.key(session, stem) and known.start <= start and stop <= known.done:
             return
         conditioning = self._conditioning(stem)
         conditioning = self._cache.get(self._residual_key(stem), conditioning) if stem.residual_pass else conditioning
@@ -166,8 +206,8 @@ class Peeler:
         powers = [float(np.square(x, dtype=np.float64).sum()) for x in (mixture, target)]
         level = 10 * np.log10(powers[1] / powers[0]) if min(powers) > 0 else None
         absent = powers[0] > 0 and (level is None or level < report.ABSENT_DB)
-        warnings = (f"{ABSENT}, in the passage in view",) if absent else ()
-        self._put(stem, Result(session.key(stem), "preview", stop, start, "", level, warnings))
+        warnings = [*([f"{ABSENT}, in the passage in view"] if absent else []), *self._remarks(stem)]
+        self._put(stem, Result(self.key(session, stem), "preview", stop, start, "", level, tuple(warnings)))
 
     def separate(self, session: Session, stem: Stem, progress: Progress | None = None) -> None:
         """Find a stem in the whole song, and before it those that it depends on, as far as that is not done.
@@ -196,7 +236,7 @@ class Peeler:
             known = self.beats(part(progress, begin, begin + TRACKING_SHARE))
             begin += TRACKING_SHARE
         run = SongRun(self.songs, source, conditioning, stem.grid, False, known)
-        key, known_part = session.key(stem), self.result(stem.id)
+        key, known_part = self.key(session, stem), self.result(stem.id)
         done = known_part.done if known_part and (known_part.kind, known_part.key) == ("whole", key) else 0
         track = self.track(stem.id) if done else self._cleared(stem)
         for at in range(0, done, BLOCK):
@@ -209,8 +249,9 @@ class Peeler:
         content = report.of(
             run.monitor, run.settings | {"residual_pass": stem.residual_pass}, self.songs.separator.describe()
         )
-        warnings = tuple(ABSENT if "does not seem to be in the song" in text else text for text in content["warnings"])
-        self._put(stem, Result(key, "whole", done, 0, "", run.monitor.level_db, warnings, content))
+        warnings = [ABSENT if "does not seem to be in the song" in text else text for text in content["warnings"]]
+        warnings += self._remarks(stem)
+        self._put(stem, Result(key, "whole", done, 0, "", run.monitor.level_db, tuple(warnings), content))
 
     def _cleared(self, stem: Stem) -> RawTrack:
         """A stem's track, silent; before that its result is forgotten, so that a killed program leaves no wrong one."""
@@ -221,12 +262,21 @@ class Peeler:
         return track
 
     def _conditioning(self, stem: Stem) -> Conditioning:
-        """What the network keeps of a stem's evidence. Raises BadAudio, BadQuery."""
-        roles: dict[str, list[Any]] = {"alone": [], "among": [], "absent": []}
+        """What the network keeps of a stem's evidence, as far as its weights know it. Raises BadAudio, BadQuery."""
+        known = known_roles(self.songs)
+        roles: dict[str, list[Any]] = {role: [] for role in ROLES}
         for item in stem.evidence:
             self._watch()
-            roles[item.role].append(self.encoded(stem, item).encoding)
+            if item.role in known:
+                roles[item.role].append(self.encoded(stem, item).encoding)
+        if not roles["alone"] and not roles["among"]:
+            more = f"; {LEFT_OUT}" if self._remarks(stem) else ""
+            raise BadQuery(f"mark where the instrument plays alone, or drop a clip of it{more}")
         return self.songs.separator.combine(ByRole(**roles))
+
+    def _remarks(self, stem: Stem) -> list[str]:
+        known = known_roles(self.songs)
+        return [LEFT_OUT] if any(item.role not in known for item in stem.evidence) else []
 
     def _residual_key(self, stem: Stem) -> Hashable:
         said = [(m.role, m.start, m.stop) for m in stem.marks], [(c.role, c.digest) for c in stem.clips]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
 from fewshot_sep import audio, files
@@ -13,7 +12,7 @@ from fewshot_sep.songs.app import session as sessions
 from fewshot_sep.songs.app.export import Stack
 from fewshot_sep.songs.app.peel import Peeler
 from fewshot_sep.songs.app.session import REST, BadEdit, Clip
-from fewshot_sep.songs.jobs import Job, Outputs, digest
+from fewshot_sep.songs.jobs import Job, claimed
 from fewshot_sep.songs.pipeline import Progress, SongSeparator, part
 from fewshot_sep.songs.settings import Format
 
@@ -22,7 +21,6 @@ def repeat(
     separator: SongSeparator,
     job: Job,
     file: Path,
-    outputs: Callable[[str], Outputs],
     format: Format,
     bits: int,
     progress: Progress | None = None,
@@ -34,9 +32,8 @@ def repeat(
     Clips are looked for beside the session, and in the folder `clips` there, as the page's zip has them.
 
     Args:
-        job: the song, where the residual goes, and the digest of the session.
+        job: the song, where the residual goes, and the digest of the session; the stems go beside it.
         file: the session, as the page saves it.
-        outputs: where the others go, by the stem's name.
 
     Returns:
         The files written, and warnings.
@@ -50,7 +47,7 @@ def repeat(
         raise BadEdit(f"{file}: cannot be read: {error.strerror or error}") from error
     except (ValueError, BadEdit) as error:
         raise BadEdit(f"{file}: {error if isinstance(error, BadEdit) else 'is no JSON'}") from error
-    owner = {"song": digest(job.song), "evidence": job.evidence}
+    owner = job.owner
     with (
         audio.open_audio(job.song, strict=strict) as source,
         tempfile.TemporaryDirectory(prefix="fewshot-sep-") as folder,
@@ -69,15 +66,16 @@ def repeat(
         stack = Stack(session, found, format, bits)
         gain, written = stack.gain(), []
         common = {"song": str(job.song), "digests": owner, "session": str(file), "stems": list(found)}
-        for stem in session.kept:
-            result, place = peeler.result(stem.id), outputs(stem.name)
-            assert result
-            warnings += [f"{stem.name}: {text}" for text in result.warnings]
-            stack.write(stem.name, place.target, gain)
-            files.write_json(place.report, common | (result.report or {}))
-            written += [place.target, place.report]
-        stack.write(REST, job.outputs.target, gain)
-        files.write_json(job.outputs.report, common | {"warnings": warnings})
+        with claimed(job) as job:
+            for stem in session.kept:
+                result, place = peeler.result(stem.id), job.beside(stem.name)
+                assert result
+                warnings += [f"{stem.name}: {text}" for text in result.warnings]
+                stack.write(stem.name, place.target, gain)
+                files.write_json(place.report, common | (result.report or {}))
+                written += [place.target, place.report]
+            stack.write(REST, job.outputs.target, gain)
+            files.write_json(job.outputs.report, common | {"warnings": warnings})
     return [*written, job.outputs.target, job.outputs.report], warnings
 
 

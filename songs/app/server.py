@@ -28,7 +28,8 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from fewshot_sep.errors import EngineMissing, FewshotSepError
+from fewshot_sep import extras, files
+from fewshot_sep.errors import FewshotSepError
 from fewshot_sep.songs.app.desk import Desk
 from fewshot_sep.songs.app.session import BadEdit
 from fewshot_sep.songs.app.tracks import check_room, tile
@@ -153,9 +154,9 @@ def build(
         EngineMissing: the package with wavesurfer.js is not installed.
         OutputError: see `Desk`.
     """
+    extras.require("app", "wavesurf")
     vendor = find_spec("wavesurf")
-    if vendor is None or not vendor.submodule_search_locations:
-        raise EngineMissing("the page needs more packages: pip install 'fewshot-sep[app]'")
+    assert vendor is not None and vendor.submodule_search_locations
     listeners = Listeners()
     desk = Desk(home, separator, listeners.tell)
 
@@ -222,7 +223,7 @@ def build(
 
     async def get_session(request: Request) -> Response:
         name = f"{desk.session.song.stem}.session.json"
-        text = json.dumps(desk.session.to_json(), indent=2, ensure_ascii=False)
+        text = files.to_json(desk.session.to_json())
         return Response(text, media_type="application/json", headers=_attachment(name))
 
     async def put_session(request: Request) -> Response:
@@ -234,7 +235,7 @@ def build(
 
     async def get_audio(request: Request) -> Response:
         """Raw samples, `(frames, channels)` 32-bit floats, little-endian; by ranges."""
-        source, _ = desk.track(request.path_params["track"])
+        source = desk.track(request.path_params["track"])
         size = 4 * source.channels
         span = _range(request.headers.get("range", ""), source.frames * size)
         headers = {"accept-ranges": "bytes", "content-type": "application/octet-stream"}
@@ -252,7 +253,7 @@ def build(
 
     async def get_tile(request: Request) -> Response:
         level, index = request.path_params["level"], request.path_params["index"]
-        source, _ = desk.track(request.path_params["track"])
+        source = desk.track(request.path_params["track"])
         if level > MAX_LEVEL or index > source.frames >> 8:
             raise BadEdit("no such piece of the song")
         found = await run_in_threadpool(tile, source, level, index)
@@ -342,8 +343,8 @@ async def _body(request: Request, limit: int) -> bytes:
 
 async def _json(request: Request) -> dict[str, Any]:
     try:
-        said = json.loads(await _body(request, MAX_EDIT))
-    except (ValueError, RecursionError) as error:
+        said = files.parse_json((await _body(request, MAX_EDIT)).decode())
+    except ValueError as error:
         raise BadEdit("this is no JSON") from error
     if not isinstance(said, dict):
         raise BadEdit("this is no JSON object")

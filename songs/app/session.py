@@ -18,7 +18,7 @@ from fewshot_sep.songs.settings import Grid
 VERSION = 1
 REST = "residual"  # the name of what no stem has taken
 RESERVED = {REST, "report", "beats", "song", "session", "clips"}
-MAX_NAME = 80
+MAX_NAME, MAX_NAME_BYTES = 80, 200
 MAX_ITEMS = 500  # of marks, clips or stems
 
 Edit = Mapping[str, Any]
@@ -279,7 +279,7 @@ def contradictions(stem: Stem) -> dict[str, str]:
 def file_name(text: str) -> str:
     """The text as a file's name anywhere: no separators, no control characters, no dots at its ends."""
     kept = "".join("_" if char in '/\\:*?"<>|' or not char.isprintable() else char for char in text)
-    return kept.strip(". ")[:MAX_NAME] or "song"
+    return kept.strip(". ")[:MAX_NAME].encode()[:MAX_NAME_BYTES].decode(errors="ignore").strip() or "song"
 
 
 def _require(truth: object) -> None:

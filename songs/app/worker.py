@@ -115,7 +115,7 @@ class Worker:
         with self._wake:
             self._closed = True
             self._wake.notify_all()
-        self._thread.join(timeout=30)
+        self._thread.join(timeout=5)
 
     def _next(self, rank: int) -> Job | None:
         with self._wake:

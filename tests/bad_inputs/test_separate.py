@@ -456,8 +456,8 @@ def test_an_interrupted_run_says_how_to_go_on(
 
 
 def test_off_a_terminal_progress_is_lines(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
-    monkeypatch.setattr(songs_cli, "LINE_SECONDS", 0)
-    with songs_cli._progress("song.wav") as progress:
+    monkeypatch.setattr(cli, "LINE_SECONDS", 0)
+    with cli.progress("song.wav") as progress:
         progress(0.25)
     assert capsys.readouterr().err == "song.wav: 25%\n"
 

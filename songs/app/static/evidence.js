@@ -1,7 +1,7 @@
 // The list of marks and clips of a stem, with what the program thinks of them; all of it works by keyboard.
 
 import { clock, el } from "./dom.js";
-import { ROLES } from "./roles.js";
+import { ROLES, role } from "./roles.js";
 
 /** @param act `{edit(said), play(mark), remarks}` */
 export function evidence(stem, roles, act) {
@@ -18,7 +18,7 @@ function one(stem, item, roles, act) {
   const kind = el("select", {
     value: item.role, "aria-label": `Kind of ${where}`, data: { focus: `${item.id} role` },
     onchange: (event) => change({ role: event.target.value }),
-  }, ...ROLES.map((role) => el("option", { value: role.id, selected: role.id === item.role }, `${role.sign} ${role.label}`)));
+  }, ...ROLES.map(({ id, sign, label }) => el("option", { value: id, selected: id === item.role }, `${sign} ${label}`)));
   const ends = item.name !== undefined
     ? [el("span", { className: "clip" }, item.name)]
     : ["start", "stop"].map((end) => el("input", {
@@ -35,7 +35,7 @@ function one(stem, item, roles, act) {
     data: { focus: `${item.id} delete`, item: item.id },
   }, "Delete"));
   const remarks = [...(item.error ? [item.error] : []), ...item.remarks];
-  if (roles.length && !roles.includes(item.role)) remarks.push("these weights do not know this kind of mark");
+  if (roles.length && !roles.includes(item.role)) remarks.push(`left out: these weights do not know “${role(item.role).label}” yet; the mark is kept for those that do`);
   return el("li", { className: `item ${item.role}`, data: { item: item.id } },
     el("div", { className: "group" }, kind, ...ends, ...buttons),
     ...remarks.map((text) => el("p", { className: "remark" }, `⚠ ${text}`)),

@@ -38,8 +38,17 @@ function picture(bytes) {
   return canvas;
 }
 
-/** The peaks of a whole track, when they are there; `then` is called when they come. */
-export const peaksOf = (track, version, then) => kept(peaks, `${track} ${version}`, () => api.peaks(track), then);
+/** The peaks of a whole track, or those of the version before; `then` is called when the wanted ones come. */
+export function peaksOf(track, version, then) {
+  const known = peaks.get(track);
+  if (known?.wanted !== version) {
+    const entry = { wanted: version, version: known?.version, value: known?.value };
+    peaks.set(track, entry);
+    api.peaks(track).then((value) => { Object.assign(entry, { value, version }); then(); }, () => { entry.wanted = null; });
+  }
+  return peaks.get(track);
+}
+export const forgetPeaks = () => peaks.clear();
 
 export class Lane {
   #asked = false; #renewed = 0; #later = 0;
@@ -86,7 +95,7 @@ export class Lane {
   }
 
   #wave(context, width, height) {
-    const found = peaksOf(this.track, this.version, () => this.draw());
+    const found = peaksOf(this.track, this.version, () => this.draw()).value;
     if (!found) return;
     const [start, stop] = this.view, perPixel = (stop - start) * this.rate / HOP / width;
     const first = start * this.rate / HOP, middle = height / 2;

@@ -4,14 +4,14 @@ import * as api from "./api.js";
 import { byId, clock, el, refresh } from "./dom.js";
 import { evidence } from "./evidence.js";
 import { KEYS, listenToKeys } from "./keys.js";
-import { Lane, drawBars } from "./lanes.js";
+import { Lane, drawBars, forgetPeaks } from "./lanes.js";
 import { Player } from "./player.js";
 import { ROLES } from "./roles.js";
 import { Stems } from "./stems.js";
 import { Wave } from "./wave.js";
 
 const PREVIEW_SECONDS = 10;
-const DOING = { song: "Reading the song", preview: "Preview", separate: "Separating", bars: "Finding bars", model: "Loading the model" };
+const DOING = { song: "Taking in the song", preview: "Preview", separate: "Separating", bars: "Finding bars", model: "Loading the model" };
 
 const player = new Player();
 let state = null, selected = null, wave = null, stems = null, lane = null, songId = null;
@@ -63,6 +63,7 @@ function openSong() {
   knownBars = null;
   bars = [];
   player.open(state.song);
+  forgetPeaks();
   wave ??= makeWave();
   wave.unselect();
   lane = new Lane(byId("spectrogram"), state.song.rate, 0, "");
@@ -109,9 +110,9 @@ function showWork() {
   refresh(byId("settings"), [now.id, now.grid, now.residual_pass], () => settings(now));
   byId("undo").disabled = !state.undo;
   byId("redo").disabled = !state.redo;
-  const shown = Boolean(now.marks.length + now.clips.length);
+  const shown = [...now.marks, ...now.clips].some(({ role }) => role === "alone" || role === "among" && (!state.ready || state.roles.includes(role)));
   byId("preview").disabled = byId("separate").disabled = !shown;
-  byId("separate").title = shown ? "Separate the whole song (S)" : "Mark the instrument or drop a clip of it first";
+  byId("separate").title = shown ? "Separate the whole song (S)" : "Mark where the instrument plays alone, or drop a clip of it first";
   byId("next").disabled = !now.result?.whole;
   byId("download-all").disabled = !state.stems.some((one) => one.result?.whole);
   byId("wave").setAttribute("aria-valuemax", state.song.seconds.toFixed(1));
@@ -124,10 +125,13 @@ function showWork() {
   heardAnew(now);
 }
 
+/** Whether a stem is looked for just now. */
+const finding = () => ["preview", "separate"].includes(state.job?.kind);
+
 /** When samples have changed, hear the new ones; when a result was asked for and is there, go to it. */
 const heard = new Map();
 function heardAnew(now) {
-  const version = `${songId} ${now.id} ${now.result?.version}`, working = ["preview", "separate"].includes(state.job?.kind);
+  const version = `${songId} ${now.id} ${now.result?.version}`, working = finding();
   if (heard.get(now.id) !== version && !working) {
     heard.set(now.id, version);
     player.refetch();
@@ -141,13 +145,12 @@ function heardAnew(now) {
 }
 
 function showOutcome({ result }) {
-  const said = result && result.fresh && !state.job ? result : null, box = byId("outcome");
+  const said = result && result.fresh && !finding() ? result : null, box = byId("outcome");
   refresh(box, said && [said.kind, said.start, said.stop, said.warnings], () => {
     if (!said) return [];
-    if (said.warnings.length) {
-      return [said.warnings.join("; "), " ", el("a", { href: "#try", onclick: (event) => { event.preventDefault(); help("try"); } }, "What to try next")];
-    }
-    return [said.kind === "preview" ? `Preview of ${clock(said.start)} to ${clock(said.stop)}: compare with A` : said.whole ? "Separated: compare with A" : `Separated up to ${clock(said.stop)}`];
+    const what = said.kind === "preview" ? `Preview of ${clock(said.start)} to ${clock(said.stop)}: compare with A` : said.whole ? "Separated: compare with A" : `Separated up to ${clock(said.stop)}`;
+    if (!said.warnings.length) return [what];
+    return [[what, ...said.warnings].join("; "), " ", el("a", { href: "#try", onclick: (event) => { event.preventDefault(); help("try"); } }, "What to try next")];
   });
   box.classList.toggle("absent", Boolean(said?.warnings.length));
 }
@@ -155,14 +158,15 @@ function showOutcome({ result }) {
 function showProgress() {
   const job = state.job, seen = job && job.kind !== "evidence" && DOING[job.kind];
   byId("progress").hidden = !seen;
+  const place = state.song ? byId("run") : byId("start");
+  if (byId("progress").parentElement !== place) place.append(byId("progress"));
   if (!seen) { byId("share").removeAttribute("value"); return; }
   const measured = job.kind !== "bars" && job.kind !== "model"; // these are mostly done in one piece
   if (measured) byId("share").value = job.share;
   else byId("share").removeAttribute("value");
   const left = job.left === null ? "" : `, ${job.left < 90 ? `${Math.ceil(job.left)} s` : `${Math.round(job.left / 60)} min`} left`;
   byId("doing").textContent = measured ? `${DOING[job.kind]} ${Math.round(job.share * 100)} %${left}` : `${DOING[job.kind]}; you can go on meanwhile`;
-  byId("cancel").hidden = !["preview", "separate"].includes(job.kind);
-  if (!state.song) byId("song-name").textContent = byId("doing").textContent;
+  byId("cancel").hidden = !["preview", "separate", "song"].includes(job.kind);
 }
 
 function settings(now) {
@@ -228,8 +232,8 @@ function choose(accept, use) {
 }
 
 const putSession = async (file) => api.putSession(await file.text());
-const putClip = (file) => api.putClip(selected, "alone", file);
-const putSong = (file) => { notice("Taking in the song"); return api.putSong(file); };
+const putClip = (role) => (file) => api.putClip(selected, role, file);
+const putSong = (file) => { notice("Handing over the song"); return api.putSong(file); };
 
 const actions = {
   play: () => (player.paused ? player.play() : player.pause()),
@@ -283,7 +287,7 @@ byId("listen-song").onclick = () => listen("song");
 byId("listen-stems").onclick = () => listen("stems");
 byId("choose-song").onclick = byId("open-song").onclick = () => choose("audio/*,video/*", putSong);
 byId("demo").onclick = () => quietly(api.demo().catch(tell));
-byId("add-clip").onclick = () => choose("audio/*,video/*", putClip);
+for (const role of ["alone", "absent"]) byId(`add-${role}`).onclick = () => choose("audio/*,video/*", putClip(role));
 byId("open-session").onclick = () => choose("application/json,.json", putSession);
 byId("save-session").onclick = () => api.download("/api/session");
 byId("close-song").onclick = () => {
@@ -300,8 +304,9 @@ addEventListener("dragleave", () => document.body.classList.remove("dropping"));
 addEventListener("drop", async (event) => {
   event.preventDefault();
   document.body.classList.remove("dropping");
+  const role = event.target.closest?.("[data-drop]")?.dataset.drop ?? "alone";
   for (const file of event.dataTransfer.files) {
-    const use = file.name.endsWith(".json") ? putSession : state?.song ? putClip : putSong;
+    const use = file.name.endsWith(".json") ? putSession : state?.song ? putClip(role) : putSong;
     await quietly(use(file).then(() => notice(""), tell));
   }
 });

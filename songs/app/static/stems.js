@@ -53,9 +53,11 @@ export class Stems {
     const level = el("input", {
       type: "range", min: 0, max: 2, step: 0.05, value: this.#levels.get(id) ?? 1, "aria-label": `Level of ${name}`, title: "Level",
       data: { focus: `${id} level` },
-      oninput: (event) => { this.#levels.set(id, Number(event.target.value)); this.act.mixed(); },
+      oninput: (event) => { this.#levels.set(id, Number(event.target.value)); say(); this.act.mixed(); },
     });
-    const save = el("button", { title: "Save as a file", "aria-label": `Download ${name}`, onclick: () => this.act.download(id), data: { focus: `${id} save` } }, "↓");
+    const say = () => level.setAttribute("aria-valuetext", level.title = decibels(Number(level.value)));
+    say();
+    const save = el("button", { title: "Save as a file", "aria-label": `Save ${name}`, onclick: () => this.act.download(id), data: { focus: `${id} save` } }, "Save");
     const canvas = el("canvas", { height: 84 }), noteLine = el("p", { className: "note" });
     const head = [], tail = [save];
     let radio = null;
@@ -71,7 +73,7 @@ export class Stems {
         onclick: () => this.act.edit({ do: "order", stem: id, by }),
       }, text);
       tail.unshift(move(-1, "▲", "Move up", place === 0), move(1, "▼", "Move down", place === state.stems.length - 1));
-      tail.push(el("button", {
+      head.push(el("button", {
         title: "Remove: its sound goes back to the residual", "aria-label": `Remove ${name}`, data: { focus: `${id} remove` },
         onclick: () => this.act.edit({ do: "remove", stem: id }),
       }, "×"));
@@ -92,6 +94,8 @@ export class Stems {
     }
   }
 }
+
+const decibels = (level) => level ? `Level: ${(20 * Math.log10(level)).toFixed(1)} dB`.replace("-", "−") : "Level: silent";
 
 function note({ result, id }) {
   if (id === "residual") return "";

@@ -54,9 +54,10 @@ export class Wave extends EventTarget {
   show(track, version, duration) {
     const wanted = `${track} ${version} ${duration}`;
     if (wanted === this.#shown) return;
-    const found = peaksOf(track, version, () => { if (this.wanted === wanted) this.show(track, version, duration); });
+    const known = peaksOf(track, version, () => { if (this.wanted === wanted) this.show(track, version, duration); });
     this.wanted = wanted;
-    if (!found) return;
+    if (known.version !== version) return;
+    const found = known.value;
     const same = this.duration === duration, view = this.view;
     this.#shown = wanted;
     this.duration = duration;

@@ -12,7 +12,7 @@ from typer import Typer
 from typer.testing import CliRunner
 
 from fewshot_sep.errors import FewshotSepError
-from fewshot_sep.experiments.bachata import figures, findings, measure, models, report
+from fewshot_sep.experiments.bachata import figures, findings, models, report
 from fewshot_sep.experiments.bachata.examples import draw
 from fewshot_sep.experiments.bachata.run import bachata
 from fewshot_sep.experiments.bachata.settings import FULL, INSTRUMENTS, VARIANTS, Settings, SongMethod, Variant
@@ -32,7 +32,6 @@ def metrics() -> dict[str, Any]:
             "method": method,
             "si_sdri": dict.fromkeys(INSTRUMENTS, 10.0 * place - (intro > 0) * place),
             "on_downbeats": 1.0 if intro == 0 else 0.25,
-            "louder_start": each,
         }
         for intro in range(4)
         for place, method in enumerate(SongMethod)
@@ -47,14 +46,7 @@ def metrics() -> dict[str, Any]:
         "loss": {name: [0.04, 0.03, 0.02, 0.01] for name in VARIANTS},
         "test": {"the mixture itself": figures_of_each, "ideal ratio mask": figures_of_each},
         "variants": {name: each for name, variant in VARIANTS.items() if not variant.short},
-        "queries": {"spread": each, "range": each, "voice": 0.3, "section": -0.2, "right": 4.0, "wrong": -1.0},
-        "songs": {
-            "separated": songs,
-            "shifts": {"0": 3.0, "1": 2.0, "2": 1.0, "3": 0.5},
-            "starts": {method: float(place) for place, method in enumerate(SongMethod)},
-            "stretched": each,
-        },
-        "band": {name: {"ceiling": 1.0, "shipped": 2.0} for name in INSTRUMENTS},
+        "songs": songs,
     }
 
 
@@ -68,12 +60,12 @@ def test_the_report_holds_the_figures(metrics: dict[str, Any]) -> None:
         "| clipping | 0.0 | 1.0 | 2.0 | 3.0 | 1.5 |",
         "| ideal ratio mask | bongo | 0.0 | 0.0 | 0.0 | 0.0 | 0.0 |",
         "| song 1 | 2 | thesis | 0.0 | 0.0 | 0.0 | 0.0 | 0.0 | 25 % |",
-        "| thesis, downbeats known | 20.0 | 18.0 | 18.0 | 18.0 | 2.0 | 25 % | +2.0 |",
+        "| thesis, downbeats known | 10.0 | 9.0 | 9.0 | 9.0 | 1.0 | 25 % |",
     ):
         assert row in written
     assert all(f"(figure{number}.png)" in written for number in (6, 8, 9, 10))
     assert "9 trainings took 9 minutes" in written and "but the bongo" in written
-    assert "3.0, 2.0, 1.0, 0.5" in written and "nan" not in written.lower().split()
+    assert "nan" not in written.lower().split()
 
 
 @pytest.mark.parametrize(
@@ -82,7 +74,7 @@ def test_the_report_holds_the_figures(metrics: dict[str, Any]) -> None:
         (Settings(), ""),
         (FULL, " --full"),
         (FULL._replace(seed=3), " --full --seed 3"),
-        (Settings(width=4, short_iterations=9), " --width 4 --short-iterations 9"),
+        (Settings(width=4, epochs=9), " --width 4 --epochs 9"),
     ],
 )
 def test_the_report_names_its_command(metrics: dict[str, Any], settings: Settings, options: str) -> None:
@@ -110,14 +102,6 @@ def test_table_1_holds_mixture_stems_and_estimates(pool: AudioPool, tmp_path: Pa
     assert np.corrcoef(samples[:18000], loud.mixture[: len(samples)])[0, 1] > 0.9
 
 
-def test_what_was_measured_is_read_back(tmp_path: Path) -> None:
-    said: list[str] = []
-    for value in (1.0, 2.0):
-        found = measure.measured_once(tmp_path / "m" / "x.json", lambda value=value: {"x": value}, said.append)
-        assert found == {"x": 1.0}
-    assert said == ["measuring x"]
-
-
 def test_a_run_with_other_settings_is_refused(tmp_path: Path) -> None:
     resume.same_as_before(tmp_path, {"width": 3})
     app = Typer()
@@ -126,10 +110,10 @@ def test_a_run_with_other_settings_is_refused(tmp_path: Path) -> None:
     assert isinstance(result.exception, FewshotSepError) and "another width" in str(result.exception)
 
 
-@pytest.mark.parametrize("module", ["bachata", "mnist"])
+@pytest.mark.parametrize("module", ["bachata.run", "mnist.run", "seeds.train"])
 def test_commands_import_nothing_heavy(module: str) -> None:
     code = (
-        f"import sys, fewshot_sep.experiments.{module}.run\n"
+        f"import sys, fewshot_sep.experiments.{module}\n"
         "assert not {'torch', 'librosa', 'scipy', 'matplotlib', 'numpy'} & set(sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

@@ -108,10 +108,10 @@ def test_a_whole_run_is_trained_measured_and_reported(
     """At the smallest size, with two intros, and an untrained system in the place of the shipped one."""
     monkeypatch.setattr(tunes, "INTROS", report.INTROS)
     monkeypatch.setattr(Separator, "from_pretrained", lambda device: Separator(build("tiny"), device))
-    settings = SETTINGS._replace(mixtures=4, queries=2, tunes=1, bars=2)
+    settings = SETTINGS._replace(mixtures=4, tunes=1, bars=2)
     list(trainer.train_all(list(VARIANTS), settings, library, tmp_path, "cpu", workers=1))
-    measured = measure.everything(tmp_path, settings, library, material, "cpu", lambda message: None)
+    measured = measure.everything(tmp_path, settings, library, material, "cpu")
     written = report.write(tmp_path, settings, library, material, measured, "cpu").read_text()
     assert all((tmp_path / "report" / name).is_file() for name in re.findall(r"\]\((.*?\.png)\)", written))
-    assert sum(line.endswith("% |") for line in written.splitlines()) == 2 * 6  # table 2
+    assert sum(line.endswith("% |") for line in written.splitlines()) == 2 * 4 + 4  # table 2, the intro-issue
     assert (tmp_path / "report" / "page.html").read_text().count("<audio") == 5 * 9 + 2 * 2 * 5

@@ -29,6 +29,27 @@ def test_two_runs_without_sound_or_process_are_compared(here: None, item_folder:
     assert "| a: mixture | b: mixture | absent | level | 1 (1) | 0.0 [0.0, 0.0]" in shown.output
 
 
+def test_few_differences_are_said_to_be_too_few(here: None, item_folder: Path, tmp_path: Path) -> None:
+    arguments = ("--method", "silence", "--method", "mixture", "--conditions", "same")
+    result = command(item_folder, "-o", tmp_path, *arguments)
+    assert result.exit_code == 0, result.output
+    (line,) = [line for line in (tmp_path / "report.md").read_text().splitlines() if "| mixture | intra-song |" in line]
+    assert "(5 are too few to tell)" in line and "(2 are too few to tell)" in line
+
+
+@pytest.mark.parametrize("name", ["[bold]x[/]", "$x_{", "<script>a|b", "`"])
+def test_names_are_no_markup(name: str, here: None, item_folder: Path, tmp_path: Path) -> None:
+    path = item_folder / "items.json"
+    hostile = [entry | {"song": entry["song"] + name, "target": name} for entry in json.loads(path.read_text())]
+    path.write_text(json.dumps(hostile))
+    run = tmp_path / "run"
+    arguments = ("--method", f"{name}=silence", "--method", "mixture", "--conditions", "absent")
+    result = command(item_folder, "-o", run, *arguments)
+    assert result.exit_code == 0, result.output
+    assert "<script" not in re.sub("`[^`]*`", "", (run / "report.md").read_text())
+    assert "<script" not in (run / "page.html").read_text()
+
+
 def test_items_without_the_clips_are_left_out_and_counted(here: None, item_folder: Path, tmp_path: Path) -> None:
     path = item_folder / "items.json"
     entries = json.loads(path.read_text())

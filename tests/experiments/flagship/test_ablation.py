@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from fewshot_sep import plots
+from fewshot_sep import plots, weights
 from fewshot_sep.errors import FewshotSepError
-from fewshot_sep.experiments.flagship import ablation, ablation_report, settings, variants
+from fewshot_sep.experiments.flagship import ablation, ablation_report, settings
 from fewshot_sep.experiments.kit.variants import WEIGHTS
 from fewshot_sep.loops.library import Library
+from fewshot_sep.loops.tasks import train
+from fewshot_sep.systems import build
 
 NAMES = ["recipe", "no-invented"]
 
@@ -19,21 +21,21 @@ NAMES = ["recipe", "no-invented"]
 def test_variants_are_trained_once_and_with_one_setting(
     tones: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ablation, "VALIDATION_BATCHES", 1)
+    monkeypatch.setattr(train, "VALIDATION_BATCHES", 1)
     monkeypatch.setattr(plots, "loss_curve", lambda logs, picture: None)
 
-    def train(steps: int) -> dict[str, bytes]:
+    def trained(steps: int) -> dict[str, bytes]:
         ablation.train(tones, tmp_path, NAMES, preset="tiny", steps=steps, batch=2)
         return {name: (tmp_path / name / WEIGHTS).read_bytes() for name in NAMES}
 
-    before = train(1)
+    before = trained(1)
     assert before["recipe"] != before["no-invented"]
-    assert train(1) == before
+    assert trained(1) == before
     with pytest.raises(FewshotSepError, match="another steps"):
-        train(2)
-    trained = variants.load(tmp_path / "recipe" / WEIGHTS)
-    initial = variants.build("recipe", "tiny").state_dict()
-    assert any(not value.equal(initial[name]) for name, value in trained.state_dict().items())
+        trained(2)
+    system = weights.load(tmp_path / "recipe" / WEIGHTS)
+    initial = build("tiny").state_dict()
+    assert any(not value.equal(initial[name]) for name, value in system.state_dict().items())
 
 
 @pytest.mark.slow
@@ -41,7 +43,7 @@ def test_reports_on_what_was_trained(
     tones: Library, item_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(settings, "LIBRARY_TASKS", 3)
-    monkeypatch.setattr(ablation, "VALIDATION_BATCHES", 1)
+    monkeypatch.setattr(train, "VALIDATION_BATCHES", 1)
     ablation.train(tones, tmp_path, NAMES, preset="tiny", steps=2, batch=2)
     report = ablation_report.write(tones, item_folder, tmp_path)
     content = json.loads((report.parent / "metrics.json").read_text())
@@ -49,8 +51,6 @@ def test_reports_on_what_was_trained(
     assert all(len(content[name]["library"][sort]) == 3 for name in NAMES for sort in ("seen", "held_out"))
     lines = report.read_text().splitlines()
     assert [line.split(" | ")[0] for line in lines if line.startswith("| ")][1:3] == ["| recipe", "| no-invented"]
-    controls = "\n".join(lines).split("## Wrong queries, the control")[1].split("##")[0]
-    assert "| recipe |" in controls and "no-invented" not in controls
     assert (report.parent / "ablation.png").is_file()
 
 
@@ -59,7 +59,7 @@ def test_a_variant_is_compared_item_by_item() -> None:
         facts = {"method": method, "kind": "same", "sounds": True, "song": "a"}
         return [{**facts, "id": str(number), "si_sdri": value} for number, value in enumerate(values)]
 
-    methods = {"recipe": rows("recipe", [1, 2, 3]), "l1": rows("l1", [2, 4, 3])}
-    found = ablation_report.difference(methods, "l1")
+    methods = {"recipe": rows("recipe", [1, 2, 3]), "muon": rows("muon", [2, 4, 3])}
+    found = ablation_report.difference(methods, "muon")
     assert found is not None and found.mean.value == pytest.approx(1.0)
     assert ablation_report.difference(methods, "recipe") is None

@@ -25,3 +25,9 @@ def test_a_run_goes_on_with_the_same_settings_alone(tmp_path: Path) -> None:
     resume.same_as_before(tmp_path, {"width": 8, "steps": 20, "unseen": (3, 8)}, free=("steps",))
     with pytest.raises(FewshotSepError, match=r"another width \(8\)"):
         resume.same_as_before(tmp_path, {"width": 4, "steps": 20, "unseen": (3, 8)})
+
+
+def test_what_was_measured_is_read_back(tmp_path: Path) -> None:
+    for value in (1.0, 2.0):
+        found = resume.measured_once(tmp_path / "m" / "x.json", lambda value=value: {"x": value})
+        assert found == {"x": 1.0}

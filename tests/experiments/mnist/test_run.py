@@ -8,20 +8,22 @@ import torch
 from typer import Typer
 from typer.testing import CliRunner, Result
 
-from fewshot_sep.experiments.kit import curves
-from fewshot_sep.experiments.mnist import classifier, digits, evaluate, models, snapshots
+from fewshot_sep.experiments.kit import curves, stats, tables
+from fewshot_sep.experiments.mnist import classifier, digits, evaluate, models, report, snapshots
 from fewshot_sep.experiments.mnist.digits import Digits
 from fewshot_sep.experiments.mnist.run import mnist
-from fewshot_sep.experiments.mnist.settings import Model
+from fewshot_sep.experiments.mnist.settings import MODELS, Model
 from fewshot_sep.experiments.mnist.tasks import Drawer
 
-either_model = pytest.mark.parametrize("model", ["concat", "film"])
+every_model = pytest.mark.parametrize("model", MODELS)
 
 
 def command(*arguments: str) -> Result:
     app = Typer()
     app.command()(mnist)
-    return CliRunner().invoke(app, [*arguments, "--width", "2", "--batch", "4", "--tasks", "64", "--device", "cpu"])
+    return CliRunner().invoke(
+        app, [*arguments, "--width", "4", "--batch", "4", "--tasks", "64", "--classes", "30", "--device", "cpu"]
+    )
 
 
 @pytest.fixture
@@ -33,24 +35,26 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(classifier, "EPOCHS", 1)
 
 
-@either_model
+@every_model
 def test_output_is_an_image(model: Model) -> None:
     with torch.inference_mode():
-        output = models.build(model, 2).eval()(torch.rand(3, 1, 32, 32), torch.rand(3, 2, 32, 32))
-    assert output.shape == (3, 1, 32, 32)
+        output = models.build(model, 4).eval()(*torch.rand(3, 5, 1, 32, 32))
+    assert output.shape == (5, 1, 32, 32)
     assert float(output.min()) >= 0 and float(output.max()) <= 1
 
 
 def test_the_thesis_network_has_its_latent_image() -> None:
     network = models.ConcatSystem(64).network
-    assert network.encode(torch.rand(2, 2, 32, 32))[-1].shape == (2, 1024, 2, 2)
+    assert network.encode(torch.rand(2, 3, 32, 32))[-1].shape == (2, 1024, 2, 2)
 
 
-@either_model
-def test_a_few_tasks_are_learnt(model: Model) -> None:
+@every_model
+def test_a_few_tasks_are_learnt_and_what_is_absent_is_left_out(model: Model) -> None:
+    """Half of the tasks ask for what is not there; what is refused counts too."""
     torch.manual_seed(0)
-    tasks = Drawer(digits.load("train"), 8).draw(0)
-    system, objective = models.build(model, 4), models.DigitObjective()
+    tasks = Drawer(digits.load("train"), 12, absent=0.5, refused=0.5).draw(0)
+    absent = ~tasks.target.flatten(1).any(1)
+    system, objective = models.build(model, 8), models.DigitObjective()
     optimizer = torch.optim.Adam(system.parameters(), 1e-2)
     losses = []
     for _ in range(40):
@@ -61,13 +65,26 @@ def test_a_few_tasks_are_learnt(model: Model) -> None:
         losses.append(loss.total.item())
         assert loss.parts["psnr_db"].item() == pytest.approx(-10 * torch.log10(loss.total).item())
     assert losses[-1] < 0.5 * losses[0]
+    with torch.no_grad():
+        left = evaluate.ink(system(*tasks.told)) / evaluate.ink(tasks.mixture)
+    assert left[absent].mean() < 0.3 * left[~absent].mean()
+
+
+@every_model
+def test_query_and_what_is_refused_both_tell(model: Model) -> None:
+    torch.manual_seed(0)
+    system = models.build(model, 8).eval()
+    tasks = Drawer(digits.load("train"), 4, refused=1.0).draw(0)
+    with torch.no_grad():
+        first = system(*tasks.told)
+        for other in ((tasks.mixture, tasks.refused, tasks.refused), (tasks.mixture, tasks.queries, tasks.queries)):
+            assert not first.equal(system(*other))
 
 
 def test_figures_of_a_perfect_and_of_an_idle_separator() -> None:
     clean = digits.load("test")
-    labels = {
-        image.numpy().tobytes(): int(label) for image, label in zip(Drawer(clean).images, clean.labels, strict=True)
-    }
+    ordered = Drawer(clean)
+    labels = {image.numpy().tobytes(): int(label) for image, label in zip(ordered.images, ordered.labels, strict=True)}
 
     class Reader(classifier.DigitClassifier):
         """Knows every image of the test set by heart, and no other."""
@@ -78,44 +95,57 @@ def test_figures_of_a_perfect_and_of_an_idle_separator() -> None:
     class Perfect(models.DigitSystem):
         def __init__(self) -> None:
             super().__init__()
-            drawers = [Drawer(clean, 64, seed=evaluate.TEST_SEED, wrong=wrong) for wrong in (False, True)]
+            asked = ({}, {"refused": 1.0}, {"wrong": True}, {"absent": 1.0})
+            drawers = [Drawer(clean, 64, seed=evaluate.TEST_SEED, **how) for how in asked]  # type: ignore[arg-type]
             self.answers = [drawer.draw(0).target for drawer in drawers]
 
-        def forward(self, mixture: torch.Tensor, queries: torch.Tensor) -> torch.Tensor:
+        def forward(self, mixture: torch.Tensor, queries: torch.Tensor, refused: torch.Tensor) -> torch.Tensor:
             return self.answers.pop(0)
 
     class Idle(models.DigitSystem):
-        def forward(self, mixture: torch.Tensor, queries: torch.Tensor) -> torch.Tensor:
+        def forward(self, mixture: torch.Tensor, queries: torch.Tensor, refused: torch.Tensor) -> torch.Tensor:
             return mixture
 
     perfect = evaluate.measure(Perfect(), Reader(), clean, 64)
     assert perfect["agreement"] == perfect["target_agreement"] == perfect["wrong_query"] == 1
+    assert perfect["nearest"] == perfect["refused_agreement"] == perfect["empty"] == 1
+    assert all(perfect[f"agreement_{label}"] == 1 for label in range(10))
+    assert perfect["ink_left"] == 0 and 0.2 < perfect["ink_wanted"] < 0.6
     assert perfect["psnr_db"] == pytest.approx(100)
     idle = evaluate.measure(Idle(), Reader(), clean, 64)
-    assert idle["agreement"] == idle["mixture_agreement"] == 0
+    assert idle["agreement"] == idle["mixture_agreement"] == idle["empty"] == 0
+    assert idle["ink_left"] == 1 and idle["nearest"] < 0.6
     assert idle["psnr_db"] == idle["mixture_psnr_db"] < 20
 
 
 @pytest.mark.slow
 def test_the_command_trains_measures_and_resumes(small: None, tmp_path: Path) -> None:
-    run = tmp_path / "film-unseen"
-    result = command("-o", str(tmp_path), "--steps", "20", "--variant", "film-unseen")
+    run = tmp_path / "attention" / "0"
+    result = command("-o", str(tmp_path), "--steps", "20", "--seeds", "2")
     assert result.exit_code == 0, result.output
     written = (tmp_path / "report.md").read_text()
-    for name in ("task.png", "gallery.png", "loss.png", "by_count.png", "evolution-film-unseen.png"):
+    for name in (*report.PICTURES, "glyphs.png", "loss.png", "by_count.png", "evolution-attention.png"):
         assert f"({name})" in written and (tmp_path / name).read_bytes()[:4] == b"\x89PNG"
-    entry = json.loads((tmp_path / "metrics.json").read_text())["variants"]["film-unseen"]
-    assert entry["unseen_classes"] == [3, 8] and set(entry["by_count"]) == {str(n) for n in range(2, 9)}
-    psnr_db, *shares = entry["seen"]["psnr_db"], entry["seen"]["agreement"], entry["unseen"]["agreement"]
-    assert f"| {psnr_db:.1f} | {100 * shares[0]:.1f} % | {100 * shares[1]:.1f} % |" in written
+    entries = json.loads((tmp_path / "metrics.json").read_text())["variants"]["attention"]
+    assert set(entries) == {"0", "1"} and entries["0"]["held_out"] == [3, 8]
+    assert set(entries["0"]["by_count"]["unseen"]) == {str(n) for n in range(2, 9)}
+    found = stats.of_seeds([100 * entry["unseen"]["agreement"] for entry in entries.values()])
+    assert tables.interval(found) in written
     steps, outputs = snapshots.read(run)
     assert steps == list(range(0, 21, 2)) and len(outputs) == 11
-    more = command("-o", str(tmp_path), "--steps", "30", "--variant", "film-unseen")
+    more = command("-o", str(tmp_path), "--steps", "30", "--variant", "attention")
     assert more.exit_code == 0, more.output
     assert snapshots.read(run)[0] == [*range(0, 19, 2), 20, 21, 24, 27, 30]
     assert len(curves.losses(sorted(run.glob("log/*/metrics.csv")), 100)) == 1
-    other = command("-o", str(tmp_path), "--steps", "30", "--variant", "film-unseen", "--seed", "1")
-    assert other.exit_code != 0 and "another seed" in str(other.exception)
+    other = command("-o", str(tmp_path), "--steps", "30", "--variant", "attention", "--digits", "3")
+    assert other.exit_code != 0 and "another digits" in str(other.exception)
+
+
+@pytest.mark.slow
+def test_variants_on_digits_alone_need_no_invented_classes(small: None, tmp_path: Path) -> None:
+    assert command("-o", str(tmp_path), "--steps", "2", "--variant", "film-digits").exit_code == 0
+    facts = json.loads((tmp_path / "film-digits" / "0" / "run.json").read_text())
+    assert facts["invented"] is False and facts["model"] == "film"
 
 
 def test_an_unknown_variant_is_refused(tmp_path: Path) -> None:

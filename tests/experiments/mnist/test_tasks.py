@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from fewshot_sep.experiments.mnist import digits
 from fewshot_sep.experiments.mnist.digits import Digits
 from fewshot_sep.experiments.mnist.tasks import Drawer
 
@@ -72,3 +73,53 @@ def test_a_batch_depends_on_seed_and_number_alone(marked: Digits) -> None:
 def test_too_many_digits_are_refused(marked: Digits) -> None:
     with pytest.raises(ValueError, match="cannot be drawn"):
         Drawer(marked, count=4, queried=[1, 2], present=[1, 2, 3])
+
+
+def test_where_the_querys_class_is_absent_the_target_is_black(marked: Digits) -> None:
+    tasks = Drawer(marked, 300, absent=0.5).draw(0)
+    black = ~tasks.target.flatten(1).any(1)
+    assert 100 < black.sum() < 200
+    for row, labels in enumerate(tasks.labels.tolist()):
+        assert int(tasks.parts[row].flatten(1).any(1).sum()) == 4, "as many lie over each other either way"
+        assert label_and_number(tasks.queries[row])[0] == labels[0]
+        there = {label_and_number(part)[0] for part in tasks.parts[row] if part.any()}
+        assert there == set(labels[1:] if black[row] else labels[:-1])
+
+
+def test_what_is_refused_is_another_writing_of_a_digit_that_is_there(marked: Digits) -> None:
+    tasks = Drawer(marked, 300, refused=0.5, absent=0.3).draw(0)
+    given = tasks.refused.flatten(1).any(1)
+    assert 100 < given.sum() < 200
+    for row in given.nonzero()[:, 0].tolist():
+        (label, number), (own, own_number) = label_and_number(tasks.refused[row]), label_and_number(tasks.parts[row, 1])
+        assert label == own == tasks.labels[row, 1]
+        assert number != own_number
+    evidence = tasks.evidence
+    assert evidence.alone.equal(tasks.queries)
+    assert evidence.task[300:].equal(given.nonzero()[:, 0])
+    assert evidence.clips[300:].equal(tasks.refused[given])
+
+
+def test_warped_tasks_have_the_same_classes_in_another_hand(marked: Digits) -> None:
+    plain, warped = Drawer(marked, 32).draw(0), Drawer(marked, 32, warped=True).draw(0)
+    assert plain.labels.equal(warped.labels)
+    assert not plain.target.equal(warped.target)
+    assert warped.mixture.min() >= 0 and warped.mixture.max() <= 1
+    assert Drawer(marked, 32, warped=True).draw(0).parts.equal(warped.parts)
+
+
+def test_mixtures_of_fewer_glyphs_keep_the_target_and_another(marked: Digits) -> None:
+    tasks = Drawer(marked, 300, fewer=True).draw(0)
+    there = tasks.parts.flatten(2).any(2)
+    assert there[:, :2].all()
+    assert set(there.sum(1).tolist()) == {2, 3, 4}
+
+
+def test_queries_are_much_like_the_target_at_first_and_less_so_later() -> None:
+    few = Digits(*(part[:600] for part in digits.load("train")))
+    drawer, plain = Drawer(few, 200, easy=100), Drawer(few, 200)
+    alike = [
+        float(torch.cosine_similarity(tasks.queries.flatten(1), tasks.target.flatten(1)).mean())
+        for tasks in (drawer.draw(0), drawer.draw(100), plain.draw(0))
+    ]
+    assert alike[0] > alike[1] + 0.1 > alike[2]

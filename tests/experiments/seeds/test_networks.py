@@ -10,22 +10,17 @@ from torch import Tensor, nn
 from fewshot_sep import systems as packaged
 from fewshot_sep.evidence import Evidence
 from fewshot_sep.experiments.seeds import systems
-from fewshot_sep.experiments.seeds.demucs import Demucs
 from fewshot_sep.experiments.seeds.exp_wave_u_net import WaveUNet
 from fewshot_sep.experiments.seeds.label_twin import LabelTwin
-from fewshot_sep.experiments.seeds.mrcae import MultiResolutionAutoencoder, Parallel, ParallelTransposed
 from fewshot_sep.experiments.seeds.settings import Labelling
 from fewshot_sep.experiments.seeds.waveform import Network, WaveformObjective, WaveformSystem
 from fewshot_sep.experiments.seeds.wavenet import WaveNet
-from fewshot_sep.objectives import Loss
 
 Distance = Callable[[Tensor, Tensor], Tensor]
 SMALL = {
     "exp-wave-u-net": lambda: WaveUNet(3, False, width=2, levels=3),
     "cexp-wave-u-net": lambda: WaveUNet(3, True, width=2, levels=3),
     "wavenet": lambda: WaveNet(3, channels=4, stacks=2, depth=4),
-    "demucs": lambda: Demucs(3, width=4, levels=2),
-    "mrcae": lambda: MultiResolutionAutoencoder(3, outer=12, inner=12),
 }
 LABELLING: dict[str, Labelling] = dict.fromkeys(SMALL, "one") | {
     "exp-wave-u-net": "all",
@@ -161,72 +156,6 @@ def test_wavenet_depends_on_the_label() -> None:
     network = small("wavenet")
     wave = torch.randn(1, 1, network.lengths(20).input)
     assert not torch.allclose(network(wave, one_hot(0)), network(wave, one_hot(1)))
-
-
-# --- Demucs
-
-
-def test_demucs_depends_on_the_future_and_the_label() -> None:
-    network = small("demucs")
-    wave = torch.randn(1, 1, network.lengths(600).input)
-    other = wave.clone()
-    other[..., -20:] += 10
-    one, two = network(wave, one_hot(0)), network(other, one_hot(0))
-    assert not torch.equal(one[..., :100], two[..., :100]), "further than its convolutions reach"
-    assert not torch.allclose(one, network(wave, one_hot(1)))
-
-
-@pytest.mark.slow
-def test_demucs_learns_to_pick_the_tone_that_its_label_names() -> None:
-    torch.manual_seed(0)
-    system, objective = WaveformSystem(Demucs(2, width=16, levels=2), "one"), WaveformObjective(F.l1_loss)
-    time = torch.arange(system.network.lengths(300).input) / 16000
-    label = one_hot(0, labels=2).repeat(8, 1)
-    label[::2] = one_hot(1, labels=2)
-
-    def loss() -> Loss:
-        hertz = torch.tensor([300.0, 2500.0]) * (1 + 0.3 * torch.rand(8, 2))
-        tones = torch.sin(2 * torch.pi * hertz[..., None] * time)
-        return objective(
-            system,
-            tones.sum(1, keepdim=True),
-            Evidence.of_alone(label),
-            (tones * label[..., None]).sum(1, keepdim=True),
-        )
-
-    optimiser = torch.optim.Adam(system.parameters(), 5e-3)
-    for _ in range(90):
-        optimiser.zero_grad()
-        loss().total.backward()
-        optimiser.step()
-    system.eval()
-    assert loss().parts["si_sdri_db"] > 6
-
-
-# --- multi-resolution auto-encoder
-
-
-@pytest.mark.parametrize("length", [4, 16, 63])
-def test_decoder_layer_is_the_mirror_of_the_encoder_layer(length: int) -> None:
-    """With the same weights one is the other's adjoint: `<Ax, y> = <x, A'y>`."""
-    down, up = Parallel(1, 5, (length,), 4).double(), ParallelTransposed(5, 1, (length,), 4).double()
-    with torch.no_grad():
-        for layer in (down, up):
-            layer.filters[0].bias.zero_()  # type: ignore[operator, union-attr]
-        up.filters[0].weight.copy_(down.filters[0].weight)  # type: ignore[operator, union-attr, arg-type]
-    x, y = torch.randn(1, 1, 80, dtype=torch.float64), torch.randn(1, 5, 20, dtype=torch.float64)
-    assert torch.isclose((down(x) * y).sum(), (x * up(y)).sum())
-
-
-def test_every_layer_holds_several_resolutions_and_no_label_leaves_a_constant() -> None:
-    network = small("mrcae")
-    layers = [module for module in network.modules() if isinstance(module, Parallel | ParallelTransposed)]
-    assert len(layers) == 4
-    assert all(len({one.kernel_size for one in layer.filters}) >= 3 for layer in layers)  # type: ignore[union-attr]
-    wave = torch.randn(2, 1, 320)
-    out = network(wave, torch.zeros(2, 3))
-    assert torch.equal(out[0], out[1]), "nothing of the mixture is left"
-    assert not torch.allclose(network(wave, one_hot(0, batch=2)), network(wave, one_hot(1, batch=2)))
 
 
 # --- label twin

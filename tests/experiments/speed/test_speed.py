@@ -1,69 +1,64 @@
 from __future__ import annotations
 
-import json
-import sys
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
-import torch
+import soundfile
 
-from fewshot_sep import Separator, audio
-from fewshot_sep.experiments.kit import cost, excerpt
-from fewshot_sep.experiments.speed import mixing, peers, run, song
-from fewshot_sep.systems import build
-
-MACHINE: dict[str, Any] = {"system": "here", "cores": 2}
+from fewshot_sep import audio
+from fewshot_sep.experiments.speed import busy, run
 
 
-def tiny(name: str, seconds: float) -> peers.Peer:
-    torch.manual_seed(0)
-    mixture, rate = excerpt.song(seconds)
-    return peers.ours(Separator(build(name), "cpu"), mixture, audio.read(excerpt.QUERY)[0], rate)
+def test_an_excerpt_is_repeated_to_its_length(tmp_path: Path) -> None:
+    for seconds in (10, 40):
+        run.repeat(tmp_path / f"{seconds}.flac", seconds)
+    (short, rate), (long, _) = (audio.read(tmp_path / f"{seconds}.flac") for seconds in (10, 40))
+    assert short.shape == (2, 10 * rate) and long.shape == (2, 40 * rate)
+    assert np.array_equal(long[:, 30 * rate :], short)
 
 
-def test_calls_take_turns() -> None:
-    order: list[str] = []
-    times = peers.interleaved({name: lambda name=name: order.append(name) for name in "abc"}, 2)
-    assert order == list("abcabc")
-    assert all(len(kept) == 2 for pair in times.values() for kept in pair)
+def test_the_report_has_a_row_for_each_length_and_grid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stages = dict.fromkeys(run.COLUMNS, 0.01)
 
+    def measure(song: Path, query: Path, grid: str, folder: Path) -> dict[str, object]:
+        return {**stages, "grid": grid, "bars": 4, "audio_s": soundfile.info(song).duration, "peak_mib": None}
 
-def test_a_machine_that_slows_down_does_not_change_ratios() -> None:
-    times = {"slow": ([2.0, 20.0, 200.0], [2.0, 2.0, 2.0]), "fast": ([1.0, 10.0, 100.0], [0.5, 0.5, 0.5])}
-    assert peers.speedup(times, "fast", than="slow") == 2
-
-
-def test_the_network_is_given_whole_segments_alone() -> None:
-    for preset in ("tiny", "tiny-informed", "tiny-image"):
-        short, long = tiny(preset, 4), tiny(preset, 9)
-        assert short.seconds <= 4 and long.seconds <= 9 and long.seconds > short.seconds
-        (row,) = peers.compare([short], 4, 1)
-        assert row["network_wall"] > 0 and row["network_times_first"] == row["whole_times_first"] == 1
-
-
-def test_a_model_whose_package_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("openunmix", "demucs.apply"):
-        monkeypatch.setitem(sys.modules, module, None)
-    found, missing = peers.installed(4)
-    assert [model.name for model in found] == ["informed", "illes2020"]
-    assert [line.split()[0] for line in missing] == ["Open-Unmix", "HTDemucs"]
-    assert all(peers.INSTALL in line for line in missing)
-
-
-def test_the_report_keeps_every_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    stages = dict.fromkeys((*cost.STAGES, "total", "process"), 0.01)
-    monkeypatch.setattr(cost, "of_command", lambda *given: {**stages, "grid": given[2], "audio_s": 4, "peak_mib": 300})
-    run.write(tmp_path, run.Part.SONG, MACHINE | song.measure(None, excerpt.QUERY))
-    models = [tiny("tiny", 4), tiny("tiny-image", 4)]
-    facts = MACHINE | {"torch": "2", "threads": 2, "seconds": 4, "rounds": 1, "missing": ["X is left out"]}
-    text = run.write(tmp_path, run.Part.PEERS, facts | {"rows": peers.compare(models, 4, 1)}).read_text()
-    assert all(line in text for line in ("| auto | auto | 0.010 |", "| tiny-image |", "X is left out."))
-    assert set(json.loads((tmp_path / "metrics.json").read_text())) == {"song", "peers"}
+    monkeypatch.setattr(run, "measure", measure)
+    run.speed(tmp_path, hours=1 / 15)
+    text = (tmp_path / "report.md").read_text()
+    assert all(f"| {row}: 4 | 0.010 |" in text for row in ("180 | none", "180 | auto", "240 | auto"))
 
 
 @pytest.mark.slow
-def test_mixing_is_timed_in_a_training() -> None:
-    found = mixing.measure(None, "tiny", 50)
-    assert found["mixer"] > found["together"] > 0 and found["step"] > 0 and 0 <= found["waiting"] < 1
-    assert mixing.blocks(found | MACHINE)
+def test_the_whole_command_is_timed_stage_by_stage(tmp_path: Path) -> None:
+    song = tmp_path / "song.flac"
+    run.repeat(song, 5)
+    found = run.measure(song, run.DATA / "query.ogg", "none", tmp_path)
+    assert found["audio_s"] == pytest.approx(5) and found["grid"] == "none"
+    assert 0 < found["network"] <= found["total"] < found["process"]
+
+
+def test_busy_loops_run_beside_each_way_and_end(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seen: list[tuple[int, str]] = []
+    loops: list[Any] = []
+    started = busy.busy
+
+    @contextlib.contextmanager
+    def noted(count: int) -> Iterator[list[Any]]:
+        with started(count) as running:
+            assert all(process.poll() is None for process in running)
+            loops[:] = running
+            yield running
+        assert all(process.poll() is not None for process in running)
+
+    monkeypatch.setattr(busy, "busy", noted)
+    monkeypatch.setattr(busy, "command", lambda way, *_: seen.append((len(loops), way)))
+    busy.main()
+    assert seen == [(count, way) for count in busy.LOOPS for way in busy.WAYS]
+    assert "| 2 | one thread |" in capsys.readouterr().out

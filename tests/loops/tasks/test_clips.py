@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import islice
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from fewshot_sep.evidence import ABSENT, ALONE, AMONG
 from fewshot_sep.loops.tasks.mixing import TaskMixer, TasksWithSources
 from fewshot_sep.loops.tasks.options import PROMPTED, EvidenceOptions, MixingOptions
-from fewshot_sep.loops.tasks.plan import Plan, Planner
+from fewshot_sep.loops.tasks.plan import Plan
 from fewshot_sep.loops.tasks.pool import AudioPool
-from tests.loops.tasks.tones import PRESENT, RATE, rows_in
+from tests.loops.tasks.tones import PRESENT, RATE, plans, rows_in
 
 CLEAN: dict[str, Any] = {"resting": 0, "fewer_others": 0, "others_elsewhere": 0}
 ALL = ALONE, AMONG, ABSENT
@@ -26,11 +24,6 @@ def evidence(*roles: int, **options: Any) -> MixingOptions:
     mixing = {name: options.pop(name) for name in list(options) if hasattr(PRESENT, name)}
     marks = EvidenceOptions(roles=((roles, 1.0),), **{**CLEAN, "marked_same_recording": 0, **options})
     return replace(PRESENT, **mixing, evidence=marks)
-
-
-def plans(pool: AudioPool, options: MixingOptions, count: int = 20) -> list[Plan]:
-    planner = Planner(pool, 8, RATE, 2, options, seed=0)
-    return [planner.plan(index) for index in range(count)]
 
 
 def pieces(plan: Plan, prompt: int) -> np.ndarray:
@@ -109,20 +102,6 @@ def test_each_role_sounds_as_it_says(melodic: AudioPool, coherent: float, absent
                 assert batch.queried[task] not in instruments
 
 
-def test_others_taken_from_a_clip_among_them_leave_the_target_in_its_other_passage(melodic: AudioPool) -> None:
-    """At the level, speed and state that it has in the mixture."""
-    options = evidence(AMONG, sources=(2, 3), coherent=1.0, equalise=0.5, room=0.5, shift_semitones=3.0)
-    mixer = TaskMixer(melodic, 8, RATE, 1, options)
-    plan, clips = mixer.plan(0), mixer.draw(0).evidence.clips[:, 0]
-    count = len(plan.pieces.row)
-    apart = plan._replace(clips=plan.clips._replace(clip=np.arange(count), gain=np.ones(count)))
-    rebuilt = mixer._mix(apart, with_sources=False)[0].evidence.clips[:, 0]
-    for prompt, task in enumerate(plan.clips.task):
-        (target, *others) = pieces(plan, prompt)
-        assert plan.clips.source[target] == np.flatnonzero((plan.task == task) & plan.targeted)[0]
-        torch.testing.assert_close(clips[prompt] - rebuilt[others].sum(0), rebuilt[target], atol=1e-5, rtol=0)
-
-
 def test_other_passages_of_a_song_start_together_a_segment_away(pool: AudioPool) -> None:
     for plan, task, role, own in prompts(evidence(AMONG, ABSENT, coherent=1.0, shift_semitones=3.0), pool):
         starts, source = plan.pieces.start[own], plan.clips.source[own]
@@ -157,22 +136,6 @@ def test_a_wrong_border_lets_the_target_into_a_clip_without_it_for_a_moment(melo
         assert end - begin <= 0.3 * RATE
         ends.add(bool(begin == 0))
     assert ends == {True, False}
-    for tasks in islice(TaskMixer(melodic, 8, RATE, 1, options), 2):
-        for clip, mixture, target in zip(tasks.evidence.clips[:, 0], tasks.mixture, tasks.target, strict=True):
-            (hertz,) = rows_frequencies(target)
-            assert hertz in rows_frequencies(mixture)
-            assert hertz not in rows_frequencies(clip[int(0.3 * RATE) : int(0.7 * RATE)][None])
-
-
-def rows_frequencies(wave: torch.Tensor) -> set[int]:
-    """Loud frequencies in steps of 20 Hz, which the rows' are whole numbers of."""
-    magnitude = np.abs(np.fft.rfft(wave[0].numpy() * np.hanning(wave.shape[-1]), RATE))
-    steps = magnitude[::20]
-    return {20 * int(step) for step in np.flatnonzero(steps > 0.1 * steps.max()) if steps[step] == peak(steps, step)}
-
-
-def peak(values: np.ndarray, place: int) -> float:
-    return float(values[max(0, place - 1) : place + 2].max())
 
 
 def test_a_wrong_border_lets_the_others_into_a_clip_alone_of_the_same_recording_only(melodic: AudioPool) -> None:

@@ -10,14 +10,9 @@ import pytest
 
 from fewshot_sep.loops.tasks import plan as module
 from fewshot_sep.loops.tasks.options import MixingOptions
-from fewshot_sep.loops.tasks.plan import Plan, Planner, TaskRows
+from fewshot_sep.loops.tasks.plan import Planner, TaskRows
 from fewshot_sep.loops.tasks.pool import AudioPool
-from tests.loops.tasks.tones import FAMILIES, PRESENT, RATE
-
-
-def plans(pool: AudioPool, options: MixingOptions, count: int = 20, samples: int = RATE) -> list[Plan]:
-    planner = Planner(pool, 8, samples, 2, options, seed=0)
-    return [planner.plan(index) for index in range(count)]
+from tests.loops.tasks.tones import FAMILIES, PRESENT, RATE, plans
 
 
 def drawn(pool: AudioPool, options: MixingOptions, count: int = 20) -> list[TaskRows]:

@@ -11,6 +11,8 @@ from fewshot_sep import audio
 from fewshot_sep.loops import library
 from fewshot_sep.loops.library import Library, Row
 from fewshot_sep.loops.tasks.options import MixingOptions
+from fewshot_sep.loops.tasks.plan import Plan, Planner
+from fewshot_sep.loops.tasks.pool import AudioPool
 
 RATE = 8000
 FAMILIES = {
@@ -54,6 +56,11 @@ def two_instruments(folder: Path, *sounds: np.ndarray, rate: int = RATE) -> Libr
         audio.write(folder / f"{name}{number}.wav", sounds[index % len(sounds)], rate)
         rows.append(Row(f"{name}{number}.wav", name, name, "maker", "CC0", 0, 0, "", "train"))
     return library.write(folder, rows)
+
+
+def plans(pool: AudioPool, options: MixingOptions, count: int = 20, samples: int = RATE) -> list[Plan]:
+    planner = Planner(pool, 8, samples, 2, options, seed=0)
+    return [planner.plan(index) for index in range(count)]
 
 
 def rows_in(wave: torch.Tensor) -> set[tuple[str, int]]:

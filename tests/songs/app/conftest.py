@@ -58,7 +58,7 @@ class Client:
     def idle(self, seconds: float = 60) -> Any:
         """The state when all work is done."""
         end = time.monotonic() + seconds
-        while self.app.state.desk.worker.busy():
+        while self.app.state.desk.busy():
             assert time.monotonic() < end, self.state()
             time.sleep(0.01)
         return self.state()

@@ -46,6 +46,7 @@ def test_the_demo_song(
     pictures = request.config.getoption("--screenshots")
 
     def picture(page: Any, name: str) -> None:
+        expect(page.locator("#progress")).to_be_hidden(timeout=patience)  # bars are found
         page.evaluate("import('/static/main.js').then(({ player }) => { player.currentTime = 12.4; })")
         page.evaluate("document.activeElement.blur()")
         page.wait_for_timeout(3000)
@@ -57,10 +58,10 @@ def test_the_demo_song(
                 few = shot.convert("RGB").quantize(128, dither=Image.Dither.NONE)
                 few.save(Path(pictures) / name, optimize=True)
 
+    patience = 1_800_000  # milliseconds, for what the network does
     process, address = program()
     page = tab(address)
     page.set_viewport_size({"width": 1180, "height": 800})
-    patience = 1_800_000  # milliseconds, for what the network does
     page.click("#demo")
     expect(page.locator("#work")).to_be_visible()
     painted(page)
@@ -71,8 +72,9 @@ def test_the_demo_song(
         expect(page.locator(f".item.{role}").last).not_to_contain_text("being looked at", timeout=patience)
     expect(page.locator(".item.alone").first).to_contain_text("more than one instrument")
     picture(page, "app_marks.png")
+    expect(page.locator(".item.among")).to_contain_text("left out")  # these weights know no "plays here"
     page.click("#preview")
-    expect(page.locator("#notice")).to_contain_text("weights", timeout=patience)  # these weights know no "plays here"
+    expect(page.locator("#outcome")).to_contain_text("left out", timeout=patience)
     page.locator(".item.among [data-item]").click()
     expect(page.locator(".item")).to_have_count(3)
     page.locator(".item.absent [data-item]").click()  # in truth the guitar plays all the time, and never alone

@@ -263,7 +263,7 @@ def test_hostile_names_are_text(start: Start, serve: Serve, tab: Tab, song: Path
     choose(page, "#choose-song", evil)
     expect(page.locator("#song-name")).to_contain_text(hostile)
     painted(page)
-    choose(page, "#add-clip", evil)
+    choose(page, "#add-alone", evil)
     expect(page.locator(".clip")).to_have_text(hostile)
     for name in ("../../etc/passwd", "<b>bold</b>", "residual", ""):
         page.locator("input.name").first.fill(name)
@@ -315,9 +315,9 @@ def test_what_went_wrong_is_said(opened: tuple[Any, Client], tmp_path: Path) -> 
     page, _ = opened
     text = tmp_path / "notes.txt"
     text.write_text("do re mi")
-    choose(page, "#add-clip", text)
+    choose(page, "#add-alone", text)
     expect(page.locator("#notice")).to_contain_text("notes.txt")
     audio.write(tmp_path / "clip.wav", tone(440, 2), 44100)
-    choose(page, "#add-clip", tmp_path / "clip.wav")
+    choose(page, "#add-alone", tmp_path / "clip.wav")
     expect(page.locator(".clip")).to_have_text("clip.wav")
     expect(page.locator("#notice")).to_be_hidden()

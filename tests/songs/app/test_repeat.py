@@ -68,6 +68,19 @@ def test_equal_output(saved: Path, song: Path, half: Any, tmp_path: Path, monkey
     assert again.exit_code == 0 and {path.name for path in (out / "my song").iterdir()} == expected
 
 
+def test_results_of_others_stay(
+    saved: Path, song: Path, half: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    result = separate(monkeypatch, half, song, "--query", song, "--name", "bass", "-o", out, "--grid", "none")
+    assert result.exit_code == 0, result.output
+    earlier = (out / "my song" / "bass.wav").read_bytes()
+    result = separate(monkeypatch, half, song, "--session", saved / "session.json", "-o", out, "--tracker", "librosa")
+    assert result.exit_code == 0, result.output
+    assert (out / "my song" / "bass.wav").read_bytes() == earlier
+    assert (out / "my song" / "bass-2.wav").read_bytes() == (saved / "bass.wav").read_bytes()
+
+
 @pytest.mark.parametrize("damage", ["a clip is gone", "another song", "no session", "other evidence too"])
 def test_what_does_not_fit_is_refused(
     saved: Path, song: Path, half: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str

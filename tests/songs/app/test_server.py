@@ -10,6 +10,7 @@ import zipfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ import pytest
 from fewshot_sep import audio
 from fewshot_sep.errors import OutputError
 from fewshot_sep.songs.app import server, tracks
+from tests.sounds import noise
 
 from .conftest import RATE, TOKEN, Client  # isort: skip
 
@@ -293,6 +295,69 @@ def test_peaks_and_tiles(start: Start, song: Path) -> None:
     assert len(content) == tracks.BANDS * tracks.TILE_COLUMNS
     client.ask("GET", "/api/tile/song/0/99999999", 400)
     client.ask("GET", "/api/tile/song/99/0", 400)
+
+
+def test_peaks_follow_what_changes(start: Start, song: Path, half: Any) -> None:
+    client = start()
+    stem = marked(client, song)
+    desk = client.app.state.desk
+
+    def agree() -> None:
+        for track in ("song", "residual", *(s["id"] for s in client.state()["stems"] if s["result"])):
+            found = np.frombuffer(client.ask("GET", f"/api/peaks/{track}").content, np.int8).reshape(-1, 2)
+            np.testing.assert_array_equal(found, tracks.peaks(desk.track(track)))
+
+    agree()
+    for first, last in ((1.0, 2.5), (3.0, 4.0)):
+        client.run(do="preview", stem=stem, start=first, stop=last)
+        client.idle()
+        agree()
+
+    def by_pieces(mixture: np.ndarray, sample_rate: int) -> np.ndarray:
+        agree()
+        return 0.5 * mixture
+
+    half.find = by_pieces
+    client.run(do="separate", stem=stem)
+    assert client.idle()["error"]["text"] == ""
+    agree()
+    client.edit(do="next")
+    client.edit(do="remove", stem=stem)
+    agree()
+    other = song.with_name("other.wav")
+    audio.write(other, 0.1 * noise(2, 3 * RATE, seed=1), RATE)
+    before = client.state()["residual"]
+    client.upload(other)
+    assert client.state()["residual"] != before
+    agree()
+
+
+def test_what_weights_do_not_know_is_left_out_and_said(start: Start, song: Path, half: Any) -> None:
+    half.system = SimpleNamespace(knows_roles=False)
+    client = start()
+    stem = client.upload(song)["stems"][0]["id"]
+    client.edit(do="mark", stem=stem, role="among", start=0, stop=1)
+    client.run(do="preview", stem=stem, start=0, stop=2)
+    said = client.idle()["error"]["text"]
+    assert "plays alone" in said and "do not know" in said
+    client.edit(do="mark", stem=stem, role="alone", start=1, stop=3)
+    client.edit(do="mark", stem=stem, role="absent", start=4, stop=5)
+    for run in ({"do": "preview", "start": 0, "stop": 2}, {"do": "separate"}):
+        client.run(stem=stem, **run)
+        result = client.idle()["stems"][0]["result"]
+        assert result["fresh"] and "do not know" in " ".join(result["warnings"])
+    assert set(half.conditionings[0]) == {"2 s", "not 1 s"}
+
+
+def test_other_weights_make_results_stale(start: Start, song: Path, half: Any) -> None:
+    client = start()
+    stem = marked(client, song)
+    client.run(do="separate", stem=stem)
+    assert client.idle()["stems"][0]["result"]["fresh"]
+    half.describe = lambda: {"name": "later", "sha256": "1"}
+    client = start()
+    client.run(do="open", id=client.state()["recent"][0]["id"])
+    assert not client.idle()["stems"][0]["result"]["fresh"]
 
 
 def test_a_tile_shows_a_tone_where_it_is() -> None:
