@@ -45,8 +45,8 @@ def main(
     typer.echo(
         f"On paper, {PROJECTED_SONGS:,} songs of {SONG_SECONDS / 60:g} minutes on {PROJECTED_CORES} "
         "cores take "
-        f"{number(hours, 1)} hours, if CPU time grows with the songs' length, cores do not slow each other down and the "
-        "store keeps up; start-up is counted for every song as often as here."
+        f"{number(hours, 1)} hours, if CPU time grows with the songs' length, cores do not slow each other down "
+        "and the store keeps up; start-up is counted for every song as often as here."
     )
 
 
