@@ -20,7 +20,7 @@ MEAN_SHARE = 0.2
 
 def frames_as_templates(magnitude: Tensor, count: int) -> Tensor:
     """`count` frames evenly spread in time, each summing to 1: initial templates."""
-    chosen = torch.linspace(0, magnitude.shape[-1] - 1, count, device=magnitude.device).long()
+    chosen = torch.arange(count, device=magnitude.device) * (magnitude.shape[-1] - 1) // max(count - 1, 1)
     return _normalised(magnitude[..., chosen] + MEAN_SHARE * magnitude.mean(-1, keepdim=True))
 
 

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fewshot_sep import audio, levels, spectral, weights
+from fewshot_sep import audio, hub, levels, spectral, weights
 from fewshot_sep.bandwidth import high_band_gain
 from fewshot_sep.errors import BadQuery, FewshotSepError
 from fewshot_sep.overlap_add import Chunk, crossfade, first_needed
@@ -79,9 +79,19 @@ class Separator:
 
     @classmethod
     def from_pretrained(cls, path: str | Path | None = None, device: str = "auto") -> Separator:
-        """The bundled weights, or those at `path`; needs no network. Raises WeightsError: missing or damaged."""
-        path = Path(path) if path else weights.bundled()
-        return cls(weights.load(path), device, path.name, weights.sha256(path))
+        """The bundled weights, those at `path`, or those of that name in a hub; only the last may need a network.
+
+        Args:
+            path: of the weights, or a name such as `user/model` or `user/model@revision`, see `fewshot_sep.hub`.
+
+        Raises WeightsError: missing or damaged. EngineMissing: a name in a hub, but no huggingface_hub.
+        """
+        if path and hub.is_name(name := Path(path).as_posix()):
+            path, name = hub.fetch(name)
+        else:
+            path = Path(path) if path else weights.bundled()
+            name = path.name
+        return cls(weights.load(path), device, name, weights.sha256(path))
 
     def describe(self) -> dict[str, str | int]:
         """Model facts for reports."""

@@ -62,7 +62,9 @@ class TrainingOptions(NamedTuple):
         target_first: steps at the beginning in which a target is its own query: the network learns to separate first.
         check_every: steps between validations, each with a checkpoint.
         device: auto, cpu, cuda or mps.
-        processes: on the CPU, forked, of one thread each: each has a batch of its own, gradients are averaged.
+        devices, nodes: GPUs, or on the CPU forked processes of one thread each, on so many machines; every one has
+            batches of its own, gradients are averaged (Lightning's DDP; gloo on the CPU, NCCL on GPUs). With several
+            machines each is started by itself: MASTER_ADDR, MASTER_PORT and NODE_RANK say which it is.
     """
 
     steps: int | None = None
@@ -78,8 +80,19 @@ class TrainingOptions(NamedTuple):
     optimizer: Optimizer = "adamw"
     device: str = "auto"
     compile: bool = False
-    processes: int = 1
+    devices: int = 1
+    nodes: int = 1
     minutes: float | None = None
+
+    @property
+    def processes(self) -> int:
+        """How many train together."""
+        return self.devices * self.nodes
+
+    @property
+    def forked(self) -> bool:
+        """Whether they are forks of this process."""
+        return self.device == "cpu" and self.devices > 1 and self.nodes == 1
 
     def progress(self, step: int, seconds: float) -> float:
         """Share of the training that is done after so many steps and seconds."""
@@ -156,7 +169,7 @@ class Training(L.LightningModule, Generic[TrainableT]):
         self._at_peak: float | None = None  # seconds that a step would take at the card's peak, where that is known
 
     def setup(self, stage: str) -> None:
-        if self.options.processes > 1:
+        if self.options.forked:
             torch.set_num_threads(1)  # a forked process that starts OpenMP's threads anew hangs
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -347,17 +360,18 @@ def train(
     It ends with a validation. A run that is called again with more steps or minutes goes on, at the rate that this
     length has there: one that had begun to cool rises again.
 
+    Of several processes the first alone returns; `run` must be one folder for all.
+
     Args:
         clock: seconds, from any beginning.
 
     Raises:
-        FewshotSepError: several processes on another device than the CPU; a run begun with another optimizer; a
-            checkpoint that is damaged or holds more than tensors, numbers and text; not just one of steps and minutes.
+        SystemExit: in the others.
+        FewshotSepError: a run begun with another optimizer; a checkpoint that is damaged or holds more than tensors,
+            numbers and text; not just one of steps and minutes.
     """
     if bool(options.steps) == bool(options.minutes):
         raise FewshotSepError("say how long to train: either a number of steps or of minutes")
-    if options.processes > 1 and options.device != "cpu":
-        raise FewshotSepError(f"several processes train on the CPU only, not on device '{options.device}'")
     _keep_memory()
     L.seed_everything(options.seed, verbose=False)
     module = Training(system, objective, batches, validation, options, clock)
@@ -366,7 +380,10 @@ def train(
     if saved is None or options.progress(saved["global_step"], saved.get("seconds", 0.0)) < 1:
         if options.compile:
             system.network.compile()
-        _trainer(options, run, callbacks, last).fit(module, ckpt_path=last if saved else None, weights_only=True)
+        trainer = _trainer(options, run, callbacks, last)
+        trainer.fit(module, ckpt_path=last if saved else None, weights_only=True)
+        if trainer.global_rank:
+            raise SystemExit  # the first one goes on alone, and writes
         saved = _read(last)
     module.load_state_dict(saved["state_dict"])  # the average
     plots.loss_curve(sorted(run.glob("log/*/metrics.csv")), run / "curve.png")
@@ -384,8 +401,9 @@ def _trainer(options: TrainingOptions, run: Path, callbacks: Sequence[Callback],
     return L.Trainer(
         max_epochs=-1,  # `Training` says when to stop
         accelerator=options.device,
-        devices=options.processes,
-        strategy="ddp_fork" if options.processes > 1 else "auto",
+        devices=options.devices,
+        num_nodes=options.nodes,
+        strategy="ddp_fork" if options.forked else "ddp" if options.processes > 1 else "auto",
         precision=_precision(options.device),  # type: ignore[arg-type]
         gradient_clip_val=5.0,
         callbacks=[

@@ -194,9 +194,15 @@ def train(
     seed: Annotated[int, advanced(help="Seed of weights and tasks.")] = 0,
     device: Annotated[str, advanced(help="auto, cpu, cuda or mps.")] = "auto",
     compile_network: Annotated[bool, advanced("--compile", help="Use torch.compile; pays on a GPU.")] = False,
-    processes: Annotated[
-        int, advanced(min=1, help="On the CPU, one a core; each takes --batch tasks a step, gradients are averaged.")
+    devices: Annotated[
+        int, advanced(min=1, help="GPUs; each takes --batch tasks of its own a step, gradients are averaged.")
     ] = 1,
+    nodes: Annotated[
+        int, advanced(min=1, help="Machines; start it on each, with NODE_RANK, MASTER_ADDR and MASTER_PORT set.")
+    ] = 1,
+    processes: Annotated[
+        int | None, advanced(min=1, help="As --devices, on the CPU: processes, one a core.", show_default=False)
+    ] = None,
 ) -> None:
     """Train a separator on a loop library; writes weights.safetensors with its model card, a log and a curve.
 
@@ -215,9 +221,10 @@ def train(
         "learning_rate": learning_rate,
         "check_every": check_every,
         "seed": seed,
-        "device": "cpu" if processes > 1 and device == "auto" else device,
+        "device": "cpu" if processes and device == "auto" else device,
         "compile": compile_network,
-        "processes": processes,
+        "devices": processes or devices,
+        "nodes": nodes,
     }
     path = run(library, out, preset=preset, batch=batch, emphasis=emphasis, start=start, options=options)
     typer.echo(f"weights: {path}\nlog: {out / 'log'}\ncurve: {out / 'curve.png'}")

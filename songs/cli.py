@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,6 +14,9 @@ from fewshot_sep.cli import debugging, progress, say
 from fewshot_sep.errors import BadAudio, FewshotSepError, explain
 from fewshot_sep.songs.jobs import TEMPLATE, Job, check_template, evidence_digest, jobs
 from fewshot_sep.songs.settings import MAX_METER, METERS, MIN_METER, SUBTYPES, Clipping, Format, Grid, Tempo
+
+if TYPE_CHECKING:
+    from fewshot_sep.songs.batch import Batch
 
 CLIPS = "CLIP|FOLDER"
 evidence, output, bars, advanced = (
@@ -104,7 +107,15 @@ def separate(
     ] = "auto",
     strict: Annotated[bool, advanced("--strict", help="Refuse damaged or truncated files.")] = False,
     device: Annotated[str, advanced(help="Where the network runs: auto, cpu or cuda.")] = "auto",
-    weights: Annotated[Path | None, advanced(metavar="FILE", help="Other weights than the bundled ones.")] = None,
+    weights: Annotated[
+        Path | None, advanced(metavar="FILE", help="Other weights than the bundled ones; or USER/MODEL in a hub.")
+    ] = None,
+    at_once: Annotated[
+        int | None, advanced("--jobs", min=1, help="Songs at a time, each in a process of its own.", show_default=False)
+    ] = None,
+    cluster: Annotated[
+        str | None, advanced(metavar="auto|ADDRESS", help="Ray cluster whose machines separate the songs.")
+    ] = None,
 ) -> None:
     """Separate an instrument from songs, given evidence of it: clips, or marks in the song.
 
@@ -144,26 +155,79 @@ def separate(
         role: [*clips, *marks] for role, clips, marks in zip(ROLES, files, spans, strict=True)
     }
     told = evidence_digest(by_role)
-    work = jobs(songs, out, name, f".{format}", check_template(template), told)
-    _check_there(work)
+    checked = check_template(template)
 
-    from fewshot_sep.separator import Separator
-    from fewshot_sep.songs.pipeline import SongSeparator
-    from fewshot_sep.songs.queries import Evidence, encode_files
-    from fewshot_sep.songs.separate_file import Options, finished, separate_file
+    from fewshot_sep.songs import remote
+    from fewshot_sep.songs.batch import Batch
+    from fewshot_sep.songs.separate_file import Options
+    from fewshot_sep.stores import as_url
 
-    model = Separator.from_pretrained(weights, device=device)
-    meters = tuple(sorted(set(meter))) if meter else METERS
-    separator = SongSeparator(model, tracker=tracker, engine=stretcher, tempo=tempo, meters=meters)
-    shown = Evidence(encode_files(model, ByRole(*files), strict=strict), spans)
     residual_pass = residual_pass if contrast is None else contrast
+    skip = skip_existing or resume
     options = Options(grid, residual_pass, subtype, bitrate, clip, plot, strict, resume)
-    _each(
-        work,
-        lambda job, progress: separate_file(separator, job, shown, options, progress),
-        lambda job: (skip_existing or resume) and finished(separator, job, options),
-        resume,
-    )
+    chosen = (weights, device, tracker, stretcher, tempo, tuple(sorted(set(meter))) if meter else METERS)
+    store, carrier, before = as_url(out), None, 0
+    if store is None:
+        remote.refuse_urls(songs)
+        work = jobs(songs, out, name, f".{format}", checked, told)
+        _check_there(work)
+    else:
+        settings = (options._replace(resume=False), _which(weights), *chosen[1:])
+        work, carrier, done = remote.plan(songs, store, name, f".{format}", checked, told, settings, skip)
+        before = len(done)
+        for song in done:
+            say(f"{song}: done before, left out", err=True)
+        if not work:
+            return
+    batch = Batch(work, ByRole(*files), spans, options, *chosen, skip, carrier)
+    if cluster or carrier or (at_once or 1) > 1:
+        _spread(batch, before, at_once, cluster)
+        return
+    opened = batch.open()
+    _each(work, opened.one, lambda job: batch.skip and opened.done(job), resume)
+
+
+def _spread(batch: Batch, before: int, at_once: int | None, cluster: str | None) -> None:
+    """Run the jobs on several workers and print what they wrote, as they end; so many songs were done `before`."""
+    from fewshot_sep.songs.batch import Outcome
+    from fewshot_sep.songs.farm import Actors, Pool, Processes, spread
+
+    work, failed, count = batch.work, [], len(batch.work) + before
+    pool: Pool
+    if cluster:
+        pool = Actors(batch.open, cluster, at_once, gpus=not batch.device.startswith("cpu"))
+    else:
+        pool = Processes(batch.open, min(at_once or 1, len(work)))
+    try:
+        for ended, (number, outcome) in enumerate(spread(pool, range(len(work))), before + 1):
+            song = batch.remote.songs[number].name if batch.remote else work[number].song
+            found = outcome if isinstance(outcome, Outcome) else Outcome(error=f"{song}: {outcome}")
+            if found.error:
+                say(f"error: {' '.join(found.error.split())}", err=True)
+                if count == 1:
+                    raise typer.Exit(found.exit_code)
+                failed.append(str(song))
+            elif found.done_before:
+                say(f"{song}: done before, left out", err=True)
+            _tell(found.written, found.warnings)
+            say(f"{ended}/{count} songs", err=True)
+    except KeyboardInterrupt:
+        say("interrupted; the songs that are done are kept: the same command with --resume goes on", err=True)
+        raise
+    finally:
+        if batch.remote:
+            batch.remote.close()
+    _sum_up(failed, count)
+
+
+def _which(weights: Path | None) -> str:
+    """The weights' digest, or their name in a hub."""
+    from fewshot_sep import hub
+    from fewshot_sep import weights as stored
+
+    if weights is not None and hub.is_name(weights.as_posix()):
+        return weights.as_posix()
+    return stored.sha256(weights or stored.bundled())
 
 
 def _check_there(work: list[Job]) -> None:
@@ -232,12 +296,20 @@ def _each(
                 traceback.print_exc()
             failed.append(str(job.song))
             continue
-        for warning in warnings:
-            say(f"warning: {warning}", err=True)
-        for path in written:
-            say(path)
+        _tell(written, warnings)
+    _sum_up(failed, len(work))
+
+
+def _tell(written: Iterable[Path | str], warnings: Iterable[str]) -> None:
+    for warning in warnings:
+        say(f"warning: {warning}", err=True)
+    for path in written:
+        say(path)
+
+
+def _sum_up(failed: list[str], count: int) -> None:
     if failed:
-        say(f"{len(failed)} of {len(work)} songs failed: {', '.join(failed)}", err=True)
+        say(f"{len(failed)} of {count} songs failed: {', '.join(failed)}", err=True)
         raise typer.Exit(1)
 
 

@@ -170,7 +170,19 @@ def jobs(
         BadAudio: a folder without songs.
     """
     found = [(file, folder) for given in songs for file, folder in _songs(given, out)]
-    places = _Places(template, name, suffix, evidence, [file for file, _ in found])
+    return assigned(found, name, suffix, template, evidence)
+
+
+def assigned(
+    found: Sequence[tuple[Path, Path]],
+    name: str,
+    suffix: str,
+    template: str = TEMPLATE,
+    evidence: str = "",
+    taken: Sequence[Path] = (),
+) -> list[Job]:
+    """One job for each song and the folder that its results go to; no place is one that is `taken`."""
+    places = _Places(template, name, suffix, evidence, [*(file for file, _ in found), *taken])
     return [places.take(file, folder) for file, folder in found]
 
 

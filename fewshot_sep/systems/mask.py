@@ -68,7 +68,10 @@ class MaskSystem(System[QueryConditioning]):
         return compressed(magnitude, magnitude.mean(dim=(1, 2, 3), keepdim=True))
 
     def encode(self, clips: Tensor) -> QueryConditioning:
-        energy = self.band_energy(self.stft(clips))
+        return self.encode_energy(self.band_energy(self.stft(clips)))
+
+    def encode_energy(self, energy: Tensor) -> QueryConditioning:
+        """As `encode`, for the clips' energies `(batch, clips, bands, time)`."""
         return self.encoded(energy, self.encode_query(self.image(energy.flatten(0, 1)[:, None])))
 
     def encoded(self, energy: Tensor, each: QueryConditioning) -> QueryConditioning:

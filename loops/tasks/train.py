@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -59,6 +60,7 @@ def train(
     pool = AudioPool(library, "train", settings.sample_rate, device)
     valid = len(library.split("valid")) > 0
     held_back = AudioPool(library, "valid", settings.sample_rate, device) if valid else pool
+    torch.manual_seed(training.seed)  # several machines begin with one network
     system = build(settings)
     usual = PROMPTED if system.knows_roles else USUAL
     mixing = replace(usual, emphasis=emphasis) if masks else PLAIN
@@ -71,8 +73,11 @@ def train(
 
 
 def computing_device(name: str) -> str:
-    """`auto` resolved: a GPU where there is one."""
-    return ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
+    """`auto` resolved: a GPU where there is one; of several, that of this process."""
+    name = ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
+    if name == "cuda" and "LOCAL_RANK" in os.environ:
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    return name
 
 
 def train_on(
@@ -110,7 +115,10 @@ def _facts(
     command = f"fewshot-sep train LIBRARY -o RUN --preset {preset} --batch {batch}"
     command += f" --steps {training.steps}" if training.steps else f" --minutes {training.minutes:g}"
     command += f" --learning-rate {training.learning_rate:g} --seed {training.seed}"
-    command += f" --processes {training.processes}" * (training.processes > 1)
+    command += f" --{'processes' if training.device == 'cpu' else 'devices'} {training.devices}" * (
+        training.devices > 1
+    )
+    command += f" --nodes {training.nodes}" * (training.nodes > 1)
     command += " --start WEIGHTS" * bool(start)
     return {
         "command": command + "".join(f" --emphasise '{name}={factor:g}'" for name, factor in mixing.emphasis),

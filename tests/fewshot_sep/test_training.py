@@ -5,7 +5,11 @@ from __future__ import annotations
 import csv
 import itertools
 import math
+import os
 import re
+import socket
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -243,6 +247,13 @@ def all_points(first: int) -> Iterator[Example]:
     return map(points, itertools.count(first))
 
 
+def both_points(first: int) -> Iterator[Example]:
+    """What two processes draw, as one batch."""
+    for one, other in zip(all_points(first), all_points(STREAM_STRIDE + first), strict=True):
+        mixture, target = torch.cat([one.mixture, other.mixture]), torch.cat([one.target, other.target])
+        yield Example(mixture, Evidence.of_alone(mixture), target)
+
+
 def fit_slope(
     run: Path,
     batches: training.Stream = all_points,
@@ -258,14 +269,9 @@ def fit_slope(
 def test_two_processes_take_the_step_of_both_their_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(training, "_precision", lambda device: "32-true")
 
-    def both(first: int) -> Iterator[Example]:
-        for one, other in zip(all_points(first), all_points(STREAM_STRIDE + first), strict=True):
-            mixture, target = torch.cat([one.mixture, other.mixture]), torch.cat([one.target, other.target])
-            yield Example(mixture, Evidence.of_alone(mixture), target)
-
     for steps in (5, 8):  # resumed once
-        _, alone = fit_slope(tmp_path / "one", both, steps=steps)
-        spent, shared = fit_slope(tmp_path / "two", steps=steps, processes=2)
+        _, alone = fit_slope(tmp_path / "one", both_points, steps=steps)
+        spent, shared = fit_slope(tmp_path / "two", steps=steps, devices=2)
         assert difference(alone.state_dict(), Slope().state_dict()) > 1e-3
         assert difference(alone.state_dict(), shared.state_dict()) < 1e-6
         assert spent.seconds > 0 and spent.steps == steps
@@ -281,7 +287,7 @@ def test_no_process_waits_for_a_figure_that_another_has_not(tmp_path: Path) -> N
             own = not torch.is_grad_enabled() and torch.distributed.get_rank() == 0
             return Loss(loss, parts | ({"si_sdri_db": loss.detach()} if own else {}))
 
-    spent, _ = fit_slope(tmp_path, objective=Uneven(), steps=4, check_every=2, processes=2)
+    spent, _ = fit_slope(tmp_path, objective=Uneven(), steps=4, check_every=2, devices=2)
     rows = table(tmp_path / "log" / "version_0" / "metrics.csv")
     assert spent.steps == 4 and any(row["valid/si_sdri_db"] for row in rows)
 
@@ -304,7 +310,7 @@ def test_parameters_of_an_objective_are_trained_too(tmp_path: Path) -> None:
 def test_the_console_shows_steps_and_losses_and_nothing_of_lightning(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], processes: int
 ) -> None:
-    fit_slope(tmp_path, steps=6, processes=processes)
+    fit_slope(tmp_path, steps=6, devices=processes)
     printed = capfd.readouterr()
     lines = printed.err.splitlines()
     assert printed.out == "" and len(lines) == 2
@@ -318,9 +324,32 @@ def test_without_tensorboard_the_log_is_a_table_alone(tmp_path: Path, monkeypatc
     assert [path.name for path in (tmp_path / "log" / "version_0").iterdir()] == ["metrics.csv"]
 
 
-def test_several_processes_train_on_the_cpu_only(tmp_path: Path) -> None:
-    with pytest.raises(FewshotSepError, match="on the CPU only, not on device 'cuda'"):
-        fit_slope(tmp_path, steps=1, processes=2, device="cuda")
+NODE = """
+import sys
+from pathlib import Path
+import torch
+from tests.fewshot_sep import test_training
+from fewshot_sep import training
+training._precision = lambda device: "32-true"
+_, system = test_training.fit_slope(Path(sys.argv[1]), steps=4, nodes=2)
+torch.save(system.state_dict(), Path(sys.argv[1]) / "end")
+"""
+
+
+@pytest.mark.slow
+def test_two_machines_take_the_step_of_both_their_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training, "_precision", lambda device: "32-true")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    script, root = tmp_path / "node.py", Path(__file__).parents[2]
+    script.write_text(NODE)
+    world = os.environ | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "PYTHONPATH": str(root)}
+    command = [sys.executable, script, tmp_path / "two"]
+    nodes = [subprocess.Popen(command, env=world | {"NODE_RANK": rank}, cwd=root) for rank in "01"]
+    assert [node.wait(240) for node in nodes] == [0, 0]
+    _, alone = fit_slope(tmp_path / "one", both_points, steps=4)
+    assert difference(alone.state_dict(), torch.load(tmp_path / "two" / "end")) < 1e-6
 
 
 @given(steps=st.integers(1, 1000), warm_up=st.integers(0, 1000), cool_down=st.floats(0, 1))
@@ -394,7 +423,7 @@ def test_a_run_of_minutes_ends_cooled_down_and_rises_again_with_more(
 
 def test_processes_stop_together_by_the_first_ones_clock(tmp_path: Path) -> None:
     clock = Clock()
-    spent, _ = fit_slope(tmp_path, objective=clock.passes(), clock=clock, minutes=5 / 60, processes=2)
+    spent, _ = fit_slope(tmp_path, objective=clock.passes(), clock=clock, minutes=5 / 60, devices=2)
     assert spent == (5, 5.0)
 
 

@@ -61,7 +61,7 @@ def test_an_interrupted_training_is_resumed(loud_library: Path, tmp_path: Path) 
 
 @pytest.mark.slow
 def test_two_processes_learn_twice_as_many_examples(loud_library: Path, tmp_path: Path) -> None:
-    card = weights.card(run(loud_library, tmp_path, "tiny", steps=2, processes=2))
+    card = weights.card(run(loud_library, tmp_path, "tiny", steps=2, devices=2))
     assert (card["steps"], card["examples"]) == (2, 8)
     assert "--batch 2" in card["command"]
     assert "--processes 2" in card["command"]

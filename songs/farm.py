@@ -1,0 +1,250 @@
+"""Tasks spread over workers that each hold something heavy: processes of this machine, or actors of a Ray cluster.
+
+A worker is made once, by `make()`, and called with one task after another. It has one task at a time and no queue, so a
+batch of any length needs no memory. Where a worker dies, with its process or with its machine, another is made and its
+task goes to the next that is free; a task that was lost three times is given up.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import multiprocessing
+import os
+import signal
+import sys
+from collections import Counter, deque
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from multiprocessing.connection import Connection, wait
+from types import FrameType
+from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeVar
+
+from fewshot_sep.errors import EngineMissing, FewshotSepError
+
+TaskT = TypeVar("TaskT", bound=Hashable)
+TaskT_contra = TypeVar("TaskT_contra", contravariant=True)
+AnswerT = TypeVar("AnswerT")
+AnswerT_co = TypeVar("AnswerT_co", covariant=True)
+
+MAX_LOSSES = 3
+ACTOR_CORES = 2
+"""Of a cluster for one actor without a GPU: more threads gain little on one song."""
+
+
+class WorkerDied(FewshotSepError):
+    """A worker ended, three times, before its answer came: killed, or out of memory."""
+
+    exit_code = 1
+
+
+class Work(Protocol[TaskT_contra, AnswerT_co]):
+    """What a worker does; `losses`: how many workers have died with this task before."""
+
+    def __call__(self, task: TaskT_contra, losses: int, /) -> AnswerT_co: ...
+
+
+Make = Callable[[], Work[TaskT, AnswerT]]
+"""Pickled, and called in the worker."""
+
+
+class Event(NamedTuple):
+    """What a worker says: it is made, here is its answer, this was raised; or that it is gone."""
+
+    worker: int
+    kind: Literal["ready", "answer", "error", "lost"]
+    value: Any = None
+
+
+class Pool(Protocol):
+    """Workers by number. One that is lost is made anew, and says so."""
+
+    def send(self, worker: int, task: object, losses: int) -> None: ...
+    def wait(self) -> Event: ...
+    def close(self) -> None: ...
+
+
+def spread(pool: Pool, tasks: Iterable[TaskT]) -> Iterator[tuple[TaskT, Any]]:
+    """Tasks with their answers, as they come; a task is taken only when a worker is free.
+
+    An answer is `WorkerDied` where the task was lost too often. Left early, the workers are ended.
+
+    Raises:
+        Exception: what a worker raised when it was made or called.
+    """
+    fresh, again = iter(tasks), deque[TaskT]()
+    losses: Counter[TaskT] = Counter()
+    doing: dict[int, TaskT] = {}
+    idle: list[int] = []
+    with contextlib.closing(pool):
+        while True:
+            while idle and (task := again.popleft() if again else next(fresh, None)) is not None:
+                worker = idle.pop()
+                doing[worker] = task
+                pool.send(worker, task, losses[task])
+            if idle and not doing:
+                return
+            event = pool.wait()
+            if event.kind == "error":
+                raise event.value
+            if event.kind == "lost":
+                if (lost := doing.pop(event.worker, None)) is None:
+                    continue  # it had none yet
+                losses[lost] += 1
+                if losses[lost] < MAX_LOSSES:
+                    again.append(lost)
+                else:
+                    yield lost, WorkerDied(f"{losses[lost]} workers died with it (out of memory?)")
+                continue
+            idle.append(event.worker)
+            if event.kind == "answer":
+                yield doing.pop(event.worker), event.value
+
+
+class Processes(Generic[TaskT, AnswerT]):
+    """So many processes of this machine. They end when this one does, and leave no half-written files then."""
+
+    def __init__(self, make: Make[TaskT, AnswerT], count: int) -> None:
+        self._make = make
+        # Not forked: a fork inherits locks that threads of this process hold just then, for ever.
+        self._context = multiprocessing.get_context("spawn")
+        self._threads = max(1, len(os.sched_getaffinity(0)) // count) if hasattr(os, "sched_getaffinity") else 1
+        self._lines: dict[int, Connection] = {}
+        self._processes: dict[int, Any] = {}
+        self._unmade = 0
+        for worker in range(count):
+            self._start(worker)
+
+    def _start(self, worker: int) -> None:
+        ours, theirs = self._context.Pipe()
+        process = self._context.Process(target=_serve, args=(theirs, self._make, self._threads), daemon=True)
+        process.start()
+        theirs.close()
+        self._lines[worker], self._processes[worker] = ours, process
+
+    def send(self, worker: int, task: object, losses: int) -> None:
+        with contextlib.suppress(OSError):  # it died just now: `wait` will tell
+            self._lines[worker].send((task, losses))
+
+    def wait(self) -> Event:
+        line = wait(list(self._lines.values()))[0]
+        worker = next(worker for worker, own in self._lines.items() if own is line)
+        try:
+            event = Event(worker, *self._lines[worker].recv())
+            self._unmade = 0
+            return event
+        except (EOFError, OSError):
+            self._processes[worker].join()
+            self._unmade += 1
+            if self._unmade > MAX_LOSSES * len(self._lines):
+                raise WorkerDied("workers die before they can do anything (out of memory?); try fewer") from None
+            self._start(worker)
+            return Event(worker, "lost")
+
+    def close(self) -> None:
+        for process in self._processes.values():
+            process.terminate()
+        for process in self._processes.values():
+            process.join()
+
+
+def _serve(line: Connection, make: Make[TaskT, AnswerT], threads: int) -> None:
+    """A worker's life."""
+    signal.signal(signal.SIGTERM, _leave)
+    with contextlib.suppress(EOFError, OSError, KeyboardInterrupt):
+        try:
+            _set_threads(threads)
+            work = make()
+            line.send(("ready", None))
+            while True:
+                line.send(("answer", work(*line.recv())))
+        except (EOFError, OSError, KeyboardInterrupt):
+            raise
+        except Exception as error:
+            line.send(("error", error))
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    """By an exception, so that what is half-written is removed on the way."""
+    sys.exit(128 + number)
+
+
+def _set_threads(threads: int) -> None:
+    os.environ["OMP_NUM_THREADS"] = str(threads)
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(threads)
+
+
+class Actors(Generic[TaskT, AnswerT]):
+    """Actors of a Ray cluster: one for each GPU, or for every two cores where there is none.
+
+    Args:
+        address: of the cluster, or `auto`: the one that this machine belongs to, or that RAY_ADDRESS names.
+        count: of actors; None: as many as the cluster has room for now.
+        gpus: whether actors are to have one each.
+
+    Raises:
+        EngineMissing: Ray is not installed.
+        FewshotSepError: no cluster there.
+    """
+
+    def __init__(self, make: Make[TaskT, AnswerT], address: str, count: int | None = None, gpus: bool = True) -> None:
+        try:
+            import ray
+        except ImportError as error:
+            raise EngineMissing(f"ray is not installed ({error}): pip install 'fewshot-sep[ray]'") from error
+        self._ray = ray
+        self._joined = not ray.is_initialized()
+        if self._joined:
+            try:
+                ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+            except (ConnectionError, ValueError, RuntimeError) as error:
+                raise FewshotSepError(f"--cluster {address}: no cluster there ({error}); ray start --head") from error
+        there = ray.cluster_resources()
+        gpus = gpus and there.get("GPU", 0) >= 1
+        cores = max(1.0, there.get("CPU", 1))
+        count = count or int(there["GPU"] if gpus else math.ceil(cores / ACTOR_CORES))
+        share = max(1, int(cores // count))
+        self._actor = ray.remote(num_cpus=min(share, ACTOR_CORES), num_gpus=int(gpus), max_restarts=0)(_Actor)
+        self._make = ray.put(make)
+        self._actors: dict[int, Any] = {}
+        self._waiting: dict[Any, tuple[int, Literal["ready", "answer"]]] = {}
+        for worker in range(count):
+            self._start(worker)
+
+    def _start(self, worker: int) -> None:
+        # It says when it is made: an actor for which there is no room any more never gets a task.
+        self._actors[worker] = self._actor.remote(self._make)
+        self._waiting[self._actors[worker].ready.remote()] = (worker, "ready")
+
+    def send(self, worker: int, task: object, losses: int) -> None:
+        self._waiting[self._actors[worker].do.remote(task, losses)] = (worker, "answer")
+
+    def wait(self) -> Event:
+        (reference,), _ = self._ray.wait(list(self._waiting), num_returns=1)
+        worker, kind = self._waiting.pop(reference)
+        try:
+            return Event(worker, kind, self._ray.get(reference))
+        except self._ray.exceptions.RayTaskError as error:
+            return Event(worker, "error", error.cause if isinstance(error.cause, Exception) else error)
+        except (self._ray.exceptions.RayActorError, self._ray.exceptions.ObjectLostError):
+            self._start(worker)
+            return Event(worker, "lost")
+
+    def close(self) -> None:
+        for actor in self._actors.values():
+            self._ray.kill(actor)
+        if self._joined:
+            self._ray.shutdown()
+
+
+class _Actor:
+    """A worker in a cluster."""
+
+    def __init__(self, make: Make[Any, Any]) -> None:
+        self._work = make()
+
+    def ready(self) -> None:
+        """Answers when it is made."""
+
+    def do(self, task: object, losses: int) -> object:
+        return self._work(task, losses)

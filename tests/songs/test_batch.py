@@ -1,0 +1,258 @@
+"""A batch gives the same wherever its songs lie and whoever separates them."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from fewshot_sep import audio, systems, weights
+from fewshot_sep.errors import BadAudio, FewshotSepError, OutputError
+from fewshot_sep.prompt import ByRole
+from fewshot_sep.songs import remote
+from fewshot_sep.songs.batch import Batch, OpenBatch
+from fewshot_sep.songs.jobs import Job
+from fewshot_sep.songs.separate_file import Options
+from fewshot_sep.stores import NOTES, Store
+
+RATE = 22050
+
+
+def sound(path: Path, seconds: float = 1.0, seed: int = 0) -> Path:
+    samples = np.random.default_rng(seed).uniform(-0.5, 0.5, (2, round(seconds * RATE))).astype(np.float32)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    audio.write(path, samples, RATE)
+    return path
+
+
+class Copier:
+    """Separates by copying; counts; fails where it is told to."""
+
+    def __init__(self) -> None:
+        self.done: list[str] = []
+        self.fail = ""
+
+    def __call__(self, separator: Any, job: Job, *others: Any) -> tuple[list[Path], list[str]]:
+        self.done.append(job.song.name)
+        if job.song.name == self.fail:
+            raise BadAudio(f"{job.song}: is bad")
+        data = job.song.read_bytes()
+        for path in job.outputs[:3]:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        job.outputs.target.write_bytes(data)
+        job.outputs.residual.write_bytes(data[::-1])
+        job.outputs.report.write_text(json.dumps({"song": str(job.song), "digests": job.owner}))
+        return list(job.outputs[:3]), [f"{job.song}: odd"]
+
+
+class Bench:
+    """Batches from one store to another, in this process."""
+
+    def __init__(self, folder: Path) -> None:
+        self.songs, self.out = (Store(f"file://{folder / name}") for name in ("songs", "out"))
+        self.folder, self.copier = folder, Copier()
+        for number, name in enumerate(("a.wav", "b/a.wav", "c.wav")):
+            sound(folder / "songs" / name, seed=number)
+
+    def plan(self, skip: bool = True, evidence: str = "e") -> tuple[OpenBatch, list[str]]:
+        work, carrier, done = remote.plan(
+            [Path(self.songs.url)], self.out.url, "horn", ".wav", "{song}/{name}", evidence, ("usual",), skip
+        )
+        batch = Batch(work, ByRole(), ByRole(), Options(), remote=carrier)
+        opened = OpenBatch(pickle.loads(pickle.dumps(batch)), None, None, self.copier)  # type: ignore[arg-type]
+        return opened, done
+
+    def results(self) -> list[str]:
+        return [name for name in self.out.names() if not name.startswith(NOTES)]
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path)
+
+
+def test_songs_go_from_store_to_store_and_their_reports_name_them(bench: Bench) -> None:
+    opened, done = bench.plan()
+    outcomes = [opened(number) for number in range(3)]
+    assert not done and not any(outcome.error for outcome in outcomes)
+    assert bench.results() == [
+        f"{place}/horn{end}" for place in ("a", "b/a", "c") for end in (".report.json", ".residual.wav", ".wav")
+    ]
+    assert bench.out.read("b/a/horn.wav") == (bench.folder / "songs/b/a.wav").read_bytes()
+    assert json.loads(bench.out.read("b/a/horn.report.json"))["song"] == f"{bench.songs.url}/b/a.wav"
+    assert outcomes[1].written[0] == f"{bench.out.url}/b/a/horn.wav"
+    assert outcomes[1].warnings == (f"{bench.songs.url}/b/a.wav: odd",)
+    assert opened.batch.remote is not None
+    assert not [path for path in opened.batch.remote.stage.rglob("*") if path.is_file()], "nothing stays on the machine"
+
+
+def test_what_is_done_is_not_done_again_and_what_is_not_is(bench: Bench) -> None:
+    bench.copier.fail = "c.wav"
+    first, _ = bench.plan()
+    assert [bool(first(number).error) for number in range(3)] == [False, False, True]
+    bench.copier = Copier()
+    second, done = bench.plan()
+    assert done == [f"{bench.songs.url}/{name}" for name in ("a.wav", "b/a.wav")]
+    assert second(0).error == "" and bench.copier.done == ["c.wav"]
+    assert bench.plan()[1][2:] == [f"{bench.songs.url}/c.wav"]
+    assert len(bench.results()) == 9
+    sound(bench.folder / "songs/c.wav", seed=9)  # another song of that name
+    assert len(bench.plan()[1]) == 2
+
+
+def test_what_a_killed_worker_had_put_is_removed(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened, _ = bench.plan()
+    put = Store.put
+
+    def die(self: Store, name: str, content: Path | bytes) -> None:
+        if name.endswith(".report.json"):
+            raise KeyboardInterrupt
+        put(self, name, content)
+
+    monkeypatch.setattr(Store, "put", die)
+    with pytest.raises(KeyboardInterrupt):
+        opened(0)
+    assert bench.results() == ["a/horn.residual.wav", "a/horn.wav"]
+    monkeypatch.undo()
+    again, done = bench.plan()
+    assert not done and not bench.results()
+    assert [again(number).error for number in range(3)] == ["", "", ""]
+    assert len(bench.results()) == 9 and not [name for name in bench.results() if "-2" in name]
+
+
+def test_a_worker_that_died_after_its_work_has_not_to_do_it_again(bench: Bench) -> None:
+    opened, _ = bench.plan()
+    first = opened(0)
+    assert set(opened(0, 1).written) == set(first.written)
+    assert bench.copier.done == ["a.wav"]
+
+
+def test_no_object_of_another_is_overwritten(bench: Bench) -> None:
+    bench.out.put("a/horn.wav", b"mine")
+    opened, _ = bench.plan()
+    assert opened(0).written[0] == f"{bench.out.url}/a/horn-2.wav" and bench.out.read("a/horn.wav") == b"mine"
+    other, done = bench.plan(evidence="other")
+    assert not done and other(0).written[0] == f"{bench.out.url}/a/horn-3.wav"
+
+
+def test_bad_stores_are_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bench: Bench) -> None:
+    with pytest.raises(FewshotSepError, match="nowhere"):
+        Store("nowhere://bucket")
+    with pytest.raises(BadAudio, match="no such song"):
+        remote.plan([Path("memory://nothing")], bench.out.url, "horn", ".wav", "{song}/{name}", "e", 1, True)
+    with pytest.raises(FewshotSepError, match="results in one"):
+        remote.refuse_urls([Path("s3://songs")])
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="cannot be written"):
+        Store(f"file://{tmp_path}/file").put("a/b", b"")
+
+
+# With the command, workers and a network.
+
+
+@pytest.fixture(scope="module")
+def material(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("material")
+    torch.manual_seed(0)
+    weights.save(systems.build("tiny-informed"), folder / "weights.safetensors", {})
+    sound(folder / "horn.wav", 0.5, 7)
+    for number in range(4):
+        sound(folder / "songs" / f"{number}.wav", 2 + number, number)
+    (folder / "songs" / "bad.wav").write_bytes(b"no sound")
+    return folder
+
+
+def command(material: Path, songs: str, out: str, *options: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    arguments = ["separate", songs, "--query", str(material / "horn.wav"), "-o", out, *options]
+    model = ["--weights", str(material / "weights.safetensors"), "--grid", "none", "--device", "cpu"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])} | variables
+    line = [sys.executable, "-m", "fewshot_sep", *arguments, *model]
+    return subprocess.run(line, capture_output=True, text=True, env=environment, timeout=280)
+
+
+def contents(store: Store) -> dict[str, object]:
+    """Sounds as they are, reports without times, places and the machine's notes."""
+    found: dict[str, object] = {name: store.read(name) for name in store.names() if not name.startswith(NOTES)}
+    for name in [name for name in found if name.endswith(".json")]:
+        report = json.loads(found[name])  # type: ignore[arg-type]
+        found[name] = {key: value for key, value in report.items() if key != "song" and not key.startswith("seconds")}
+    return found
+
+
+@pytest.fixture(scope="module")
+def alone(material: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
+    out = tmp_path_factory.mktemp("alone") / "out"
+    done = command(material, str(material / "songs"), str(out))
+    assert done.returncode == 1 and "1 of 5 songs failed" in done.stderr
+    return contents(Store(f"file://{out}"))
+
+
+@pytest.mark.slow
+def test_two_processes_give_what_one_gives(material: Path, alone: dict[str, object], tmp_path: Path) -> None:
+    done = command(material, str(material / "songs"), str(tmp_path / "out"), "--jobs", "2")
+    assert done.returncode == 1 and "1 of 5 songs failed" in done.stderr
+    assert len(alone) == 12 and contents(Store(f"file://{tmp_path / 'out'}")) == alone
+    again = command(material, str(material / "songs"), str(tmp_path / "out"), "--jobs", "2", "--skip-existing")
+    assert again.stderr.count("done before, left out") == 4 and not again.stdout
+
+
+@pytest.fixture
+def bucket() -> Iterator[dict[str, str]]:
+    """How to reach a bucket on this machine."""
+    pytest.importorskip("s3fs")
+    server = pytest.importorskip("moto.server").ThreadedMotoServer("127.0.0.1", port=0)
+    server.start()
+    host, port = server.get_host_and_port()
+    access = {
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+        "AWS_ACCESS_KEY_ID": "a",
+        "AWS_SECRET_ACCESS_KEY": "b",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
+    try:
+        yield access
+    finally:
+        server.stop()
+
+
+@pytest.mark.slow
+def test_a_bucket_gives_what_a_folder_gives(
+    material: Path, alone: dict[str, object], bucket: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in bucket.items():
+        monkeypatch.setenv(name, value)
+    Store("s3://music")._system.mkdir("music")  # type: ignore[attr-defined]
+    for path in (material / "songs").iterdir():
+        Store("s3://music/songs").put(path.name, path)
+    done = command(material, "s3://music/songs", "s3://music/out", "--jobs", "2", **bucket)
+    assert done.returncode == 1 and "s3://music/songs/bad.wav" in done.stderr, done.stderr
+    assert contents(Store("s3://music/out")) == alone
+    again = command(material, "s3://music/songs", "s3://music/out", "--jobs", "2", "--resume", **bucket)
+    assert again.stderr.count("done before, left out") == 4 and again.returncode == 1
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(290)
+def test_a_cluster_gives_what_a_machine_gives(material: Path, alone: dict[str, object], tmp_path: Path) -> None:
+    ray = pytest.importorskip("ray")
+    from ray.cluster_utils import Cluster
+
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
+    try:
+        for _ in range(2):
+            cluster.add_node(num_cpus=1)
+        done = command(material, str(material / "songs"), str(tmp_path / "out"), "--cluster", cluster.address)
+        assert done.returncode == 1 and "1 of 5 songs failed" in done.stderr, done.stderr
+        assert contents(Store(f"file://{tmp_path / 'out'}")) == alone
+    finally:
+        ray.shutdown()
+        cluster.shutdown()
