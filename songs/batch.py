@@ -66,7 +66,7 @@ class Batch:
 
 @dataclass
 class OpenBatch:
-    """A batch that a worker holds, see `fewshot_sep.songs.farm.Work`."""
+    """A batch that a worker holds, see `fewshot_sep.workers.Work`."""
 
     batch: Batch
     separator: SongSeparator

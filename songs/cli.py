@@ -190,7 +190,7 @@ def separate(
 def _spread(batch: Batch, before: int, at_once: int | None, cluster: str | None) -> None:
     """Run the jobs on several workers and print what they wrote, as they end; so many songs were done `before`."""
     from fewshot_sep.songs.batch import Outcome
-    from fewshot_sep.songs.farm import Actors, Pool, Processes, spread
+    from fewshot_sep.workers import Actors, Pool, Processes, spread
 
     work, failed, count = batch.work, [], len(batch.work) + before
     pool: Pool

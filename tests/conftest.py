@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -13,6 +15,8 @@ from hypothesis import settings
 # them. The workers inherit what the process that starts them sets, so each names its own.
 if _worker := os.environ.get("PYTEST_XDIST_WORKER"):
     os.environ["NUMBA_CACHE_DIR"] = str(Path(__file__).parents[1] / ".pytest_cache" / f"numba-{_worker}")
+
+os.environ.setdefault("RAY_raylet_start_wait_time_s", "120")  # on a busy machine Ray is slow to start; read on import
 
 # The fast tier draws the same examples every time: it must not fail by chance. The slow tier looks for new ones.
 settings.register_profile("same", derandomize=True, deadline=None)
@@ -26,3 +30,20 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--chromium", default=shutil.which("chromium"), help="The browser for the tests of the page.")
     parser.addoption("--screenshots", metavar="DIR", help="Where the tests of the page leave pictures of it.")
+
+
+@pytest.fixture
+def ray_cluster() -> Iterator[Any]:
+    """A Ray cluster on this machine: a head that does no work, and two nodes of one core in `nodes`."""
+    ray = pytest.importorskip("ray")
+    from ray.cluster_utils import Cluster
+
+    small = {"object_store_memory": 80_000_000}
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False, **small})
+    try:
+        cluster.nodes = [cluster.add_node(num_cpus=1, **small) for _ in range(2)]
+        cluster.wait_for_nodes(timeout=120)
+        yield cluster
+    finally:
+        ray.shutdown()
+        cluster.shutdown()

@@ -19,9 +19,9 @@ from fewshot_sep.loops.tasks.mixing import TaskMixer
 from fewshot_sep.loops.tasks.options import PLAIN
 from fewshot_sep.loops.tasks.pool import AudioPool
 from fewshot_sep.loops.tasks.train import computing_device
-from fewshot_sep.loops.workers import spread
 from fewshot_sep.objectives import ImageObjective
 from fewshot_sep.systems import ImageSystem
+from fewshot_sep.workers import answers_of
 
 ALWAYS = 1e9  # an instrument this much more likely than the others is always the one queried
 
@@ -40,7 +40,7 @@ def train_all(
     """
     count = (workers or os.cpu_count() or 1) if computing_device(device) == "cpu" else 1
     threads = 1 if count > 1 else torch.get_num_threads()
-    yield from spread(partial(_train_one, settings, library, output, device, threads), names, count)
+    yield from answers_of(partial(_train_one, settings, library, output, device, threads), names, count)
 
 
 def _train_one(settings: Settings, library: Library, output: Path, device: str, threads: int, name: str) -> str:

@@ -23,7 +23,7 @@ from fewshot_sep.loops.instruments.recordings import Recording
 from fewshot_sep.loops.instruments.synth import invented_voices
 from fewshot_sep.loops.instruments.voice import Sound
 from fewshot_sep.loops.library import CSV_NAME, SAMPLE_RATE, Library, Row
-from fewshot_sep.loops.workers import spread
+from fewshot_sep.workers import answers_of
 
 ROOMS = 0.4
 """Share of the songs that are played in a room."""
@@ -93,7 +93,7 @@ def render(
     tasks: list[Song | Recording] = [*songs, *recordings]
     jobs = [(task, folder, seed) for task in tasks if task.name not in done]
     np.random.default_rng(seed).shuffle(jobs)  # what is done is always a fair sample
-    with contextlib.closing(spread(_work, jobs, workers)) as answers:
+    with contextlib.closing(answers_of(_work, jobs, workers)) as answers:
         try:
             for count, (name, made) in enumerate(answers, 1):
                 rows += made

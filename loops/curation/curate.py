@@ -22,7 +22,7 @@ from fewshot_sep.loops.curation.decide import Decision, Edit, Evidence, decide, 
 from fewshot_sep.loops.curation.state import Entry
 from fewshot_sep.loops.instruments.sound_files import slug
 from fewshot_sep.loops.library import Library, Row, split_of
-from fewshot_sep.loops.workers import spread
+from fewshot_sep.workers import answers_of
 
 SUFFIXES = files.SOUND_SUFFIXES
 VALID_SHARE = 0.06
@@ -124,7 +124,7 @@ class _Run:
 
     def _all(self, what: str, work: Callable[[Job], Result], jobs: Sequence[Job]) -> Iterator[Result]:
         """Answers to all jobs as they come; the state is saved, and the progress told, on the way."""
-        with contextlib.closing(spread(work, jobs, self.workers)) as answers:
+        with contextlib.closing(answers_of(work, jobs, self.workers)) as answers:
             for count, answer in enumerate(answers, 1):
                 yield answer
                 if count % _SAVE_EVERY == 0:

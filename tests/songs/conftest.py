@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -12,8 +11,6 @@ import pytest
 from fewshot_sep import presets
 from fewshot_sep.audio import Source
 from fewshot_sep.prompt import ByRole, as_prompt
-
-os.environ.setdefault("RAY_raylet_start_wait_time_s", "120")  # on a busy machine Ray is slow to start; read on import
 
 BLOCK = 10_000
 

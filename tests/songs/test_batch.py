@@ -242,17 +242,9 @@ def test_a_bucket_gives_what_a_folder_gives(
 
 @pytest.mark.slow
 @pytest.mark.timeout(290)
-def test_a_cluster_gives_what_a_machine_gives(material: Path, alone: dict[str, object], tmp_path: Path) -> None:
-    ray = pytest.importorskip("ray")
-    from ray.cluster_utils import Cluster
-
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
-    try:
-        for _ in range(2):
-            cluster.add_node(num_cpus=1)
-        done = command(material, str(material / "songs"), str(tmp_path / "out"), "--cluster", cluster.address)
-        assert done.returncode == 1 and "1 of 5 songs failed" in done.stderr, done.stderr
-        assert contents(Store(f"file://{tmp_path / 'out'}")) == alone
-    finally:
-        ray.shutdown()
-        cluster.shutdown()
+def test_a_cluster_gives_what_a_machine_gives(
+    material: Path, alone: dict[str, object], ray_cluster: Any, tmp_path: Path
+) -> None:
+    done = command(material, str(material / "songs"), str(tmp_path / "out"), "--cluster", ray_cluster.address)
+    assert done.returncode == 1 and "1 of 5 songs failed" in done.stderr, done.stderr
+    assert contents(Store(f"file://{tmp_path / 'out'}")) == alone

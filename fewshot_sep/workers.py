@@ -14,7 +14,8 @@ import os
 import signal
 import sys
 from collections import Counter, deque
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Generator, Hashable, Iterable, Sequence
+from functools import partial
 from multiprocessing.connection import Connection, wait
 from types import FrameType
 from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeVar
@@ -23,6 +24,7 @@ from fewshot_sep.errors import EngineMissing, FewshotSepError
 
 TaskT = TypeVar("TaskT", bound=Hashable)
 TaskT_contra = TypeVar("TaskT_contra", contravariant=True)
+JobT = TypeVar("JobT")
 AnswerT = TypeVar("AnswerT")
 AnswerT_co = TypeVar("AnswerT_co", covariant=True)
 
@@ -63,7 +65,7 @@ class Pool(Protocol):
     def close(self) -> None: ...
 
 
-def spread(pool: Pool, tasks: Iterable[TaskT]) -> Iterator[tuple[TaskT, Any]]:
+def spread(pool: Pool, tasks: Iterable[TaskT]) -> Generator[tuple[TaskT, Any], None, None]:
     """Tasks with their answers, as they come; a task is taken only when a worker is free.
 
     An answer is `WorkerDied` where the task was lost too often. Left early, the workers are ended.
@@ -98,6 +100,38 @@ def spread(pool: Pool, tasks: Iterable[TaskT]) -> Iterator[tuple[TaskT, Any]]:
             idle.append(event.worker)
             if event.kind == "answer":
                 yield doing.pop(event.worker), event.value
+
+
+def answers_of(
+    work: Callable[[JobT], AnswerT], jobs: Sequence[JobT], workers: int | None = None
+) -> Generator[AnswerT, None, None]:
+    """Answers as they come, from as many processes (all cores if None); from this process if one is enough.
+
+    `work` and the jobs are pickled. Left early (`close`, Ctrl-C), the other jobs are not begun.
+
+    Raises:
+        WorkerDied: three processes were killed with one job.
+    """
+    count = min(workers or os.cpu_count() or 1, len(jobs))
+    if count <= 1:
+        yield from map(work, jobs)
+        return
+    pool: Processes[int, AnswerT] = Processes(partial(_Plain, work, jobs), count)
+    with contextlib.closing(spread(pool, range(len(jobs)))) as answers:
+        for _, answer in answers:
+            if isinstance(answer, WorkerDied):
+                raise answer
+            yield answer
+
+
+class _Plain(Generic[JobT, AnswerT]):
+    """Work that needs no state, on jobs by number."""
+
+    def __init__(self, work: Callable[[JobT], AnswerT], jobs: Sequence[JobT]) -> None:
+        self._work, self._jobs = work, jobs
+
+    def __call__(self, number: int, losses: int, /) -> AnswerT:
+        return self._work(self._jobs[number])
 
 
 class Processes(Generic[TaskT, AnswerT]):

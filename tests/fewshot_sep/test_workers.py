@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fewshot_sep.errors import FewshotSepError, WeightsError
-from fewshot_sep.songs.farm import MAX_LOSSES, Actors, Event, Processes, WorkerDied, spread
-from tests.songs.farm_work import Notes, refuse
+from fewshot_sep.workers import MAX_LOSSES, Actors, Event, Processes, WorkerDied, spread
+from tests.fewshot_sep.worker_tasks import Notes, refuse
 
 
 class Fakes:
@@ -90,28 +90,18 @@ def test_what_a_worker_cannot_begin_with_is_raised_here() -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(280)
-def test_a_machine_that_dies_loses_nothing(tmp_path: Path) -> None:
-    ray = pytest.importorskip("ray")
-    from ray.cluster_utils import Cluster
-
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
-    try:
-        nodes = [cluster.add_node(num_cpus=1) for _ in range(2)]
-        cluster.wait_for_nodes()
-        pool = Actors(Notes(tmp_path, seconds=1.0).make, cluster.address, 2)
-        answers: dict[int, Any] = {}
-        for task, answer in spread(pool, range(10)):
-            assert task not in answers
-            answers[task] = answer
-            if len(answers) == 3:
-                cluster.remove_node(nodes[0], allow_graceful=False)
-        assert answers == {n: n * n for n in range(10)}
-        ended = sorted(int(path.name.split(".")[0]) for path in tmp_path.glob("*.ended.*"))
-        assert ended == list(range(10)), "nothing is done twice"
-        assert list(tmp_path.glob("*.begun.1.*")), "a task was on the machine that died"
-    finally:
-        ray.shutdown()
-        cluster.shutdown()
+def test_a_machine_that_dies_loses_nothing(ray_cluster: Any, tmp_path: Path) -> None:
+    pool = Actors(Notes(tmp_path, seconds=1.0).make, ray_cluster.address, 2)
+    answers: dict[int, Any] = {}
+    for task, answer in spread(pool, range(10)):
+        assert task not in answers
+        answers[task] = answer
+        if len(answers) == 3:
+            ray_cluster.remove_node(ray_cluster.nodes[0], allow_graceful=False)
+    assert answers == {n: n * n for n in range(10)}
+    ended = sorted(int(path.name.split(".")[0]) for path in tmp_path.glob("*.ended.*"))
+    assert ended == list(range(10)), "nothing is done twice"
+    assert list(tmp_path.glob("*.begun.1.*")), "a task was on the machine that died"
 
 
 @pytest.mark.slow  # Ray tries for a while
