@@ -51,7 +51,7 @@ def train(
         BadLibrary: too little to draw tasks from.
         FewshotSepError: no such system, or a run there that was trained for other labels.
     """
-    from fewshot_sep.experiments.seeds import systems
+    from fewshot_sep.experiments.seeds import methods
     from fewshot_sep.experiments.seeds.labels import of_library
     from fewshot_sep.loops import library as libraries
     from fewshot_sep.loops.tasks.pool import AudioPool
@@ -62,7 +62,7 @@ def train(
     if not labels.names:
         raise FewshotSepError(f"{folder}: no instrument with a name in its training split; give another library")
     place = computing_device(device)
-    rates = {name: systems.build(name, labels).sample_rate for name in names}
+    rates = {name: methods.build(name, labels).sample_rate for name in names}
     paths = []
     for rate in dict.fromkeys(rates.values()):  # one pool at a time: it holds the whole library
         pool = AudioPool(library, "train", rate, place)
@@ -88,20 +88,20 @@ def _train(
     device: str,
 ) -> Path:
     from fewshot_sep.experiments.kit import variants
-    from fewshot_sep.experiments.seeds import systems
+    from fewshot_sep.experiments.seeds import methods
     from fewshot_sep.experiments.seeds.tasks import LabelStream
     from fewshot_sep.loops.tasks.mixing import TaskMixer
     from fewshot_sep.loops.tasks.options import MixingOptions
     from fewshot_sep.loops.tasks.train import VALIDATION_SEED
     from fewshot_sep.training import TrainingOptions
 
-    recipe, system = systems.RECIPES[name], systems.build(name, labels)
+    recipe, system = methods.RECIPES[name], methods.build(name, labels)
     samples = system.task_samples(recipe.samples)
     mixing = MixingOptions(same_recording=0, all_but_one=0)  # a label is of no recording, and all but one have none
 
     def stream(pool: AudioPool, seed: int, first: int = 0) -> LabelStream:
         mixer = TaskMixer(pool, recipe.batch, samples, system.channels, mixing, seed, first)
-        return LabelStream(mixer, labels, system.labelling)
+        return LabelStream(mixer, labels)
 
     settings = {
         "system": name,
@@ -119,7 +119,7 @@ def _train(
     variants.train(
         run,
         settings,
-        lambda: systems.build(name, labels),
+        lambda: methods.build(name, labels),
         recipe.objective,
         lambda first: iter(stream(pool, seed, first)),
         [checks.draw(index) for index in range(VALIDATION_BATCHES)],

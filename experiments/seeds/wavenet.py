@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fewshot_sep.experiments.seeds.waveform import Lengths, Network, cropped
+from fewshot_sep.experiments.seeds.waveform import Network, cropped
 
 
 class GatedBlock(nn.Module):
@@ -42,8 +42,6 @@ class WaveNet(Network):
         channels: of all layers (64 in the authors' code, 2048 and 256 at its end).
         stacks, depth: stacks of dilations 1, 2, 4 ... `2 ** (depth - 1)` (3 and 10 are Rethage et al.'s; the code of
             Lluis et al. has 4 stacks).
-
-    Shape: mixture `(batch, 1, input)`, labels `(batch, labels)` -> `(batch, 1, output)`, see `lengths`.
     """
 
     def __init__(self, labels: int, channels: int = 32, stacks: int = 3, depth: int = 10) -> None:
@@ -55,14 +53,10 @@ class WaveNet(Network):
             nn.ReLU(), nn.Conv1d(channels, 2 * channels, 3), nn.ReLU(), nn.Conv1d(2 * channels, channels, 3)
         )
         self.output = nn.Conv1d(channels, 1, 1)
-        self.receptive_field = 1 + 2 * (sum(dilations) + 3)  # three layers of width 3 beside the dilated ones
-
-    def lengths(self, samples: int) -> Lengths:
-        """Each sample out sees `receptive_field` samples in, itself in their middle."""
-        return Lengths(samples + self.receptive_field - 1, samples)
+        self.context = 2 * (sum(dilations) + 3)  # three layers of width 3 beside the dilated ones
 
     def forward(self, mixture: Tensor, labels: Tensor) -> Tensor:
-        samples = mixture.shape[-1] - self.receptive_field + 5  # the head takes two more on each side
+        samples = mixture.shape[-1] - self.context + 4  # the head takes two more on each side
         h = self.first(mixture)
         total = torch.zeros(())
         for block in self.blocks:
