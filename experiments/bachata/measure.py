@@ -1,4 +1,4 @@
-"""Measures what a run folder holds: networks on test mixtures of clips, then on whole songs."""
+"""Measures what a run folder holds: networks on test mixtures of clips."""
 
 from __future__ import annotations
 
@@ -12,11 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fewshot_sep import metrics
-from fewshot_sep.experiments.bachata import baselines, measure_songs, trainer, tunes
+from fewshot_sep.experiments.bachata import baselines, trainer
 from fewshot_sep.experiments.bachata.examples import Array, Example, draw, separate
 from fewshot_sep.experiments.bachata.settings import INSTRUMENTS, VARIANTS, Settings
 from fewshot_sep.experiments.kit.resume import measured_once
-from fewshot_sep.loops.instruments.material import Material
 from fewshot_sep.loops.library import Library
 from fewshot_sep.loops.tasks.pool import AudioPool
 from fewshot_sep.loops.tasks.train import computing_device
@@ -28,7 +27,7 @@ Method = Callable[[Example], Array]
 Figures = dict[str, float]
 
 
-def everything(folder: Path, settings: Settings, library: Library, material: Material, device: str) -> dict[str, Any]:
+def everything(folder: Path, settings: Settings, library: Library, device: str) -> dict[str, Any]:
     """All figures of the report, by part."""
     of = partial(model, folder, settings, device=computing_device(device))
     system = of("thesis")
@@ -42,9 +41,6 @@ def everything(folder: Path, settings: Settings, library: Library, material: Mat
             for name, variant in VARIANTS.items()
             if not variant.short
         },
-        "songs": lambda: measure_songs.measure(
-            tunes.render(material, settings.tunes, settings.bars, settings.seed), system, shipped, pool
-        ),
     }
     return {name: measured_once(folder / "measured" / f"{name}.json", work) for name, work in parts.items()}
 

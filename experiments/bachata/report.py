@@ -9,21 +9,18 @@ from typing import Any
 import numpy as np
 
 from fewshot_sep import audio, weights
-from fewshot_sep.experiments.bachata import figures, findings, measure, measure_songs
+from fewshot_sep.experiments.bachata import figures, findings, measure
 from fewshot_sep.experiments.bachata.examples import Array, Example, draw, separate
-from fewshot_sep.experiments.bachata.settings import INSTRUMENTS, VARIANTS, Settings, SongMethod
-from fewshot_sep.experiments.bachata.tunes import Tune, render
+from fewshot_sep.experiments.bachata.settings import INSTRUMENTS, VARIANTS, Settings
 from fewshot_sep.experiments.kit import curves, document, variants
 from fewshot_sep.experiments.kit.document import Sounds
 from fewshot_sep.loops.instruments.material import Material
-from fewshot_sep.loops.library import SAMPLE_RATE, Library
+from fewshot_sep.loops.library import Library
 from fewshot_sep.loops.tasks.pool import AudioPool
 from fewshot_sep.loops.tasks.train import computing_device
-from fewshot_sep.separator import Separator
 from fewshot_sep.systems import ImageSystem
 
-EXAMPLES, INTROS = 5, (0, 3)  # to listen to
-EXCERPT_S = 5.0  # of a song
+EXAMPLES = 5  # to listen to
 GROUPS = (1, 5, 10, 20)
 
 
@@ -56,9 +53,8 @@ def write(
         "loss": losses,
         **measured,
     }
-    tunes = render(material, 1, settings.bars, settings.seed)
-    sounds = [*table_1(system, examples), *table_2(system, tunes, pool)]
-    return document.write(target, findings.TITLE, findings.blocks(metrics, sounds), metrics, html=True)
+    blocks = findings.blocks(metrics, table_1(system, examples))
+    return document.write(target, findings.TITLE, blocks, metrics, html=True)
 
 
 def _new_voices(library: Library) -> list[str]:
@@ -82,22 +78,6 @@ def table_1(system: ImageSystem, examples: Iterable[Example]) -> list[Sounds]:
         for name, stem, estimate in zip(INSTRUMENTS, example.stems, estimates, strict=True):
             clips |= {f"{name}, true": _mp3(stem, rate), f"{name}, separated": _mp3(estimate, rate)}
         found.append(Sounds(f"Example {number}", clips))
-    return found
-
-
-def table_2(system: ImageSystem, tunes: Iterable[Tune], pool: AudioPool) -> list[Sounds]:
-    """The beginning of songs, by the thesis's method and by bars with the shipped model."""
-    rate, found = system.preset.sample_rate, []
-    shipped = Separator.from_pretrained(device=str(system.device))
-    length = round(EXCERPT_S * rate)
-    for tune in (tune for tune in tunes if tune.intro in INTROS):
-        mixture = audio.resample(tune.mixture, SAMPLE_RATE, rate)
-        methods = (SongMethod.THESIS, SongMethod.BARS_SHIPPED)
-        queries = measure_songs.queries(pool, 0)
-        for method, result in measure_songs.separate(tune, system, shipped, queries, methods).items():
-            parts = {"mixture": mixture, **result.stems}
-            clips = {name: _mp3(part[0, :length], rate) for name, part in parts.items()}
-            found.append(Sounds(f"{tune.name}, intro of {tune.intro} beats: {method}", clips))
     return found
 
 

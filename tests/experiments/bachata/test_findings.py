@@ -15,7 +15,7 @@ from fewshot_sep.errors import FewshotSepError
 from fewshot_sep.experiments.bachata import figures, findings, models, report
 from fewshot_sep.experiments.bachata.examples import draw
 from fewshot_sep.experiments.bachata.run import bachata
-from fewshot_sep.experiments.bachata.settings import FULL, INSTRUMENTS, VARIANTS, Settings, SongMethod, Variant
+from fewshot_sep.experiments.bachata.settings import FULL, INSTRUMENTS, VARIANTS, Settings, Variant
 from fewshot_sep.experiments.kit import document, resume
 from fewshot_sep.loops.tasks.pool import AudioPool
 
@@ -25,17 +25,6 @@ def metrics() -> dict[str, Any]:
     """What metrics.json holds, with numbers that tell where they come from."""
     each = {name: float(place) for place, name in enumerate(INSTRUMENTS)}
     figures_of_each = {name: dict.fromkeys(findings.FIGURES, value) for name, value in each.items()}
-    songs = [
-        {
-            "song": "song 1",
-            "intro": intro,
-            "method": method,
-            "si_sdri": dict.fromkeys(INSTRUMENTS, 10.0 * place - (intro > 0) * place),
-            "on_downbeats": 1.0 if intro == 0 else 0.25,
-        }
-        for intro in range(4)
-        for place, method in enumerate(SongMethod)
-    ]
     return {
         "settings": Settings()._asdict(),
         "material": "soundfonts x.sf2",
@@ -46,12 +35,7 @@ def metrics() -> dict[str, Any]:
         "loss": {name: [0.04, 0.03, 0.02, 0.01] for name in VARIANTS},
         "test": {"the mixture itself": figures_of_each, "ideal ratio mask": figures_of_each},
         "variants": {name: each for name, variant in VARIANTS.items() if not variant.short},
-        "songs": songs,
     }
-
-
-def test_an_intro_costs_what_the_songs_with_one_lack(metrics: dict[str, Any]) -> None:
-    assert findings.intro_cost(metrics) == pytest.approx({m: float(place) for place, m in enumerate(SongMethod)})
 
 
 def test_the_report_holds_the_figures(metrics: dict[str, Any]) -> None:
@@ -59,8 +43,6 @@ def test_the_report_holds_the_figures(metrics: dict[str, Any]) -> None:
     for row in (
         "| clipping | 0.0 | 1.0 | 2.0 | 3.0 | 1.5 |",
         "| ideal ratio mask | bongo | 0.0 | 0.0 | 0.0 | 0.0 | 0.0 |",
-        "| song 1 | 2 | thesis | 0.0 | 0.0 | 0.0 | 0.0 | 0.0 | 25 % |",
-        "| thesis, downbeats known | 10.0 | 9.0 | 9.0 | 9.0 | 1.0 | 25 % |",
     ):
         assert row in written
     assert all(f"(figure{number}.png)" in written for number in (6, 8, 9, 10))
