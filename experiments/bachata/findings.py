@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from fewshot_sep.experiments.bachata.settings import FULL, INSTRUMENTS, Settings
+from fewshot_sep.experiments.bachata.settings import FULL, INSTRUMENTS
 from fewshot_sep.experiments.kit.document import Block, Heading, Picture, Points, Sounds, Table, Text
 from fewshot_sep.experiments.kit.tables import SI_SDR
 
@@ -146,13 +146,5 @@ def _how(metrics: Metrics) -> list[Block]:
     ]
     if shared:
         lines.append(f"The shipped model was trained on other songs, some of them on voices of {' and '.join(shared)}.")
-    made_by = f"Made by `{_command(settings)}`; every number, and more, in `metrics.json`."
+    made_by = "Made by `python -m fewshot_sep.experiments.bachata.run`; settings and every number in `metrics.json`."
     return [Heading("How it was made"), Points([*lines, made_by])]
-
-
-def _command(settings: Mapping[str, Any]) -> str:
-    """The call with which such a run is made, without its material."""
-    reduced, full = Settings()._asdict(), FULL._asdict()
-    near = full if settings["width"] == full["width"] else reduced
-    changed = [f" --{name.replace('_', '-')} {value}" for name, value in settings.items() if value != near[name]]
-    return "python -m fewshot_sep.experiments.bachata.run" + " --full" * (near is full) + "".join(changed)

@@ -37,7 +37,7 @@ def everything(folder: Path, settings: Settings, library: Library, device: str) 
     parts: dict[str, Callable[[], Any]] = {
         "test": lambda: _test(system, shipped, examples),
         "variants": lambda: {
-            name: median_si_sdri(examples, partial(_by, of(name)))
+            name: {each: found["si_sdri"] for each, found in table(examples, partial(_by, of(name))).items()}
             for name, variant in VARIANTS.items()
             if not variant.short
         },
@@ -91,9 +91,3 @@ def table(examples: Sequence[Example], method: Method) -> dict[str, Figures]:
         instrument: {name: float(values[place]) for name, values in medians.items()}
         for place, instrument in enumerate(INSTRUMENTS)
     }
-
-
-def median_si_sdri(examples: Sequence[Example], method: Method) -> Figures:
-    """Median improvement in SI-SDR in dB, by instrument."""
-    medians = np.median([si_sdri(example, method(example)) for example in examples], axis=0)
-    return dict(zip(INSTRUMENTS, map(float, medians), strict=True))

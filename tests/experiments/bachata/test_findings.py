@@ -8,14 +8,15 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+from matplotlib.image import imread
 from typer import Typer
 from typer.testing import CliRunner
 
 from fewshot_sep.errors import FewshotSepError
-from fewshot_sep.experiments.bachata import figures, findings, models, report
+from fewshot_sep.experiments.bachata import findings, models, report
 from fewshot_sep.experiments.bachata.examples import draw
 from fewshot_sep.experiments.bachata.run import bachata
-from fewshot_sep.experiments.bachata.settings import FULL, INSTRUMENTS, VARIANTS, Settings, Variant
+from fewshot_sep.experiments.bachata.settings import INSTRUMENTS, VARIANTS, Settings, Variant
 from fewshot_sep.experiments.kit import document, resume
 from fewshot_sep.loops.tasks.pool import AudioPool
 
@@ -47,30 +48,12 @@ def test_the_report_holds_the_figures(metrics: dict[str, Any]) -> None:
         assert row in written
     assert all(f"(figure{number}.png)" in written for number in (6, 8, 9, 10))
     assert "9 trainings took 9 minutes" in written and "but the bongo" in written
-    assert "nan" not in written.lower().split()
+    assert "This is a reduced run" in written and "nan" not in written.lower().split()
 
 
-@pytest.mark.parametrize(
-    ("settings", "options"),
-    [
-        (Settings(), ""),
-        (FULL, " --full"),
-        (FULL._replace(seed=3), " --full --seed 3"),
-        (Settings(width=4, epochs=9), " --width 4 --epochs 9"),
-    ],
-)
-def test_the_report_names_its_command(metrics: dict[str, Any], settings: Settings, options: str) -> None:
-    written = document.markdown(findings.blocks({**metrics, "settings": settings._asdict()}))
-    assert f"`python -m fewshot_sep.experiments.bachata.run{options}`" in written
-    assert ("This is the full run" in written) == (settings.width == 64)
-
-
-def test_figures_are_drawn(metrics: dict[str, Any], pool: AudioPool, tmp_path: Path) -> None:
-    figures.clipping(metrics["loss"], 6, tmp_path / "8.png")
-    figures.instruments(metrics["loss"], 3, tmp_path / "10.png")
-    figures.spectrograms(models.build(Variant(), 1).eval(), draw(pool, 1, 18000)[0], tmp_path / "6.png")
-    assert all(path.read_bytes()[:4] == b"\x89PNG" for path in tmp_path.iterdir())
-    assert len(list(tmp_path.iterdir())) == 3
+def test_figure_6_is_drawn(pool: AudioPool, tmp_path: Path) -> None:
+    report.spectrograms(models.build(Variant(), 1).eval(), draw(pool, 1, 18000)[0], tmp_path / "6.png")
+    assert imread(tmp_path / "6.png").std() > 0.01
 
 
 def test_table_1_holds_mixture_stems_and_estimates(pool: AudioPool, tmp_path: Path) -> None:
