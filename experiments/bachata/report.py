@@ -45,7 +45,7 @@ def write(
         chosen = {name.replace("-", " "): losses[name] for name in names}
         fitting = [size for size in sizes if size <= min(map(len, chosen.values()))]
         picture = target / f"figure{number}.png"
-        curves.loss_per_epoch(chosen, trainings[names[0]]["iterations"], fitting, picture, columns=2)
+        curves.loss_per_epoch(chosen, trainings[names[0]]["iterations"], fitting, picture, columns=min(2, len(fitting)))
 
     draw_losses(8, ("plain", "clipped", "thesis"), (1, 5))
     draw_losses(9, ("thesis",), (1, 5, 10, 20))
