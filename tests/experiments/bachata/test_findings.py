@@ -75,7 +75,7 @@ def test_a_run_with_other_settings_is_refused(tmp_path: Path) -> None:
     assert isinstance(result.exception, FewshotSepError) and "another width" in str(result.exception)
 
 
-@pytest.mark.parametrize("module", ["bachata.run", "mnist.run", "seeds.train"])
+@pytest.mark.parametrize("module", ["bachata.run", "mnist.run"])
 def test_commands_import_nothing_heavy(module: str) -> None:
     code = (
         f"import sys, fewshot_sep.experiments.{module}\n"
