@@ -144,17 +144,6 @@ def test_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> No
     assert [entry.name for entry in tmp_path.iterdir()] == [name]
 
 
-@pytest.mark.skipif(os.name != "posix", reason="such names exist on POSIX only")
-def test_a_name_that_is_not_unicode(tmp_path: Path) -> None:
-    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.wav"))
-    try:
-        path.touch()
-    except OSError:
-        pytest.skip("this file system refuses such names")
-    audio.write(path, np.full(10, 0.5), 8000)
-    assert audio.read(path)[0].shape == (1, 10)
-
-
 def not_written(path: Path, *blocks: np.ndarray, frames: int | None = None) -> str:
     """The one line with which writing to `path` fails."""
     with pytest.raises(OutputError) as failed, audio.AudioWriter(path, RATE, 2, frames) as writer:

@@ -273,12 +273,6 @@ def test_query_without_enough_sound(seconds: float, separate: Any, tmp_path: Pat
     refused(capsys, "quer")
 
 
-def test_query_longer_than_the_song(separate: Any, tmp_path: Path) -> None:
-    song, query = sound(tmp_path / "song.wav", 0.4), sound(tmp_path / "long.wav", 9.0)
-    assert separate(song, "--query", query, "--grid", "none") == 0
-    complete(song, "long")
-
-
 def test_no_query(separate: Any, tmp_path: Path, capsys: Any) -> None:
     assert separate(sound(tmp_path / "song.wav")) == 2
     assert "--query" in capsys.readouterr().err
@@ -325,20 +319,6 @@ def test_a_silent_mark_is_named(role: str, separate: Any, clip: Path, tmp_path: 
     song = put(tmp_path / "song.wav", samples)
     assert separate(song, "--query", clip, role, "1-2") == 2
     refused(capsys, "passage 1-2 s", "silent")
-
-
-def test_instrument_that_is_not_there_is_said(
-    separate: Any, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
-) -> None:
-    def faint(self: Any, source: Any, *_: Any, **__: Any) -> Any:
-        yield 0.01 * source.read(0, source.frames)
-
-    monkeypatch.setattr(Separator, "stream", faint)
-    song = sound(tmp_path / "song.wav")
-    assert separate(song, "--query", clip, "--grid", "none") == 0
-    complete(song)
-    warning = report("song")["warnings"][-1]
-    assert "does not seem to be in the song" in warning and warning in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("damage", ["flipped", "short", "missing", "no card"])
