@@ -18,12 +18,11 @@ from fewshot_sep.experiments.evaluation.case import Array, Case
 from fewshot_sep.experiments.kit import variants
 from fewshot_sep.experiments.seeds.label_twin import LabelTwin
 from fewshot_sep.experiments.seeds.labels import Labels
-from fewshot_sep.experiments.seeds.waveform import WaveformObjective, WaveformSystem
-from fewshot_sep.experiments.seeds.wavenet import WaveNet
+from fewshot_sep.experiments.seeds.wavenet import WaveNet, WaveNetObjective, WaveNetSystem
 from fewshot_sep.loops.tasks.train import computing_device
 from fewshot_sep.objectives import MaskObjective, Objective
 
-LabelSystem: TypeAlias = WaveformSystem | LabelTwin
+LabelSystem: TypeAlias = WaveNetSystem | LabelTwin
 
 
 class Recipe(NamedTuple):
@@ -36,7 +35,7 @@ class Recipe(NamedTuple):
 
 
 RECIPES = {
-    "wavenet": Recipe(lambda n: WaveformSystem(WaveNet(n)), WaveformObjective(), 4, 2**13),
+    "wavenet": Recipe(lambda n: WaveNetSystem(WaveNet(n)), WaveNetObjective(), 4, 2**13),
     "label-twin": Recipe(LabelTwin, MaskObjective(contrastive_weight=0, multi_source_weight=0), 8, 127 * 1024),
 }
 

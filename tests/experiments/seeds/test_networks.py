@@ -8,8 +8,7 @@ from fewshot_sep import systems as packaged
 from fewshot_sep.evidence import Evidence
 from fewshot_sep.experiments.seeds import methods
 from fewshot_sep.experiments.seeds.label_twin import LabelTwin
-from fewshot_sep.experiments.seeds.waveform import WaveformObjective, WaveformSystem, rms
-from fewshot_sep.experiments.seeds.wavenet import WaveNet
+from fewshot_sep.experiments.seeds.wavenet import WaveNet, WaveNetObjective, WaveNetSystem, rms
 
 
 @pytest.fixture
@@ -24,7 +23,7 @@ def one_hot(label: int, batch: int = 1, labels: int = 3) -> Tensor:
 
 @pytest.mark.parametrize("samples", [1, 999, 5000])
 def test_system_keeps_any_length_and_level(network: WaveNet, samples: int) -> None:
-    system, labels = WaveformSystem(network).eval(), one_hot(2, batch=2)
+    system, labels = WaveNetSystem(network).eval(), one_hot(2, batch=2)
     mixture = torch.randn(2, 1, samples)
     out = system(mixture, labels)
     assert out.shape == mixture.shape
@@ -32,12 +31,12 @@ def test_system_keeps_any_length_and_level(network: WaveNet, samples: int) -> No
 
 
 def test_objective_is_the_distance_to_the_middle_of_the_target(network: WaveNet) -> None:
-    system = WaveformSystem(network).eval()
+    system = WaveNetSystem(network).eval()
     mixture = torch.randn(2, 1, system.task_samples(3000))
     level, context = rms(mixture), network.context // 2
     out = network(mixture / level, one_hot(0, batch=2))
     target = nn.functional.pad((out + 0.3) * level, (context, context), value=99)
-    loss = WaveformObjective()(system, mixture, Evidence.of_alone(one_hot(0, batch=2)), target)
+    loss = WaveNetObjective()(system, mixture, Evidence.of_alone(one_hot(0, batch=2)), target)
     assert loss.total.item() == pytest.approx(0.3, rel=1e-3)
     assert "si_sdri_db" in loss.parts
 

@@ -18,8 +18,7 @@ from fewshot_sep.experiments.evaluation.settings import SEEDS
 from fewshot_sep.experiments.seeds import methods
 from fewshot_sep.experiments.seeds import train as training
 from fewshot_sep.experiments.seeds.labels import Labels
-from fewshot_sep.experiments.seeds.waveform import Network, WaveformObjective, WaveformSystem
-from fewshot_sep.experiments.seeds.wavenet import WaveNet
+from fewshot_sep.experiments.seeds.wavenet import WaveNet, WaveNetObjective, WaveNetSystem
 from fewshot_sep.loops import library
 from fewshot_sep.loops.library import Library
 
@@ -30,10 +29,10 @@ NAME = "wavenet"
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """A network that trains in no time, and no drawing of curves."""
 
-    def tiny(labels: int) -> WaveformSystem:
-        return WaveformSystem(WaveNet(labels, channels=2, stacks=1, depth=3))
+    def tiny(labels: int) -> WaveNetSystem:
+        return WaveNetSystem(WaveNet(labels, channels=2, stacks=1, depth=3))
 
-    monkeypatch.setitem(methods.RECIPES, NAME, methods.Recipe(tiny, WaveformObjective(), 2, 256))
+    monkeypatch.setitem(methods.RECIPES, NAME, methods.Recipe(tiny, WaveNetObjective(), 2, 256))
     monkeypatch.setattr(plots, "loss_curve", lambda logs, picture: None)
 
 
@@ -82,7 +81,7 @@ def test_weights_of_something_else_are_refused(
         methods.load(NAME, path)
 
 
-class Halving(Network):
+class Halving(nn.Module):
     """Knows two labels: gives half of the mixture for the first, a quarter for the second."""
 
     context = 0
@@ -101,7 +100,7 @@ class Halving(Network):
 def test_the_instrument_decides_and_channels_stay_apart(
     channels: int, rate: int, instrument: str, share: float
 ) -> None:
-    separate = methods.LabelSeparator(WaveformSystem(Halving()), Labels(("guitar", "piano")), "cpu")
+    separate = methods.LabelSeparator(WaveNetSystem(Halving()), Labels(("guitar", "piano")), "cpu")
     time = np.arange(20 * rate + 7) / rate  # several segments
     mixture = np.stack([np.sin(2 * np.pi * hertz * time) for hertz in (200, 500)][:channels]).astype(np.float32)
     target = separate(case(mixture, rate, instrument))
