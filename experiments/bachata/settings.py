@@ -5,7 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
+from fewshot_sep import presets
+
 OUTPUT = Path("out/bachata")
+PRESET = presets.get("illes2020")
 INSTRUMENTS = ("bongo", "guira", "bass", "guitar")
 
 

@@ -13,7 +13,7 @@ from typer import Typer
 from typer.testing import CliRunner
 
 from fewshot_sep.errors import FewshotSepError
-from fewshot_sep.experiments.bachata import findings, models, report
+from fewshot_sep.experiments.bachata import findings, report, trainer
 from fewshot_sep.experiments.bachata.examples import draw
 from fewshot_sep.experiments.bachata.run import bachata
 from fewshot_sep.experiments.bachata.settings import INSTRUMENTS, VARIANTS, Settings, Variant
@@ -52,14 +52,14 @@ def test_the_report_holds_the_figures(metrics: dict[str, Any]) -> None:
 
 
 def test_figure_6_is_drawn(pool: AudioPool, tmp_path: Path) -> None:
-    report.spectrograms(models.build(Variant(), 1).eval(), draw(pool, 1, 18000)[0], tmp_path / "6.png")
+    report.spectrograms(trainer.build(Variant(), 1).eval(), draw(pool, 1, 18000)[0], tmp_path / "6.png")
     assert imread(tmp_path / "6.png").std() > 0.01
 
 
 def test_table_1_holds_mixture_stems_and_estimates(pool: AudioPool, tmp_path: Path) -> None:
     (example,) = draw(pool, 1, 18000)
     loud = example._replace(stems=3 * example.stems)
-    (sounds,) = report.table_1(models.build(Variant(), 1).eval(), [loud])
+    (sounds,) = report.table_1(trainer.build(Variant(), 1).eval(), [loud])
     assert list(sounds.clips)[:3] == ["mixture", "bongo, true", "bongo, separated"] and len(sounds.clips) == 9
     (tmp_path / "mixture.mp3").write_bytes(sounds.clips["mixture"])
     samples, rate = soundfile.read(tmp_path / "mixture.mp3")

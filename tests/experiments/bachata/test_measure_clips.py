@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from fewshot_sep import metrics
-from fewshot_sep.experiments.bachata import baselines, measure, models
+from fewshot_sep.experiments.bachata import measure, trainer
 from fewshot_sep.experiments.bachata.examples import Example, draw
 from fewshot_sep.experiments.bachata.settings import INSTRUMENTS, Variant
 from fewshot_sep.loops.tasks.pool import AudioPool
@@ -15,7 +15,7 @@ from fewshot_sep.systems import ImageSystem
 @pytest.fixture(scope="module")
 def system() -> ImageSystem:
     torch.manual_seed(0)
-    return models.build(Variant(), 1).eval()
+    return trainer.build(Variant(), 1).eval()
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ def test_the_bounds_return_a_stem_that_is_alone(system: ImageSystem, examples: l
     stems = np.zeros_like(examples[0].stems)
     stems[1] = examples[0].stems[1]
     alone = examples[0]._replace(stems=stems)
-    for bound in (baselines.ideal_ratio_mask, baselines.true_magnitude):
+    for bound in (measure.ideal_ratio_mask, measure.true_magnitude):
         estimates = bound(system, alone)
         assert metrics.si_sdr(stems[1], estimates[1]) > 40
         assert np.abs(estimates[0]).max() < 1e-3
@@ -57,6 +57,6 @@ def test_factorisation_follows_the_query() -> None:
     low, high = (np.sin(2 * np.pi * hertz * t) for hertz in (300, 2500))
     stems = np.stack([low * gate, high * (1 - gate) + 0.5 * high])
     mixture = stems.sum(0)
-    estimates = baselines.factorised(Example((0, 1), (2, 3), stems, np.stack([low, high])), 11025)
+    estimates = measure.factorised(Example((0, 1), (2, 3), stems, np.stack([low, high])), 11025)
     for true, estimate in zip(stems, estimates, strict=True):
         assert metrics.si_sdr(true, estimate) > metrics.si_sdr(true, mixture) + 10

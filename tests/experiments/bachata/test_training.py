@@ -7,7 +7,7 @@ import pytest
 import soundfile
 import torch
 
-from fewshot_sep.experiments.bachata import measure, models, report, trainer
+from fewshot_sep.experiments.bachata import measure, report, trainer
 from fewshot_sep.experiments.bachata.settings import INSTRUMENTS, VARIANTS, Settings
 from fewshot_sep.experiments.kit import variants
 from fewshot_sep.loops.instruments.material import Material
@@ -50,7 +50,7 @@ def test_tasks_are_what_the_variant_says(library: Library, name: str) -> None:
 def test_the_thesis_variant_is_the_preset() -> None:
     torch.manual_seed(0)
     mixture, query = torch.rand(2, 2, 1, 18000) - 0.5
-    preset, variant = build("tiny-image").eval(), models.build(VARIANTS["thesis"], 2).eval()
+    preset, variant = build("tiny-image").eval(), trainer.build(VARIANTS["thesis"], 2).eval()
     variant.load_state_dict(preset.state_dict())
     with torch.inference_mode():
         expected, found = (system(mixture, system.condition(query)) for system in (preset, variant))
@@ -60,7 +60,7 @@ def test_the_thesis_variant_is_the_preset() -> None:
 def test_clipping_and_normalisation_can_be_left_out() -> None:
     torch.manual_seed(0)
     wave = 4 * (torch.rand(2, 1, 18000) - 0.5)
-    plain, clipped, thesis = (models.build(VARIANTS[name], 2).eval() for name in ("plain", "clipped", "thesis"))
+    plain, clipped, thesis = (trainer.build(VARIANTS[name], 2).eval() for name in ("plain", "clipped", "thesis"))
     raw, spectrum, peak = plain.image(wave)
     assert torch.allclose(raw, torch.log10(spectrum.abs() + 1), atol=1e-5) and bool((peak == 1).all())
     assert float(thesis.image(wave).image.max()) == pytest.approx(1, abs=1e-4)
