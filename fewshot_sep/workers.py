@@ -8,7 +8,6 @@ task goes to the next that is free; a task that was lost three times is given up
 from __future__ import annotations
 
 import contextlib
-import math
 import multiprocessing
 import os
 import signal
@@ -233,12 +232,12 @@ class Actors(Generic[TaskT, AnswerT]):
                 ray.init(address=address, log_to_driver=False, logging_level="ERROR")
             except (ConnectionError, ValueError, RuntimeError) as error:
                 raise FewshotSepError(f"--cluster {address}: no cluster there ({error}); ray start --head") from error
-        there = ray.cluster_resources()
-        gpus = gpus and there.get("GPU", 0) >= 1
-        cores = max(1.0, there.get("CPU", 1))
-        count = count or int(there["GPU"] if gpus else math.ceil(cores / ACTOR_CORES))
-        share = max(1, int(cores // count))
-        self._actor = ray.remote(num_cpus=min(share, ACTOR_CORES), num_gpus=int(gpus), max_restarts=0)(_Actor)
+        each = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        cores = [int(own["CPU"]) for own in each if own.get("CPU", 0) >= 1]
+        size = min([ACTOR_CORES, *cores])  # an actor must fit into one machine
+        with_gpu = int(sum(own.get("GPU", 0) for own in each)) if gpus else 0
+        count = count or with_gpu or max(1, sum(own // size for own in cores))
+        self._actor = ray.remote(num_cpus=size, num_gpus=int(with_gpu > 0), max_restarts=0)(_Actor)
         self._make = ray.put(make)
         self._actors: dict[int, Any] = {}
         self._waiting: dict[Any, tuple[int, Literal["ready", "answer"]]] = {}

@@ -176,7 +176,7 @@ def command(material: Path, songs: str, out: str, *options: str, **variables: st
     model = ["--weights", str(material / "weights.safetensors"), "--grid", "none", "--device", "cpu"]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])} | variables
     line = [sys.executable, "-m", "fewshot_sep", *arguments, *model]
-    return subprocess.run(line, capture_output=True, text=True, env=environment, timeout=280)
+    return subprocess.run(line, capture_output=True, text=True, env=environment, timeout=500)
 
 
 def contents(store: Store) -> dict[str, object]:
@@ -241,7 +241,7 @@ def test_a_bucket_gives_what_a_folder_gives(
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(290)
+@pytest.mark.timeout(560)
 def test_a_cluster_gives_what_a_machine_gives(
     material: Path, alone: dict[str, object], ray_cluster: Any, tmp_path: Path
 ) -> None:
