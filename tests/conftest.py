@@ -16,8 +16,6 @@ from hypothesis import settings
 if _worker := os.environ.get("PYTEST_XDIST_WORKER"):
     os.environ["NUMBA_CACHE_DIR"] = str(Path(__file__).parents[1] / ".pytest_cache" / f"numba-{_worker}")
 
-os.environ.setdefault("RAY_raylet_start_wait_time_s", "120")  # on a busy machine Ray is slow to start; read on import
-
 # The fast tier draws the same examples every time: it must not fail by chance. The slow tier looks for new ones.
 settings.register_profile("same", derandomize=True, deadline=None)
 settings.register_profile("explore", deadline=None)
