@@ -218,7 +218,7 @@ def _each(
                 say(f"{job.song}: done before, left out", err=True)
                 continue
             with progress(title) as tell:
-                written, warnings = separate_one(job, tell)
+                written, lines = separate_one(job, tell)
         except KeyboardInterrupt:
             kept = "what is done is kept" if resume else f"{number - 1} of {len(work)} songs are done"
             say(f"interrupted; {kept}: the same command with --resume goes on", err=True)
@@ -232,8 +232,8 @@ def _each(
                 traceback.print_exc()
             failed.append(str(job.song))
             continue
-        for warning in warnings:
-            say(f"warning: {warning}", err=True)
+        for line in lines:
+            say(line, err=True)
         for path in written:
             say(path)
     if failed:

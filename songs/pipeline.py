@@ -16,7 +16,7 @@ from typing import Any, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from fewshot_sep import audio, beats, stretch
+from fewshot_sep import audio, beats, prediction, stretch
 from fewshot_sep.beats import Beats
 from fewshot_sep.overlap_add import Chunk, crossfade, first_needed
 from fewshot_sep.prompt import Prompt, Query
@@ -172,6 +172,10 @@ class SongRun:
                 position += target.shape[1]
                 self.monitor.add_block(target, mixture)
                 yield target, mixture - target
+            with self.monitor.stage("prediction"):
+                self.monitor.prediction = prediction.predict(
+                    self.pipeline.separator, conditioning, self.monitor.loudest, self.monitor.level_db
+                )
             if progress:
                 progress(1.0)
 

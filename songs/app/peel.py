@@ -19,7 +19,7 @@ from fewshot_sep.beats import Beats
 from fewshot_sep.errors import BadQuery
 from fewshot_sep.prompt import ROLES, ByRole, Role
 from fewshot_sep.separator import Conditioning
-from fewshot_sep.songs import beat_cache, report
+from fewshot_sep.songs import beat_cache, expectation, report
 from fewshot_sep.songs.app.session import Clip, Item, Session, Stem
 from fewshot_sep.songs.app.tracks import BLOCK, RawTrack, Remainder
 from fewshot_sep.songs.pipeline import Progress, SongRun, SongSeparator, part
@@ -205,7 +205,7 @@ class Peeler:
         self._cleared(stem).write(start, target)
         powers = [float(np.square(x, dtype=np.float64).sum()) for x in (mixture, target)]
         level = 10 * np.log10(powers[1] / powers[0]) if min(powers) > 0 else None
-        absent = powers[0] > 0 and (level is None or level < report.ABSENT_DB)
+        absent = powers[0] > 0 and (level is None or level < expectation.ABSENT_DB)
         warnings = [*([f"{ABSENT}, in the passage in view"] if absent else []), *self._remarks(stem)]
         self._put(stem, Result(self.key(session, stem), "preview", stop, start, "", level, tuple(warnings)))
 
