@@ -22,7 +22,7 @@ from fewshot_sep.separator import Conditioning, Separator
 Array = NDArray[np.float32]
 
 ENDING = ".prediction.json"
-EVERY = 16  # windows of a song of which one is looked at
+MAX_WINDOWS = 8
 FAILED_DB = 2.0
 MAX_SIGN = 4.0  # standard deviations; what is farther out counts as that
 EPS = 1e-12
@@ -45,15 +45,16 @@ class Prediction(NamedTuple):
     signs: dict[str, float]
 
 
-class Loudest:
-    """The windows of a song in which most of the target was found, one in `EVERY`, kept while its blocks go by."""
+class Samples:
+    """Windows spread over a song, of target and mixture, kept while its blocks go by; at most `MAX_WINDOWS`."""
 
     def __init__(self, frames: int, sample_rate: int, seconds: float) -> None:
         self.sample_rate = sample_rate
         self.length = max(min(round(seconds * sample_rate), frames), 1)
-        self.count = 1 + frames // (EVERY * self.length)
-        self._kept: list[tuple[float, Array]] = []
+        self.every = 1 + frames // self.length // MAX_WINDOWS
+        self._kept: list[Array] = []
         self._open: list[Array] = []
+        self._number = 0
 
     def add(self, target: Array, mixture: Array) -> None:
         """The next block of both, `(channels, n)`."""
@@ -63,18 +64,18 @@ class Loudest:
             self._open.append(block[..., :room])
             block = block[..., room:]
             if self._open[-1].shape[2] == room:
-                window = np.concatenate(self._open, axis=2)
+                if self._number % self.every == 0:
+                    self._kept.append(np.concatenate(self._open, axis=2))
+                self._number += 1
                 self._open = []
-                self._kept.append((float(np.square(window[0], dtype=np.float64).sum()), window))
-                self._kept = sorted(self._kept, key=lambda kept: -kept[0])[: self.count]
 
     def windows(self) -> list[Array]:
-        """Target and mixture `(2, samples)`, one channel; none where no target was found."""
-        return [np.stack([levels.downmix(part) for part in window]) for energy, window in self._kept if energy > 0]
+        """Target and mixture `(2, samples)`, one channel each, of the windows in which something was found."""
+        return [np.stack([levels.downmix(part) for part in window]) for window in self._kept if window[0].any()]
 
 
 def observe(
-    separator: Separator, conditioning: Conditioning, loudest: Loudest, level_db: float | None
+    separator: Separator, conditioning: Conditioning, samples: Samples, level_db: float | None
 ) -> dict[str, float] | None:
     """The signs of how well a separation went, `level_db` that of the target re the mixture; None where it is silent.
 
@@ -82,11 +83,11 @@ def observe(
     that it lets through nearly whole, over bands and frames; `together`, how alike the levels of target and residual
     run; `agreement`, the cosine of the least alike two clips; their mean `polyphony_logit`; which roles there are.
     """
-    windows, prompt = loudest.windows(), conditioning.prompt
+    windows, prompt = samples.windows(), conditioning.prompt
     clips = prompt.alone or prompt.among
     if level_db is None or not windows or not clips:
         return None
-    inside = (audio.resample(window, loudest.sample_rate, separator.sample_rate) for window in windows)
+    inside = (audio.resample(window, samples.sample_rate, separator.sample_rate) for window in windows)
     of_mask = np.mean([_of_mask(separator, window) for window in inside], axis=0)
     return {
         "level": max(level_db, -60.0),
@@ -146,9 +147,9 @@ def head_of(digest: str) -> Head | None:
 
 
 def predict(
-    separator: Separator, conditioning: Conditioning, loudest: Loudest, level_db: float | None
+    separator: Separator, conditioning: Conditioning, samples: Samples, level_db: float | None
 ) -> Prediction | None:
     """None for weights without a head, and where nothing was found; see `observe`."""
     head = head_of(str(separator.describe()["sha256"]))
-    signs = observe(separator, conditioning, loudest, level_db) if head else None
+    signs = observe(separator, conditioning, samples, level_db) if head else None
     return head.predict(signs) if head and signs else None

@@ -1,4 +1,4 @@
-"""What a user reads of how well it went: what to expect, where it has probably failed, and what would help."""
+"""What a user reads of how well it went: what to expect, where it may have failed, and what would help."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from fewshot_sep.prediction import Prediction
 from fewshot_sep.songs.queries import POLYPHONIC_LOGIT
 
 ABSENT_DB = -30.0
-ABSENT = 0.3  # how likely it is in the song; less, and it is said not to be
-FAILED = 0.5  # how likely a failure is; more, and it is said
+ABSENT = 0.5  # how likely it is in the song; less, and it is said not to be
+FAILED = 0.25  # how likely a failure is; more, and it is said
+SURE = 0.8  # how likely it is in the song; less, and it is said
 UNLIKE = 0.5  # cosine of two clips
 
 
@@ -28,14 +29,15 @@ def sentence(prediction: Prediction) -> str:
     'expected improvement about 6 dB (2 to 10)'
     """
     low, median, high = (round(value) for value in prediction[2:5])
-    return f"expected improvement about {median} dB ({low} to {high})"
+    condition = "" if prediction.present > SURE else f", if it is in the song at all ({prediction.present:.0%} likely)"
+    return f"expected improvement about {median} dB ({low} to {high}){condition}"
 
 
 def failure(prediction: Prediction | None) -> str | None:
-    """That it has probably failed, and what to do next; None where it has not."""
+    """That it may have failed, and what to do next; None where that is unlikely."""
     if not prediction or prediction.failed < FAILED:
         return None
-    return f"the separation has probably failed; give {wanted(prediction)}"
+    return f"the separation may have failed ({prediction.failed:.0%} likely): give {wanted(prediction)}"
 
 
 def wanted(prediction: Prediction) -> str:

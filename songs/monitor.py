@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from fewshot_sep import levels
 from fewshot_sep.beats import Beats
-from fewshot_sep.prediction import Loudest, Prediction
+from fewshot_sep.prediction import Prediction, Samples
 from fewshot_sep.songs.grid import BarGrid
 
 T = TypeVar("T")
@@ -37,7 +37,7 @@ class Monitor:
         self.warnings: list[str] = []
         self.grid: BarGrid | None = None
         self.beats: Beats | None = None
-        self.loudest = Loudest(frames, sample_rate, WINDOW_SECONDS)
+        self.samples = Samples(frames, sample_rate, WINDOW_SECONDS)
         self.prediction: Prediction | None = None
         self.peak = 0.0  # largest magnitude in target or residual
         self.hop = max(round(LEVEL_SECONDS * sample_rate), 1)
@@ -73,7 +73,7 @@ class Monitor:
         """Note the levels of the next block, both `(channels, n)`."""
         if not target.shape[1]:
             return
-        self.loudest.add(target, mixture)
+        self.samples.add(target, mixture)
         index = (self._position + np.arange(target.shape[1])) // self.hop
         self._position += target.shape[1]
         for row, block in enumerate((mixture, target, mixture - target)):

@@ -174,7 +174,7 @@ class SongRun:
                 yield target, mixture - target
             with self.monitor.stage("prediction"):
                 self.monitor.prediction = prediction.predict(
-                    self.pipeline.separator, conditioning, self.monitor.loudest, self.monitor.level_db
+                    self.pipeline.separator, conditioning, self.monitor.samples, self.monitor.level_db
                 )
             if progress:
                 progress(1.0)

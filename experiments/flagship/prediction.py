@@ -34,6 +34,7 @@ from fewshot_sep.prompt import ROLES, Query
 from fewshot_sep.songs.expectation import ABSENT, FAILED
 from fewshot_sep.songs.pipeline import SongRun, SongSeparator
 
+COMMAND = "python -m fewshot_sep.experiments.flagship.prediction LIBRARY MODULE_ITEMS DEVSET RUN"
 REPORT = Path(__file__).with_name("report") / "prediction"
 Floats = NDArray[np.float64]
 
@@ -65,7 +66,7 @@ def measured(
     conditioning = separator.condition(prompt, rate, within=source if residual_pass else None)
     run = SongRun(songs, source, conditioning, "none", residual_pass=False)
     target = np.concatenate([block for block, _ in run.stems()], axis=1)
-    signs = observe(separator, conditioning, run.monitor.loudest, run.monitor.level_db)
+    signs = observe(separator, conditioning, run.monitor.samples, run.monitor.level_db)
     sounds = truth is not None and metrics.level_db(truth, mixture) > settings.SILENT_DB
     return signs and (metrics.si_sdr(truth, target) - metrics.si_sdr(truth, mixture) if sounds else None, signs)
 
@@ -185,11 +186,12 @@ def prediction(
     }
     figures = {name: judged(head, rows) for name, rows in sets.items()}
     path = weights.bundled()
+    files.write_json(path.with_name(path.stem + ENDING), {"weights": weights.verify(path), "head": head._asdict()})
     data = {"tasks": len(of_tasks), "module rows": len(known), "module songs": len({row.song for row in known})}
-    content = {"weights": weights.verify(path), "data": data, "figures": figures, "head": head._asdict()}
-    files.write_json(path.with_name(path.stem + ENDING), content)
+    known_of_it = {"command": COMMAND, "data": data, "shown on": figures}
+    files.write_json(path.with_suffix(".json"), weights.card(path) | {"prediction": known_of_it}, indent=1)
     figure(report, head, sets)
-    document.write(report, "How well a prediction of the improvement holds", blocks(data, figures), content)
+    document.write(report, "How well a prediction of the improvement holds", blocks(data, figures), known_of_it)
 
 
 def conformal(tasks: Sequence[Row], modules: Sequence[Row]) -> Head:
@@ -249,7 +251,7 @@ def judged(head: Head, rows: Sequence[Row]) -> dict[str, float]:
     present, likely, low, median, high = found[there].T
     y = truth[there]
     failed, said = y < FAILED_DB, likely > FAILED
-    return {
+    figures = {
         "separations": len(y),
         "songs": len({row.song for row in rows}),
         "rank correlation": float(spearmanr(median, y)[0]),
@@ -266,6 +268,7 @@ def judged(head: Head, rows: Sequence[Row]) -> dict[str, float]:
         "absent and said": float((found[~there, 0] < ABSENT).mean()) if (~there).any() else 0.0,
         "present but said absent": float((present < ABSENT).mean()),
     }
+    return {name: round(value, 3) for name, value in figures.items()}
 
 
 def _auc(higher: Floats, lower: Floats) -> float:
@@ -314,7 +317,7 @@ def blocks(data: dict[str, int], figures: dict[str, dict[str, float]]) -> list[B
             f"Fitted on {data['tasks']} tasks of a library and {data['module rows']} separations of "
             f"{data['module songs']} module songs; shown on the module songs between them and on the development set, "
             "neither of which it was fitted to. An interval is to hold four of five. `Failed` is an improvement under "
-            f"{FAILED_DB:g} dB, `said` that it was more likely than not; absent is what is less than "
+            f"{FAILED_DB:g} dB, `said` that it was over {tables.percent(FAILED)} likely; absent is what is less than "
             f"{tables.percent(ABSENT)} likely to be there. {tables.SI_SDR}"
         ),
         Table(["", *names], lines),
