@@ -29,7 +29,7 @@ from fewshot_sep.loops.library import Library
 from fewshot_sep.loops.tasks.mixing import TaskMixer
 from fewshot_sep.loops.tasks.options import PROMPTED
 from fewshot_sep.loops.tasks.pool import AudioPool
-from fewshot_sep.prediction import ENDING, FAILED_DB, Head, observe
+from fewshot_sep.prediction import ENDING, FAILED_DB, MAX_SIGN, Head, observe
 from fewshot_sep.prompt import ROLES, Query
 from fewshot_sep.songs.expectation import ABSENT, FAILED
 from fewshot_sep.songs.pipeline import SongRun, SongSeparator
@@ -67,8 +67,11 @@ def measured(
     run = SongRun(songs, source, conditioning, "none", residual_pass=False)
     target = np.concatenate([block for block, _ in run.stems()], axis=1)
     signs = observe(separator, conditioning, run.monitor.samples, run.monitor.level_db)
-    sounds = truth is not None and metrics.level_db(truth, mixture) > settings.SILENT_DB
-    return signs and (metrics.si_sdr(truth, target) - metrics.si_sdr(truth, mixture) if sounds else None, signs)
+    if not signs:
+        return None
+    if truth is None or metrics.level_db(truth, mixture) < settings.SILENT_DB:
+        return None, signs
+    return metrics.si_sdr(truth, target) - metrics.si_sdr(truth, mixture), signs
 
 
 def task_rows(library: Path, tasks: int, shown: Collection[str], seed: int = SEED) -> Iterator[Row]:
@@ -165,7 +168,7 @@ def prediction(
     devset: Annotated[Path, typer.Argument(help="Items of real songs, for the report alone.")],
     run: Annotated[Path, typer.Argument(help="Folder for what is measured; what is there already is not done again.")],
     report: Annotated[Path, typer.Option("-o", "--output")] = REPORT,
-    tasks: Annotated[int, typer.Option(min=1, help="Of the library.")] = 800,
+    tasks: Annotated[int, typer.Option(min=1, help="Of the library.")] = 1200,
 ) -> None:
     """Make the head of the bundled weights and show how well it does.
 
@@ -217,7 +220,7 @@ def fitted(tasks: Sequence[Row], modules: Sequence[Row]) -> Head:
     rows = [*tasks, *modules]
     signs = np.array([list(row.signs.values()) for row in rows])
     mean, deviation = signs.mean(0).round(4), (signs.std(0) + 1e-3).round(4)
-    values = ((signs - mean) / deviation).clip(-4, 4)
+    values = ((signs - mean) / deviation).clip(-MAX_SIGN, MAX_SIGN)
     x = torch.from_numpy(np.column_stack([values, np.ones(len(rows))]))
     y = torch.tensor([row.si_sdri or 0.0 for row in rows]).double().clamp(*RANGE_DB)
     present = torch.tensor([row.si_sdri is not None for row in rows]).double()
@@ -236,7 +239,7 @@ def fitted(tasks: Sequence[Row], modules: Sequence[Row]) -> Head:
             loss = loss + (count * present * torch.maximum(share * beyond, (share - 1) * beyond)).mean()
         loss = loss + DECAY * lines[:, :-1].square().sum()
         optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         schedule.step()
     return Head(
@@ -289,7 +292,7 @@ def figure(folder: Path, head: Head, sets: dict[str, list[Row]]) -> None:
         found, truth = _predicted(head, rows)
         there = ~np.isnan(truth)
         (_, _, low, median, high), y = found[there].T, truth[there]
-        panel.errorbar(median, y, (np.zeros(len(y)), np.zeros(len(y))), fmt=".", alpha=0.4, label="a separation")
+        panel.plot(median, y, ".", alpha=0.4, label="a separation")
         bins = np.array_split(np.argsort(median), BINS)
         panel.plot(*zip(*((median[some].mean(), y[some].mean()) for some in bins), strict=True), "o-", label="means")
         order = np.argsort(median)
