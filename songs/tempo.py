@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from itertools import pairwise
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from fewshot_sep.songs.grid import UNSURE, BarGrid, Slice
+from fewshot_sep.songs.grid import UNSURE, BarGrid, Slice, union
 from fewshot_sep.spectral import Stft
 
 Array = NDArray[np.float32]
@@ -26,6 +29,29 @@ def time_scale(bar: Slice, grid: BarGrid, seconds_per_beat: float) -> float:
     octave = 2.0 ** round(np.log2(usual / seconds_per_beat))
     scale = seconds_per_beat * octave / own
     return 1.0 if abs(scale - 1) < NEAR_ENOUGH else float(np.clip(scale, MIN_SCALE, MAX_SCALE))
+
+
+def pieces(grid: BarGrid, seconds_per_beat: float | None, seconds: float) -> list[tuple[Slice, float]]:
+    """What the network sees at once, and its time scale: bars that last up to `seconds` together, else even parts.
+
+    Args:
+        seconds_per_beat: of the common tempo; None leaves every bar in its own.
+    """
+
+    def scale(part: Slice) -> float:
+        return time_scale(part, grid, seconds_per_beat) if seconds_per_beat else 1.0
+
+    def count(part: Slice) -> int:
+        return math.ceil((part.stop - part.start) * scale(part) / grid.sample_rate / seconds - NEAR_ENOUGH)
+
+    found: list[Slice] = []
+    for bar in grid:
+        if found and count(together := union(found[-1], bar)) == 1:
+            found[-1] = together
+            continue
+        edges = np.linspace(bar.start, bar.stop, count(bar) + 1).astype(int).tolist()
+        found += [Slice(*edge, bar.beats / count(bar), bar.confidence) for edge in pairwise(edges)]
+    return [(part, scale(part)) for part in found]
 
 
 def carry_mask(mixture: Array, stretched: Array, found: Array, sample_rate: int) -> Array:
