@@ -25,7 +25,7 @@ from fewshot_sep.songs import report
 from fewshot_sep.songs.grid import BarGrid, bar_grid, no_grid
 from fewshot_sep.songs.monitor import Monitor
 from fewshot_sep.songs.settings import MAX_METER, METERS, MIN_METER, Tempo
-from fewshot_sep.songs.tempo import carry_mask, pieces
+from fewshot_sep.songs.tempo import MAX_SCALE, carry_mask, pieces
 
 Array = NDArray[np.float32]
 Progress = Callable[[float], None]
@@ -200,7 +200,9 @@ class SongRun:
         source, pipeline = self.source, self.pipeline
         preset = pipeline.separator.preset
         fits = max(preset.segment / preset.sample_rate - 2 * pipeline.context, USUAL_METER * preset.beat)
-        parts = pieces(grid, None if pipeline.tempo == "none" else preset.beat, fits)
+        beat = None if pipeline.tempo == "none" else preset.beat
+        # A bar made longer costs more, which is worth it only to a network that knows but one tempo.
+        parts = pieces(grid, beat, fits, 1.0 if preset.predicts_mask else MAX_SCALE)
         for bar, scale in parts[first_needed([part.stop for part, _ in parts], start) :]:
             context = round(pipeline.context / scale * source.sample_rate)
             offset = max(bar.start - context, 0)

@@ -19,30 +19,33 @@ NEAR_ENOUGH = 0.01  # a tempo this close to the common one is left alone
 MASK_FLOOR = 1e-8  # power of a cell that holds nothing, in the spectrum of sound whose peak is 1
 
 
-def time_scale(bar: Slice, grid: BarGrid, seconds_per_beat: float) -> float:
+def time_scale(bar: Slice, grid: BarGrid, seconds_per_beat: float, longest: float = MAX_SCALE) -> float:
     """How many times as long a bar must last to come to a tempo, or to half or double of it, as is nearest to the song.
 
-    A bar of little confidence counts as in the song's usual tempo.
+    A bar of little confidence counts as in the song's usual tempo. It comes to last at most `longest` times as long.
     """
     usual = grid.seconds_per_beat
     own = (bar.stop - bar.start) / grid.sample_rate / bar.beats if bar.confidence >= UNSURE else usual
     octave = 2.0 ** round(np.log2(usual / seconds_per_beat))
     scale = seconds_per_beat * octave / own
-    return 1.0 if abs(scale - 1) < NEAR_ENOUGH else float(np.clip(scale, MIN_SCALE, MAX_SCALE))
+    return 1.0 if abs(scale - 1) < NEAR_ENOUGH else float(np.clip(scale, MIN_SCALE, longest))
 
 
-def pieces(grid: BarGrid, seconds_per_beat: float | None, seconds: float) -> list[tuple[Slice, float]]:
+def pieces(
+    grid: BarGrid, seconds_per_beat: float | None, seconds: float, longest: float = MAX_SCALE
+) -> list[tuple[Slice, float]]:
     """What the network sees at once, and its time scale: bars that last up to `seconds` together, else even parts.
 
     Args:
         seconds_per_beat: of the common tempo; None leaves every bar in its own.
+        longest: see `time_scale`.
     """
 
     def scale(part: Slice) -> float:
-        return time_scale(part, grid, seconds_per_beat) if seconds_per_beat else 1.0
+        return time_scale(part, grid, seconds_per_beat, longest) if seconds_per_beat else 1.0
 
     def count(part: Slice) -> int:
-        return math.ceil((part.stop - part.start) * scale(part) / grid.sample_rate / seconds - NEAR_ENOUGH)
+        return max(math.ceil((part.stop - part.start) * scale(part) / grid.sample_rate / seconds - NEAR_ENOUGH), 1)
 
     found: list[Slice] = []
     for bar in grid:

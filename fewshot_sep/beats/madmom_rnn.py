@@ -118,7 +118,7 @@ class _Layer:
             """Shape: (gates, cells, inputs, units)."""
             parts = [[np.atleast_2d(getattr(gates_of_cell[k], name)) for gates_of_cell in gates] for k in of]
             halves = np.array([1.0 if k == 2 else 0.5 for k in of])
-            return (np.array(parts) * halves[:, None, None, None]).astype(np.float32)
+            return np.asarray(np.array(parts) * halves[:, None, None, None], dtype=np.float32)
 
         self.weights = np.moveaxis(stack("weights"), 0, 2).reshape(len(cells), -1, 4 * self.units)
         self.bias, self.recurrent = stack("bias"), stack("recurrent_weights")
