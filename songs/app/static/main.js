@@ -4,14 +4,14 @@ import * as api from "./api.js";
 import { byId, clock, el, refresh } from "./dom.js";
 import { evidence } from "./evidence.js";
 import { KEYS, listenToKeys } from "./keys.js";
-import { Lane, drawBars, forgetPeaks } from "./lanes.js";
+import { Lane, drawBars, forget } from "./lanes.js";
 import { Player } from "./player.js";
 import { ROLES } from "./roles.js";
 import { Stems } from "./stems.js";
 import { Wave } from "./wave.js";
 
 const PREVIEW_SECONDS = 10;
-const DOING = { song: "Taking in the song", preview: "Preview", separate: "Separating", bars: "Finding bars", model: "Loading the model" };
+const DOING = { song: "Taking in the song", reading: "Reading the song", preview: "Preview", separate: "Separating", bars: "Finding bars", model: "Loading the model" };
 
 const player = new Player();
 let state = null, selected = null, wave = null, stems = null, lane = null, songId = null;
@@ -44,6 +44,7 @@ function show(next) {
   showProgress();
   if (!state.song) { songId = null; showRecent(); return; }
   if (state.song.id !== songId) openSong();
+  player.resize(state.song);
   if (!stem()) selected = state.stems.at(-1).id;
   showWork();
 }
@@ -63,7 +64,7 @@ function openSong() {
   knownBars = null;
   bars = [];
   player.open(state.song);
-  forgetPeaks();
+  forget();
   wave ??= makeWave();
   wave.unselect();
   lane = new Lane(byId("spectrogram"), state.song.rate, 0, "");
@@ -94,7 +95,17 @@ function look() {
   lane.look(wave.view);
   stems.look(wave.view);
   drawBars(byId("bars"), bars, wave.view);
+  shadeUnread();
   return wave.view;
+}
+
+/** What is not read yet is grey, in the overview and in what is in view. */
+function shadeUnread() {
+  const { known, seconds } = state.song, [start, stop] = wave.view;
+  for (const [id, share] of [["unread-all", known / seconds], ["unread", (known - start) / (stop - start)]]) {
+    byId(id).style.left = `${Math.min(Math.max(share, 0), 1) * 100}%`;
+    byId(id).hidden = known >= seconds || share >= 1;
+  }
 }
 
 function showWork() {
@@ -104,6 +115,7 @@ function showWork() {
   wave.marks(now.marks);
   lane.show(source(), now.mixture);
   lane.look(wave.view);
+  shadeUnread();
   stems.show(state, selected, wave.view);
   refresh(byId("marks"), [now.id, now.marks, now.clips, state.roles], () => evidence(now, state.roles, { edit: (said) => quietly(edit(said)), play: playMark }));
   byId("evidence-title").textContent = `Evidence for ${now.name}`;
@@ -165,7 +177,7 @@ function showProgress() {
   if (measured) byId("share").value = job.share;
   else byId("share").removeAttribute("value");
   const left = job.left === null ? "" : `, ${job.left < 90 ? `${Math.ceil(job.left)} s` : `${Math.round(job.left / 60)} min`} left`;
-  byId("doing").textContent = measured ? `${DOING[job.kind]} ${Math.round(job.share * 100)} %${left}` : `${DOING[job.kind]}; you can go on meanwhile`;
+  byId("doing").textContent = measured ? `${DOING[job.kind]} ${Math.round(job.share * 100)} %${left}${job.kind === "reading" ? "; what is read can be marked" : ""}` : `${DOING[job.kind]}; you can go on meanwhile`;
   byId("cancel").hidden = !["preview", "separate", "song"].includes(job.kind);
 }
 
