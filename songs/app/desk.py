@@ -525,8 +525,8 @@ class Desk:
         """The stems that are found in the whole song, and the residual. Raises BadEdit."""
         with self._lock:
             session, peeler = self.session, self.peeler
-            done = [s for s in session.kept if (r := peeler.result(s.id)) and r.done == session.song.frames]
-            done = [s for s in done if (r := peeler.result(s.id)) and r.kind == "whole"]
+            known = [(stem, peeler.result(stem.id)) for stem in session.kept]
+            done = [stem for stem, r in known if r and (r.kind, r.done) == ("whole", session.song.frames)]
             if not done:
                 raise BadEdit("nothing was separated in the whole song yet")
             found: dict[str, audio.Source] = {stem.name: peeler.track(stem.id) for stem in done}

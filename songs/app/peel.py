@@ -232,7 +232,8 @@ class Peeler:
         begin = 0.0
         if stem.residual_pass:
             begin = RESIDUAL_SHARE
-            counted = _Counted(source, part(progress, 0, begin))
+            report_read = part(progress, 0, begin) or (lambda share: None)  # the pass does not say how far it is
+            counted = _Watched(source, lambda frame: report_read(min(frame / source.frames, 1.0)))
             conditioning = self._once(
                 self._residual_key(stem), lambda: self.songs.separator.add_residual(conditioning, counted)
             )
@@ -306,16 +307,3 @@ class Peeler:
         self._results[stem.id] = result
         files.write_json(self.folder / f"{stem.id}.json", asdict(result), indent=None)
         self._changed()
-
-
-class _Counted(_Watched):
-    """Reports how much of a source has been read, for passes that go once over it and do not say how far they are."""
-
-    def __init__(self, source: audio.Source, progress: Progress | None) -> None:
-        super().__init__(source, lambda frame: None)
-        self._progress = progress
-
-    def read(self, start: int, stop: int) -> Array:
-        if self._progress:
-            self._progress(start / self.frames)
-        return super().read(start, stop)

@@ -11,6 +11,7 @@ import { Stems } from "./stems.js";
 import { Wave } from "./wave.js";
 
 const PREVIEW_SECONDS = 10;
+const FIRST_SECONDS = 60; // in view at first of a song that is still being read
 const DOING = { song: "Taking in the song", reading: "Reading the song", preview: "Preview", separate: "Separating", bars: "Finding bars", model: "Loading the model" };
 
 const player = new Player();
@@ -67,6 +68,7 @@ function openSong() {
   forget();
   wave ??= makeWave();
   wave.unselect();
+  wave.first = state.song.known < state.song.seconds ? [0, FIRST_SECONDS] : null;
   lane = new Lane(byId("spectrogram"), state.song.rate, 0, "");
   byId("rows").said = null;
   stems = new Stems(byId("rows"), state.song.rate, {

@@ -8,6 +8,7 @@ const MAX_ZOOM = 400; // pixels to a second
 const SELECTION = "rgba(255, 255, 255, 0.18)";
 
 export class Wave extends EventTarget {
+  first = null; // what of another song is in view at first, if not all
   #regions; #surfer; #selection = null; #shown = ""; #wanted = []; #ready = false; #quiet = false; #marks = "[]"; #dragged = false; #stale = false;
 
   /** @param media what plays; @param nonce for wavesurfer's own style element */
@@ -61,7 +62,7 @@ export class Wave extends EventTarget {
     const low = new Float32Array(found.length / 2), high = new Float32Array(found.length / 2);
     for (let i = 0; i < low.length; i++) { low[i] = found[2 * i] / 127; high[i] = found[2 * i + 1] / 127; }
     this.#ready = false;
-    this.#surfer.load("", [high, low], duration).then(() => { if (same) this.lookAt(view); }, () => {});
+    this.#surfer.load("", [high, low], duration).then(() => { if (same || this.first) this.lookAt(same ? view : this.first); }, () => {});
   }
 
   get view() {
