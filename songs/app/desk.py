@@ -204,8 +204,10 @@ class Desk:
             track.write(done, block)
             done += block.shape[1]
             progress(min(done / song.frames, 1.0))
-            if time.monotonic() > told + NEWS_SECONDS:
-                self._known, told = done, time.monotonic()
+            if time.monotonic() > told + NEWS_SECONDS and done > 1.1 * self._known:  # all of it is drawn anew
+                with self._lock:
+                    if not job.cancelled:  # else another song is open
+                        self._known, told = done, time.monotonic()
                 self._look_at_evidence()
                 self._changed()
 
@@ -227,10 +229,10 @@ class Desk:
                 [sessions.resized(one, facts.frames) for one in steps] for steps in (self._undo, self._redo)
             )
             files.write_json(folder / "session.json", self._session.to_json())
+            files.write_json(folder / "warnings.json", facts.warnings)
             self._warnings, self._known = _texts(facts.warnings), math.inf
-        files.write_json(folder / "warnings.json", facts.warnings)
-        (folder / "song.peaks").write_bytes(self.peaks("song").tobytes())
-        source.unlink()
+            (folder / "song.peaks").write_bytes(self.peaks("song").tobytes())
+            source.unlink()
         self._look_at_evidence()
 
     def _wait_for(self, frame: float) -> None:
@@ -484,7 +486,10 @@ class Desk:
 
     def _version(self, parts: list[Result]) -> str:
         assert self.folder
-        said = [self.folder.name, *(result.version for result in parts)]
+        said = [
+            self.folder.name,
+            *(result.version for result in parts if result.key),
+        ]  # the page follows the song itself
         return hashlib.sha256("-".join(said).encode()).hexdigest()[:12]
 
     def track(self, id: str) -> audio.Source:

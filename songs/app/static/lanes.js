@@ -49,17 +49,17 @@ export class Lane {
 
   /** @param waveHeight pixels for the waveform on top; the spectrogram takes what is left. */
   constructor(canvas, rate, waveHeight, colour) {
-    Object.assign(this, { canvas, rate, waveHeight, colour, track: null, version: "", view: [0, 1] });
+    Object.assign(this, { canvas, rate, waveHeight, colour, track: null, version: "", known: 0, view: [0, 1] });
   }
 
-  /** Show a track; a version that changes all the time is followed with some delay. */
-  show(track, version) {
-    if (track === this.track && version === this.version) return;
+  /** Show a track, whose first `known` seconds are there; what changes all the time is followed with some delay. */
+  show(track, version, known) {
+    if (track === this.track && version === this.version && known === this.known) return;
     clearTimeout(this.#later);
     const wait = track === this.track ? this.#renewed + RENEW_MS - performance.now() : 0;
     this.#later = setTimeout(() => {
       this.#renewed = performance.now();
-      Object.assign(this, { track, version });
+      Object.assign(this, { track, version, known });
       this.draw();
     }, Math.max(wait, 0));
   }
@@ -89,7 +89,7 @@ export class Lane {
   }
 
   #wave(context, width, height) {
-    const found = peaksOf(this.track, this.version, () => this.draw()).value;
+    const found = peaksOf(this.track, `${this.version} ${this.known}`, () => this.draw()).value;
     if (!found) return;
     const [start, stop] = this.view, perPixel = (stop - start) * this.rate / HOP / width;
     const first = start * this.rate / HOP, middle = height / 2;
@@ -109,8 +109,8 @@ export class Lane {
     const [start, stop] = this.view, perPixel = (stop - start) * this.rate / HOP / width;
     const level = Math.min(Math.max(Math.floor(Math.log2(perPixel)), 0), 24);
     const seconds = HOP * 2 ** level * COLUMNS / this.rate;
-    for (let index = Math.max(Math.floor(start / seconds), 0); index * seconds < stop; index++) {
-      const image = kept(tiles, `${this.track} ${level} ${index}`, this.version,
+    for (let index = Math.max(Math.floor(start / seconds), 0); index * seconds < Math.min(stop, this.known); index++) {
+      const image = kept(tiles, `${this.track} ${level} ${index}`, `${this.version} ${Math.min((index + 1) * seconds, this.known)}`,
         async () => picture(await api.tile(this.track, level, index)), () => this.draw()).value;
       const x = (index * seconds - start) / (stop - start) * width;
       if (image) context.drawImage(image, x, top, seconds / (stop - start) * width, height);

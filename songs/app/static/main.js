@@ -113,9 +113,9 @@ function shadeUnread() {
 function showWork() {
   const now = stem();
   byId("source-name").textContent = now.minus.length ? `Song without ${now.minus.join(", ")}` : "Song";
-  wave.show(source(), now.mixture, state.song.seconds);
+  wave.show(source(), `${now.mixture} ${state.song.known}`, state.song.seconds);
   wave.marks(now.marks);
-  lane.show(source(), now.mixture);
+  lane.show(source(), now.mixture, state.song.known);
   lane.look(wave.view);
   shadeUnread();
   stems.show(state, selected, wave.view);
@@ -150,8 +150,8 @@ function heardAnew(now) {
     heard.set(now.id, version);
     player.refetch();
   }
-  if (waiting && !working && now.id === waiting.stem && now.result?.fresh) {
-    if (waiting.kind === "preview" && player.paused) player.currentTime = now.result.start;
+  if (waiting && !working && now.id === waiting.stem && now.result?.fresh && now.result.start <= waiting.start + 0.01 && now.result.stop >= waiting.stop - 0.01) {
+    if (waiting.kind === "preview" && player.paused) player.currentTime = waiting.start;
     waiting = null;
     stems.soloOnly(now.id);
     listen("stems");
@@ -272,11 +272,11 @@ const actions = {
   preview: () => {
     const [from, to] = wave.selection && wave.selection[1] - wave.selection[0] >= 1 ? wave.selection : wave.view;
     const here = to - from > PREVIEW_SECONDS && player.currentTime >= from ? player.currentTime : from;
-    const start = Math.max(Math.min(here, to - PREVIEW_SECONDS), from);
-    waiting = { stem: selected, kind: "preview" };
-    quietly(run({ do: "preview", stem: selected, start, stop: Math.min(to, start + PREVIEW_SECONDS) }));
+    const start = Math.max(Math.min(here, to - PREVIEW_SECONDS), from), stop = Math.min(to, start + PREVIEW_SECONDS);
+    waiting = { stem: selected, kind: "preview", start, stop };
+    quietly(run({ do: "preview", stem: selected, start, stop }));
   },
-  separate: () => { waiting = { stem: selected, kind: "separate" }; quietly(run({ do: "separate", stem: selected })); },
+  separate: () => { waiting = { stem: selected, kind: "separate", start: 0, stop: state.song.seconds }; quietly(run({ do: "separate", stem: selected })); },
   next: () => quietly(edit({ do: "next" }).then(() => { selected = null; waiting = null; listen("song"); })),
   cancel: () => { waiting = null; return state.job ? quietly(run({ do: "cancel" })) : wave.unselect(); },
   undo: () => quietly(edit({ do: "undo" })),
