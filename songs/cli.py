@@ -282,7 +282,7 @@ def _each(
                 say(f"{job.song}: done before, left out", err=True)
                 continue
             with progress(title) as tell:
-                written, warnings = separate_one(job, tell)
+                written, lines = separate_one(job, tell)
         except KeyboardInterrupt:
             kept = "what is done is kept" if resume else f"{number - 1} of {len(work)} songs are done"
             say(f"interrupted; {kept}: the same command with --resume goes on", err=True)
@@ -296,13 +296,13 @@ def _each(
                 traceback.print_exc()
             failed.append(str(job.song))
             continue
-        _tell(written, warnings)
+        _tell(written, lines)
     _sum_up(failed, len(work))
 
 
-def _tell(written: Iterable[Path | str], warnings: Iterable[str]) -> None:
-    for warning in warnings:
-        say(f"warning: {warning}", err=True)
+def _tell(written: Iterable[Path | str], lines: Iterable[str]) -> None:
+    for line in lines:
+        say(line, err=True)
     for path in written:
         say(path)
 

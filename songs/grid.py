@@ -152,13 +152,13 @@ def bar_grid(beats: Beats, frames: int, sample_rate: int, kind: str = "auto") ->
 
 def _absorb_edges(slices: list[Slice]) -> list[Slice]:
     if len(slices) > 1 and slices[0].beats < MIN_EDGE_BEATS:
-        slices[:2] = [_union(*slices[:2])]
+        slices[:2] = [union(*slices[:2])]
     if len(slices) > 1 and slices[-1].beats < MIN_EDGE_BEATS:
-        slices[-2:] = [_union(*slices[-2:])]
+        slices[-2:] = [union(*slices[-2:])]
     return slices
 
 
-def _union(a: Slice, b: Slice) -> Slice:
+def union(a: Slice, b: Slice) -> Slice:
     return Slice(a.start, b.stop, a.beats + b.beats, max(a.confidence, b.confidence))
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from fewshot_sep import levels
 from fewshot_sep.beats import Beats
+from fewshot_sep.prediction import Prediction, Samples
 from fewshot_sep.songs.grid import BarGrid
 
 T = TypeVar("T")
@@ -20,10 +21,15 @@ Array = NDArray[np.float32]
 LEVEL_SECONDS = 0.05
 FLOOR_DB = -60.0
 EXCERPT_SECONDS = 20.0
+WINDOW_SECONDS = 2.95  # what a separator sees at once
 
 
 class Monitor:
-    """Gathers times, levels and warnings of one song while its blocks go by; keeps 40 numbers per second."""
+    """Gathers times, levels and warnings of one song while its blocks go by; keeps 40 numbers per second.
+
+    Attributes:
+        prediction: of the improvement, once all is done and if the weights have one.
+    """
 
     def __init__(self, frames: int, sample_rate: int) -> None:
         self.frames, self.sample_rate = frames, sample_rate
@@ -31,6 +37,8 @@ class Monitor:
         self.warnings: list[str] = []
         self.grid: BarGrid | None = None
         self.beats: Beats | None = None
+        self.samples = Samples(frames, sample_rate, WINDOW_SECONDS)
+        self.prediction: Prediction | None = None
         self.peak = 0.0  # largest magnitude in target or residual
         self.hop = max(round(LEVEL_SECONDS * sample_rate), 1)
         self._energy = np.zeros((3, -(-frames // self.hop)))  # mixture, target, residual
@@ -65,6 +73,7 @@ class Monitor:
         """Note the levels of the next block, both `(channels, n)`."""
         if not target.shape[1]:
             return
+        self.samples.add(target, mixture)
         index = (self._position + np.arange(target.shape[1])) // self.hop
         self._position += target.shape[1]
         for row, block in enumerate((mixture, target, mixture - target)):

@@ -16,7 +16,7 @@ from typing import Any, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from fewshot_sep import audio, beats, stretch
+from fewshot_sep import audio, beats, prediction, stretch
 from fewshot_sep.beats import Beats
 from fewshot_sep.overlap_add import Chunk, crossfade, first_needed
 from fewshot_sep.prompt import Prompt, Query
@@ -25,13 +25,14 @@ from fewshot_sep.songs import report
 from fewshot_sep.songs.grid import BarGrid, bar_grid, no_grid
 from fewshot_sep.songs.monitor import Monitor
 from fewshot_sep.songs.settings import MAX_METER, METERS, MIN_METER, Tempo
-from fewshot_sep.songs.tempo import carry_mask, time_scale
+from fewshot_sep.songs.tempo import MAX_SCALE, carry_mask, pieces
 
 Array = NDArray[np.float32]
 Progress = Callable[[float], None]
 
 TEMPOS = get_args(Tempo)
 FADE_SECONDS = 0.1  # at most; never more than the context
+USUAL_METER = 4  # beats of a bar that the network sees at once, even if its segment is shorter
 TRACKING_SHARE = 0.1  # of the progress bar
 
 
@@ -172,6 +173,10 @@ class SongRun:
                 position += target.shape[1]
                 self.monitor.add_block(target, mixture)
                 yield target, mixture - target
+            with self.monitor.stage("prediction"):
+                self.monitor.prediction = prediction.predict(
+                    self.pipeline.separator, conditioning, self.monitor.samples, self.monitor.level_db
+                )
             if progress:
                 progress(1.0)
 
@@ -195,10 +200,14 @@ class SongRun:
     def _chunks(
         self, conditioning: Conditioning, grid: BarGrid, progress: Progress | None, start: int
     ) -> Iterator[Chunk]:
-        """Bars with their context, from the first that `crossfade` needs for what is from `start` on."""
+        """Pieces with their context, from the first that `crossfade` needs for what is from `start` on."""
         source, pipeline = self.source, self.pipeline
-        for bar in grid.slices[first_needed([bar.stop for bar in grid], start) :]:
-            scale = 1.0 if pipeline.tempo == "none" else time_scale(bar, grid, pipeline.separator.preset.beat)
+        preset = pipeline.separator.preset
+        fits = max(preset.segment / preset.sample_rate - 2 * pipeline.context, USUAL_METER * preset.beat)
+        beat = None if pipeline.tempo == "none" else preset.beat
+        # A bar made longer costs more, which is worth it only to a network that knows but one tempo.
+        parts = pieces(grid, beat, fits, 1.0 if preset.predicts_mask else MAX_SCALE)
+        for bar, scale in parts[first_needed([part.stop for part, _ in parts], start) :]:
             context = round(pipeline.context / scale * source.sample_rate)
             offset = max(bar.start - context, 0)
             mixture = source.read(offset, min(bar.stop + context, source.frames))

@@ -5,24 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from fewshot_sep.prediction import Prediction
 from fewshot_sep.prompt import ByRole
+from fewshot_sep.songs.expectation import absence, failure, sentence, wanted
 from fewshot_sep.songs.grid import BarGrid
 from fewshot_sep.songs.monitor import Monitor
 from fewshot_sep.songs.queries import EncodedClip
 
-ABSENT_DB = -30.0
+IMPROVEMENT = "expected SI-SDR improvement (dB)"
 
 
 def of(monitor: Monitor, settings: Mapping[str, object], model: Mapping[str, object], **more: object) -> dict[str, Any]:
     """The report as it stands in report.json; `more` goes first (song, queries, ...)."""
     warnings = list(monitor.warnings)
     level = monitor.level_db
-    mixture, target, _ = monitor.energies
-    if mixture == 0:
+    absent, failed = absence(level, monitor.prediction), failure(monitor.prediction)
+    if monitor.energies[0] == 0:
         warnings.append("the song is silent")
-    elif target == 0 or (level is not None and level < ABSENT_DB):
-        said = "silent" if level is None else f"{level:.0f} dB below it".replace("-", "")
-        warnings.append(f"the queried instrument does not seem to be in the song: what was found is {said}")
+    elif said := absent or failed:
+        warnings.append(said)
     duration = monitor.frames / monitor.sample_rate
     total = monitor.seconds.get("total", 0.0)
     return {
@@ -34,10 +35,26 @@ def of(monitor: Monitor, settings: Mapping[str, object], model: Mapping[str, obj
         "model": model,
         "warnings": warnings,
         "target level re mixture (dB)": None if level is None else round(level, 2),
+        **_expected(monitor.prediction, bool(absent)),
         "grid": None if monitor.grid is None else _grid(monitor.grid),
         "boundaries": monitor.boundaries(),
         "seconds": {name: round(spent, 3) for name, spent in monitor.seconds.items()},
         "seconds per second of audio": round(total / duration, 4) if duration else None,
+    }
+
+
+def _expected(prediction: Prediction | None, absent: bool) -> dict[str, Any]:
+    """What is expected of an instrument that seems to be in the song, if its weights can tell."""
+    if not prediction:
+        return {IMPROVEMENT: None, "expectation": "not known: nothing was found, or these weights cannot tell"}
+    low, median, high = (round(value, 1) for value in prediction[2:5])
+    return {
+        IMPROVEMENT: None if absent else {"median": median, "from": low, "to": high},
+        "expectation": "none, as the instrument does not seem to be there" if absent else sentence(prediction),
+        "instrument in the song (probability)": round(prediction.present, 2),
+        "failed (probability)": round(prediction.failed, 2),
+        "would help": wanted(prediction),
+        "signs": {name: round(value, 3) for name, value in prediction.signs.items()},
     }
 
 

@@ -77,7 +77,7 @@ def separate_file(
     """Separate one song; all of its files are written, or none.
 
     Returns:
-        The files written, and warnings.
+        The files written, and lines to read: warnings, and the improvement that is to be expected.
 
     Raises:
         BadAudio, BadQuery, OutputError.
@@ -120,7 +120,7 @@ def separate_file(
                 _replay(found, source, run.monitor)
                 for target, _ in run.stems(part(progress, 0, 1 - WRITING_SHARE), start=found.frames):
                     found.write(target)
-                warnings = _write(
+                said = _write(
                     found, source, run.monitor, outputs, options, content, part(progress, 1 - WRITING_SHARE, 1)
                 )
                 if options.plot:
@@ -128,7 +128,8 @@ def separate_file(
             if run.monitor.beats is not None and run.monitor.beats is not known:
                 files.write_json(outputs.beats, beat_cache.to_json(run.monitor.beats, origin))
     written = [outputs.target, outputs.residual, outputs.report, *([outputs.picture] if options.plot else [])]
-    return written, warnings
+    lines = [f"warning: {text}" for text in said["warnings"]]
+    return written, [*lines, *([said["expectation"]] if said[report.IMPROVEMENT] else [])]
 
 
 def _remarks(clips: ByRole[EncodedClip]) -> list[str]:
@@ -156,8 +157,8 @@ def _write(
     options: Options,
     content: Callable[[], dict[str, Any]],
     progress: Progress | None,
-) -> list[str]:
-    """Target, residual and report into their files, which get their names when all are on the disk; the warnings.
+) -> dict[str, Any]:
+    """Target, residual and report into their files, which get their names when all are on the disk; the report.
 
     The same gain for both sounds, so that they still sum to the song but for it.
     """
@@ -188,7 +189,7 @@ def _write(
         monitor.warnings += target.warnings
         said = content()
         files.put_text(draft, files.to_json(said))
-    return list(said["warnings"])
+    return said
 
 
 def _draw(found: Partial, source: audio.AudioFile, monitor: Monitor, evidence: Evidence, path: Path) -> None:

@@ -133,6 +133,8 @@ class SoundfileDecoder:
     `exact`: whether libsndfile's own seeking in the file is exact. `damaged`: the last pass met an error.
     """
 
+    likely_seconds = 0.0  # see `promise`
+
     def __init__(self, path: Path) -> None:
         self.path = path
         self.format = ""
@@ -206,6 +208,7 @@ class FfmpegDecoder:
         self.damaged = False
         self._stream = stream
         self._seconds: float | None = None
+        self.likely_seconds = 0.0
         self._has_video = False
         first = next((frame for packet in self._packets() for frame in self._decode(packet)), None)
         if first is None:
@@ -254,6 +257,7 @@ class FfmpegDecoder:
                     number = f" number {self._stream}" if self._stream else ""
                     raise BadAudio(f"{self.path}: has no audio stream{number}")
                 stream = streams[self._stream]
+                self.likely_seconds = (container.duration or 0) / av.time_base
                 if container.format.name.split(",")[0] in _STATE_LENGTH.split(","):
                     self._note_length(container, stream)
                 try:

@@ -81,7 +81,7 @@ def read(path: str | os.PathLike[str], *, strict: bool = False, stream: int = 0)
 
 
 class Facts(NamedTuple):
-    """Of a sound file that was read; see `AudioFile`."""
+    """Of a sound file; see `AudioFile`."""
 
     sample_rate: int
     channels: int
@@ -90,40 +90,39 @@ class Facts(NamedTuple):
     warnings: list[str]
 
 
-def decode(path: str | os.PathLike[str], keep: Callable[[Samples, float], object], *, strict: bool = False) -> Facts:
+def decode(path: str | os.PathLike[str], keep: Callable[[Samples], object], *, strict: bool = False) -> Facts:
     """Read a sound file once, front to back, for those who keep its samples themselves; else as `AudioFile`.
 
     Args:
-        keep: is called with each block `(channels, n)`, and with the share of the file that is read then, 0 where the
-            file does not tell its length. What it was given is worth nothing if this raises.
+        keep: is called with each block `(channels, n)`. What it was given is worth nothing if this raises.
     """
     path = Path(path)
     decoder, before = _open(path), _stamp(path)
-    promised, done, gathered = decoder.promise().frames, 0, list[Samples]()
-
-    def flush() -> None:
-        nonlocal done
-        block = np.concatenate(gathered, axis=1)
-        gathered.clear()
-        done += block.shape[1]
-        keep(block, min(done / promised, 1.0) if promised else 0.0)
+    gathered = list[Samples]()
 
     def gather(block: Samples) -> None:
         gathered.append(block)
         if len(gathered) == _GATHERED_BLOCKS:
-            flush()
+            keep(np.concatenate(gathered, axis=1))
+            gathered.clear()
 
     frames, warnings = _decode(path, decoder, gather, strict)
     if gathered:
-        flush()
+        keep(np.concatenate(gathered, axis=1))
     if _stamp(path) != before:
         raise _changed(path)
     return Facts(decoder.sample_rate, decoder.channels, frames, decoder.tags, warnings)
 
 
-def check_header(path: str | os.PathLike[str]) -> None:
-    """Raise BadAudio where a file is no sound that can be read, as far as its beginning tells."""
-    _open(Path(path))
+def check_header(path: str | os.PathLike[str]) -> Facts:
+    """What a file says of itself, at once: `frames` are promised, or guessed where it does not tell its length.
+
+    Raises BadAudio where it is no sound that can be read, as far as its beginning tells.
+    """
+    path = Path(path)
+    decoder = _open(path)
+    guess = round(decoder.likely_seconds * decoder.sample_rate) or path.stat().st_size // decoder.channels + 1
+    return Facts(decoder.sample_rate, decoder.channels, decoder.promise().frames or guess, decoder.tags, [])
 
 
 def _open(path: Path, stream: int = 0) -> Decoder:

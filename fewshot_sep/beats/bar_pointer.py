@@ -81,14 +81,14 @@ def _viterbi(
         change = np.exp(-TRANSITION_LAMBDA * np.abs(ratio - 1))
         change[change <= np.spacing(1)] = 0
         change = np.log(change / change.sum(axis=1, keepdims=True))
-    arrivals = np.ascontiguousarray(change.T)  # (to, from)
+    arrivals = np.ascontiguousarray(change.T, dtype=np.float32)  # (to, from)
 
     # entered[t, b, i]: score of the best path whose beat b of length i begins at frame t - longest; kept for a while.
     start = -np.log(meter * lengths.sum())
     shortest = int(lengths.min())  # no beat begins and ends within so many frames, so they are decoded at once
     kept = longest + shortest
     entered = np.full((kept, meter, tempi), start)
-    scores = np.empty((shortest, meter, tempi, tempi))  # (t, b, to, from)
+    scores = np.empty((shortest, meter, tempi, tempi), dtype=np.float32)  # (t, b, to, from), below the best
     came_from = np.zeros((frames, meter, tempi), dtype=np.uint8)
     last_beat = np.full((frames, tempi), meter - 1, dtype=np.uint8)  # of the bar before a downbeat
     each = np.arange(tempi)
@@ -98,9 +98,10 @@ def _viterbi(
         head_end = begun + heads
         observed = on[:, head_end] - on[:, begun] + (between[t] - between[head_end])
         left = np.moveaxis(entered[begun % kept, :, each], 2, 1) + np.moveaxis(observed, 0, 1)  # (t, b, from)
-        found = np.add(left[:, :, None, :], arrivals, out=scores[: len(t)])
+        top = left.max()
+        found = np.add((left - top).astype(np.float32)[:, :, None, :], arrivals, out=scores[: len(t)])
         best = found.argmax(axis=3)
-        gained = np.take_along_axis(found, best[..., None], axis=3)[..., 0]
+        gained = top + np.take_along_axis(found, best[..., None], axis=3)[..., 0].astype(np.float64)
         early = gained[:, :-1].argmax(axis=1)[:, None]
         after_cut = np.take_along_axis(gained, early, axis=1)[:, 0] - short_bar_penalty
         cut = after_cut > gained[:, -1]

@@ -23,7 +23,7 @@ Array = NDArray[np.float32]
 
 HOP = SAMPLE_RATE // FRAMES_PER_SECOND
 BANDS = {1024: 3, 2048: 6, 4096: 12}  # samples of a frame: bands of an octave
-AT_ONCE = 512  # frames
+AT_ONCE = 64  # frames: what fits into a processor's cache
 
 
 def load() -> Any:
@@ -88,9 +88,11 @@ def _features(samples: Array) -> Array:
         padded = np.pad(samples, size // 2 + HOP).astype(np.float32)
         frames = np.lib.stride_tricks.sliding_window_view(padded, size)[HOP::HOP][:count]
         window, bank = np.hanning(size).astype(np.float32), _filterbank(size)
-        parts = [frames[start : start + AT_ONCE] * window for start in range(0, count, AT_ONCE)]
-        magnitudes = [np.abs(scipy.fft.rfft(part)[:, :-1]) @ bank for part in parts]
-        spectrum = np.log10(np.concatenate(magnitudes) + 1)
+        spectrum = np.empty((count, bank.shape[1]), dtype=np.float32)
+        for start in range(0, count, AT_ONCE):
+            part = scipy.fft.rfft(frames[start : start + AT_ONCE] * window)[:, :-1]
+            spectrum[start : start + AT_ONCE] = np.sqrt(part.real**2 + part.imag**2) @ bank
+        spectrum = np.log10(spectrum + 1)
         lag = max(1, round(size / 4 / HOP))
         rise = np.zeros_like(spectrum)
         rise[lag:] = np.maximum(spectrum[lag:] - spectrum[:-lag], 0)
@@ -103,48 +105,56 @@ class _Layer:
 
     Shape: (networks, frames, inputs) -> (networks, frames, 2 x units).
 
-    The sigmoid is written as a tanh, so that one call serves all gates: the halves are folded into the weights.
+    A sigmoid is written as a tanh, so that one call serves all gates: the halves are folded into the weights. In the
+    loop every operation fills an array that is there and has no gaps: calls cost more than sums.
     """
 
     def __init__(self, layers: list[Any]) -> None:
         cells = [cell for layer in layers for cell in (layer.fwd_layer, layer.bwd_layer)]
         self.units = cells[0].cell.bias.size
         gates = [[cell.input_gate, cell.forget_gate, cell.cell, cell.output_gate] for cell in cells]
-        halves = np.array([0.5, 0.5, 1.0, 0.5], dtype=np.float32)[:, None]
 
-        def stack(name: str) -> Array:
-            parts = [[np.atleast_2d(getattr(gate, name)) for gate in gates_of_cell] for gates_of_cell in gates]
-            scaled = [np.concatenate([p * h for p, h in zip(part, halves, strict=True)], axis=-1) for part in parts]
-            return np.stack(scaled).astype(np.float32)
+        def stack(name: str, of: tuple[int, ...] = (0, 1, 2, 3)) -> Array:
+            """Shape: (gates, cells, inputs, units)."""
+            parts = [[np.atleast_2d(getattr(gates_of_cell[k], name)) for gates_of_cell in gates] for k in of]
+            halves = np.array([1.0 if k == 2 else 0.5 for k in of])
+            return np.asarray(np.array(parts) * halves[:, None, None, None], dtype=np.float32)
 
-        self.weights, self.recurrent, self.bias = stack("weights"), stack("recurrent_weights"), stack("bias")
-        peepholes = [[0.5 * gates_of_cell[k].peephole_weights for k in (0, 1, 3)] for gates_of_cell in gates]
-        self.peepholes = np.array(peepholes, dtype=np.float32)
+        self.weights = np.moveaxis(stack("weights"), 0, 2).reshape(len(cells), -1, 4 * self.units)
+        self.bias, self.recurrent = stack("bias"), stack("recurrent_weights")
+        self.peep_in_forget, (self.peep_out,) = stack("peephole_weights", (0, 1)), stack("peephole_weights", (3,))
 
     def __call__(self, inputs: Array) -> Array:
         networks, frames, _ = inputs.shape
         n = self.units
-        projected = np.empty((frames, 2 * networks, 1, 4 * n), dtype=np.float32)
+        projected = np.empty((frames, 4, 2 * networks, 1, n), dtype=np.float32)
         for i in range(2 * networks):
             x = inputs[i // 2] if i % 2 == 0 else inputs[i // 2, ::-1]
-            projected[:, i, 0] = x @ self.weights[i] + self.bias[i]
+            projected[:, :, i, 0] = (x @ self.weights[i]).reshape(frames, 4, n)
+        projected += self.bias
         output = np.empty((frames, 2 * networks, 1, n), dtype=np.float32)
-        last = np.zeros((2 * networks, 1, n), dtype=np.float32)
-        state = np.zeros_like(last)
-        peep_in_forget, peep_out = self.peepholes[:, :2], self.peepholes[:, 2:]
-        z = np.empty((2 * networks, 4, n), dtype=np.float32)
-        flat, in_forget, in_forget_cell, out = z.reshape(-1, 1, 4 * n), z[:, :2], z[:, :3], z[:, 3:]
-        gate_in, gate_forget, cell = z[:, :1], z[:, 1:2], z[:, 2:3]
-        for t in range(frames):
-            np.matmul(last, self.recurrent, out=flat)
-            flat += projected[t]
-            in_forget += state * peep_in_forget
+        z, peep = np.empty_like(projected[0]), np.empty_like(projected[0, :2])
+        (gate_in, gate_forget, cell, out), in_forget, in_forget_cell = z, z[:2], z[:3]
+        last, state, spare = np.zeros((3, *cell.shape), dtype=np.float32)
+        one, half = np.ones_like(in_forget), np.full_like(cell, 0.5)
+        for step, result in zip(projected, output, strict=True):
+            np.matmul(last, self.recurrent, out=z)
+            np.add(z, step, out=z)
+            np.multiply(self.peep_in_forget, state, out=peep)
+            np.add(in_forget, peep, out=in_forget)
             np.tanh(in_forget_cell, out=in_forget_cell)
-            in_forget += 1
-            state = 0.5 * (gate_in * cell + gate_forget * state)
-            out += state * peep_out
+            np.add(in_forget, one, out=in_forget)
+            np.multiply(gate_in, cell, out=cell)
+            np.multiply(gate_forget, state, out=state)
+            np.add(cell, state, out=state)
+            np.multiply(half, state, out=state)
+            np.multiply(self.peep_out, state, out=spare)
+            np.add(out, spare, out=out)
             np.tanh(out, out=out)
-            last = output[t]
-            np.multiply(np.tanh(state), 0.5 * (out + 1), out=last)
+            np.add(out, one[0], out=out)
+            np.multiply(half, out, out=out)
+            np.tanh(state, out=spare)
+            np.multiply(out, spare, out=result)
+            last = result
         forward, backward = output[:, 0::2, 0], output[::-1, 1::2, 0]
         return np.ascontiguousarray(np.concatenate([forward, backward], axis=-1).transpose(1, 0, 2))

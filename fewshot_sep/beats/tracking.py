@@ -1,6 +1,6 @@
 """Beats, downbeats and meter of a recording of any length, by one of several trackers.
 
-A tracker is one function from samples to activations (`activations.Tracker`). It gets a minute at a time; the beats
+A tracker is one function from samples to activations (`activations.Tracker`). It gets two minutes at a time; the beats
 are then decoded once over the whole recording, so that bars continue across the blocks.
 """
 
@@ -18,7 +18,7 @@ from fewshot_sep.beats.activations import FRAMES_PER_SECOND, SAMPLE_RATE, Tracke
 from fewshot_sep.beats.bar_pointer import decode
 from fewshot_sep.errors import EngineMissing
 
-BLOCK_SECONDS = 60
+BLOCK_SECONDS = 120
 OVERLAP_SECONDS = 4
 ODD_METERS = (5, 7)  # which the meters tried by default, 3 and 4, cannot stand for
 MIN_CONTRAST = 0.15

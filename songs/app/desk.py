@@ -5,11 +5,14 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
+import math
+import os
 import re
 import secrets
 import shutil
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -18,12 +21,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fewshot_sep import audio, files
-from fewshot_sep.errors import FewshotSepError, OutputError
+from fewshot_sep.errors import BadAudio, FewshotSepError, OutputError
 from fewshot_sep.songs.app import session as sessions
 from fewshot_sep.songs.app.export import Stack, write_zip
 from fewshot_sep.songs.app.peel import Peeler, Result, changed, known_roles
-from fewshot_sep.songs.app.session import REST, BadEdit, Clip, Session, Song, Stem
-from fewshot_sep.songs.app.tracks import PEAK_HOP, Peaks, RawTrack, check_room, peaks
+from fewshot_sep.songs.app.session import REST, BadEdit, Clip, Mark, Session, Song, Stem
+from fewshot_sep.songs.app.tracks import PEAK_HOP, RawTrack, check_room, peaks
 from fewshot_sep.songs.app.worker import Job, Worker
 from fewshot_sep.songs.grid import bar_grid
 from fewshot_sep.songs.pipeline import SongSeparator
@@ -31,6 +34,7 @@ from fewshot_sep.songs.settings import Format
 
 PREVIEW_SECONDS = 10.0
 UNDOABLE = 200
+NEWS_SECONDS = 2.0  # between two times that the page is told how much of a song is read
 BEFORE = "before-"  # and a stem's id: the sound that it is taken from
 DEMO = "War of freedom (demo).wav"
 SMALL, LOADING, PREVIEW, LONG = 0, 1, 2, 3  # ranks of jobs, see `Job`
@@ -65,13 +69,16 @@ class Desk:
         self._error = {"number": 0, "text": ""}
         self._peaks: dict[str, tuple[list[Result], NDArray[np.int8]]] = {}
         self.folder: Path | None = None
+        self.peeler: Peeler  # of the song that is open
         self._session: Session | None = None
         self._undo: list[Session] = []
         self._redo: list[Session] = []
         self._evidence: dict[str, dict[str, Any]] = {}
         self._bars: list[float] | None = None
+        self._known: int | float = math.inf  # frames of the song that are read, from its start on
         self.worker = Worker(changed, self._failed)
-        self._listener = Worker(changed, self._failed)  # finds bars, which can take minutes: nothing waits for them
+        # Reads the song and finds its bars, which can take minutes: nothing else waits for that.
+        self._listener = Worker(changed, self._failed)
         self.worker.submit("model", LOADING, self._load_model)
 
     def close(self) -> None:
@@ -88,7 +95,7 @@ class Desk:
     # The song
 
     def open_file(self, path: Path, name: str, *, clip: Path | None = None, own: bool = False) -> None:
-        """Open a sound file, in the background; one that was open before comes with all that was done to it.
+        """Open a sound file, and read it in the background; a known one comes with all that was done to it.
 
         Args:
             clip: of an instrument in it, for a new song.
@@ -97,7 +104,7 @@ class Desk:
 
         def work(job: Job) -> None:
             try:
-                folder = self._take_in(path, name, job)
+                folder = self._take_in(path, name)
                 self._open(folder)
                 if clip and not self.session.stems[0].clips and self.session.stems[0].name == "stem 1":
                     self.add_clip(self.session.stems[0].id, "alone", clip.name, clip.read_bytes())
@@ -131,16 +138,18 @@ class Desk:
         """Remove a song and all that was found of it from the disk."""
         folder = self._folder(id)
         if folder == self.folder:
-            self._cancel_all()
-            with self._lock:
-                self.folder = self._session = None
-
+            self._leave()
         self.worker.submit(f"forget {id}", SMALL, lambda job: shutil.rmtree(folder, ignore_errors=True))
 
     def _cancel_all(self) -> None:
         """End what is done with the song that is open."""
         self._listener.cancel()
         self.worker.cancel("preview", "separate", "evidence", "song")
+
+    def _leave(self) -> None:
+        self._cancel_all()
+        with self._lock:
+            self.folder = self._session = None
 
     def recent(self) -> list[dict[str, str]]:
         """Songs on disk, the last one first."""
@@ -157,36 +166,81 @@ class Desk:
             raise BadEdit("no such song")
         return folder
 
-    def _take_in(self, path: Path, name: str, job: Job) -> Path:
-        """Decode a file into a folder of its own."""
+    def _take_in(self, path: Path, name: str) -> Path:
+        """A folder for a file; it lies there as `source` until all of it is read."""
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
-        folder = self.home / digest[:16]
+        folder, new = self.home / digest[:16], self.temporary / digest[:16]
         if (folder / "session.json").is_file():
             return folder
-        new, found, progress = self.temporary / digest[:16], Peaks(), self.worker.progress(job)
+        facts = audio.check_header(path)
+        tags = {key: value for key, value in facts.tags.items() if value}
+        song = Song(name, digest, facts.sample_rate, facts.channels, facts.frames, tags)
+        check_room(self.home, path.stat().st_size + 4 * song.frames * song.channels)
         try:
             with _explained(new):
                 (new / "clips").mkdir(parents=True)
-                with (new / "song.f32").open("wb") as raw:
-
-                    def keep(block: NDArray[np.float32], share: float) -> None:
-                        check_room(self.home, block.nbytes)
-                        np.ascontiguousarray(block.T, "<f4").tofile(raw)
-                        found.add(block)
-                        progress(share)
-
-                    facts = audio.decode(path, keep)
-                tags = {key: value for key, value in facts.tags.items() if value}
-                song = Song(name, digest, facts.sample_rate, facts.channels, facts.frames, tags)
-                (new / "song.peaks").write_bytes(found.done().tobytes())
-                files.write_json(new / "warnings.json", facts.warnings)
+                try:
+                    os.link(path, new / "source")
+                except OSError:  # it lies elsewhere
+                    shutil.copyfile(path, new / "source")
+                files.write_json(new / "warnings.json", [])
                 files.write_json(new / "session.json", sessions.begin(song).to_json())
                 shutil.rmtree(folder, ignore_errors=True)  # there is no session in it
                 new.rename(folder)
         finally:
             shutil.rmtree(new, ignore_errors=True)
         return folder
+
+    def _read(self, job: Job) -> None:
+        """Decode the song; what is read can be heard, marked and previewed meanwhile."""
+        with self._lock:
+            folder, song, track, name = self.folder, self.session.song, self.peeler.song, self.session.song.name
+        assert folder and isinstance(track, RawTrack)
+        source, progress, done, told = folder / "source", self._listener.progress(job), 0, 0.0
+
+        def keep(block: NDArray[np.float32]) -> None:
+            nonlocal done, told
+            track.write(done, block)
+            done += block.shape[1]
+            progress(min(done / song.frames, 1.0))
+            if time.monotonic() > told + NEWS_SECONDS and done > 1.1 * self._known:  # all of it is drawn anew
+                with self._lock:
+                    if not job.cancelled:  # else another song is open
+                        self._known, told = done, time.monotonic()
+                self._look_at_evidence()
+                self._changed()
+
+        try:
+            facts = audio.decode(source, keep)
+        except FewshotSepError as error:
+            self._leave()
+            if isinstance(error, BadAudio):
+                self.forget(folder.name)
+            raise BadEdit(str(error).replace(str(source), name)) from error
+        with self._lock:
+            if job.cancelled:
+                return
+            for path in folder.glob("*.f32"):  # its length may only have been guessed
+                os.truncate(path, 4 * facts.channels * facts.frames)
+            track.frames = facts.frames
+            self._session = sessions.resized(self.session, facts.frames)
+            self._undo, self._redo = (
+                [sessions.resized(one, facts.frames) for one in steps] for steps in (self._undo, self._redo)
+            )
+            files.write_json(folder / "session.json", self._session.to_json())
+            files.write_json(folder / "warnings.json", facts.warnings)
+            self._warnings, self._known = _texts(facts.warnings), math.inf
+            (folder / "song.peaks").write_bytes(self.peaks("song").tobytes())
+            source.unlink()
+        self._look_at_evidence()
+
+    def _wait_for(self, frame: float) -> None:
+        """Wait until the song is read so far; here jobs end that are cancelled."""
+        self.worker.pause()
+        while self._known < frame:
+            time.sleep(0.05)
+            self.worker.pause()
 
     def _open(self, folder: Path) -> None:
         session = sessions.load(files.read_json(folder / "session.json"))
@@ -201,15 +255,20 @@ class Desk:
         with self._lock:
             self.folder, self._session = folder, session
             self._undo, self._redo, self._evidence, self._bars = [], [], {}, None
-            self._warnings = [warning.partition(": ")[2] or warning for warning in warnings]
-            self._peaks.clear()
-            self._peaks["song"] = [], np.fromfile(folder / "song.peaks", np.int8).reshape(-1, 2)
+            self._warnings, self._known = _texts(warnings), math.inf
             self.peeler = Peeler(
-                self._separator, track, folder, self._clip_path, self.worker.pause, lambda: self._changed()
+                self._separator, track, folder, self._clip_path, self._wait_for, lambda: self._changed()
             )
-        (folder / "session.json").touch()
-        self._listener.submit("bars", LONG, self._find_bars)
-        self._look_at_evidence()
+            self._peaks.clear()
+            if (folder / "source").exists():
+                track.clear()
+                self._known = 0
+                self._listener.submit("reading", LONG, self._read)
+            else:
+                self._peaks["song"] = self._parts("song"), np.fromfile(folder / "song.peaks", np.int8).reshape(-1, 2)
+            (folder / "session.json").touch()
+            self._listener.submit("bars", LONG, self._find_bars)
+            self._look_at_evidence()
 
     # What is decided
 
@@ -287,8 +346,13 @@ class Desk:
 
     def separate(self, stem: str) -> None:
         """Find a stem in the whole song, soon."""
-        of = self.session.stem(stem)
-        self._run("separate", lambda job: self.peeler.separate(self.session, of, self.worker.progress(job)))
+        self.session.stem(stem)
+
+        def work(job: Job) -> None:
+            self._wait_for(math.inf)
+            self.peeler.separate(self.session, self.session.stem(stem), self.worker.progress(job))
+
+        self._run("separate", work)
 
     def _run(self, kind: str, work: Callable[[Job], None]) -> None:
         def whole(job: Job) -> None:
@@ -319,10 +383,15 @@ class Desk:
 
     def _examine(self, job: Job) -> None:
         found: dict[str, dict[str, Any]] = {}
-        for stem in self.session.stems:
+        session = self._session
+        if session is None:
+            return
+        for stem in session.stems:
             for item in stem.evidence:
                 if job.cancelled:
                     return
+                if isinstance(item, Mark) and item.stop * session.song.sample_rate > self._known:
+                    continue
                 try:
                     quality = self.peeler.encoded(stem, item).quality
                     found[item.id] = {
@@ -355,7 +424,8 @@ class Desk:
             assert self.folder
             return said | {
                 "song": {"id": self.folder.name, "name": session.song.name, "seconds": session.song.seconds}
-                | {"rate": session.song.sample_rate, "channels": session.song.channels, "frames": session.song.frames},
+                | {"rate": session.song.sample_rate, "channels": session.song.channels, "frames": session.song.frames}
+                | {"known": min(self._known / session.song.sample_rate, session.song.seconds)},
                 "warnings": self._warnings,
                 "stems": [self._stem(session, stem) for stem in session.kept],
                 "residual": self._version(self._parts(REST)),
@@ -399,22 +469,27 @@ class Desk:
         }
 
     def _parts(self, track: str) -> list[Result]:
-        """What a track is made of, besides the song. Raises BadEdit: there is no such track."""
-        if track == "song":
-            return []
+        """What a track is made of. Raises BadEdit: there is no such track."""
+        frames = min(self._known, self.session.song.frames)
+        song = Result("", "whole", int(frames), 0, f"song {self._known}")
+        ids: Iterable[str] = ()
         if track == REST:
-            ids: tuple[str, ...] = tuple(stem.id for stem in self.session.kept)
+            ids = [stem.id for stem in self.session.kept]
         elif track.startswith(BEFORE):
             ids = self.session.stem(track.removeprefix(BEFORE)).minus
-        else:
-            ids = (self.session.stem(track).id,)
-            if not self.peeler.result(track):
+        elif track != "song":
+            found = self.peeler.result(self.session.stem(track).id)
+            if not found:
                 raise BadEdit("nothing was found of this stem yet")
-        return [result for id in ids if (result := self.peeler.result(id))]
+            return [found]
+        return [song, *(result for id in ids if (result := self.peeler.result(id)))]
 
     def _version(self, parts: list[Result]) -> str:
         assert self.folder
-        said = [self.folder.name, *(result.version for result in parts)]
+        said = [
+            self.folder.name,
+            *(result.version for result in parts if result.key),
+        ]  # the page follows the song itself
         return hashlib.sha256("-".join(said).encode()).hexdigest()[:12]
 
     def track(self, id: str) -> audio.Source:
@@ -430,18 +505,20 @@ class Desk:
             return self.peeler.track(id)
 
     def peaks(self, id: str) -> NDArray[np.int8]:
-        """The peaks of a whole track, see `tracks.Peaks`. Only where it has changed since the last time is it read."""
+        """The peaks of a whole track, see `tracks.peaks`. Only where it has changed since the last time is it read."""
         with self._lock:
             source, parts, folder = self.track(id), self._parts(id), self.folder
-            of_song = self._peaks["song"][1]
-            is_stem = id != REST and id != "song" and not id.startswith(BEFORE)
-            before, known = self._peaks.get(id, ([], np.zeros_like(of_song) if is_stem else of_song))
+            count = -(-source.frames // PEAK_HOP)
+            like = "song" if id == REST or id.startswith(BEFORE) else ""
+            before, known = self._peaks.get(id) or self._peaks.get(like) or ([], np.zeros((count, 2), np.int8))
+        if len(known) != count:
+            before, known = [], np.zeros((count, 2), np.int8)
         spans = changed(before, parts)
         if spans:
             known = known.copy()
             for start, stop in spans:
                 bins = slice(start // PEAK_HOP, -(-stop // PEAK_HOP))
-                known[bins] = peaks(source, bins.start * PEAK_HOP, bins.stop * PEAK_HOP)
+                known[bins] = peaks(source, bins.start * PEAK_HOP, min(bins.stop * PEAK_HOP, source.frames))
         with self._lock:
             if folder == self.folder:
                 self._peaks[id] = parts, known
@@ -453,8 +530,8 @@ class Desk:
         """The stems that are found in the whole song, and the residual. Raises BadEdit."""
         with self._lock:
             session, peeler = self.session, self.peeler
-            done = [s for s in session.kept if (r := peeler.result(s.id)) and r.done == session.song.frames]
-            done = [s for s in done if (r := peeler.result(s.id)) and r.kind == "whole"]
+            known = [(stem, peeler.result(stem.id)) for stem in session.kept]
+            done = [stem for stem, r in known if r and (r.kind, r.done) == ("whole", session.song.frames)]
             if not done:
                 raise BadEdit("nothing was separated in the whole song yet")
             found: dict[str, audio.Source] = {stem.name: peeler.track(stem.id) for stem in done}
@@ -466,6 +543,11 @@ class Desk:
         session = self.session
         clips = {sessions.clip_file(clip): self._clip_path(clip) for stem in session.stems for clip in stem.clips}
         write_zip(self.stack(format, bits), session, clips, path)
+
+
+def _texts(warnings: list[str]) -> list[str]:
+    """Warnings without the file's name."""
+    return [warning.partition(": ")[2] or warning for warning in warnings]
 
 
 def _hold(path: Path) -> Any:

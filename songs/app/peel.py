@@ -19,7 +19,7 @@ from fewshot_sep.beats import Beats
 from fewshot_sep.errors import BadQuery
 from fewshot_sep.prompt import ROLES, ByRole, Role
 from fewshot_sep.separator import Conditioning
-from fewshot_sep.songs import beat_cache, report
+from fewshot_sep.songs import beat_cache, expectation, report
 from fewshot_sep.songs.app.session import Clip, Item, Session, Stem
 from fewshot_sep.songs.app.tracks import BLOCK, RawTrack, Remainder
 from fewshot_sep.songs.pipeline import Progress, SongRun, SongSeparator, part
@@ -80,14 +80,14 @@ def known_roles(songs: SongSeparator) -> tuple[Role, ...]:
 
 
 class _Watched:
-    """A source that calls `watch` at every read: where a run can be cancelled."""
+    """A source that calls `watch` before every read, see `Peeler`."""
 
-    def __init__(self, source: audio.Source, watch: Callable[[], None]) -> None:
+    def __init__(self, source: audio.Source, watch: Callable[[int], None]) -> None:
         self._source, self._watch = source, watch
         self.sample_rate, self.channels, self.frames = source.sample_rate, source.channels, source.frames
 
     def read(self, start: int, stop: int) -> Array:
-        self._watch()
+        self._watch(stop)
         return self._source.read(start, stop)
 
 
@@ -98,7 +98,8 @@ class Peeler:
         songs: gives the separator, which may take long the first time.
         folder: for the stems' tracks, `ID.f32`, and what is known of them, `ID.json`.
         clip_path: where a clip's file lies.
-        watch: called often; an exception that it raises ends what is done just now.
+        watch: called often, with the frame up to which the song is wanted: it may wait for that; an exception that it
+            raises ends what is done just now.
         changed: called when a track has other samples.
     """
 
@@ -108,7 +109,7 @@ class Peeler:
         song: audio.Source,
         folder: Path,
         clip_path: Callable[[Clip], Path],
-        watch: Callable[[], None] = lambda: None,
+        watch: Callable[[int], None] = lambda frame: None,
         changed: Callable[[], None] = lambda: None,
     ) -> None:
         self._songs, self.song, self.folder = songs, song, folder
@@ -142,6 +143,10 @@ class Peeler:
         """The song without some stems; those of which nothing was found change nothing."""
         return Remainder(self.song, [self.track(id) for id in stems if self.result(id)])
 
+    def _mixture(self, stem: Stem) -> _Watched:
+        """What a stem is taken from."""
+        return _Watched(self.remainder(stem.minus), self._watch)
+
     def key(self, session: Session, stem: Stem) -> str:
         """A digest of all that a stem's sound depends on, the weights too."""
         return f"{session.key(stem)} {str(self.songs.separator.describe()['sha256'])[:12]}"
@@ -160,7 +165,7 @@ class Peeler:
             path = self._clip_path(item)
             key = ("clip", item.digest, item.name, item.role)
             return self._once(key, lambda: encode(model, item.name, *audio.read(path), item.role))
-        source, rate = self.remainder(stem.minus), self.song.sample_rate
+        source, rate = self._mixture(stem), self.song.sample_rate
         span = (round(item.start * rate), round(item.stop * rate))
         name = f"the mark at {item.start:.1f} to {item.stop:.1f} s"
         place = ("mark", self._left(stem), span, item.role)
@@ -169,7 +174,7 @@ class Peeler:
     def beats(self, progress: Progress | None = None) -> Beats:
         """The song's beats, kept in `beats.json`; a second thread waits for those that the first one finds."""
         while not self._tracking.acquire(timeout=0.1):
-            self._watch()
+            self._watch(0)
         try:
             return self._track_beats(progress)
         finally:
@@ -198,14 +203,14 @@ class Peeler:
             return
         conditioning = self._conditioning(stem)
         conditioning = self._cache.get(self._residual_key(stem), conditioning) if stem.residual_pass else conditioning
-        mixture = self.remainder(stem.minus).read(start, stop)
+        mixture = self._mixture(stem).read(start, stop)
         source = _Watched(audio.ArraySource(mixture, self.song.sample_rate), self._watch)
         blocks = self.songs.separator.stream(source, conditioning, progress)
         target = np.concatenate(list(blocks), axis=1)
         self._cleared(stem).write(start, target)
         powers = [float(np.square(x, dtype=np.float64).sum()) for x in (mixture, target)]
         level = 10 * np.log10(powers[1] / powers[0]) if min(powers) > 0 else None
-        absent = powers[0] > 0 and (level is None or level < report.ABSENT_DB)
+        absent = powers[0] > 0 and (level is None or level < expectation.ABSENT_DB)
         warnings = [*([f"{ABSENT}, in the passage in view"] if absent else []), *self._remarks(stem)]
         self._put(stem, Result(self.key(session, stem), "preview", stop, start, "", level, tuple(warnings)))
 
@@ -222,12 +227,13 @@ class Peeler:
             self._separate(session, other, part(progress, number / len(work), (number + 1) / len(work)))
 
     def _separate(self, session: Session, stem: Stem, progress: Progress | None) -> None:
-        source = _Watched(self.remainder(stem.minus), self._watch)
+        source = self._mixture(stem)
         conditioning = self._conditioning(stem)
         begin = 0.0
         if stem.residual_pass:
             begin = RESIDUAL_SHARE
-            counted = _Counted(source, part(progress, 0, begin))
+            report_read = part(progress, 0, begin) or (lambda share: None)  # the pass does not say how far it is
+            counted = _Watched(source, lambda frame: report_read(min(frame / source.frames, 1.0)))
             conditioning = self._once(
                 self._residual_key(stem), lambda: self.songs.separator.add_residual(conditioning, counted)
             )
@@ -266,7 +272,7 @@ class Peeler:
         known = known_roles(self.songs)
         roles: dict[str, list[Any]] = {role: [] for role in ROLES}
         for item in stem.evidence:
-            self._watch()
+            self._watch(0)
             if item.role in known:
                 roles[item.role].append(self.encoded(stem, item).encoding)
         if not roles["alone"] and not roles["among"]:
@@ -301,16 +307,3 @@ class Peeler:
         self._results[stem.id] = result
         files.write_json(self.folder / f"{stem.id}.json", asdict(result), indent=None)
         self._changed()
-
-
-class _Counted(_Watched):
-    """Reports how much of a source has been read, for passes that go once over it and do not say how far they are."""
-
-    def __init__(self, source: audio.Source, progress: Progress | None) -> None:
-        super().__init__(source, lambda: None)
-        self._progress = progress
-
-    def read(self, start: int, stop: int) -> Array:
-        if self._progress:
-            self._progress(start / self.frames)
-        return super().read(start, stop)

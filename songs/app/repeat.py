@@ -36,7 +36,7 @@ def repeat(
         file: the session, as the page saves it.
 
     Returns:
-        The files written, and warnings.
+        The files written, and lines to read.
 
     Raises:
         BadAudio, BadEdit, BadQuery, OutputError.
@@ -76,7 +76,7 @@ def repeat(
                 written += [place.target, place.report]
             stack.write(REST, job.outputs.target, gain)
             files.write_json(job.outputs.report, common | {"warnings": warnings})
-    return [*written, job.outputs.target, job.outputs.report], warnings
+    return [*written, job.outputs.target, job.outputs.report], [f"warning: {text}" for text in warnings]
 
 
 def _find(clip: Clip, session: Path) -> Path:

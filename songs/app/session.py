@@ -182,6 +182,17 @@ def load(content: Any) -> Session:
         raise BadEdit("this is not a session of fewshot-sep, or it is damaged") from error
 
 
+def resized(session: Session, frames: int) -> Session:
+    """The session of a song whose length was only promised, once it is known; marks end where the song ends."""
+    song = replace(session.song, frames=frames)
+
+    def within(stem: Stem) -> Stem:
+        marks = (mark for mark in stem.marks if mark.start < song.seconds)
+        return replace(stem, marks=tuple(replace(mark, stop=min(mark.stop, song.seconds)) for mark in marks))
+
+    return Session(song, tuple(within(stem) for stem in session.stems))
+
+
 def edit(session: Session, said: Edit) -> Session:
     """The session after an edit, as the page sends it: `do` and its arguments. Raises BadEdit."""
     try:

@@ -68,39 +68,18 @@ class Remainder:
         return left
 
 
-class Peaks:
-    """Least and largest sample of every `PEAK_HOP` frames, over the channels, as bytes: `(n, 2)`, 127 is full scale."""
+def peaks(source: audio.Source, start: int, stop: int) -> NDArray[np.int8]:
+    """Least and largest sample of every `PEAK_HOP` frames of a part of a source, over the channels.
 
-    def __init__(self) -> None:
-        self._found: list[NDArray[np.int8]] = []
-        self._rest: Array | None = None
-
-    def add(self, block: Array) -> None:
-        if self._rest is not None:
-            block = np.concatenate([self._rest, block], axis=1)
-        whole = block.shape[1] // PEAK_HOP * PEAK_HOP
-        self._rest = block[:, whole:]
-        self._take(block[:, :whole])
-
-    def done(self) -> NDArray[np.int8]:
-        if self._rest is not None and self._rest.shape[1]:
-            self._take(np.pad(self._rest, ((0, 0), (0, PEAK_HOP - self._rest.shape[1]))))
-        self._rest = None
-        return np.concatenate(self._found) if self._found else np.zeros((0, 2), np.int8)
-
-    def _take(self, block: Array) -> None:
-        bins = block.reshape(len(block), -1, PEAK_HOP)
-        ends = np.stack([bins.min((0, 2)), bins.max((0, 2))], axis=1) if bins.shape[1] else np.zeros((0, 2))
-        self._found.append(np.rint(ends.clip(-1, 1) * 127).astype(np.int8))
-
-
-def peaks(source: audio.Source, start: int = 0, stop: int | None = None) -> NDArray[np.int8]:
-    """The peaks of a part of a source, see `Peaks`."""
-    found = Peaks()
-    stop = source.frames if stop is None else min(stop, source.frames)
+    Shape: `(n, 2)`, bytes; 127 is full scale.
+    """
+    found = np.zeros((max(-(-(stop - start) // PEAK_HOP), 0), 2), np.int8)
     for at in range(start, stop, BLOCK):
-        found.add(source.read(at, min(at + BLOCK, stop)))
-    return found.done()
+        block = source.read(at, min(at + BLOCK, stop))
+        bins = np.pad(block, ((0, 0), (0, -block.shape[1] % PEAK_HOP))).reshape(len(block), -1, PEAK_HOP)
+        ends = np.stack([bins.min((0, 2)), bins.max((0, 2))], axis=1).clip(-1, 1)
+        found[(at - start) // PEAK_HOP :][: len(ends)] = np.rint(ends * 127)
+    return found
 
 
 def tile(source: audio.Source, level: int, index: int) -> bytes:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from fewshot_sep.beats import Beats
 from fewshot_sep.songs.grid import GRIDS, BarGrid, bar_grid, credible, irregularity
+from fewshot_sep.songs.tempo import pieces
 
 RATE = 1000
 
@@ -131,3 +132,16 @@ def test_any_beats_give_a_grid_that_covers_the_song(
     covers(grid, frames)
     if grid.kind != "none":
         assert all(0 < s.beats < 2 * meter and 0 <= s.confidence <= 1 for s in grid)
+
+
+@pytest.mark.parametrize(
+    ("interval", "beats_each"),
+    [(0.25, 8.0), (0.5, 4.0), (1.0, 2.0)],
+    ids=["two short bars together", "a bar", "half a long bar"],
+)
+def test_the_network_sees_what_fits_into_a_segment(interval: float, beats_each: float) -> None:
+    grid = bar_grid(beats_at(np.arange(0, 32, interval)), 32 * RATE, RATE, "downbeat")
+    parts = [part for part, scale in pieces(grid, None, 2.4) if scale == 1]
+    assert parts[0].start == 0 and parts[-1].stop == 32 * RATE
+    assert all(a.stop == b.start for a, b in pairwise(parts))
+    assert [part.beats for part in parts] == pytest.approx([beats_each] * 16)

@@ -15,14 +15,16 @@ for (let level = 0; level < 256; level++) {
 
 const tiles = new Map(), peaks = new Map();
 
-function kept(map, key, fetch, then) {
-  if (!map.has(key)) {
-    const entry = { value: null };
-    map.set(key, entry);
-    if (map.size > KEPT) map.delete(map.keys().next().value);
-    fetch().then((value) => { entry.value = value; then(); }, () => map.delete(key));
+/** What is fetched by a key, in the version wanted or, until that is there, the one before; `then` is called when it comes. */
+function kept(map, key, version, fetch, then) {
+  const entry = map.get(key) ?? { value: null, version: null, asked: false };
+  map.set(key, entry);
+  if (map.size > KEPT) map.delete(map.keys().next().value);
+  if (entry.version !== version && !entry.asked) { // one at a time: what changes all the time is shown as fast as it comes
+    entry.asked = true;
+    fetch().then((value) => { Object.assign(entry, { value, version, asked: false }); then(); }, () => { entry.asked = false; });
   }
-  return map.get(key).value;
+  return entry;
 }
 
 function picture(bytes) {
@@ -38,34 +40,26 @@ function picture(bytes) {
   return canvas;
 }
 
-/** The peaks of a whole track, or those of the version before; `then` is called when the wanted ones come. */
-export function peaksOf(track, version, then) {
-  const known = peaks.get(track);
-  if (known?.wanted !== version) {
-    const entry = { wanted: version, version: known?.version, value: known?.value };
-    peaks.set(track, entry);
-    api.peaks(track).then((value) => { Object.assign(entry, { value, version }); then(); }, () => { entry.wanted = null; });
-  }
-  return peaks.get(track);
-}
-export const forgetPeaks = () => peaks.clear();
+/** The peaks of a whole track, see `kept`. */
+export const peaksOf = (track, version, then) => kept(peaks, track, version, () => api.peaks(track), then);
+export const forget = () => { peaks.clear(); tiles.clear(); };
 
 export class Lane {
   #asked = false; #renewed = 0; #later = 0;
 
   /** @param waveHeight pixels for the waveform on top; the spectrogram takes what is left. */
   constructor(canvas, rate, waveHeight, colour) {
-    Object.assign(this, { canvas, rate, waveHeight, colour, track: null, version: "", view: [0, 1] });
+    Object.assign(this, { canvas, rate, waveHeight, colour, track: null, version: "", known: 0, view: [0, 1] });
   }
 
-  /** Show a track; a version that changes all the time is followed with some delay. */
-  show(track, version) {
-    if (track === this.track && version === this.version) return;
+  /** Show a track, whose first `known` seconds are there; what changes all the time is followed with some delay. */
+  show(track, version, known) {
+    if (track === this.track && version === this.version && known === this.known) return;
     clearTimeout(this.#later);
     const wait = track === this.track ? this.#renewed + RENEW_MS - performance.now() : 0;
     this.#later = setTimeout(() => {
       this.#renewed = performance.now();
-      Object.assign(this, { track, version });
+      Object.assign(this, { track, version, known });
       this.draw();
     }, Math.max(wait, 0));
   }
@@ -95,7 +89,7 @@ export class Lane {
   }
 
   #wave(context, width, height) {
-    const found = peaksOf(this.track, this.version, () => this.draw()).value;
+    const found = peaksOf(this.track, `${this.version} ${this.known}`, () => this.draw()).value;
     if (!found) return;
     const [start, stop] = this.view, perPixel = (stop - start) * this.rate / HOP / width;
     const first = start * this.rate / HOP, middle = height / 2;
@@ -115,9 +109,9 @@ export class Lane {
     const [start, stop] = this.view, perPixel = (stop - start) * this.rate / HOP / width;
     const level = Math.min(Math.max(Math.floor(Math.log2(perPixel)), 0), 24);
     const seconds = HOP * 2 ** level * COLUMNS / this.rate;
-    for (let index = Math.max(Math.floor(start / seconds), 0); index * seconds < stop; index++) {
-      const image = kept(tiles, `${this.track} ${this.version} ${level} ${index}`,
-        async () => picture(await api.tile(this.track, level, index)), () => this.draw());
+    for (let index = Math.max(Math.floor(start / seconds), 0); index * seconds < Math.min(stop, this.known); index++) {
+      const image = kept(tiles, `${this.track} ${level} ${index}`, `${this.version} ${Math.min((index + 1) * seconds, this.known)}`,
+        async () => picture(await api.tile(this.track, level, index)), () => this.draw()).value;
       const x = (index * seconds - start) / (stop - start) * width;
       if (image) context.drawImage(image, x, top, seconds / (stop - start) * width, height);
     }

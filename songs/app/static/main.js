@@ -4,14 +4,15 @@ import * as api from "./api.js";
 import { byId, clock, el, refresh } from "./dom.js";
 import { evidence } from "./evidence.js";
 import { KEYS, listenToKeys } from "./keys.js";
-import { Lane, drawBars, forgetPeaks } from "./lanes.js";
+import { Lane, drawBars, forget } from "./lanes.js";
 import { Player } from "./player.js";
 import { ROLES } from "./roles.js";
 import { Stems } from "./stems.js";
 import { Wave } from "./wave.js";
 
 const PREVIEW_SECONDS = 10;
-const DOING = { song: "Taking in the song", preview: "Preview", separate: "Separating", bars: "Finding bars", model: "Loading the model" };
+const FIRST_SECONDS = 60; // in view at first of a song that is still being read
+const DOING = { song: "Taking in the song", reading: "Reading the song", preview: "Preview", separate: "Separating", bars: "Finding bars", model: "Loading the model" };
 
 const player = new Player();
 let state = null, selected = null, wave = null, stems = null, lane = null, songId = null;
@@ -44,6 +45,7 @@ function show(next) {
   showProgress();
   if (!state.song) { songId = null; showRecent(); return; }
   if (state.song.id !== songId) openSong();
+  player.resize(state.song);
   if (!stem()) selected = state.stems.at(-1).id;
   showWork();
 }
@@ -63,9 +65,10 @@ function openSong() {
   knownBars = null;
   bars = [];
   player.open(state.song);
-  forgetPeaks();
+  forget();
   wave ??= makeWave();
   wave.unselect();
+  wave.first = state.song.known < state.song.seconds ? [0, FIRST_SECONDS] : null;
   lane = new Lane(byId("spectrogram"), state.song.rate, 0, "");
   byId("rows").said = null;
   stems = new Stems(byId("rows"), state.song.rate, {
@@ -94,16 +97,27 @@ function look() {
   lane.look(wave.view);
   stems.look(wave.view);
   drawBars(byId("bars"), bars, wave.view);
+  shadeUnread();
   return wave.view;
+}
+
+/** What is not read yet is grey, in the overview and in what is in view. */
+function shadeUnread() {
+  const { known, seconds } = state.song, [start, stop] = wave.view;
+  for (const [id, share] of [["unread-all", known / seconds], ["unread", (known - start) / (stop - start)]]) {
+    byId(id).style.left = `${Math.min(Math.max(share, 0), 1) * 100}%`;
+    byId(id).hidden = known >= seconds || share >= 1;
+  }
 }
 
 function showWork() {
   const now = stem();
   byId("source-name").textContent = now.minus.length ? `Song without ${now.minus.join(", ")}` : "Song";
-  wave.show(source(), now.mixture, state.song.seconds);
+  wave.show(source(), `${now.mixture} ${state.song.known}`, state.song.seconds);
   wave.marks(now.marks);
-  lane.show(source(), now.mixture);
+  lane.show(source(), now.mixture, state.song.known);
   lane.look(wave.view);
+  shadeUnread();
   stems.show(state, selected, wave.view);
   refresh(byId("marks"), [now.id, now.marks, now.clips, state.roles], () => evidence(now, state.roles, { edit: (said) => quietly(edit(said)), play: playMark }));
   byId("evidence-title").textContent = `Evidence for ${now.name}`;
@@ -136,8 +150,8 @@ function heardAnew(now) {
     heard.set(now.id, version);
     player.refetch();
   }
-  if (waiting && !working && now.id === waiting.stem && now.result?.fresh) {
-    if (waiting.kind === "preview" && player.paused) player.currentTime = now.result.start;
+  if (waiting && !working && now.id === waiting.stem && now.result?.fresh && now.result.start <= waiting.start + 0.01 && now.result.stop >= waiting.stop - 0.01) {
+    if (waiting.kind === "preview" && player.paused) player.currentTime = waiting.start;
     waiting = null;
     stems.soloOnly(now.id);
     listen("stems");
@@ -165,7 +179,7 @@ function showProgress() {
   if (measured) byId("share").value = job.share;
   else byId("share").removeAttribute("value");
   const left = job.left === null ? "" : `, ${job.left < 90 ? `${Math.ceil(job.left)} s` : `${Math.round(job.left / 60)} min`} left`;
-  byId("doing").textContent = measured ? `${DOING[job.kind]} ${Math.round(job.share * 100)} %${left}` : `${DOING[job.kind]}; you can go on meanwhile`;
+  byId("doing").textContent = measured ? `${DOING[job.kind]} ${Math.round(job.share * 100)} %${left}${job.kind === "reading" ? "; what is read can be marked" : ""}` : `${DOING[job.kind]}; you can go on meanwhile`;
   byId("cancel").hidden = !["preview", "separate", "song"].includes(job.kind);
 }
 
@@ -258,11 +272,11 @@ const actions = {
   preview: () => {
     const [from, to] = wave.selection && wave.selection[1] - wave.selection[0] >= 1 ? wave.selection : wave.view;
     const here = to - from > PREVIEW_SECONDS && player.currentTime >= from ? player.currentTime : from;
-    const start = Math.max(Math.min(here, to - PREVIEW_SECONDS), from);
-    waiting = { stem: selected, kind: "preview" };
-    quietly(run({ do: "preview", stem: selected, start, stop: Math.min(to, start + PREVIEW_SECONDS) }));
+    const start = Math.max(Math.min(here, to - PREVIEW_SECONDS), from), stop = Math.min(to, start + PREVIEW_SECONDS);
+    waiting = { stem: selected, kind: "preview", start, stop };
+    quietly(run({ do: "preview", stem: selected, start, stop }));
   },
-  separate: () => { waiting = { stem: selected, kind: "separate" }; quietly(run({ do: "separate", stem: selected })); },
+  separate: () => { waiting = { stem: selected, kind: "separate", start: 0, stop: state.song.seconds }; quietly(run({ do: "separate", stem: selected })); },
   next: () => quietly(edit({ do: "next" }).then(() => { selected = null; waiting = null; listen("song"); })),
   cancel: () => { waiting = null; return state.job ? quietly(run({ do: "cancel" })) : wave.unselect(); },
   undo: () => quietly(edit({ do: "undo" })),

@@ -15,12 +15,17 @@ export class Player extends EventTarget {
   /** @param song `{rate, channels, frames}` */
   open(song) {
     this.pause();
-    this.song = song;
-    this.duration = song.frames / song.rate;
+    this.resize(song);
     this.#position = 0;
     this.#context?.close();
     this.#context = null;
     this.#gains.clear();
+  }
+
+  /** The same song, whose length is known better. */
+  resize(song) {
+    this.song = song;
+    this.duration = song.frames / song.rate;
   }
 
   get context() {

@@ -37,7 +37,7 @@ export class Stems {
       row.element.classList.toggle("empty", !stem.result);
       row.note.textContent = note(stem);
       row.lane.look(view);
-      if (stem.result) row.lane.show(stem.id, stem.result.version);
+      if (stem.result) row.lane.show(stem.id, stem.result.version, state.song.known);
       else if (row.lane.track) Object.assign(row.lane, { track: null, version: "" });
       for (const button of row.needs) button.disabled = !(stem.result?.whole ?? state.stems.some((one) => one.result?.whole));
     }

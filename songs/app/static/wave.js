@@ -8,7 +8,8 @@ const MAX_ZOOM = 400; // pixels to a second
 const SELECTION = "rgba(255, 255, 255, 0.18)";
 
 export class Wave extends EventTarget {
-  #regions; #surfer; #selection = null; #shown = ""; #ready = false; #quiet = false; #marks = "[]"; #dragged = false; #stale = false;
+  first = null; // what of another song is in view at first, if not all
+  #regions; #surfer; #selection = null; #shown = ""; #wanted = []; #ready = false; #quiet = false; #marks = "[]"; #dragged = false; #stale = false;
 
   /** @param media what plays; @param nonce for wavesurfer's own style element */
   constructor(container, overview, media, nonce) {
@@ -52,19 +53,16 @@ export class Wave extends EventTarget {
 
   /** Show a track from end to end; the zoom stays. */
   show(track, version, duration) {
-    const wanted = `${track} ${version} ${duration}`;
-    if (wanted === this.#shown) return;
-    const known = peaksOf(track, version, () => { if (this.wanted === wanted) this.show(track, version, duration); });
-    this.wanted = wanted;
-    if (known.version !== version) return;
-    const found = known.value;
+    this.#wanted = [track, version, duration];
+    const known = peaksOf(track, version, () => this.show(...this.#wanted)), found = known.value, shown = `${track} ${known.version} ${duration}`;
+    if (!found || shown === this.#shown) return;
     const same = this.duration === duration, view = this.view;
-    this.#shown = wanted;
+    this.#shown = shown;
     this.duration = duration;
     const low = new Float32Array(found.length / 2), high = new Float32Array(found.length / 2);
     for (let i = 0; i < low.length; i++) { low[i] = found[2 * i] / 127; high[i] = found[2 * i + 1] / 127; }
     this.#ready = false;
-    this.#surfer.load("", [high, low], duration).then(() => { if (same) this.lookAt(view); }, () => {});
+    this.#surfer.load("", [high, low], duration).then(() => { if (same || this.first) this.lookAt(same ? view : this.first); }, () => {});
   }
 
   get view() {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import threading
 import time
 import zipfile
 from collections.abc import Callable
@@ -151,6 +152,74 @@ def test_a_restart_loses_nothing(start: Start, song: Path) -> None:
     assert client.upload(song)["stems"] == before["stems"]  # the same file is the same song
     client.run(do="forget", id=recent["id"])
     assert client.idle()["recent"] == [] and not list((song.parent / "home").glob("*/*.f32"))
+
+
+def test_what_is_read_so_far_can_be_used_and_a_restart_reads_on(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fewshot_sep.songs.app.desk.NEWS_SECONDS", 0)
+    path, genuine, may_read = tmp_path / "long.ogg", audio.decode, threading.Event()
+    audio.write(path, 0.5 * noise(1, 120 * RATE), RATE)
+    mixture, _ = audio.read(path)
+
+    def until_told(path: Path, keep: Callable[[Any], object]) -> audio.Facts:
+        def kept(block: np.ndarray) -> None:
+            keep(block)
+            assert may_read.wait(30)
+
+        return genuine(path, kept)
+
+    monkeypatch.setattr(audio, "decode", until_told)
+    client = start()
+    client.ask("PUT", "/api/song", params={"name": path.name}, content=path.read_bytes())
+    while not (client.state()["song"] or {"known": 0})["known"]:
+        time.sleep(0.01)
+    stem, known = client.state()["stems"][0]["id"], round(client.state()["song"]["known"] * RATE)
+    assert client.state()["song"]["frames"] == mixture.shape[1] > known
+    np.testing.assert_array_equal(client.samples("song", 1)[:, :known], mixture[:, :known])
+    found = np.frombuffer(client.ask("GET", "/api/peaks/song").content, np.int8).reshape(-1, 2)
+    assert found[: known // 256].all() and not found[-(-known // 256) :].any()
+    client.edit(do="mark", stem=stem, role="alone", start=1, stop=3)
+    client.edit(do="set", stem=stem, grid="none")
+    client.run(do="preview", stem=stem, start=2, stop=5)
+    while not (result := client.state()["stems"][0]["result"]):
+        time.sleep(0.01)
+    assert (result["kind"], result["stop"]) == ("preview", 5)
+    client.edit(do="mark", stem=stem, role="absent", start=100, stop=110)
+    client.run(do="separate", stem=stem)
+    time.sleep(0.3)
+    state = client.state()
+    assert state["job"]["kind"] == "separate" and state["job"]["share"] == 0  # it waits
+    assert [mark["known"] for mark in state["stems"][0]["marks"]] == [True, False]
+    threading.Timer(0.5, may_read.set).start()
+    client = start()
+    client.run(do="open", id=client.state()["recent"][0]["id"])
+    client.run(do="separate", stem=stem)
+    state = client.idle()
+    assert [mark["known"] for mark in state["stems"][0]["marks"]] == [True, True]
+    assert state["song"]["known"] == state["song"]["seconds"] and state["stems"][0]["result"]["whole"]
+    np.testing.assert_array_equal(client.samples("song", 1), mixture)
+    np.testing.assert_allclose(client.samples(stem, 1), 0.5 * mixture, atol=1e-7)
+    assert not list((tmp_path / "home").glob("*/source"))
+
+
+def test_a_song_is_as_long_as_what_can_be_read(start: Start, song: Path) -> None:
+    song.write_bytes(song.read_bytes()[: -4 * 2 * 2 * RATE])  # the last two seconds
+    client = start()
+    state = client.upload(song)
+    assert state["song"]["seconds"] == 4 and "cut short" in " ".join(state["warnings"])
+    client.edit(do="mark", stem=state["stems"][0]["id"], role="alone", start=3, stop=6)
+    assert client.state()["stems"][0]["marks"][0]["stop"] == 4
+    assert client.samples("song").shape[1] == 4 * RATE
+
+
+def test_a_song_that_cannot_be_used_is_closed_again(start: Start, song: Path) -> None:
+    samples = audio.read(song)[0]
+    samples[0, -1] = np.nan
+    song.write_bytes(audio.encode(samples, RATE, "WAV", "FLOAT"))
+    state = start().upload(song)
+    assert state["song"] is None and "NaN" in state["error"]["text"] and state["recent"] == []
+    assert not list((song.parent / "home").glob("*/song.f32"))
 
 
 def test_marks_move_change_go_and_come_back(start: Start, song: Path) -> None:
@@ -305,7 +374,8 @@ def test_peaks_follow_what_changes(start: Start, song: Path, half: Any) -> None:
     def agree() -> None:
         for track in ("song", "residual", *(s["id"] for s in client.state()["stems"] if s["result"])):
             found = np.frombuffer(client.ask("GET", f"/api/peaks/{track}").content, np.int8).reshape(-1, 2)
-            np.testing.assert_array_equal(found, tracks.peaks(desk.track(track)))
+            source = desk.track(track)
+            np.testing.assert_array_equal(found, tracks.peaks(source, 0, source.frames))
 
     agree()
     for first, last in ((1.0, 2.5), (3.0, 4.0)):
