@@ -8,9 +8,11 @@ task goes to the next that is free; a task that was lost three times is given up
 from __future__ import annotations
 
 import contextlib
+import logging
 import multiprocessing
 import os
 import signal
+import socket
 import sys
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Hashable, Iterable, Sequence
@@ -225,14 +227,15 @@ class Actors(Generic[TaskT, AnswerT]):
             import ray
         except ImportError as error:
             raise EngineMissing(f"ray is not installed ({error}): pip install 'fewshot-sep[ray]'") from error
-        self._ray = ray
+        self._ray: Any = ray
         self._joined = not ray.is_initialized()
         if self._joined:
             try:
-                ray.init(address=address, log_to_driver=False, logging_level="ERROR")
-            except (ConnectionError, ValueError, RuntimeError) as error:
+                _reach(address)
+                ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+            except (OSError, ValueError, RuntimeError) as error:
                 raise FewshotSepError(f"--cluster {address}: no cluster there ({error}); ray start --head") from error
-        each = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        each = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
         cores = [int(own["CPU"]) for own in each if own.get("CPU", 0) >= 1]
         size = min([ACTOR_CORES, *cores])  # an actor must fit into one machine
         with_gpu = int(sum(own.get("GPU", 0) for own in each)) if gpus else 0
@@ -268,6 +271,13 @@ class Actors(Generic[TaskT, AnswerT]):
             self._ray.kill(actor)
         if self._joined:
             self._ray.shutdown()
+
+
+def _reach(address: str) -> None:
+    """Raise OSError where nothing listens at HOST:PORT; Ray itself would try for minutes."""
+    host, _, port = address.rpartition(":")
+    if host and port.isdigit():
+        socket.create_connection((host, int(port)), timeout=10).close()
 
 
 class _Actor:

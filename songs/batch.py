@@ -21,7 +21,7 @@ class Outcome(NamedTuple):
     """Of one song: the files that were written and what is to be said, or why not."""
 
     written: tuple[str, ...] = ()
-    warnings: tuple[str, ...] = ()
+    said: tuple[str, ...] = ()
     error: str = ""
     exit_code: int = 1
     done_before: bool = False
@@ -78,7 +78,7 @@ class OpenBatch:
         return finished(self.separator, job, self.batch.options)
 
     def one(self, job: Job, progress: Progress | None = None) -> tuple[list[Path], list[str]]:
-        """Separate one song: files written, and warnings."""
+        """Separate one song: files written, and lines to read."""
         return self.separate(self.separator, job, self.evidence, self.batch.options, progress)
 
     def __call__(self, number: int, losses: int = 0) -> Outcome:
@@ -90,18 +90,18 @@ class OpenBatch:
             if (self.batch.skip or losses) and self.done(job):
                 there = [str(path) for path in job.outputs[:4] if path.is_file()]
                 return Outcome(tuple(there) if losses else (), done_before=not losses)
-            written, warnings = self.one(job)
+            written, said = self.one(job)
         except Exception as error:
-            said = str(error) if isinstance(error, FewshotSepError) else f"{job.song}: {explain(error)}"
+            failure = str(error) if isinstance(error, FewshotSepError) else f"{job.song}: {explain(error)}"
             code = error.exit_code if isinstance(error, FewshotSepError) else 1
-            return Outcome(error=remote.own_words(number, job, said) if remote else said, exit_code=code)
-        return Outcome(tuple(map(str, written)), tuple(warnings))
+            return Outcome(error=remote.own_words(number, job, failure) if remote else failure, exit_code=code)
+        return Outcome(tuple(map(str, written)), tuple(said))
 
     def _carried(self, number: int, job: Job, remote: Remote, losses: int) -> Outcome:
         """One song from a store to a store."""
         if losses and (there := remote.put_before(number)):
             return Outcome(there)
         with remote.fetched(number, job):
-            written, warnings = self.one(job)
+            written, said = self.one(job)
             put = remote.put(number, job, written)
-        return Outcome(put, tuple(remote.own_words(number, job, warning) for warning in warnings))
+        return Outcome(put, tuple(remote.own_words(number, job, line) for line in said))

@@ -209,7 +209,7 @@ def _spread(batch: Batch, before: int, at_once: int | None, cluster: str | None)
                 failed.append(str(song))
             elif found.done_before:
                 say(f"{song}: done before, left out", err=True)
-            _tell(found.written, found.warnings)
+            _tell(found.written, found.said)
             say(f"{ended}/{count} songs", err=True)
     except KeyboardInterrupt:
         say("interrupted; the songs that are done are kept: the same command with --resume goes on", err=True)

@@ -104,7 +104,6 @@ def test_a_machine_that_dies_loses_nothing(ray_cluster: Any, tmp_path: Path) -> 
     assert list(tmp_path.glob("*.begun.1.*")), "a task was on the machine that died"
 
 
-@pytest.mark.slow  # Ray tries for a while
 def test_without_a_cluster_it_is_one_line(tmp_path: Path) -> None:
     pytest.importorskip("ray")
     with pytest.raises(FewshotSepError, match="no cluster there"):

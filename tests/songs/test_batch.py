@@ -90,7 +90,7 @@ def test_songs_go_from_store_to_store_and_their_reports_name_them(bench: Bench) 
     assert bench.out.read("b/a/horn.wav") == (bench.folder / "songs/b/a.wav").read_bytes()
     assert json.loads(bench.out.read("b/a/horn.report.json"))["song"] == f"{bench.songs.url}/b/a.wav"
     assert outcomes[1].written[0] == f"{bench.out.url}/b/a/horn.wav"
-    assert outcomes[1].warnings == (f"{bench.songs.url}/b/a.wav: odd",)
+    assert outcomes[1].said == (f"{bench.songs.url}/b/a.wav: odd",)
     assert opened.batch.remote is not None
     assert not [path for path in opened.batch.remote.stage.rglob("*") if path.is_file()], "nothing stays on the machine"
 
