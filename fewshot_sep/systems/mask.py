@@ -125,3 +125,8 @@ class MaskSystem(System[QueryConditioning]):
 def compressed(magnitude: Tensor, reference: Tensor) -> Tensor:
     """Log magnitude re a reference, about -2 to 2."""
     return (torch.log(magnitude / (reference + EPS) + 1e-3) + 2) / 2.5
+
+
+def log_ratio(one: Tensor, other: Tensor) -> Tensor:
+    """Log of the ratio of two magnitudes that are `compressed` re the same: the logits of their ratio mask."""
+    return 2.5 * (one - other)

@@ -101,3 +101,18 @@ def test_other_systems_say_that_they_know_no_roles() -> None:
         with pytest.raises(BadQuery, match="alone"):
             system.condition_on(*roles)
     assert system.condition_on(encoding) is encoding
+
+
+@torch.inference_mode()
+def test_marks_alone_separate_by_templates_before_any_training(system: PromptedSystem) -> None:
+    """The untrained network passes about half of everything; only without a clip alone do templates join in."""
+    low, high = band(system, LOW), band(system, HIGH)
+    energy = system.band_energy(system.stft((LOW + HIGH).expand(-1, 2, -1)))
+    alone, among, absent = (system.encode(clip) for clip in (LOW, LOW + HIGH, HIGH))
+    masks = [
+        torch.sigmoid(system.logits(energy, system.condition_on(*roles))).mean((0, 1, 3))
+        for roles in ((None, among, absent), (alone, among, absent), (None, among, None))
+    ]
+    marked, clip, unmarked = (float(mask[low] - mask[high]) for mask in masks)
+    assert marked > 0.5
+    assert abs(clip) < 0.2 and abs(unmarked) < 0.2
