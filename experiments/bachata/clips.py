@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from fewshot_sep import audio, stretch
-from fewshot_sep.experiments.bachata.models import PRESET
+from fewshot_sep.experiments.bachata.settings import PRESET
 from fewshot_sep.loops import library as libraries
 from fewshot_sep.loops.composing.make_library import make
 from fewshot_sep.loops.curation import conform

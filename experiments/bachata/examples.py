@@ -69,19 +69,7 @@ def tensor(system: ImageSystem, samples: Array) -> Tensor:
 
 
 @torch.inference_mode()
-def predict(system: ImageSystem, mixture: Array, queries: Array) -> tuple[Tensor, Tensor]:
-    """What the network makes of one mixture for each query.
-
-    Shape: mixture `(samples,)`, queries `(count, samples)` -> magnitudes `(count, freq, time)` and the mixture's
-    complex spectrum `(freq, time)`.
-    """
-    copies = tensor(system, mixture).expand(len(queries), 1, -1)
-    magnitude, spectrum = system.magnitude(copies, system.condition(tensor(system, queries)[:, None]))
-    return magnitude[:, 0], spectrum[0, 0]
-
-
-@torch.inference_mode()
 def separate(system: ImageSystem, mixture: Array, queries: Array) -> Array:
-    """The waveform predicted for each query, with the mixture's phase; shapes as in `predict`."""
-    magnitude, spectrum = predict(system, mixture, queries)
-    return system.stft.inverse(magnitude * spectrum.sgn(), len(mixture)).cpu().numpy()
+    """The waveform predicted for each query: mixture `(samples,)`, queries `(count, samples)` -> as the queries."""
+    copies = tensor(system, mixture).expand(len(queries), 1, -1)
+    return system(copies, system.condition(tensor(system, queries)[:, None]))[:, 0].cpu().numpy()

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from fewshot_sep.experiments.bachata.settings import FULL, INSTRUMENTS, Settings, SongMethod
+from fewshot_sep.experiments.bachata.settings import FULL, INSTRUMENTS
 from fewshot_sep.experiments.kit.document import Block, Heading, Picture, Points, Sounds, Table, Text
-from fewshot_sep.experiments.kit.tables import SI_SDR, percent
+from fewshot_sep.experiments.kit.tables import SI_SDR
 
 TITLE = "The 2020 bachata thesis, repeated and measured"
 FIGURES = {"si_sdr": "SI-SDR", "si_sdri": "SI-SDRi", "sdr": "SDR", "sir": "SIR", "sar": "SAR"}
@@ -20,7 +19,7 @@ Metrics = Mapping[str, Any]
 
 
 def blocks(metrics: Metrics, sounds: Sequence[Sounds] = ()) -> list[Block]:
-    """The report; `sounds` are tables 1 and 2 to listen to."""
+    """The report; `sounds` are table 1 to listen to."""
     return [
         *_answers(metrics),
         Heading("The thesis's figures and tables"),
@@ -30,12 +29,10 @@ def blocks(metrics: Metrics, sounds: Sequence[Sounds] = ()) -> list[Block]:
         *_figure_9(metrics),
         *_figure_10(metrics),
         Heading("Table 1: examples to listen to", 3),
-        Text("`page.html` has players: five test mixtures with their stems, and the beginnings of songs."),
+        Text("`page.html` has players: five test mixtures with their stems."),
         *sounds,
-        *_table_2(metrics),
         Heading("What the thesis could not say"),
         *_test(metrics),
-        *_intro_issue(metrics),
         *_how(metrics),
     ]
 
@@ -54,7 +51,7 @@ def _with_mean(by_instrument: Mapping[str, float]) -> list[str]:
 
 
 def _answers(metrics: Metrics) -> list[Block]:
-    cost, guira = intro_cost(metrics), {name: entry["guira"] for name, entry in metrics["variants"].items()}
+    guira = {name: entry["guira"] for name, entry in metrics["variants"].items()}
     improved = {
         method: _db(_mean(entry[name]["si_sdri"] for name in INSTRUMENTS)) for method, entry in metrics["test"].items()
     }
@@ -63,8 +60,6 @@ def _answers(metrics: Metrics) -> list[Block]:
         Points(
             [
                 "Mean SI-SDRi on test mixtures: " + ", ".join(f"{name} {db}" for name, db in improved.items()) + ".",
-                f"The “intro-issue”: an intro of 1 to 3 beats costs {_db(cost[SongMethod.THESIS])} by the thesis's "
-                f"method. By downbeats, with the same network, it costs {_db(cost[SongMethod.BARS_THESIS])}.",
                 f"An unseen instrument: guira has an SI-SDRi of {_db(guira['without-guira'])} if training leaves it "
                 f"out, {_db(guira['thesis'])} if not.",
             ]
@@ -115,24 +110,6 @@ def _figure_10(metrics: Metrics) -> list[Block]:
     ]
 
 
-def _table_2(metrics: Metrics) -> list[Block]:
-    rows = []
-    for entry in metrics["songs"]:
-        about = [entry["song"], str(entry["intro"])] if entry["method"] == SongMethod.THESIS else ["", ""]
-        rows.append([*about, entry["method"], *_with_mean(entry["si_sdri"]), percent(entry["on_downbeats"])])
-    return [
-        Heading("Table 2: whole songs, SI-SDRi in place of good, fair and poor", 3),
-        Points(
-            [
-                "thesis: clips of four beats from the first beat found, none overlapping, the result stretched back.",
-                "downbeats known: the thesis's method from the true first downbeat.",
-                "songs: bars by downbeat tracking, with context and crossfades; the STFT's hop sets the tempo.",
-            ]
-        ),
-        Table(["song", "intro", "method", *INSTRUMENTS, "mean", "clips on the bar"], rows),
-    ]
-
-
 def _test(metrics: Metrics) -> list[Block]:
     rows = [
         [method if name == INSTRUMENTS[0] else "", name, *(_db(entry[name][key]) for key in FIGURES)]
@@ -146,43 +123,6 @@ def _test(metrics: Metrics) -> list[Block]:
             "each method. The last two know the stems: they are upper bounds."
         ),
         Table(["", "", *FIGURES.values()], rows),
-    ]
-
-
-def _by_method(metrics: Metrics, key: str) -> dict[str, dict[int, list[float]]]:
-    """A figure of whole songs by method and beats of intro."""
-    found: dict[str, dict[int, list[float]]] = {method: defaultdict(list) for method in SongMethod}
-    for entry in metrics["songs"]:
-        value = entry[key]
-        found[entry["method"]][entry["intro"]] += value.values() if isinstance(value, Mapping) else [value]
-    return found
-
-
-def intro_cost(metrics: Metrics) -> dict[str, float]:
-    """By how many dB an intro of 1 to 3 beats lowers the mean SI-SDRi of each method; negative: it raises it."""
-    return {
-        method: _mean(by_intro[0]) - _mean(value for intro in by_intro if intro for value in by_intro[intro])
-        for method, by_intro in _by_method(metrics, "si_sdri").items()
-    }
-
-
-def _intro_issue(metrics: Metrics) -> list[Block]:
-    improved, placed, cost = _by_method(metrics, "si_sdri"), _by_method(metrics, "on_downbeats"), intro_cost(metrics)
-    intros = sorted(improved[SongMethod.THESIS])
-    rows = [
-        [
-            method,
-            *(_db(_mean(improved[method][intro])) for intro in intros),
-            _db(cost[method]),
-            percent(_mean(value for intro in intros if intro for value in placed[method][intro])),
-        ]
-        for method in SongMethod
-    ]
-    head = ["method", *(f"intro {n}" for n in intros), "cost", "clips on the bar, intro 1 to 3"]
-    return [
-        Heading("The “intro-issue”", 3),
-        Text("Mean SI-SDRi by beats of intro, and what an intro of 1 to 3 beats costs."),
-        Table(head, rows),
     ]
 
 
@@ -206,13 +146,5 @@ def _how(metrics: Metrics) -> list[Block]:
     ]
     if shared:
         lines.append(f"The shipped model was trained on other songs, some of them on voices of {' and '.join(shared)}.")
-    made_by = f"Made by `{_command(settings)}`; every number, and more, in `metrics.json`."
+    made_by = "Made by `python -m fewshot_sep.experiments.bachata.run`; settings and every number in `metrics.json`."
     return [Heading("How it was made"), Points([*lines, made_by])]
-
-
-def _command(settings: Mapping[str, Any]) -> str:
-    """The call with which such a run is made, without its material."""
-    reduced, full = Settings()._asdict(), FULL._asdict()
-    near = full if settings["width"] == full["width"] else reduced
-    changed = [f" --{name.replace('_', '-')} {value}" for name, value in settings.items() if value != near[name]]
-    return "python -m fewshot_sep.experiments.bachata.run" + " --full" * (near is full) + "".join(changed)

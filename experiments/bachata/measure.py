@@ -1,4 +1,4 @@
-"""Measures what a run folder holds: networks on test mixtures of clips, then on whole songs."""
+"""Measures what a run folder holds: networks on test mixtures of clips."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fewshot_sep import metrics
-from fewshot_sep.experiments.bachata import baselines, measure_songs, trainer, tunes
-from fewshot_sep.experiments.bachata.examples import Array, Example, draw, separate
+from fewshot_sep.experiments.bachata import trainer
+from fewshot_sep.experiments.bachata.examples import Array, Example, draw, separate, tensor
 from fewshot_sep.experiments.bachata.settings import INSTRUMENTS, VARIANTS, Settings
+from fewshot_sep.experiments.evaluation.baselines import nmf
+from fewshot_sep.experiments.evaluation.case import Case
 from fewshot_sep.experiments.kit.resume import measured_once
-from fewshot_sep.loops.instruments.material import Material
 from fewshot_sep.loops.library import Library
 from fewshot_sep.loops.tasks.pool import AudioPool
 from fewshot_sep.loops.tasks.train import computing_device
@@ -28,7 +29,7 @@ Method = Callable[[Example], Array]
 Figures = dict[str, float]
 
 
-def everything(folder: Path, settings: Settings, library: Library, material: Material, device: str) -> dict[str, Any]:
+def everything(folder: Path, settings: Settings, library: Library, device: str) -> dict[str, Any]:
     """All figures of the report, by part."""
     of = partial(model, folder, settings, device=computing_device(device))
     system = of("thesis")
@@ -38,13 +39,10 @@ def everything(folder: Path, settings: Settings, library: Library, material: Mat
     parts: dict[str, Callable[[], Any]] = {
         "test": lambda: _test(system, shipped, examples),
         "variants": lambda: {
-            name: median_si_sdri(examples, partial(_by, of(name)))
+            name: {each: found["si_sdri"] for each, found in table(examples, partial(_by, of(name))).items()}
             for name, variant in VARIANTS.items()
             if not variant.short
         },
-        "songs": lambda: measure_songs.measure(
-            tunes.render(material, settings.tunes, settings.bars, settings.seed), system, shipped, pool
-        ),
     }
     return {name: measured_once(folder / "measured" / f"{name}.json", work) for name, work in parts.items()}
 
@@ -62,13 +60,39 @@ def _test(system: ImageSystem, shipped: Separator, examples: list[Example]) -> d
     rate = system.preset.sample_rate
     methods: dict[str, Method] = {
         "the mixture itself": lambda example: example.mixture[None].repeat(len(example.stems), 0),
-        "query-informed NMF": lambda example: baselines.factorised(example, rate),
+        "query-informed NMF": lambda example: factorised(example, rate),
         "the thesis's network": partial(_by, system),
-        "the shipped model": lambda example: baselines.shipped(shipped, example, rate),
-        "true magnitudes, the mixture's phase": partial(baselines.true_magnitude, system),
-        "ideal ratio mask": partial(baselines.ideal_ratio_mask, system),
+        "the shipped model": lambda example: by_separator(shipped, example, rate),
+        "true magnitudes, the mixture's phase": partial(true_magnitude, system),
+        "ideal ratio mask": partial(ideal_ratio_mask, system),
     }
     return {name: table(examples, method) for name, method in methods.items()}
+
+
+def factorised(example: Example, sample_rate: int) -> Array:
+    """The stems as query-informed NMF estimates them, `(instruments, samples)`."""
+    mixture = example.mixture[None]
+    cases = [Case(mixture, [(query[None], sample_rate)], sample_rate, "", None, []) for query in example.queries]
+    return np.stack([nmf(case)[0] for case in cases])
+
+
+def by_separator(separator: Separator, example: Example, sample_rate: int) -> Array:
+    """The stems as a `Separator` estimates them with the same queries, `(instruments, samples)`."""
+    mixture = example.mixture[None]
+    return np.stack([separator.separate(mixture, [query], sample_rate).target[0] for query in example.queries])
+
+
+def ideal_ratio_mask(system: ImageSystem, example: Example) -> Array:
+    """The mixture times each stem's share of the magnitudes, on the thesis's spectrogram."""
+    mixture, stems = (system.spectrum(tensor(system, x)) for x in (example.mixture, example.stems))
+    share = stems.abs() / (stems.abs().sum(0) + 1e-8)
+    return system.stft.inverse(mixture * share, example.stems.shape[1]).cpu().numpy()
+
+
+def true_magnitude(system: ImageSystem, example: Example) -> Array:
+    """The stems' own magnitudes with the mixture's phase: what the thesis's network would give if it made no error."""
+    mixture, stems = (system.spectrum(tensor(system, x)) for x in (example.mixture, example.stems))
+    return system.stft.inverse(stems.abs() * mixture.sgn(), example.stems.shape[1]).cpu().numpy()
 
 
 def si_sdrs(references: Iterable[Array], estimates: Iterable[Array]) -> NDArray[np.float64]:
@@ -95,9 +119,3 @@ def table(examples: Sequence[Example], method: Method) -> dict[str, Figures]:
         instrument: {name: float(values[place]) for name, values in medians.items()}
         for place, instrument in enumerate(INSTRUMENTS)
     }
-
-
-def median_si_sdri(examples: Sequence[Example], method: Method) -> Figures:
-    """Median improvement in SI-SDR in dB, by instrument."""
-    medians = np.median([si_sdri(example, method(example)) for example in examples], axis=0)
-    return dict(zip(INSTRUMENTS, map(float, medians), strict=True))

@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
-from fewshot_sep import audio, weights
-from fewshot_sep.experiments.bachata import figures, findings, measure, measure_songs
-from fewshot_sep.experiments.bachata.examples import Array, Example, draw, separate
-from fewshot_sep.experiments.bachata.settings import INSTRUMENTS, VARIANTS, Settings, SongMethod
-from fewshot_sep.experiments.bachata.tunes import Tune, render
+from fewshot_sep import audio, plots, weights
+from fewshot_sep.experiments.bachata import findings, measure
+from fewshot_sep.experiments.bachata.examples import Array, Example, draw, separate, tensor
+from fewshot_sep.experiments.bachata.settings import INSTRUMENTS, VARIANTS, Settings
 from fewshot_sep.experiments.kit import curves, document, variants
 from fewshot_sep.experiments.kit.document import Sounds
 from fewshot_sep.loops.instruments.material import Material
-from fewshot_sep.loops.library import SAMPLE_RATE, Library
+from fewshot_sep.loops.library import Library
 from fewshot_sep.loops.tasks.pool import AudioPool
 from fewshot_sep.loops.tasks.train import computing_device
-from fewshot_sep.separator import Separator
 from fewshot_sep.systems import ImageSystem
 
-EXAMPLES, INTROS = 5, (0, 3)  # to listen to
-EXCERPT_S = 5.0  # of a song
-GROUPS = (1, 5, 10, 20)
+EXAMPLES = 5  # to listen to
 
 
 def write(
@@ -41,11 +39,17 @@ def write(
     system = measure.model(folder, settings, "thesis", computing_device(device))
     pool = AudioPool(library, "valid", system.preset.sample_rate)
     examples = draw(pool, EXAMPLES, system.preset.segment)
-    figures.spectrograms(system, examples[0], target / "figure6.png")
-    figures.clipping(losses, settings.iterations, target / "figure8.png")
-    sizes = [size for size in GROUPS if size <= settings.epochs]
-    curves.loss_per_epoch({"loss": losses["thesis"]}, settings.iterations, sizes, target / "figure9.png", columns=2)
-    figures.instruments(losses, trainings["any-instrument"]["iterations"], target / "figure10.png")
+    spectrograms(system, examples[0], target / "figure6.png")
+
+    def draw_losses(number: int, names: Sequence[str], sizes: Sequence[int]) -> None:
+        chosen = {name.replace("-", " "): losses[name] for name in names}
+        fitting = [size for size in sizes if size <= min(map(len, chosen.values()))]
+        picture = target / f"figure{number}.png"
+        curves.loss_per_epoch(chosen, trainings[names[0]]["iterations"], fitting, picture, columns=min(2, len(fitting)))
+
+    draw_losses(8, ("plain", "clipped", "thesis"), (1, 5))
+    draw_losses(9, ("thesis",), (1, 5, 10, 20))
+    draw_losses(10, [*(f"only-{name}" for name in INSTRUMENTS), "any-instrument"], (1, 5))
     metrics = {
         "settings": settings._asdict(),
         "material": material.summary(),
@@ -56,9 +60,31 @@ def write(
         "loss": losses,
         **measured,
     }
-    tunes = render(material, 1, settings.bars, settings.seed)
-    sounds = [*table_1(system, examples), *table_2(system, tunes, pool)]
-    return document.write(target, findings.TITLE, findings.blocks(metrics, sounds), metrics, html=True)
+    blocks = findings.blocks(metrics, table_1(system, examples))
+    return document.write(target, findings.TITLE, blocks, metrics, html=True)
+
+
+@torch.inference_mode()
+def spectrograms(system: ImageSystem, example: Example, picture: Path) -> None:
+    """Figure 6: the images of a mixture and of the instruments in it; below them what the network predicts."""
+    mixture, stems, queries = (
+        tensor(system, x)[:, None] for x in (example.mixture[None], example.stems, example.queries)
+    )
+    predicted, true = system.images(mixture.expand(len(stems), -1, -1), queries, stems)
+    rows = [system.image(mixture).image, *true], [None, *predicted]
+    titles = ("mixture", *INSTRUMENTS), ("", *(f"{name}, predicted" for name in INSTRUMENTS))
+    figure, axes = plots.new_figure(2, len(stems) + 1, 15, 5.4)
+    preset = system.preset
+    for panel, image, title in zip(axes.flat, chain(*rows), chain(*titles), strict=True):
+        if image is None:
+            panel.set_axis_off()
+            continue
+        extent = (0, image.shape[-1] * preset.hop / preset.sample_rate, 0, preset.sample_rate / 2000)
+        pixels = image.squeeze().cpu().numpy()
+        panel.imshow(pixels, origin="lower", aspect="auto", cmap="magma", vmin=0, vmax=1, extent=extent)
+        panel.set_title(title, fontsize=9)
+        panel.set(xlabel="time (s)", ylabel="frequency (kHz)")
+    figure.savefig(picture, dpi=80)
 
 
 def _new_voices(library: Library) -> list[str]:
@@ -82,22 +108,6 @@ def table_1(system: ImageSystem, examples: Iterable[Example]) -> list[Sounds]:
         for name, stem, estimate in zip(INSTRUMENTS, example.stems, estimates, strict=True):
             clips |= {f"{name}, true": _mp3(stem, rate), f"{name}, separated": _mp3(estimate, rate)}
         found.append(Sounds(f"Example {number}", clips))
-    return found
-
-
-def table_2(system: ImageSystem, tunes: Iterable[Tune], pool: AudioPool) -> list[Sounds]:
-    """The beginning of songs, by the thesis's method and by bars with the shipped model."""
-    rate, found = system.preset.sample_rate, []
-    shipped = Separator.from_pretrained(device=str(system.device))
-    length = round(EXCERPT_S * rate)
-    for tune in (tune for tune in tunes if tune.intro in INTROS):
-        mixture = audio.resample(tune.mixture, SAMPLE_RATE, rate)
-        methods = (SongMethod.THESIS, SongMethod.BARS_SHIPPED)
-        queries = measure_songs.queries(pool, 0)
-        for method, result in measure_songs.separate(tune, system, shipped, queries, methods).items():
-            parts = {"mixture": mixture, **result.stems}
-            clips = {name: _mp3(part[0, :length], rate) for name, part in parts.items()}
-            found.append(Sounds(f"{tune.name}, intro of {tune.intro} beats: {method}", clips))
     return found
 
 

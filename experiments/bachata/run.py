@@ -55,7 +55,7 @@ def bachata(
     with contextlib.closing(trainer.train_all(list(VARIANTS), settings, library, output, device)) as trained:
         for number, name in enumerate(trained, 1):
             typer.echo(f"trained {name} ({number} of {len(VARIANTS)})")
-    measured = measure.everything(output, settings, library, material, device)
+    measured = measure.everything(output, settings, library, device)
     typer.echo(f"report: {report.write(output, settings, library, material, measured, device)}")
 
 

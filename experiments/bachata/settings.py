@@ -1,22 +1,15 @@
-"""What a run is made of: the instruments, the networks to train, the methods compared on songs, and its size."""
+"""What a run is made of: the instruments, the networks to train, and its size."""
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple
 
+from fewshot_sep import presets
+
 OUTPUT = Path("out/bachata")
+PRESET = presets.get("illes2020")
 INSTRUMENTS = ("bongo", "guira", "bass", "guitar")
-
-
-class SongMethod(StrEnum):
-    """How a whole song is separated; the README says more."""
-
-    THESIS = "thesis"
-    THESIS_DOWNBEATS = "thesis, downbeats known"
-    BARS_THESIS = "songs, thesis's network"
-    BARS_SHIPPED = "songs, shipped model"
 
 
 class Variant(NamedTuple):
@@ -53,7 +46,6 @@ class Settings(NamedTuple):
         width: channels of the first level. batch: tasks per iteration.
         epochs, iterations: of every variant, iterations per epoch. short_iterations: of the short ones, per epoch.
         songs: of the training set. mixtures: test mixtures, each with every instrument queried once.
-        tunes: whole songs, each with an intro of 0, 1, 2 and 3 beats. bars: of each of a tune's sections.
     """
 
     width: int = 8
@@ -63,8 +55,6 @@ class Settings(NamedTuple):
     short_iterations: int = 3
     songs: int = 40
     mixtures: int = 32
-    tunes: int = 2
-    bars: int = 4
     seed: int = 0
 
     def length(self, variant: Variant) -> tuple[int, int]:
@@ -72,4 +62,4 @@ class Settings(NamedTuple):
         return (self.epochs // 2, self.short_iterations) if variant.short else (self.epochs, self.iterations)
 
 
-FULL = Settings(width=64, batch=32, iterations=100, short_iterations=20, songs=150, mixtures=100, tunes=6, bars=8)
+FULL = Settings(width=64, batch=32, iterations=100, short_iterations=20, songs=150, mixtures=100)

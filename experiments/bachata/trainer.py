@@ -1,4 +1,4 @@
-"""Trains the variants on the clips, each in a folder of its own."""
+"""Builds the thesis's system with the switches of its experiments, and trains each variant in a folder of its own."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from functools import partial
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from fewshot_sep import training
-from fewshot_sep.experiments.bachata import models
-from fewshot_sep.experiments.bachata.settings import INSTRUMENTS, VARIANTS, Settings, Variant
+from fewshot_sep.experiments.bachata.settings import INSTRUMENTS, PRESET, VARIANTS, Settings, Variant
 from fewshot_sep.experiments.kit import variants
 from fewshot_sep.loops.library import Library
 from fewshot_sep.loops.tasks.mixing import TaskMixer
@@ -22,8 +22,26 @@ from fewshot_sep.loops.tasks.train import computing_device
 from fewshot_sep.loops.workers import spread
 from fewshot_sep.objectives import ImageObjective
 from fewshot_sep.systems import ImageSystem
+from fewshot_sep.systems.image import NormalisedImage
+from fewshot_sep.unet import ConcatUNet
 
 ALWAYS = 1e9  # an instrument this much more likely than the others is always the one queried
+
+
+class UnnormalisedSystem(ImageSystem):
+    """The thesis's system before its equation 2: images keep their scale."""
+
+    def image(self, wave: Tensor, time_scale: float = 1.0) -> NormalisedImage:
+        image, spectrum, peak = super().image(wave, time_scale)
+        return NormalisedImage(image * peak, spectrum, torch.ones_like(peak))
+
+
+def build(variant: Variant, width: int = 64) -> ImageSystem:
+    """An untrained system as `variant` says; the thesis's has width 64."""
+    system = (ImageSystem if variant.normalise else UnnormalisedSystem)(replace(PRESET, widths=(width,)))
+    network = ConcatUNet(width, variant.clip)
+    system.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return system
 
 
 def train_all(
@@ -68,7 +86,7 @@ def train(variant: Variant, settings: Settings, library: Library, run: Path, dev
     variants.train(
         run,
         {**variant._asdict(), "epochs": epochs, "iterations": iterations},
-        lambda: models.build(variant, settings.width),
+        lambda: build(variant, settings.width),
         ImageObjective(),
         lambda first: iter(mixer(variant, settings.batch, pool, settings.seed, first)),
         [mixer(variant, settings.batch, pool, settings.seed + 1).draw(0)],
@@ -78,7 +96,7 @@ def train(variant: Variant, settings: Settings, library: Library, run: Path, dev
 
 def training_pool(variant: Variant, library: Library, device: str = "cpu") -> AudioPool:
     """The clips that a variant is trained on."""
-    pool = AudioPool(library, "train", models.PRESET.sample_rate, device)
+    pool = AudioPool(library, "train", PRESET.sample_rate, device)
     return pool.only(lambda row: row.instrument != variant.without)
 
 
@@ -86,9 +104,9 @@ def mixer(variant: Variant, batch: int, pool: AudioPool, seed: int, first: int =
     """The tasks of a variant: one clip of every instrument, as in the thesis, one of them queried."""
     emphasis = ((variant.only, ALWAYS),) if variant.only else ()
     mixing = replace(PLAIN, sources=(len(INSTRUMENTS), len(INSTRUMENTS)), emphasis=emphasis)
-    return TaskMixer(pool, batch, models.PRESET.segment, 1, mixing, seed, first)
+    return TaskMixer(pool, batch, PRESET.segment, 1, mixing, seed, first)
 
 
 def load(run: Path, variant: Variant, width: int) -> ImageSystem:
     """A trained variant, ready for use."""
-    return variants.load(run, models.build(variant, width))
+    return variants.load(run, build(variant, width))

@@ -14,8 +14,8 @@ ORACLES = frozenset({"irm", "mixphase"})
 """Upper bounds: they look at the true stems instead of the query."""
 
 _HERE, _SEEDS = "fewshot_sep.experiments.evaluation.methods", "fewshot_sep.experiments.seeds.methods"
-SEEDS = ("exp-wave-u-net", "cexp-wave-u-net", "wavenet", "label-twin")
-"""Systems of the seed papers and a twin of ours, conditioned on the instrument's label, whatever the clips are."""
+SEEDS = ("wavenet", "label-twin")
+"""A system of the seed papers and a twin of ours, conditioned on the instrument's label, whatever the clips are."""
 
 
 class Trained(NamedTuple):

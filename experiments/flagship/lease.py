@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tarfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -169,20 +169,6 @@ class Lease:
         return copy / "weights.safetensors"
 
 
-def detached(work: Callable[[], object], output: Path) -> None:
-    """Do it in a process that stays when this one's session ends."""
-    if os.fork():
-        return
-    os.setsid()
-    with output.open("a") as file:
-        for stream in (1, 2):
-            os.dup2(file.fileno(), stream)
-    try:
-        work()
-    finally:
-        os._exit(0)
-
-
 def summary(run: Path) -> str:
     """A line of the table: medians of the speeds, the last of the others."""
     columns: dict[str, list[float]] = {}
@@ -220,6 +206,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--patience", type=float, default=90, help="seconds that loading, compiling and ending may take"
     )
     parser.add_argument("--wait", type=float, default=560, help="seconds after which is brought back what there is")
+    parser.add_argument("--work", action="store_true", help=argparse.SUPPRESS)
     given = list(sys.argv[1:] if arguments is None else arguments)
     end = given.index("--") if "--" in given else len(given)
     options = parser.parse_args(given[:end], argparse.Namespace(more=given[end + 1 :]))
@@ -229,10 +216,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.what == "prepare":
         lease.prepare()
         return
+    if options.work:
+        lease.work(presets, options)
+        return
     if options.what != "collect":
         lease.ended.unlink(missing_ok=True)
         lease.say(" ".join(given))
-        detached(lambda: lease.work(presets, options), options.place / "work.txt")
+        command = [sys.executable, __file__, "--work", *given]
+        with (options.place / "work.txt").open("a") as output:
+            subprocess.Popen(command, stdout=output, stderr=output, start_new_session=True)  # it outlives this process
     print(lease.collect(options.out, options.wait))
 
 

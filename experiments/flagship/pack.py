@@ -11,7 +11,7 @@ import dataclasses
 import random
 import tarfile
 import tempfile
-from collections import Counter, defaultdict, deque
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -111,20 +111,12 @@ def in_pairs(instruments: Mapping[str, set[str]], seed: int) -> Iterator[str]:
     """
     left = sorted(instruments)
     random.Random(seed).shuffle(left)
-    songs: dict[str, list[str]] = defaultdict(list)
-    for name in left:
-        for instrument in sorted(instruments[name]):
-            songs[instrument].append(name)
     known: Counter[str] = Counter()
-    once: deque[str] = deque()
-    remaining = dict.fromkeys(left)
-    while remaining:
-        while once and (known[once[0]] > 1 or not any(name in remaining for name in songs[once[0]])):
-            once.popleft()
-        others = [name for name in songs[once[0]] if name in remaining] if once else list(remaining)[:1]
-        name = min(others, key=lambda name: sum(not known[instrument] for instrument in instruments[name]))
-        del remaining[name]
-        once.extend(sorted(instruments[name] - known.keys()))
+    while left:
+        once = {instrument for instrument, count in known.items() if count == 1}
+        partners = [name for name in left if instruments[name] & once]
+        name = min(partners or left[:1], key=lambda name: len(instruments[name] - known.keys()))
+        left.remove(name)
         known.update(instruments[name])
         yield name
 

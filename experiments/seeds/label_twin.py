@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from fewshot_sep import presets
-from fewshot_sep.experiments.seeds.settings import Labelling
 from fewshot_sep.separator import Conditioning, Separator
 from fewshot_sep.systems import MaskSystem
 from fewshot_sep.unet import QueryConditioning
@@ -21,8 +20,6 @@ class LabelTwin(MaskSystem):
 
     Shape: mixture `(batch, channels, samples)`; queries are labels, `(batch, labels)`, one of them 1.
     """
-
-    labelling: Labelling = "one"
 
     def __init__(self, labels: int, preset: str = "steered") -> None:
         super().__init__(presets.get(preset))

@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
-
-Labelling: TypeAlias = Literal["one", "all", "alternating"]
-"""What a task's label vector names: one label, whose sound is the target; all that sound, each a target of its own; or,
-in turn, all and one."""
-
 SAMPLE_RATE = 16000
 """Of the waveform systems, in Hz."""
 SEGMENT = 2**17

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from fewshot_sep import cli
 from fewshot_sep.errors import FewshotSepError
 from fewshot_sep.experiments.evaluation.settings import SEEDS
+from fewshot_sep.experiments.kit import variants
+from fewshot_sep.experiments.seeds import methods
+from fewshot_sep.experiments.seeds.labels import Labels, of_library
 from fewshot_sep.experiments.seeds.settings import STEPS, VALIDATION_BATCHES
-
-if TYPE_CHECKING:
-    from fewshot_sep.experiments.seeds.labels import Labels
-    from fewshot_sep.experiments.seeds.tasks import LabelStream
-    from fewshot_sep.loops.library import Library
-    from fewshot_sep.loops.tasks.pool import AudioPool
+from fewshot_sep.experiments.seeds.tasks import LabelStream
+from fewshot_sep.loops import library as libraries
+from fewshot_sep.loops.tasks.mixing import TaskMixer
+from fewshot_sep.loops.tasks.options import MixingOptions
+from fewshot_sep.loops.tasks.pool import AudioPool
+from fewshot_sep.loops.tasks.train import VALIDATION_SEED, computing_device
+from fewshot_sep.training import TrainingOptions
 
 
 def train_seeds(
@@ -51,30 +54,19 @@ def train(
         BadLibrary: too little to draw tasks from.
         FewshotSepError: no such system, or a run there that was trained for other labels.
     """
-    from fewshot_sep.experiments.seeds import systems
-    from fewshot_sep.experiments.seeds.labels import of_library
-    from fewshot_sep.loops import library as libraries
-    from fewshot_sep.loops.tasks.pool import AudioPool
-    from fewshot_sep.loops.tasks.train import computing_device
-
     library = libraries.read(folder)
     labels = of_library(library)
     if not labels.names:
         raise FewshotSepError(f"{folder}: no instrument with a name in its training split; give another library")
     place = computing_device(device)
-    rates = {name: systems.build(name, labels).sample_rate for name in names}
+    rates = {name: methods.build(name, labels).sample_rate for name in names}
     paths = []
     for rate in dict.fromkeys(rates.values()):  # one pool at a time: it holds the whole library
         pool = AudioPool(library, "train", rate, place)
-        validation_pool = AudioPool(library, "valid", rate, place) if _can_draw(library, "valid") else pool
+        validation_pool = AudioPool(library, "valid", rate, place) if len(library.split("valid")) else pool
         for name in (name for name in names if rates[name] == rate):
             paths.append(_train(name, labels, pool, validation_pool, output / name, steps, seed, device))
     return paths
-
-
-def _can_draw(library: Library, split: str) -> bool:
-    counts = Counter(row.instrument for row in library if row.split == split)
-    return sum(count > 1 for count in counts.values()) > 1
 
 
 def _train(
@@ -87,21 +79,13 @@ def _train(
     seed: int,
     device: str,
 ) -> Path:
-    from fewshot_sep.experiments.kit import variants
-    from fewshot_sep.experiments.seeds import systems
-    from fewshot_sep.experiments.seeds.tasks import LabelStream
-    from fewshot_sep.loops.tasks.mixing import TaskMixer
-    from fewshot_sep.loops.tasks.options import MixingOptions
-    from fewshot_sep.loops.tasks.train import VALIDATION_SEED
-    from fewshot_sep.training import TrainingOptions
-
-    recipe, system = systems.RECIPES[name], systems.build(name, labels)
+    recipe, system = methods.RECIPES[name], methods.build(name, labels)
     samples = system.task_samples(recipe.samples)
     mixing = MixingOptions(same_recording=0, all_but_one=0)  # a label is of no recording, and all but one have none
 
     def stream(pool: AudioPool, seed: int, first: int = 0) -> LabelStream:
         mixer = TaskMixer(pool, recipe.batch, samples, system.channels, mixing, seed, first)
-        return LabelStream(mixer, labels, system.labelling)
+        return LabelStream(mixer, labels)
 
     settings = {
         "system": name,
@@ -119,7 +103,7 @@ def _train(
     variants.train(
         run,
         settings,
-        lambda: systems.build(name, labels),
+        lambda: methods.build(name, labels),
         recipe.objective,
         lambda first: iter(stream(pool, seed, first)),
         [checks.draw(index) for index in range(VALIDATION_BATCHES)],

@@ -65,15 +65,9 @@ class ImageSystem(System[ImageConditioning]):
     def min_samples(self, time_scale: float = 1.0) -> int:
         return int(self.preset.segment / time_scale)
 
-    def magnitude(
-        self, mixture: Tensor, conditioning: ImageConditioning, time_scale: float = 1.0
-    ) -> tuple[Tensor, Tensor]:
-        """The target's magnitudes, as predicted, and the mixture's complex spectrum."""
-        image, spectrum, peak = self.image(mixture, time_scale)
-        return spectral.log_expand(self.network(image, conditioning.image).float() * peak), spectrum
-
     def forward(self, mixture: Tensor, conditioning: ImageConditioning, time_scale: float = 1.0) -> Tensor:
-        magnitude, spectrum = self.magnitude(mixture, conditioning, time_scale)
+        image, spectrum, peak = self.image(mixture, time_scale)
+        magnitude = spectral.log_expand(self.network(image, conditioning.image).float() * peak)
         return self.stft_at(time_scale).inverse(torch.polar(magnitude, spectrum.angle()), mixture.shape[-1])
 
     def images(self, mixture: Tensor, queries: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:

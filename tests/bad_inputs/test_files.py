@@ -134,25 +134,6 @@ def test_a_wav_that_misses_its_last_bytes(tmp_path: Path, lost: int) -> None:
         assert f"({file.frames} of 4410 samples)" in file.warnings[0]
 
 
-def test_a_file_that_changes_under_the_reader(tmp_path: Path) -> None:
-    path = tmp_path / "song.wav"
-    soundfile.write(path, LONG.T, RATE)
-    with audio.open_audio(path) as file:
-        soundfile.write(path, SHORT.T, RATE)
-        with pytest.raises(BadAudio, match="changed while"):
-            file.read(0, file.frames)
-
-
-@pytest.mark.parametrize("rate", [8000, 11025, 22050, 48000, 96000, 192000])
-def test_rate_and_count_stay(tmp_path: Path, rate: int) -> None:
-    audio.write(tmp_path / "a.wav", LONG[:, :22_050], rate)
-    read, read_rate = audio.read(tmp_path / "a.wav")
-    back = audio.resample(audio.resample(read, read_rate, 44100), 44100, rate, frames=read.shape[1])
-    audio.write(tmp_path / "b.wav", back, rate)
-    assert soundfile.info(tmp_path / "b.wav").frames == 22_050
-    assert soundfile.info(tmp_path / "b.wav").samplerate == rate
-
-
 @pytest.mark.parametrize(
     "name", ["-song.wav", "ein Stück.wav", "夜に.flac", "a  b.wav", "--.wav", "a:b'c\"d.wav", "%s.wav"]
 )
@@ -161,17 +142,6 @@ def test_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> No
     audio.write(name, np.full(10, 0.5), 8000)
     assert audio.read(name)[0].shape == (1, 10)
     assert [entry.name for entry in tmp_path.iterdir()] == [name]
-
-
-@pytest.mark.skipif(os.name != "posix", reason="such names exist on POSIX only")
-def test_a_name_that_is_not_unicode(tmp_path: Path) -> None:
-    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.wav"))
-    try:
-        path.touch()
-    except OSError:
-        pytest.skip("this file system refuses such names")
-    audio.write(path, np.full(10, 0.5), 8000)
-    assert audio.read(path)[0].shape == (1, 10)
 
 
 def not_written(path: Path, *blocks: np.ndarray, frames: int | None = None) -> str:
@@ -372,7 +342,7 @@ def test_a_flac_that_promises_far_more_than_it_has(tmp_path: Path, promised: int
 
 
 @pytest.mark.parametrize("suffix", ["wav", "flac", "aiff"])
-@pytest.mark.parametrize("how", ["in place", "replaced", "noise", "gone"])
+@pytest.mark.parametrize("how", ["in place", "shorter", "replaced", "noise", "gone"])
 def test_whatever_is_written_over_an_open_file_is_noticed(tmp_path: Path, suffix: str, how: str) -> None:
     path = tmp_path / f"song.{suffix}"
     soundfile.write(path, LONG.T, RATE)
@@ -382,6 +352,8 @@ def test_whatever_is_written_over_an_open_file_is_noticed(tmp_path: Path, suffix
             with path.open("r+b") as other:
                 other.seek(path.stat().st_size // 2)
                 other.write(os.urandom(1000))
+        elif how == "shorter":
+            soundfile.write(path, SHORT.T, RATE)
         elif how == "replaced":
             soundfile.write(tmp_path / f"new.{suffix}", LONG.T / 2, RATE)
             (tmp_path / f"new.{suffix}").replace(path)
@@ -390,7 +362,7 @@ def test_whatever_is_written_over_an_open_file_is_noticed(tmp_path: Path, suffix
         else:
             path.unlink()
         os.utime(path, ns=(0, 1)) if path.exists() else None  # clocks are coarse
-        with pytest.raises(BadAudio, match=r"changed while|cannot be read"):
+        with pytest.raises(BadAudio, match="changed while" if how == "shorter" else r"changed while|cannot be read"):
             file.read(RATE, file.frames)
 
 

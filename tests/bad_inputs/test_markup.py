@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from fewshot_sep import audio, cli, plots
 from fewshot_sep.experiments.evaluation import figures
-from fewshot_sep.experiments.flagship import ablation_report
+from fewshot_sep.experiments.flagship import ablation
 from fewshot_sep.loops import library
 from fewshot_sep.loops.cli import inspect
 from fewshot_sep.loops.library import Row
@@ -73,7 +73,7 @@ def test_an_evaluation(drawn: list[str], tmp_path: Path) -> None:
 
 def test_variants_and_sounds(drawn: list[str], tmp_path: Path) -> None:
     facts = {"kind": "same", "sounds": True, "song": "a", "si_sdri": 1.0, "id": "1"}
-    ablation_report.draw({which: [facts | {"method": which}] for which in ("recipe", *NAMES)}, tmp_path / "a.png")
+    ablation.draw({which: [facts | {"method": which}] for which in ("recipe", *NAMES)}, tmp_path / "a.png")
     assert set(NAMES) <= set(drawn)
     drawn.clear()
     figure, axes = plots.new_figure(len(NAMES), 1, 4, 20)

@@ -1,3 +1,5 @@
+"""What is its own of the band-split network; see test_unet.py for what both networks share."""
+
 from __future__ import annotations
 
 import pytest
@@ -25,29 +27,10 @@ def conditioning(batch: int = 1, frames: int = 2) -> QueryConditioning:
     return QueryConditioning(*(torch.randn(batch, *shape) for shape in shapes))
 
 
-@pytest.mark.parametrize("frames", [1, 2, 7, 31])
-@pytest.mark.parametrize(("channels", "extra"), [(1, 0), (2, 3)])
-@torch.inference_mode()
-def test_mask_has_the_mixtures_shape(frames: int, channels: int, extra: int) -> None:
-    logits = small(channels, extra)(image(2, channels, frames), conditioning(2), image(2, extra, frames))
-    assert logits.shape == (2, channels, BANDS, frames)
-    assert logits.isfinite().all()
-
-
 @pytest.mark.parametrize(("bands", "width"), [(30, WIDTH), (BANDS, 48)])
 def test_bands_and_width_must_divide_evenly(bands: int, width: int) -> None:
     with pytest.raises(ValueError, match="multiple"):
         BandSplitNetwork(1, bands, width, 1, FEATURES, group=GROUP)
-
-
-@torch.inference_mode()
-def test_examples_of_a_batch_do_not_affect_each_other() -> None:
-    network, inputs = small(extra_channels=2), (image(3, 1), conditioning(3), image(3, 2))
-    together = network(*inputs)
-    for number in range(3):
-        one = slice(number, number + 1)
-        alone = network(inputs[0][one], QueryConditioning(*(part[one] for part in inputs[1])), inputs[2][one])
-        torch.testing.assert_close(alone, together[one], rtol=1e-4, atol=1e-5)
 
 
 def test_every_parameter_learns() -> None:

@@ -136,7 +136,7 @@ def test_improvement_is_measured_where_the_target_sounds() -> None:
         assert ("si_sdri_db" in parts) == measured
 
 
-@pytest.mark.parametrize("preset", ["tiny", "tiny-informed", "tiny-prompted", "tiny-image"])
+@pytest.mark.parametrize("preset", [*PRESETS, "tiny-image"])
 @pytest.mark.parametrize("silent", ["", "target", "mixture", "query", "one of the batch"])
 def test_every_parameter_gets_a_finite_gradient(preset: str, silent: str) -> None:
     torch.manual_seed(0)

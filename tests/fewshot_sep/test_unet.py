@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Tensor, nn
 
+from fewshot_sep.band_split import BandSplitNetwork
 from fewshot_sep.objectives import spread
 from fewshot_sep.unet import ConcatUNet, Film, QueryConditioning, QueryEncoder, QueryUNet, SteeredBlock
 
@@ -15,13 +18,21 @@ def small(channels: int = 1, extra_channels: int = 0) -> QueryUNet:
     return QueryUNet(channels, BANDS, (4, 6, 8), FEATURES, fine=4, extra_channels=extra_channels).eval()
 
 
+def band_split(channels: int = 1, extra_channels: int = 0) -> BandSplitNetwork:
+    torch.manual_seed(0)
+    return BandSplitNetwork(channels, BANDS, 32, 1, FEATURES, extra_channels, group=4, fine=4).eval()
+
+
+both = pytest.mark.parametrize("build", [small, band_split])
+
+
 def image(batch: int, channels: int, frames: int = 8) -> Tensor:
     return torch.randn(batch, channels, BANDS, frames)
 
 
 def conditioning(batch: int = 1, seed: int = 0) -> QueryConditioning:
     random = torch.Generator().manual_seed(seed)
-    shapes = ((FEATURES,), (2, BANDS), (BANDS, 0))
+    shapes = ((FEATURES,), (2, BANDS), (BANDS, 6))
     return QueryConditioning(*(torch.randn(batch, *shape, generator=random) for shape in shapes))
 
 
@@ -50,11 +61,12 @@ def test_concat_unet_stays_in_zero_to_one_and_depends_on_the_query() -> None:
     assert not torch.allclose(image, network(mixture, 1 - query))
 
 
+@both
 @pytest.mark.parametrize("frames", [1, 2, 7, 8, 9, 31])
 @pytest.mark.parametrize(("channels", "extra"), [(1, 0), (2, 0), (2, 3)])
-def test_mask_has_the_mixtures_shape(frames: int, channels: int, extra: int) -> None:
+def test_mask_has_the_mixtures_shape(build: Callable[..., nn.Module], frames: int, channels: int, extra: int) -> None:
     with torch.inference_mode():
-        logits = small(channels, extra)(image(2, channels, frames), conditioning(2), image(2, extra, frames))
+        logits = build(channels, extra)(image(2, channels, frames), conditioning(2), image(2, extra, frames))
     assert logits.shape == (2, channels, BANDS, frames)
     assert logits.isfinite().all()
 
@@ -64,8 +76,9 @@ def test_bands_must_halve_evenly() -> None:
         QueryUNet(1, 36, (4, 4, 4), FEATURES)
 
 
-def test_examples_of_a_batch_do_not_affect_each_other() -> None:
-    network, inputs = small(extra_channels=2), (image(3, 1), conditioning(3), image(3, 2))
+@both
+def test_examples_of_a_batch_do_not_affect_each_other(build: Callable[..., nn.Module]) -> None:
+    network, inputs = build(extra_channels=2), (image(3, 1), conditioning(3), image(3, 2))
 
     def only(number: int) -> Tensor:
         mixture, query, extra = inputs

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fewshot_sep.experiments.bachata import clips
-from fewshot_sep.experiments.bachata.models import PRESET
+from fewshot_sep.experiments.bachata.settings import PRESET
 from fewshot_sep.loops.instruments.material import Material
 from fewshot_sep.loops.instruments.voice import Voice
 from fewshot_sep.loops.library import SAMPLE_RATE, Library

@@ -8,14 +8,15 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+from matplotlib.image import imread
 from typer import Typer
 from typer.testing import CliRunner
 
 from fewshot_sep.errors import FewshotSepError
-from fewshot_sep.experiments.bachata import figures, findings, models, report
+from fewshot_sep.experiments.bachata import findings, report, trainer
 from fewshot_sep.experiments.bachata.examples import draw
 from fewshot_sep.experiments.bachata.run import bachata
-from fewshot_sep.experiments.bachata.settings import FULL, INSTRUMENTS, VARIANTS, Settings, SongMethod, Variant
+from fewshot_sep.experiments.bachata.settings import INSTRUMENTS, VARIANTS, Settings, Variant
 from fewshot_sep.experiments.kit import document, resume
 from fewshot_sep.loops.tasks.pool import AudioPool
 
@@ -25,17 +26,6 @@ def metrics() -> dict[str, Any]:
     """What metrics.json holds, with numbers that tell where they come from."""
     each = {name: float(place) for place, name in enumerate(INSTRUMENTS)}
     figures_of_each = {name: dict.fromkeys(findings.FIGURES, value) for name, value in each.items()}
-    songs = [
-        {
-            "song": "song 1",
-            "intro": intro,
-            "method": method,
-            "si_sdri": dict.fromkeys(INSTRUMENTS, 10.0 * place - (intro > 0) * place),
-            "on_downbeats": 1.0 if intro == 0 else 0.25,
-        }
-        for intro in range(4)
-        for place, method in enumerate(SongMethod)
-    ]
     return {
         "settings": Settings()._asdict(),
         "material": "soundfonts x.sf2",
@@ -46,12 +36,7 @@ def metrics() -> dict[str, Any]:
         "loss": {name: [0.04, 0.03, 0.02, 0.01] for name in VARIANTS},
         "test": {"the mixture itself": figures_of_each, "ideal ratio mask": figures_of_each},
         "variants": {name: each for name, variant in VARIANTS.items() if not variant.short},
-        "songs": songs,
     }
-
-
-def test_an_intro_costs_what_the_songs_with_one_lack(metrics: dict[str, Any]) -> None:
-    assert findings.intro_cost(metrics) == pytest.approx({m: float(place) for place, m in enumerate(SongMethod)})
 
 
 def test_the_report_holds_the_figures(metrics: dict[str, Any]) -> None:
@@ -59,42 +44,22 @@ def test_the_report_holds_the_figures(metrics: dict[str, Any]) -> None:
     for row in (
         "| clipping | 0.0 | 1.0 | 2.0 | 3.0 | 1.5 |",
         "| ideal ratio mask | bongo | 0.0 | 0.0 | 0.0 | 0.0 | 0.0 |",
-        "| song 1 | 2 | thesis | 0.0 | 0.0 | 0.0 | 0.0 | 0.0 | 25 % |",
-        "| thesis, downbeats known | 10.0 | 9.0 | 9.0 | 9.0 | 1.0 | 25 % |",
     ):
         assert row in written
     assert all(f"(figure{number}.png)" in written for number in (6, 8, 9, 10))
     assert "9 trainings took 9 minutes" in written and "but the bongo" in written
-    assert "nan" not in written.lower().split()
+    assert "This is a reduced run" in written and "nan" not in written.lower().split()
 
 
-@pytest.mark.parametrize(
-    ("settings", "options"),
-    [
-        (Settings(), ""),
-        (FULL, " --full"),
-        (FULL._replace(seed=3), " --full --seed 3"),
-        (Settings(width=4, epochs=9), " --width 4 --epochs 9"),
-    ],
-)
-def test_the_report_names_its_command(metrics: dict[str, Any], settings: Settings, options: str) -> None:
-    written = document.markdown(findings.blocks({**metrics, "settings": settings._asdict()}))
-    assert f"`python -m fewshot_sep.experiments.bachata.run{options}`" in written
-    assert ("This is the full run" in written) == (settings.width == 64)
-
-
-def test_figures_are_drawn(metrics: dict[str, Any], pool: AudioPool, tmp_path: Path) -> None:
-    figures.clipping(metrics["loss"], 6, tmp_path / "8.png")
-    figures.instruments(metrics["loss"], 3, tmp_path / "10.png")
-    figures.spectrograms(models.build(Variant(), 1).eval(), draw(pool, 1, 18000)[0], tmp_path / "6.png")
-    assert all(path.read_bytes()[:4] == b"\x89PNG" for path in tmp_path.iterdir())
-    assert len(list(tmp_path.iterdir())) == 3
+def test_figure_6_is_drawn(pool: AudioPool, tmp_path: Path) -> None:
+    report.spectrograms(trainer.build(Variant(), 1).eval(), draw(pool, 1, 18000)[0], tmp_path / "6.png")
+    assert imread(tmp_path / "6.png").std() > 0.01
 
 
 def test_table_1_holds_mixture_stems_and_estimates(pool: AudioPool, tmp_path: Path) -> None:
     (example,) = draw(pool, 1, 18000)
     loud = example._replace(stems=3 * example.stems)
-    (sounds,) = report.table_1(models.build(Variant(), 1).eval(), [loud])
+    (sounds,) = report.table_1(trainer.build(Variant(), 1).eval(), [loud])
     assert list(sounds.clips)[:3] == ["mixture", "bongo, true", "bongo, separated"] and len(sounds.clips) == 9
     (tmp_path / "mixture.mp3").write_bytes(sounds.clips["mixture"])
     samples, rate = soundfile.read(tmp_path / "mixture.mp3")
@@ -110,7 +75,7 @@ def test_a_run_with_other_settings_is_refused(tmp_path: Path) -> None:
     assert isinstance(result.exception, FewshotSepError) and "another width" in str(result.exception)
 
 
-@pytest.mark.parametrize("module", ["bachata.run", "mnist.run", "seeds.train"])
+@pytest.mark.parametrize("module", ["bachata.run", "mnist.run"])
 def test_commands_import_nothing_heavy(module: str) -> None:
     code = (
         f"import sys, fewshot_sep.experiments.{module}\n"

@@ -9,7 +9,7 @@ import pytest
 
 from fewshot_sep import plots, weights
 from fewshot_sep.errors import FewshotSepError
-from fewshot_sep.experiments.flagship import ablation, ablation_report, settings
+from fewshot_sep.experiments.flagship import ablation, settings
 from fewshot_sep.experiments.kit.variants import WEIGHTS
 from fewshot_sep.loops.library import Library
 from fewshot_sep.loops.tasks import train
@@ -45,7 +45,7 @@ def test_reports_on_what_was_trained(
     monkeypatch.setattr(settings, "LIBRARY_TASKS", 3)
     monkeypatch.setattr(train, "VALIDATION_BATCHES", 1)
     ablation.train(tones, tmp_path, NAMES, preset="tiny", steps=2, batch=2)
-    report = ablation_report.write(tones, item_folder, tmp_path)
+    report = ablation.report(tones, item_folder, tmp_path)
     content = json.loads((report.parent / "metrics.json").read_text())
     assert list(content) == NAMES
     assert all(len(content[name]["library"][sort]) == 3 for name in NAMES for sort in ("seen", "held_out"))
@@ -60,6 +60,6 @@ def test_a_variant_is_compared_item_by_item() -> None:
         return [{**facts, "id": str(number), "si_sdri": value} for number, value in enumerate(values)]
 
     methods = {"recipe": rows("recipe", [1, 2, 3]), "muon": rows("muon", [2, 4, 3])}
-    found = ablation_report.difference(methods, "muon")
+    found = ablation.difference(methods, "muon")
     assert found is not None and found.mean.value == pytest.approx(1.0)
-    assert ablation_report.difference(methods, "recipe") is None
+    assert ablation.difference(methods, "recipe") is None

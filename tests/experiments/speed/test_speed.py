@@ -1,16 +1,13 @@
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
 
 from fewshot_sep import audio
-from fewshot_sep.experiments.speed import busy, run
+from fewshot_sep.experiments.speed import run
 
 
 def test_an_excerpt_is_repeated_to_its_length(tmp_path: Path) -> None:
@@ -40,25 +37,3 @@ def test_the_whole_command_is_timed_stage_by_stage(tmp_path: Path) -> None:
     found = run.measure(song, run.DATA / "query.ogg", "none", tmp_path)
     assert found["audio_s"] == pytest.approx(5) and found["grid"] == "none"
     assert 0 < found["network"] <= found["total"] < found["process"]
-
-
-def test_busy_loops_run_beside_each_way_and_end(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    seen: list[tuple[int, str]] = []
-    loops: list[Any] = []
-    started = busy.busy
-
-    @contextlib.contextmanager
-    def noted(count: int) -> Iterator[list[Any]]:
-        with started(count) as running:
-            assert all(process.poll() is None for process in running)
-            loops[:] = running
-            yield running
-        assert all(process.poll() is not None for process in running)
-
-    monkeypatch.setattr(busy, "busy", noted)
-    monkeypatch.setattr(busy, "command", lambda way, *_: seen.append((len(loops), way)))
-    busy.main()
-    assert seen == [(count, way) for count in busy.LOOPS for way in busy.WAYS]
-    assert "| 2 | one thread |" in capsys.readouterr().out

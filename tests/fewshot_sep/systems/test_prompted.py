@@ -10,7 +10,8 @@ from torch import Tensor
 
 from fewshot_sep import presets, weights
 from fewshot_sep.errors import BadQuery
-from fewshot_sep.systems import InformedSystem, PromptedSystem
+from fewshot_sep.systems import InformedSystem, PromptedSystem, build
+from fewshot_sep.systems.attending import FRAMES
 from fewshot_sep.systems.prompted import ABSENT_TEMPLATES
 from tests.fewshot_sep.tensors import PRESETS, tone
 
@@ -18,10 +19,12 @@ COUNT = PRESETS["tiny-prompted"].templates
 LOW, HIGH = tone(700, 1, 1, 8000), tone(6000, 1, 1, 8000)
 
 
-@pytest.fixture
-def system() -> PromptedSystem:
+@pytest.fixture(params=["tiny-prompted", "tiny-attending"])
+def system(request: pytest.FixtureRequest) -> PromptedSystem:
     torch.manual_seed(0)
-    return PromptedSystem(PRESETS["tiny-prompted"]).eval()
+    system = build(PRESETS[request.param]).eval()
+    assert isinstance(system, PromptedSystem)
+    return system
 
 
 def explained(system: PromptedSystem, *roles: Tensor | None) -> Tensor:
@@ -73,7 +76,8 @@ def test_every_role_changes_the_answer_once_trained(system: PromptedSystem) -> N
         for roles in ((alone,), (alone, among), (alone, None, absent), (None, among, absent), (alone, among, absent))
     ]
     assert all((one - other).abs().max() > 1e-5 for place, one in enumerate(found) for other in found[:place])
-    assert system.condition_on(alone, among, absent).templates.shape[-1] == (2 + ABSENT_TEMPLATES) * COUNT
+    more = 3 * FRAMES * (system.preset.kind == "attending")
+    assert system.condition_on(alone, among, absent).templates.shape[-1] == (2 + ABSENT_TEMPLATES) * COUNT + more
 
 
 def test_weights_without_roles_are_a_start_that_answers_alike(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""What was planned is what sounds: each row of the test library is a tone of its own frequency."""
+"""What was planned is what sounds."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ import torch
 
 from fewshot_sep.loops.tasks.mixing import TaskMixer, Tasks
 from fewshot_sep.loops.tasks.options import PLAIN, PROMPTED, USUAL, MixingOptions
-from fewshot_sep.loops.tasks.plan import Planner
 from fewshot_sep.loops.tasks.pool import AudioPool
 from tests.loops.tasks.reference import mixed_sound_by_sound
 from tests.loops.tasks.tones import PRESENT, RATE, rows_in, two_instruments
@@ -20,11 +19,6 @@ from tests.loops.tasks.tones import PRESENT, RATE, rows_in, two_instruments
 
 def mixer(pool: AudioPool, options: MixingOptions, channels: int = 2, **more: int) -> TaskMixer:
     return TaskMixer(pool, 8, RATE, channels, options, **more)
-
-
-def heard(tasks: Tasks) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Mixture, clips alone, target."""
-    return tasks.mixture, tasks.evidence.alone, tasks.target
 
 
 def tensors(tasks: Tasks) -> list[torch.Tensor]:
@@ -53,10 +47,10 @@ def test_peaks_stay_below_full_scale_and_vary(pool: AudioPool, channels: int) ->
     assert peaks.std() > 0.1
 
 
-@pytest.mark.parametrize("options", [USUAL, replace(PROMPTED, mastered=0)], ids=["usual", "prompted"])
+@pytest.mark.parametrize("options", [USUAL, replace(PROMPTED, mastered=0), PLAIN], ids=["usual", "prompted", "plain"])
 @pytest.mark.parametrize("channels", [1, 2])
 def test_it_sounds_as_if_mixed_sound_by_sound(pool: AudioPool, options: MixingOptions, channels: int) -> None:
-    stream = TaskMixer(pool, 8, RATE - 3, channels, replace(options, band_limit=0.5))
+    stream = TaskMixer(pool, 8, RATE - 3, channels, replace(options, band_limit=0.5, absent=0.2, all_but_one=0.2))
     for index in range(4):
         plan, tasks = stream.plan(index), stream.draw(index)
         mixture, target, clips = mixed_sound_by_sound(pool, plan, RATE - 3)
@@ -90,29 +84,6 @@ def test_threads_change_nothing_but_rounding(pool: AudioPool) -> None:
 
 
 # --- what is in a task
-
-
-@pytest.mark.parametrize(
-    "options",
-    [
-        replace(PRESENT, absent=0.3),
-        replace(PRESENT, absent=0.1, same_recording=0.4, all_but_one=0.4, sources=(2, 4)),
-        PLAIN,
-    ],
-    ids=["another recording", "the same recording", "plain"],
-)
-def test_what_is_planned_sounds_and_nothing_else(pool: AudioPool, options: MixingOptions) -> None:
-    def tones(rows: list[int]) -> set[tuple[str, int]]:
-        return {(pool.rows[row].instrument, int(Path(pool.rows[row].path).stem)) for row in rows}
-
-    stream, planner = mixer(pool, options), Planner(pool, 8, RATE, 2, options, seed=0)
-    for index in range(8):
-        for task, mixture, query, target in zip(planner.plan(index).tasks, *heard(stream.draw(index)), strict=True):
-            wanted = [task.sources[place] for place in task.target]
-            assert rows_in(mixture) == tones(task.sources)
-            assert rows_in(target) == tones(wanted)
-            assert target.any() == bool(wanted)
-            assert rows_in(query) == tones(wanted if task.query is None else [task.query])
 
 
 @pytest.mark.parametrize("options", [replace(USUAL, absent=0.5), PLAIN], ids=["usual", "plain"])

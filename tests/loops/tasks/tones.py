@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -36,16 +37,21 @@ def tone(hertz: float, seconds: float, rate: int = RATE) -> np.ndarray:
     return (0.5 * np.sin(2 * np.pi * hertz * np.arange(int(seconds * rate)) / rate)).astype(np.float32)[None]
 
 
-def make_library(folder: Path, rate: int = RATE, seconds: float = 2.0) -> Library:
-    """Four rows for each instrument, two from each of two makers; rows 0 and 1 belong to songs of all instruments."""
+def make_library(
+    folder: Path,
+    rate: int = RATE,
+    seconds: float = 2.0,
+    families: Mapping[str, str] = FAMILIES,
+    splits: Sequence[str] = ("train",) * ROWS,
+) -> Library:
+    """A row of each split for each instrument, in turn from two makers; rows 0 and 1 belong to songs of all."""
     rows = []
-    for instrument, family in FAMILIES.items():
-        split = "unseen" if instrument == "tuba" else "train"
-        for number in range(ROWS):
+    for place, (instrument, family) in enumerate(families.items()):
+        for number, split in enumerate(splits):
             path = f"{instrument}/{number}.wav"
-            audio.write(folder / path, tone(frequency(instrument, number), seconds, rate), rate)
-            song = f"song-{number}" if number < 2 else ""
-            rows.append(Row(path, instrument, family, f"maker-{number % 2}", "CC0", 120, 4, song, split))
+            audio.write(folder / path, tone(300 + 400 * place + 20 * number, seconds, rate), rate)
+            song, own = f"song-{number}" if number < 2 else "", library.split_of(instrument, split)
+            rows.append(Row(path, instrument, family, f"maker-{number % 2}", "CC0", 120, 4, song, own))
     return library.write(folder, rows)
 
 
