@@ -103,16 +103,13 @@ def assembled(digits: Digits, classes: int, random: torch.Generator) -> Tensor:
     return torch.stack(bank)[:, :, 0]
 
 
-def warp(images: Tensor, random: torch.Generator, weakest: float = 1.0) -> Tensor:
-    """Each image in another hand: turned, sheared, stretched, moved, bent, in a thicker or thinner pen.
-
-    Args:
-        weakest: every image is warped by a share of the whole from here to 1.
+def warp(images: Tensor, random: torch.Generator) -> Tensor:
+    """Each image in another hand, more or less: turned, sheared, stretched, moved, bent, the pen thicker or thinner.
 
     Shape: `(batch, 1, height, width)` -> the same.
     """
     count = len(images)
-    strength = weakest + (1 - weakest) * torch.rand(count, 1, 1, 1, generator=random)
+    strength = torch.rand(count, 1, 1, 1, generator=random)
 
     def normal(deviation: float, *shape: int) -> Tensor:
         drawn = torch.randn(count, *shape, generator=random)

@@ -21,7 +21,7 @@ def mnist(
     full: Annotated[bool, _training("--full", help="The thesis's size: 64 channels, 100 x 100 iterations.")] = False,
     width: Annotated[int | None, _training(min=1, help="Channels of the first level.")] = None,
     steps: Annotated[int | None, _training(min=1, help="Iterations.")] = None,
-    batch: Annotated[int, _training(min=1, help="Tasks per iteration.")] = 32,
+    batch: Annotated[int, _training(min=1, help="Tasks per iteration.")] = 48,
     digits: Annotated[int, _training(min=2, max=7, help="Digits in a mixture.")] = 4,
     classes: Annotated[int, _training(min=3, help="Invented classes, for the variants that see such.")] = 1000,
     seeds: Annotated[int, _training(min=1, help="Trainings of each variant, for intervals.")] = 1,

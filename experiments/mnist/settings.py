@@ -30,8 +30,8 @@ class Settings(NamedTuple):
     mixture, invented classes."""
 
     width: int = 12
-    steps: int = 2000
-    batch: int = 32
+    steps: int = 1500
+    batch: int = 48
     digits: int = 4
     classes: int = 1000
     seed: int = 0

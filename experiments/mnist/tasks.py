@@ -16,7 +16,7 @@ from fewshot_sep.experiments.mnist.glyphs import FIRST, warp
 
 SIZE = 32  # the five-level U-Net halves an image four times
 
-EASY_LEFT = 0.2  # of the tasks
+DIGITS = 0.6  # of the glyphs, the others are invented
 
 
 class Overlays(NamedTuple):
@@ -44,6 +44,11 @@ class Overlays(NamedTuple):
         return self.parts[:, 0]
 
     @property
+    def truth(self) -> Tensor:
+        """`(batch, glyphs + 1, 32, 32)`: the parts, and an image filled with the label of the query."""
+        return torch.cat([self.parts[:, :, 0], self.labels[:, :1, None, None].expand(-1, -1, SIZE, SIZE)], dim=1)
+
+    @property
     def told(self) -> tuple[Tensor, Tensor, Tensor]:
         """What a system is given: mixture, queries, refused."""
         return self.mixture, self.queries, self.refused
@@ -64,7 +69,7 @@ class Drawer:
     """An endless stream of batches; batch `i` depends on the seed and `i` alone.
 
     Args:
-        digits: where mixtures and queries are taken from; invented glyphs too, drawn as often as digits in all.
+        digits: where mixtures and queries are taken from; invented glyphs too, which `DIGITS` leaves the rest to.
         count: glyphs in a mixture, each of another class.
         queried: classes of targets; every other class of `present` only covers them.
         present: classes in mixtures.
@@ -73,8 +78,6 @@ class Drawer:
         refused: share of tasks that are also given a glyph which is there and not wanted.
         warped: every glyph in another hand, `glyphs.warp`.
         fewer: mixtures of two to `count` glyphs, not all of `count`.
-        easy: batches in which ever fewer queries are no other writing, but the target itself in a hand that is more or
-            less like its own: to learn at all what it is to match. Some of these stay.
     """
 
     def __init__(
@@ -90,13 +93,12 @@ class Drawer:
         refused: float = 0.0,
         warped: bool = False,
         fewer: bool = False,
-        easy: int = 0,
     ) -> None:
         self.drawn = count + (absent > 0)  # where the query's class is absent, one more stands in for it
         if count < 2 or self.drawn > len({*queried, *present}):
             raise ValueError(f"{count} glyphs of distinct classes cannot be drawn from {len({*queried, *present})}")
         self.batch, self.seed, self.wrong = batch, seed, wrong
-        self.absent, self.refused, self.warped, self.fewer, self.easy = absent, refused, warped, fewer, easy
+        self.absent, self.refused, self.warped, self.fewer = absent, refused, warped, fewer
         self.count = count
         order = np.argsort(digits.labels, kind="stable")
         self.labels = digits.labels[order]
@@ -105,8 +107,8 @@ class Drawer:
         classes = np.arange(digits.labels.max() + 1)
         self.first, last = (np.searchsorted(self.labels, classes, side) for side in ("left", "right"))
         self.writings = last - self.first
-        invented = max(1, len(classes) - FIRST)
-        self.logits = np.log(np.where(classes < FIRST, 1 / len({c for c in present if c < FIRST}), 1 / invented))
+        digit, invented = len({c for c in present if c < FIRST}), max(1, len(classes) - FIRST)
+        self.logits = np.log(np.where(classes < FIRST, DIGITS / digit, (1 - DIGITS) / invented))
         self.queried, self.present = (np.isin(classes, some) for some in (queried, present))
 
     def stream(self, first: int = 0) -> Iterator[Overlays]:
@@ -133,9 +135,6 @@ class Drawer:
         if self.warped:
             images = warp(images.flatten(0, 1), hand).view_as(images)
         parts, queries, given = images.tensor_split([self.drawn, self.drawn + 1], dim=1)
-        if self.easy:
-            own = random.random((self.batch, 1, 1, 1)) < 1 - (1 - EASY_LEFT) * min(1, index / self.easy)
-            queries[:, 0] = torch.where(torch.from_numpy(own), warp(parts[:, 0], hand, weakest=0), queries[:, 0])
         if self.fewer:
             last = random.integers(2, self.count + 1, (self.batch, 1))
             parts[:, : self.count] *= torch.from_numpy(np.arange(self.count) < last)[..., None, None, None]

@@ -3,21 +3,36 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
+from torch import Tensor
 
 from fewshot_sep import training
+from fewshot_sep.evidence import Evidence
 from fewshot_sep.experiments.kit import variants
 from fewshot_sep.experiments.mnist import models
 from fewshot_sep.experiments.mnist.digits import Digits
 from fewshot_sep.experiments.mnist.settings import HELD_OUT, Settings, Variant
 from fewshot_sep.experiments.mnist.snapshots import Snapshots
-from fewshot_sep.experiments.mnist.tasks import Drawer
+from fewshot_sep.experiments.mnist.tasks import Drawer, Overlays
 
 HELD_BACK = 500  # of the training digits, for validation and snapshots
 SNAPSHOTS = 10
-ABSENT, REFUSED = 0.1, 0.3  # shares of the tasks
-LEARNING_RATE, EASY = 3e-3, 500
+ABSENT, REFUSED = 0.15, 0.3  # shares of the tasks
+LEARNING_RATE = 3e-3
+
+
+class Lesson(NamedTuple):
+    """A batch of tasks as `fewshot_sep.training` takes it, with what `DigitObjective` must know."""
+
+    mixture: Tensor
+    evidence: Evidence
+    target: Tensor
+
+    @classmethod
+    def of(cls, tasks: Overlays) -> Lesson:
+        return cls(tasks.mixture, tasks.evidence, tasks.truth)
 
 
 def train(variant: Variant, settings: Settings, digits: Digits, invented: Digits, run: Path) -> models.DigitSystem:
@@ -38,15 +53,14 @@ def train(variant: Variant, settings: Settings, digits: Digits, invented: Digits
         refused=REFUSED,
         warped=True,
         fewer=True,
-        easy=min(EASY, settings.steps // 3),
     )
     checks = Drawer(held_back, 64, settings.digits, known, known, seed=settings.seed + 1)
     every = max(1, settings.steps // SNAPSHOTS)
     options = training.TrainingOptions(
         settings.steps,
         learning_rate=LEARNING_RATE,
-        warm_up=min(100, settings.steps // 10),
-        cool_down=0.5,
+        warm_up=min(50, settings.steps // 10),
+        cool_down=0.7,
         ema_decay=0.99,
         check_every=every,
         log_every=5,
@@ -59,8 +73,8 @@ def train(variant: Variant, settings: Settings, digits: Digits, invented: Digits
         {**settings._asdict(), **variant._asdict(), "held_out": HELD_OUT},
         lambda: models.build(variant.model, settings.width),
         models.DigitObjective(),
-        drawer.stream,
-        [checks.draw(0)],
+        lambda first: map(Lesson.of, drawer.stream(first)),
+        [Lesson.of(checks.draw(0))],
         options,
         callbacks=lambda system: [Snapshots(system, example, every, run)],
     )

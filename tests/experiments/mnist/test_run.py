@@ -56,25 +56,50 @@ def test_a_few_tasks_are_learnt_and_what_is_absent_is_left_out(model: Model) -> 
     tasks = Drawer(digits.load("train"), 12, absent=0.5, refused=0.5).draw(0)
     absent = ~tasks.target.flatten(1).any(1)
     system, objective = models.build(model, 8), models.DigitObjective()
-    optimizer = torch.optim.Adam(system.parameters(), 1e-2)
+    optimizer = torch.optim.Adam([*system.parameters(), *objective.parameters()], 1e-2)
     losses = []
     for _ in range(40):
         optimizer.zero_grad()
-        loss = objective(system, tasks.mixture, tasks.evidence, tasks.target)
+        loss = objective(system, *trainer.Lesson.of(tasks))
         loss.total.backward()
         optimizer.step()
-        losses.append(loss.total.item())
-        assert loss.parts["psnr_db"].item() == pytest.approx(-10 * torch.log10(loss.total).item())
-    assert losses[-1] < 0.5 * losses[0]
+        losses.append(loss)
+    first, last = losses[0].parts, losses[-1].parts
+    assert last["psnr_db"] > first["psnr_db"]
+    assert all(last[name] < 0.5 * first[name] for name in ("likeness", "encoder", "presence"))
     with torch.no_grad():
         left = evaluate.ink(system(*tasks.told)) / evaluate.ink(tasks.mixture)
     assert left[absent].mean() < 0.3 * left[~absent].mean()
+
+
+def test_likeness_is_low_for_the_target_and_high_for_another_part_and_teaches_outputs_and_encoder_apart() -> None:
+    torch.manual_seed(0)
+    tasks = Drawer(digits.load("train"), 32).draw(0)
+    objective, labels = models.DigitObjective(), tasks.labels[:, 0]
+    given = tasks.parts[:, :, 0], labels
+    first, other = (objective.likeness(tasks.parts[:, place], tasks.queries, *given) for place in (0, 1))
+    assert first[0] < other[0] and first[1] == other[1]
+    output = tasks.target.clone().requires_grad_()
+    of_output, of_encoder = objective.likeness(output, tasks.queries, *given)
+    of_output.backward(retain_graph=True)
+    assert output.grad is not None and not any(p.grad.any() for p in objective.parameters() if p.grad is not None)
+    of_encoder.backward()
+    assert all(p.grad is not None and p.grad.any() for p in objective.parameters())
+
+
+def test_an_image_is_bent_the_way_the_field_says() -> None:
+    images = torch.rand(2, 1, 32, 32)
+    assert torch.allclose(models.bend(images, torch.zeros(2, 2, 8, 8)), images, atol=1e-5)
+    right = torch.zeros(2, 2, 8, 8)
+    right[:, 0] = 2 / 32 * 3
+    assert torch.allclose(models.bend(images, right)[..., :-3], images[..., 3:], atol=1e-5)
 
 
 @every_model
 def test_query_and_what_is_refused_both_tell(model: Model) -> None:
     torch.manual_seed(0)
     system = models.build(model, 8).eval()
+    torch.nn.init.constant_(list(system.presence.parameters())[-1], 9)
     tasks = Drawer(digits.load("train"), 4, refused=1.0).draw(0)
     with torch.no_grad():
         first = system(*tasks.told)
@@ -95,7 +120,7 @@ def test_figures_of_a_perfect_and_of_an_idle_separator() -> None:
 
     class Perfect(models.DigitSystem):
         def __init__(self) -> None:
-            super().__init__()
+            super().__init__(torch.nn.Identity())
             asked = ({}, {"refused": 1.0}, {"wrong": True}, {"absent": 1.0})
             drawers = [Drawer(clean, 64, seed=evaluate.TEST_SEED, **how) for how in asked]  # type: ignore[arg-type]
             self.answers = [drawer.draw(0).target for drawer in drawers]
@@ -113,7 +138,7 @@ def test_figures_of_a_perfect_and_of_an_idle_separator() -> None:
     assert all(perfect[f"agreement_{label}"] == 1 for label in range(10))
     assert perfect["ink_left"] == 0 and 0.2 < perfect["ink_wanted"] < 0.6
     assert perfect["psnr_db"] == pytest.approx(100)
-    idle = evaluate.measure(Idle(), Reader(), clean, 64)
+    idle = evaluate.measure(Idle(torch.nn.Identity()), Reader(), clean, 64)
     assert idle["agreement"] == idle["mixture_agreement"] == idle["empty"] == 0
     assert idle["ink_left"] == 1 and idle["nearest"] < 0.6
     assert idle["psnr_db"] == idle["mixture_psnr_db"] < 20
