@@ -26,8 +26,8 @@ def convolution(inputs: int, outputs: int, size: int = 3, stride: int = 1, paddi
 
 
 def presence_network() -> nn.Sequential:
-    """Mixture, query and output as channels, `(batch, 3, 32, 32)` -> logit that the class is there, `(batch, 1)`."""
-    halving = [convolution(a, b, 4, 2) for a, b in ((3, 16), (16, 32), (32, 64))]
+    """Mixture, query, bent query and output, `(batch, 4, 32, 32)` -> logit that the class is there, `(batch, 1)`."""
+    halving = [convolution(a, b, 4, 2) for a, b in ((4, 16), (16, 32), (32, 64))]
     return nn.Sequential(*halving, convolution(64, 64), nn.Flatten(), nn.Linear(64 * (SIZE // 8) ** 2, 1))
 
 
@@ -46,8 +46,8 @@ class DigitSystem(Trainable):
         raise NotImplementedError
 
     def forward(self, mixture: Tensor, queries: Tensor, refused: Tensor) -> Tensor:
-        output, _ = self.separate(mixture, queries, refused)
-        there: Tensor = self.presence(torch.cat([mixture, queries, output], dim=1)) > 0
+        output, bent = self.separate(mixture, queries, refused)
+        there: Tensor = self.presence(torch.cat([mixture, queries, bent, output], dim=1)) > 0
         return output * there[:, :, None, None]
 
 
@@ -226,7 +226,7 @@ class DigitObjective(Objective[DigitSystem]):
         wanted, queries, absent = parts[:, :1], evidence.alone, evidence.clips[len(mixture) :]
         refused = torch.zeros_like(queries).index_copy(0, evidence.task[len(mixture) :], absent)
         output, bent = system.separate(mixture, queries, refused)
-        present = system.presence(torch.cat([mixture, queries, output.detach()], dim=1))[:, 0]
+        present = system.presence(torch.cat([mixture, queries, bent.detach(), output.detach()], dim=1))[:, 0]
         there = wanted.flatten(1).any(1)
         presence = F.binary_cross_entropy_with_logits(present, there.to(present))
         error = F.mse_loss(output[there], wanted[there])

@@ -19,7 +19,7 @@ from fewshot_sep.experiments.mnist.tasks import Drawer, Overlays
 
 HELD_BACK = 500  # of the training digits, for validation and snapshots
 SNAPSHOTS = 10
-ABSENT, REFUSED = 0.15, 0.3  # shares of the tasks
+ABSENT, REFUSED = 0.25, 0.3  # shares of the tasks
 LEARNING_RATE = 3e-3
 
 
