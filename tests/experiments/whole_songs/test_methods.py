@@ -1,4 +1,4 @@
-"""The ways through a song, on clicks at 150 bpm, which is not the tempo that bars are brought to."""
+"""The ways through a song, on beats at 100 bpm, which is slower than the tempo that bars are brought to."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Identity(Separator):
     [("plain", True), ("thesis", False), ("audio", False), ("mask", True), ("native", True), ("hop", True)],
 )
 def test_only_stretched_sound_does_not_come_back(name: str, exact: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    times = np.arange(0, 6, 0.4)
+    times = np.arange(0, 6, 0.6)
     found = Beats(times, np.arange(len(times)) % 4 + 1, np.full(len(times), 0.6), 4, "test")
     monkeypatch.setattr(beats, "track", lambda *given, **more: found)
     monkeypatch.setattr(methods, "shipped", lambda: Identity(build("tiny"), "cpu"))
