@@ -60,8 +60,8 @@ class PromptGraph(nn.Module):
         if not self.system.knows_roles:
             return _held(self._encoded(given[0]))
         *clips, shown = given
-        roles = [self._encoded(clip) for clip in clips]
-        return _held(self.system.condition_on(*roles, given=shown[None]))
+        alone, among, absent = (self._encoded(clip) for clip in clips)
+        return _held(self.system.condition_on(alone, among, absent, shown[None]))
 
     def _encoded(self, clip: Tensor) -> QueryConditioning:
         return self.system.encode_energy(self.system.band_energy(_spectrum(clip))[None])
@@ -110,7 +110,7 @@ def graphs(system: AnySystem) -> Graphs:
     _need("onnx", "onnxscript")
     if not isinstance(system, MaskSystem):
         raise FewshotSepError(f"weights of preset '{system.preset.name}' predict no mask: they have no ONNX form")
-    system = system.eval()
+    system.eval()
     roles = ROLES if system.knows_roles else ROLES[:1]
     any_size, preset = torch.export.Dim.DYNAMIC, system.preset
     # No two sizes are alike, or the exporter takes them for one.
@@ -237,10 +237,12 @@ def greatest_difference(found: Graphs, system: AnySystem, segments: int = 2, sam
         for shown in _ways(len(roles)):
             used = [clip if is_given else None for clip, is_given in zip(clips, shown, strict=True)]
             encoded = [None if clip is None else system.encode(clip) for clip in used]
-            parts = [part.expand(segments, *part.shape[1:]) for part in system.condition_on(*encoded)]
+            alone, among, absent = [*encoded, None, None][:3]
+            conditioned = system.condition_on(alone, among, absent)
+            parts = [part.expand(segments, *part.shape[1:]) for part in conditioned]
             logits = system.logits(system.band_energy(spectrum), QueryConditioning(*parts))
             expected = _pair(system.masked(spectrum, logits))
-            given = {role: _pair(stft(clip[0])) for role, clip in zip(roles, clips, strict=True)}
+            given: dict[str, Any] = {role: _pair(stft(clip[0])) for role, clip in zip(roles, clips, strict=True)}
             if system.knows_roles:
                 given["given"] = np.array(shown)
             names = [name for name, part in zip(CONDITIONING, parts, strict=True) if part.shape[-1]]

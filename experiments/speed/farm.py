@@ -53,9 +53,17 @@ def main(
 def _time(jobs: int, folder: Path) -> tuple[float, float]:
     """Seconds by the clock, and of CPU time of all processes."""
     began, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
-    command = [sys.executable, "-m", "fewshot_sep", "separate", folder / "songs", "--query", DATA / "query.ogg"]
+    command = [
+        sys.executable,
+        "-m",
+        "fewshot_sep",
+        "separate",
+        str(folder / "songs"),
+        "--query",
+        str(DATA / "query.ogg"),
+    ]
     subprocess.run(
-        [*command, "-o", folder / f"out{jobs}", "--jobs", str(jobs), "--device", "cpu"],
+        [*command, "-o", str(folder / f"out{jobs}"), "--jobs", str(jobs), "--device", "cpu"],
         check=True,
         capture_output=True,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
