@@ -30,7 +30,7 @@ class Settings(NamedTuple):
     mixture, invented classes."""
 
     width: int = 12
-    steps: int = 1500
+    steps: int = 1000
     batch: int = 48
     digits: int = 4
     classes: int = 1000

@@ -242,6 +242,8 @@ WRITES = """
     import signal, time
     from fewshot_sep import files
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup it is ignored
     class Plug:
         def load(self):
             def work():
