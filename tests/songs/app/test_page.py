@@ -242,6 +242,7 @@ def test_three_hours_open_at_once_and_play_anywhere(start: Start, serve: Serve, 
     expect(page.locator("#time")).not_to_have_text("0:00.0")
     page.keyboard.press(" ")
     mark(page, "alone", 0.1, 0.2)
+    expect(page.locator("#preview")).to_be_enabled()
     page.keyboard.press("p")
     expect(page.locator("#outcome")).to_contain_text("Preview of 0:")
     expect(page.locator("#unread-all")).to_be_hidden(timeout=600_000)
