@@ -9,7 +9,9 @@ from fewshot_sep.errors import EngineMissing
 PACKAGES = {
     "app": {"starlette": "starlette", "uvicorn": "uvicorn", "wavesurf": "wavesurf"},
     "evaluate": {"fast_bss_eval": "fast-bss-eval", "PIL": "pillow"},
+    "hub": {"huggingface_hub": "huggingface_hub"},
     "onnx": {"onnx": "onnx", "onnxruntime": "onnxruntime", "onnxscript": "onnxscript"},
+    "ray": {"fsspec": "fsspec", "ray": "ray"},
     "render": {"pretty_midi": "pretty_midi", "pyworld": "pyworld-prebuilt", "tinysoundfont": "tinysoundfont"},
 }
 """Of each extra, the modules and the packages that bring them."""

@@ -16,8 +16,8 @@ from typing import Annotated, Any, NamedTuple, TypeVar
 
 import typer
 
-from fewshot_sep import cli, files, weights
-from fewshot_sep.errors import EngineMissing, OutputError, WeightsError
+from fewshot_sep import cli, extras, files, weights
+from fewshot_sep.errors import OutputError, WeightsError
 
 LIBRARY = "fewshot-sep"
 WEIGHTS, CARD = "weights.safetensors", "weights.json"
@@ -153,10 +153,9 @@ def _results(client: ModuleType, card: dict[str, Any]) -> Iterator[Any]:
 
 
 def _client() -> ModuleType:
-    try:
-        import huggingface_hub
-    except ImportError as error:
-        raise EngineMissing(f"huggingface_hub is not installed ({error}): pip install 'fewshot-sep[hub]'") from error
+    extras.require("hub")
+    import huggingface_hub
+
     return huggingface_hub
 
 

@@ -15,7 +15,6 @@ Shape:
 
 from __future__ import annotations
 
-import importlib
 import logging
 import warnings
 from collections.abc import Sequence
@@ -27,9 +26,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from fewshot_sep import files
+from fewshot_sep import extras, files
 from fewshot_sep import weights as stored
-from fewshot_sep.errors import EngineMissing, FewshotSepError
+from fewshot_sep.errors import FewshotSepError
 from fewshot_sep.prompt import ROLES
 from fewshot_sep.systems import AnySystem, MaskSystem
 from fewshot_sep.unet import QueryConditioning
@@ -107,7 +106,7 @@ def graphs(system: AnySystem) -> Graphs:
         EngineMissing: no ONNX exporter.
         FewshotSepError: a system that predicts no mask.
     """
-    _need("onnx", "onnxscript")
+    extras.require("onnx", "onnx", "onnxscript")
     if not isinstance(system, MaskSystem):
         raise FewshotSepError(f"weights of preset '{system.preset.name}' predict no mask: they have no ONNX form")
     system.eval()
@@ -170,7 +169,7 @@ def write(weights: Path, out: Path) -> float:
         FewshotSepError: they differ by more than `TOLERANCE`.
         WeightsError, OutputError.
     """
-    _need("onnx", "onnxscript", "onnxruntime")
+    extras.require("onnx")
     system = stored.load(weights)
     found = _labelled(graphs(system), system, weights)
     difference = greatest_difference(found, system)
@@ -224,7 +223,7 @@ def greatest_difference(found: Graphs, system: AnySystem, segments: int = 2, sam
     Raises:
         EngineMissing: ONNX Runtime is not installed.
     """
-    _need("onnxruntime")
+    extras.require("onnx", "onnxruntime")
     assert isinstance(system, MaskSystem)
     stft, preset, chance = system.stft, system.preset, torch.Generator().manual_seed(0)
     length = samples or preset.segment
@@ -266,11 +265,3 @@ def run(graph: bytes, given: dict[str, Any]) -> list[Array]:
 
 def _pair(spectrum: Tensor) -> Array:
     return torch.view_as_real(spectrum).contiguous().numpy()
-
-
-def _need(*packages: str) -> None:
-    for package in packages:
-        try:
-            importlib.import_module(package)
-        except ImportError as error:
-            raise EngineMissing(f"{package} is not installed ({error}): pip install 'fewshot-sep[onnx]'") from error

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from fewshot_sep import files
+from fewshot_sep import extras, files
 from fewshot_sep.errors import BadAudio, EngineMissing, FewshotSepError, OutputError
 
 NOTES = ".fewshot-sep"
@@ -45,10 +45,9 @@ class Store:
 
     def __init__(self, url: str) -> None:
         self.url = url.rstrip("/")
-        try:
-            import fsspec
-        except ImportError as error:
-            raise EngineMissing(f"fsspec is not installed ({error}): pip install 'fewshot-sep[ray]'") from error
+        extras.require("ray", "fsspec")
+        import fsspec
+
         try:
             folders = {"auto_mkdir": True} if self.url.startswith(("file:", "local:")) else {}
             self._system, root = fsspec.core.url_to_fs(self.url, **folders)

@@ -21,7 +21,8 @@ from multiprocessing.connection import Connection, wait
 from types import FrameType
 from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeVar
 
-from fewshot_sep.errors import EngineMissing, FewshotSepError
+from fewshot_sep import extras
+from fewshot_sep.errors import FewshotSepError
 
 TaskT = TypeVar("TaskT", bound=Hashable)
 TaskT_contra = TypeVar("TaskT_contra", contravariant=True)
@@ -223,10 +224,9 @@ class Actors(Generic[TaskT, AnswerT]):
     """
 
     def __init__(self, make: Make[TaskT, AnswerT], address: str, count: int | None = None, gpus: bool = True) -> None:
-        try:
-            import ray
-        except ImportError as error:
-            raise EngineMissing(f"ray is not installed ({error}): pip install 'fewshot-sep[ray]'") from error
+        extras.require("ray", "ray")
+        import ray
+
         self._ray: Any = ray
         self._joined = not ray.is_initialized()
         if self._joined:

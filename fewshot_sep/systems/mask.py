@@ -15,6 +15,7 @@ from fewshot_sep.systems.base import System
 from fewshot_sep.unet import QueryConditioning, QueryEncoder, QueryUNet
 
 EPS = 1e-8
+LOG_SPREAD = 2.5  # of a `compressed` magnitude
 
 
 class NetworkInputs(NamedTuple):
@@ -127,9 +128,9 @@ class MaskSystem(System[QueryConditioning]):
 
 def compressed(magnitude: Tensor, reference: Tensor) -> Tensor:
     """Log magnitude re a reference, about -2 to 2."""
-    return (torch.log(magnitude / (reference + EPS) + 1e-3) + 2) / 2.5
+    return (torch.log(magnitude / (reference + EPS) + 1e-3) + 2) / LOG_SPREAD
 
 
 def log_ratio(one: Tensor, other: Tensor) -> Tensor:
     """Log of the ratio of two magnitudes that are `compressed` re the same: the logits of their ratio mask."""
-    return 2.5 * (one - other)
+    return LOG_SPREAD * (one - other)

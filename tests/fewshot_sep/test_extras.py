@@ -14,6 +14,7 @@ from fewshot_sep.cli import run
 from fewshot_sep.errors import EngineMissing
 from fewshot_sep.experiments.bachata.run import bachata
 from fewshot_sep.experiments.evaluation.evaluate import evaluate
+from fewshot_sep.export import export
 from fewshot_sep.loops.cli import make_library
 from fewshot_sep.songs.app.cli import app
 from fewshot_sep.songs.cli import separate
@@ -38,6 +39,9 @@ def test_packages_are_those_of_the_extras() -> None:
         ("tinysoundfont", make_library, ["out", "--soundfont", "a.sf2"]),
         ("pyworld", make_library, ["out", "--speech", "."]),
         ("pretty_midi", make_library, ["out", "--midi", "."]),
+        ("onnxruntime", export, ["-o", "out"]),
+        ("ray", separate, ["s.wav", "-q", "s.wav", "-o", "out", "--cluster", "auto"]),
+        ("huggingface_hub", separate, ["s.wav", "-q", "s.wav", "-o", "out", "--weights", "some/one"]),
         ("pylibrb", separate, ["s.wav", "-q", "s.wav", "-o", "out", "--tempo", "mask", "--stretcher", "pylibrb"]),
     ],
 )
