@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fewshot_sep import audio, hub, levels, spectral, weights
+from fewshot_sep import audio, levels, spectral, weights
 from fewshot_sep.bandwidth import high_band_gain
 from fewshot_sep.errors import BadQuery, FewshotSepError
 from fewshot_sep.overlap_add import Chunk, crossfade, first_needed
@@ -86,6 +86,8 @@ class Separator:
 
         Raises WeightsError: missing or damaged. EngineMissing: a name in a hub, but no huggingface_hub.
         """
+        from fewshot_sep import hub  # with a command, which arrays do without
+
         if path and hub.is_name(name := Path(path).as_posix()):
             path, name = hub.fetch(name)
         else:
