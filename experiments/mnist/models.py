@@ -17,7 +17,7 @@ from fewshot_sep.unet import ConcatUNet, QueryConditioning, QueryEncoder, QueryU
 
 FEATURES = 128
 HEADS, FINE = 4, 8
-WARP, LIKENESS, TEMPERATURE, PRESENCE = 0.5, 0.3, 0.1, 0.02  # of the objective
+WARP, LIKENESS, TEMPERATURE, PRESENCE = 0.5, 0.3, 0.1, 0.1  # of the objective
 
 
 def convolution(inputs: int, outputs: int, size: int = 3, stride: int = 1, padding: int = 1) -> nn.Sequential:
@@ -25,30 +25,64 @@ def convolution(inputs: int, outputs: int, size: int = 3, stride: int = 1, paddi
     return nn.Sequential(layer, nn.BatchNorm2d(outputs), nn.ReLU())
 
 
-def presence_network() -> nn.Sequential:
-    """Mixture, query, bent query and output, `(batch, 4, 32, 32)` -> logit that the class is there, `(batch, 1)`."""
-    halving = [convolution(a, b, 4, 2) for a, b in ((4, 16), (16, 32), (32, 64))]
-    return nn.Sequential(*halving, convolution(64, 64), nn.Flatten(), nn.Linear(64 * (SIZE // 8) ** 2, 1))
+def glyph_encoder() -> nn.Sequential:
+    """Glyphs `(batch, 1, 32, 32)` to embeddings; without running statistics, as it is shown outputs too."""
+    halving = (
+        nn.Sequential(nn.Conv2d(a, b, 4, 2, 1, bias=False), nn.GroupNorm(4, b), nn.ReLU())
+        for a, b in ((1, 16), (16, 32), (32, 64))
+    )
+    return nn.Sequential(*halving, nn.Flatten(), nn.Linear(64 * (SIZE // 8) ** 2, FEATURES // 2))
+
+
+class Presence(nn.Module):
+    """Whether the query's class is in the mixture: does the bent query lie on ink, does the output resemble the query?
+
+    Shape: four times `(batch, 1, 32, 32)`, and embeddings of query and output `(batch, features)` -> logit `(batch,)`.
+    """
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        layers = [convolution(5, 24, 4, 2), convolution(24, 24), convolution(24, 48, 4, 2), convolution(48, 48)]
+        self.look = nn.Sequential(*layers, convolution(48, 64, 4, 2), nn.Flatten())
+        self.judge = nn.Sequential(
+            nn.Linear(64 * (SIZE // 8) ** 2 + features, 64), nn.ReLU(), nn.Dropout(0.2), nn.Linear(64, 1)
+        )
+
+    def forward(self, mixture: Tensor, queries: Tensor, bent: Tensor, output: Tensor, alike: Tensor) -> Tensor:
+        seen = self.look(torch.cat([mixture, queries, bent, output, bent * (1 - mixture)], dim=1))
+        logits: Tensor = self.judge(torch.cat([seen, alike], dim=1))
+        return logits[:, 0]
 
 
 class DigitSystem(Trainable):
-    """Mixture, query and what is refused to the target; black where the query's class is likelier absent than there.
+    """Mixture, query and what is refused to the target; black where the query's class is thought to be absent.
 
     Shape: three times `(batch, 1, 32, 32)` -> `(batch, 1, 32, 32)` in [0, 1]; `refused` is black where nothing is.
     """
 
+    threshold: Tensor
+
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
-        self.network, self.presence = network, presence_network()
+        self.network, self.encoder, self.presence = network, glyph_encoder(), Presence(FEATURES // 2)
+        self.register_buffer("threshold", torch.tensor(0.0))
 
     def separate(self, mixture: Tensor, queries: Tensor, refused: Tensor) -> tuple[Tensor, Tensor]:
         """What is most like the query, there or not; and the query, bent to it where a network can do that."""
         raise NotImplementedError
 
+    def there(self, mixture: Tensor, queries: Tensor, bent: Tensor, output: Tensor) -> Tensor:
+        """Logit that the query's class is in the mixture, `(batch,)`; nothing but `presence` learns from it."""
+        with torch.no_grad():
+            asked, found = F.normalize(self.encoder(torch.cat([queries, output])), dim=1).chunk(2)
+        given = (image.detach() for image in (mixture, queries, bent, output, asked * found))
+        logits: Tensor = self.presence(*given)
+        return logits
+
     def forward(self, mixture: Tensor, queries: Tensor, refused: Tensor) -> Tensor:
         output, bent = self.separate(mixture, queries, refused)
-        there: Tensor = self.presence(torch.cat([mixture, queries, bent, output], dim=1)) > 0
-        return output * there[:, :, None, None]
+        there = self.there(mixture, queries, bent, output) > self.threshold
+        return output * there[:, None, None, None]
 
 
 class ConcatSystem(DigitSystem):
@@ -198,53 +232,54 @@ def build(model: Model, width: int) -> DigitSystem:
     return system
 
 
-def glyph_encoder() -> nn.Sequential:
-    """Glyphs `(batch, 1, 32, 32)` to embeddings; without running statistics, as it is shown outputs too."""
-    halving = (
-        nn.Sequential(nn.Conv2d(a, b, 4, 2, 1, bias=False), nn.GroupNorm(4, b), nn.ReLU())
-        for a, b in ((1, 16), (16, 32), (32, 64))
-    )
-    return nn.Sequential(*halving, nn.Flatten(), nn.Linear(64 * (SIZE // 8) ** 2, FEATURES // 2))
-
-
 class DigitObjective(Objective[DigitSystem]):
     """The thesis's mean squared error (its equation 1), and what makes an output decided: to look like the target.
 
-    Beside the system a glyph encoder learns, from clean glyphs of the training's classes alone, to tell a query's class
-    from the others of its mixture and of the batch. An output's embedding must be told likewise (the encoder holds
-    still for that). The bent query must lie on the target, and where the class is absent only that is to be said.
+    Beside the system its glyph encoder learns, from clean glyphs of the training's classes alone, to tell a query's
+    class from the others of its mixture and of the batch. An output's embedding must be told likewise (the encoder
+    holds still for that). The bent query must lie on the target. Where the class is absent, only that is to be said.
 
     Shape: target `(batch, glyphs + 1, 32, 32)`, see `fewshot_sep.experiments.mnist.tasks.Overlays.truth`.
     """
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.encoder = glyph_encoder()
-
     def forward(self, system: DigitSystem, mixture: Tensor, evidence: Evidence, target: Tensor) -> Loss:
         parts, labels = target[:, :-1], target[:, -1, 0, 0]
-        wanted, queries, absent = parts[:, :1], evidence.alone, evidence.clips[len(mixture) :]
+        queries, absent = evidence.alone, evidence.clips[len(mixture) :]
         refused = torch.zeros_like(queries).index_copy(0, evidence.task[len(mixture) :], absent)
-        output, bent = system.separate(mixture, queries, refused)
-        present = system.presence(torch.cat([mixture, queries, bent.detach(), output.detach()], dim=1))[:, 0]
-        there = wanted.flatten(1).any(1)
-        presence = F.binary_cross_entropy_with_logits(present, there.to(present))
-        error = F.mse_loss(output[there], wanted[there])
-        apart = F.mse_loss(F.avg_pool2d(bent[there], 3, 1, 1), F.avg_pool2d(wanted[there], 3, 1, 1))
-        likeness = self.likeness(output[there], queries[there], parts[there], labels[there])
+        there = parts[:, 0].flatten(1).any(1)
+        told = mixture, queries, refused
+        output, bent = system.separate(*(image[there] for image in told))
+        seen = [torch.cat([image[there], image[~there]]) for image in (mixture, queries)]
+        made = bent.detach(), output.detach()
+        if not there.all():
+            with torch.no_grad():
+                idle, idly_bent = system.separate(*(image[~there] for image in told))
+            made = torch.cat([made[0], idly_bent]), torch.cat([made[1], idle])
+        presence = presence_loss(system.there(*seen, *made), len(output))
+        wanted, parts = parts[there, :1], parts[there]
+        error = F.mse_loss(output, wanted)
+        apart = F.mse_loss(F.avg_pool2d(bent, 3, 1, 1), F.avg_pool2d(wanted, 3, 1, 1))
+        likeness = likenesses(system.encoder, output, queries[there], parts, labels[there])
         total = error + WARP * apart + LIKENESS * likeness.sum() + PRESENCE * presence
         parts_of_loss = {"likeness": likeness[0], "encoder": likeness[1], "presence": presence}
         return Loss(total, {"psnr_db": -10 * torch.log10(error), **parts_of_loss})
 
-    def likeness(self, output: Tensor, queries: Tensor, parts: Tensor, labels: Tensor) -> Tensor:
-        """Cross-entropy of telling the target's class, for outputs and for queries; `(2,)`."""
-        still = {name: value.detach() for name, value in self.encoder.named_parameters()}
-        told = torch.stack([torch.func.functional_call(self.encoder, still, (output,)), self.encoder(queries)])
-        told = F.normalize(told, dim=2)
-        glyphs = F.normalize(self.encoder(parts.flatten(0, 1)[:, None]), dim=1).view(*parts.shape[:2], -1)
-        kept = torch.stack([glyphs.detach(), glyphs])
-        own = torch.einsum("nbf,nbgf->nbg", told, kept[:, :, 1:]) / TEMPERATURE
-        own = own.masked_fill(~parts[:, 1:].flatten(2).any(2), -torch.inf)
-        targets = told @ kept[:, :, 0].transpose(1, 2) / TEMPERATURE
-        right = targets.masked_fill(labels[:, None] != labels, -torch.inf).logsumexp(2)
-        return (torch.cat([targets, own], dim=2).logsumexp(2) - right).mean(1)
+
+def presence_loss(logits: Tensor, present: int) -> Tensor:
+    """Binary cross-entropy in which the first `present` tasks, whose class is there, count as much as the others."""
+    sides = F.softplus(-logits[:present]), F.softplus(logits[present:])
+    return torch.stack([side.mean() for side in sides if len(side)]).mean()
+
+
+def likenesses(encoder: nn.Module, output: Tensor, queries: Tensor, parts: Tensor, labels: Tensor) -> Tensor:
+    """Cross-entropy of telling the target's class, for outputs and for queries; `(2,)`."""
+    still = {name: value.detach() for name, value in encoder.named_parameters()}
+    told = torch.stack([torch.func.functional_call(encoder, still, (output,)), encoder(queries)])
+    told = F.normalize(told, dim=2)
+    glyphs = F.normalize(encoder(parts.flatten(0, 1)[:, None]), dim=1).view(*parts.shape[:2], -1)
+    kept = torch.stack([glyphs.detach(), glyphs])
+    own = torch.einsum("nbf,nbgf->nbg", told, kept[:, :, 1:]) / TEMPERATURE
+    own = own.masked_fill(~parts[:, 1:].flatten(2).any(2), -torch.inf)
+    targets = told @ kept[:, :, 0].transpose(1, 2) / TEMPERATURE
+    right = targets.masked_fill(labels[:, None] != labels, -torch.inf).logsumexp(2)
+    return (torch.cat([targets, own], dim=2).logsumexp(2) - right).mean(1)
