@@ -32,6 +32,7 @@ def train(
     *,
     free: Collection[str] = ("steps", "device"),
     callbacks: Callable[[TrainableT], Sequence[Callback]] = lambda system: (),
+    finish: Callable[[TrainableT], None] = lambda system: None,
 ) -> TrainableT:
     """Train what `build` makes, seeded by `options.seed`, in the folder `run`, or resume there.
 
@@ -41,6 +42,7 @@ def train(
     Args:
         settings: all that the outcome depends on; a run with others is refused, but for those in `free`.
         callbacks: Lightning's, for the system that was built.
+        finish: called with the trained system, before its weights are written.
 
     Raises:
         FewshotSepError: `run` holds a training with other settings.
@@ -49,6 +51,7 @@ def train(
     torch.manual_seed(options.seed)
     system = build()
     spent = training.train(system, objective, batches, validation, options, run, callbacks(system))
+    finish(system)
     with files.replacing(run / WEIGHTS) as temporary:
         save_file({name: value.contiguous() for name, value in system.state_dict().items()}, temporary)
     parameters = sum(parameter.numel() for parameter in system.parameters())

@@ -32,7 +32,9 @@ class DigitClassifier(nn.Module):
             for inputs in (before, after):
                 layers += [nn.Conv2d(inputs, after, 3, padding=1, bias=False), nn.BatchNorm2d(after), nn.ReLU()]
             layers.append(nn.MaxPool2d(2))
-        self.layers = nn.Sequential(*layers, nn.Flatten(), nn.Dropout(0.3), nn.Linear(WIDTHS[-1] * (SIZE // 8) ** 2, 10))
+        self.layers = nn.Sequential(
+            *layers, nn.Flatten(), nn.Dropout(0.3), nn.Linear(WIDTHS[-1] * (SIZE // 8) ** 2, 10)
+        )
 
     def forward(self, images: Tensor) -> Tensor:
         logits: Tensor = self.layers(images)

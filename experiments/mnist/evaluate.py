@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -15,7 +15,6 @@ from fewshot_sep.experiments.mnist.models import DigitSystem
 from fewshot_sep.experiments.mnist.tasks import Drawer, Overlays
 
 TEST_SEED = 7_000_000  # training never draws with it
-EMPTY = 0.05  # of the mixture's ink: an output with less counts as empty
 
 
 def psnr(output: Tensor, target: Tensor) -> Tensor:
@@ -23,23 +22,42 @@ def psnr(output: Tensor, target: Tensor) -> Tensor:
     return -10 * torch.log10((output - target).square().mean((1, 2, 3)).clamp(min=1e-10))
 
 
-def ink(images: Tensor) -> Tensor:
-    """Energy of each image, `(batch, 1, 32, 32)` -> `(batch,)`."""
-    return images.square().sum((1, 2, 3))
-
-
 def nearest(output: Tensor, parts: Tensor) -> Tensor:
     """Which part of a mixture an output resembles most, by the cosine between them; `(batch,)`."""
     return F.cosine_similarity(output.flatten(1)[:, None], parts.flatten(2), dim=2).argmax(1)
 
 
+class Answers(NamedTuple):
+    """Tasks, and what a system makes of them.
+
+    Shape: output `(batch, 1, 32, 32)`, as if the class were there; logits `(batch,)` that it is; empty `(batch,)`,
+    whether what is given back is black.
+    """
+
+    tasks: Overlays
+    output: Tensor
+    logits: Tensor
+    empty: Tensor
+
+
 @torch.inference_mode()
-def outputs(system: DigitSystem, drawer: Drawer, tasks: int) -> tuple[Overlays, Tensor]:
-    """At least `tasks` tasks, and what the system makes of them."""
+def answers(system: DigitSystem, drawer: Drawer, tasks: int) -> Answers:
+    """What the system makes of at least `tasks` tasks."""
     system.eval()
     batches = [drawer.draw(index) for index in range(-(-tasks // drawer.batch))]
-    made = torch.cat([system(*batch.told) for batch in batches])
-    return Overlays(*(torch.cat(parts) for parts in zip(*batches, strict=True))), made
+    output, logits = (torch.cat(made) for made in zip(*(system.answer(*batch.told) for batch in batches), strict=True))
+    drawn = Overlays(*(torch.cat(parts) for parts in zip(*batches, strict=True)))
+    return Answers(drawn, output, logits, logits <= system.threshold)
+
+
+def area(present: Tensor, absent: Tensor) -> float:
+    """Under the ROC curve: how often the logit of one where the class is there is the higher one; one half is chance.
+
+    >>> area(torch.tensor([1.0, 3.0]), torch.tensor([0.0, 2.0]))
+    0.75
+    """
+    apart = present[:, None] - absent
+    return float((apart > 0).float().mean() + (apart == 0).float().mean() / 2)
 
 
 def measure(
@@ -57,46 +75,52 @@ def measure(
         mixture itself (`mixture_...`), for the query where the mixture has ink (`query_...`), and for the true target,
         whose agreement is the most that can be had; `agreement_3`: that of a class. `nearest`: outputs that
         resemble the target more than any other digit of the mixture (chance is 1 / count). `refused_...`: another digit
-        of the mixture is refused.
-        `wrong_query`: outputs still read as the target's class when the query is another digit of the mixture (chance
-        is 0.1); `wrong_query_followed`: outputs then read as the query's class.
-        Where the query's class is not in the mixture: `ink_left`, the mean share of the mixture's energy that the
-        output has, and `empty`, outputs with less than `EMPTY` of it; `ink_wanted` is the share where it is there.
+        of the mixture is refused. `wrong_query`: outputs still read as the target's class when the query is another
+        digit of the mixture (chance is 0.1); `wrong_query_followed`: outputs then read as the query's class.
+        All of these are of outputs as if the class were there. Whether it is: `empty`, outputs that are black where it
+        is not; `falsely_empty`, where it is; `area` under the ROC curve of these two.
     """
-    (right, output), (_, refusing), (misled, of_misled), (absent, of_absent) = (
-        outputs(system, Drawer(digits, 64, count, queried, seed=TEST_SEED, **how), tasks)
+    right, refusing, misled, absent = (
+        answers(system, Drawer(digits, 64, count, queried, seed=TEST_SEED, **how), tasks)
         for how in ({}, {"refused": 1.0}, {"wrong": True}, {"absent": 1.0})
     )
-    wanted, read = right.labels[:, 0], classifier.read
-    left = ink(of_absent) / ink(absent.mixture)
+    given, wanted, read = right.tasks, right.tasks.labels[:, 0], classifier.read
     values = {
-        "nearest": nearest(output, right.parts) == 0,
-        "refused_nearest": nearest(refusing, right.parts) == 0,
-        "wrong_query": read(of_misled) == misled.labels[:, 0],
-        "wrong_query_followed": read(of_misled) == misled.labels[:, 1],
-        "ink_wanted": ink(right.target) / ink(right.mixture),
-        "ink_left": left,
-        "empty": left < EMPTY,
+        "nearest": nearest(right.output, given.parts) == 0,
+        "refused_nearest": nearest(refusing.output, given.parts) == 0,
+        "wrong_query": read(misled.output) == misled.tasks.labels[:, 0],
+        "wrong_query_followed": read(misled.output) == misled.tasks.labels[:, 1],
+        "empty": absent.empty,
+        "falsely_empty": right.empty,
+        "area": torch.tensor(area(right.logits, absent.logits)),
     }
-    images = {"": output, "refused_": refusing, "mixture_": right.mixture, "target_": right.target}
-    for name, image in {**images, "query_": torch.minimum(right.queries, right.mixture)}.items():
-        values[f"{name}agreement"], values[f"{name}psnr_db"] = read(image) == wanted, psnr(image, right.target)
+    copy = torch.minimum(given.queries, given.mixture)
+    values["query_nearest"] = nearest(copy, given.parts) == 0
+    images = {"": right.output, "refused_": refusing.output, "mixture_": given.mixture, "target_": given.target}
+    for name, image in {**images, "query_": copy}.items():
+        values[f"{name}agreement"], values[f"{name}psnr_db"] = read(image) == wanted, psnr(image, given.target)
     for label in queried:
-        values[f"agreement_{label}"] = (read(output) == wanted)[wanted == label]
+        values[f"agreement_{label}"] = (read(right.output) == wanted)[wanted == label]
     return {name: float(v.median() if name.endswith("_db") else v.float().mean()) for name, v in values.items()}
 
 
 def measure_all(
     system: DigitSystem, classifier: DigitClassifier, digits: Digits, held_out: Sequence[int], tasks: int
 ) -> dict[str, Any]:
-    """`measure` for four digits of seen and of held-out classes, and their agreement for 2 to 8."""
+    """`measure` for four digits of seen and of held-out classes; their agreement and area for 2 to 8 digits."""
     seen = [label for label in range(10) if label not in held_out]
     result: dict[str, Any] = {"by_count": {}}
     for name, queried in {"seen": seen, "unseen": held_out}.items():
         result[name] = measure(system, classifier, digits, tasks, queried=queried)
         result["by_count"][name] = {}
         for count in range(2, 9):
-            right, output = outputs(system, Drawer(digits, 64, count, queried, seed=TEST_SEED), tasks // 4)
-            agreement = classifier.read(output) == right.labels[:, 0]
-            result["by_count"][name][count] = float(agreement.float().mean())
+            right, absent = (
+                answers(system, Drawer(digits, 64, count, queried, seed=TEST_SEED, absent=share), tasks // 4)
+                for share in (0.0, 1.0)
+            )
+            agreement = classifier.read(right.output) == right.tasks.labels[:, 0]
+            result["by_count"][name][count] = {
+                "agreement": float(agreement.float().mean()),
+                "area": area(right.logits, absent.logits),
+            }
     return result

@@ -60,14 +60,16 @@ def evolution(
 
 
 def by_count(metrics: Mapping[str, Any], picture: Path) -> None:
-    """Agreement for seen and for held-out classes against the number of digits in the mixture."""
-    figure, axes = plots.new_figure(1, 2, 10, 3.6)
-    for panel, (part, title) in zip(axes[0], {"unseen": "held out", "seen": "seen"}.items(), strict=True):
-        for name, entry in metrics.items():
-            values = {int(count): 100 * share for count, share in entry["by_count"][part].items()}
-            panel.plot(list(values), list(values.values()), marker="o", label=name)
-        panel.set(xlabel="digits in the mixture", ylabel="read as the query's class (%)", ylim=(0, 101), title=title)
-        panel.grid(alpha=0.3)
+    """Agreement, and how well presence is told, against the number of digits in the mixture."""
+    shown = {"agreement": "read as the query's class (%)", "area": "there or absent: area (%)"}
+    figure, axes = plots.new_figure(2, 2, 10, 6.4)
+    for row, (key, label) in zip(axes, shown.items(), strict=True):
+        for panel, (part, title) in zip(row, {"unseen": "held out", "seen": "seen"}.items(), strict=True):
+            for name, entry in metrics.items():
+                values = {int(count): 100 * found[key] for count, found in entry["by_count"][part].items()}
+                panel.plot(list(values), list(values.values()), marker="o", label=name)
+            panel.set(xlabel="digits in the mixture", ylabel=label, ylim=(0, 101), title=title)
+            panel.grid(alpha=0.3)
     axes[0, 0].legend(fontsize=8)
     figure.savefig(picture, dpi=100)
 

@@ -17,6 +17,7 @@ from fewshot_sep.experiments.mnist.digits import Digits
 
 WRITINGS = 12
 FIRST = 10  # label of the first invented class
+LOOKS_LIKE = 0.5  # probability of a held-out digit above which a class is left out
 STROKES, POINTS, SAMPLES = 2, 4, 40  # most in a glyph, in a stroke, and along it
 SIDE, BOX = 28, 20.0  # as in MNIST: an image, and the box that a glyph fills
 GRID = (torch.arange(SIDE) - (SIDE - 1) / 2).float()
@@ -44,7 +45,7 @@ def looks_like(bank: Tensor, held_out: Sequence[int], read: Reader) -> Tensor:
     """Which classes are read as a held-out digit, in one of the eight ways that a square can lie; `(classes,)`."""
     images = bank[:, :3].flatten(0, 1)[:, None]
     shares = [read(turn(images, way))[:, list(held_out)].view(len(bank), 3, -1).mean(1) for way in range(8)]
-    return torch.stack(shares).amax((0, 2)) > 0.9
+    return torch.stack(shares).amax((0, 2)) > LOOKS_LIKE
 
 
 def turn(images: Tensor, way: int) -> Tensor:

@@ -16,7 +16,7 @@ from fewshot_sep.systems import Trainable
 from fewshot_sep.unet import ConcatUNet, QueryConditioning, QueryEncoder, QueryUNet, fine_layer, sharpener
 
 FEATURES = 128
-HEADS, FINE = 4, 8
+HEADS, FINE, MAPS = 4, 8, 64
 WARP, LIKENESS, TEMPERATURE, PRESENCE = 0.5, 0.3, 0.1, 0.1  # of the objective
 
 
@@ -35,20 +35,30 @@ def glyph_encoder() -> nn.Sequential:
 
 
 class Presence(nn.Module):
-    """Whether the query's class is in the mixture: does the bent query lie on ink, does the output resemble the query?
+    """Whether a query's class is in a mixture: their embeddings tell, and whether the query, bent to it, lies on ink.
 
-    Shape: four times `(batch, 1, 32, 32)`, and embeddings of query and output `(batch, features)` -> logit `(batch,)`.
+    Embeddings learn from all pairs of a batch, as a classifier of overlays with as many labels would.
     """
 
     def __init__(self, features: int) -> None:
         super().__init__()
-        layers = [convolution(5, 24, 4, 2), convolution(24, 24), convolution(24, 48, 4, 2), convolution(48, 48)]
-        self.look = nn.Sequential(*layers, convolution(48, 64, 4, 2), nn.Flatten())
-        self.judge = nn.Sequential(
-            nn.Linear(64 * (SIZE // 8) ** 2 + features, 64), nn.ReLU(), nn.Dropout(0.2), nn.Linear(64, 1)
-        )
+        halving = (nn.Sequential(convolution(a, b, 4, 2), convolution(b, b)) for a, b in ((1, 32), (32, MAPS)))
+        self.maps = nn.Sequential(*halving)
+        size = MAPS * (SIZE // 8) ** 2
+        self.embed = nn.Sequential(convolution(MAPS, MAPS, 4, 2), nn.Flatten(), nn.Linear(size, FEATURES))
+        self.alike = nn.Sequential(nn.Dropout(0.2), nn.Linear(FEATURES, 1))
+        closer = [convolution(5, 24, 4, 2), convolution(24, 24), convolution(24, 48, 4, 2), convolution(48, 48)]
+        self.look = nn.Sequential(*closer, convolution(48, MAPS, 4, 2), nn.Flatten())
+        self.judge = nn.Sequential(nn.Linear(size + features, 64), nn.ReLU(), nn.Dropout(0.2), nn.Linear(64, 1))
 
-    def forward(self, mixture: Tensor, queries: Tensor, bent: Tensor, output: Tensor, alike: Tensor) -> Tensor:
+    def pairs(self, mixture: Tensor, queries: Tensor) -> Tensor:
+        """Logits of every mixture with every query, from embeddings alone; `(mixtures, queries)`."""
+        whole, asked = self.embed(self.maps(torch.cat([mixture, queries]))).split([len(mixture), len(queries)])
+        logits: Tensor = self.alike(whole[:, None] * asked)
+        return logits[..., 0]
+
+    def closer(self, mixture: Tensor, queries: Tensor, bent: Tensor, output: Tensor, alike: Tensor) -> Tensor:
+        """What the output adds to a task's own pair, `(batch,)`; `alike` has embeddings of query and output."""
         seen = self.look(torch.cat([mixture, queries, bent, output, bent * (1 - mixture)], dim=1))
         logits: Tensor = self.judge(torch.cat([seen, alike], dim=1))
         return logits[:, 0]
@@ -71,18 +81,22 @@ class DigitSystem(Trainable):
         """What is most like the query, there or not; and the query, bent to it where a network can do that."""
         raise NotImplementedError
 
-    def there(self, mixture: Tensor, queries: Tensor, bent: Tensor, output: Tensor) -> Tensor:
-        """Logit that the query's class is in the mixture, `(batch,)`; nothing but `presence` learns from it."""
+    def there(self, mixture: Tensor, queries: Tensor, output: Tensor, bent: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits that the query's class is in the mixture, `(batch,)`, and of all pairs; only `presence` learns."""
+        output, bent = output.detach(), bent.detach()
         with torch.no_grad():
             asked, found = F.normalize(self.encoder(torch.cat([queries, output])), dim=1).chunk(2)
-        given = (image.detach() for image in (mixture, queries, bent, output, asked * found))
-        logits: Tensor = self.presence(*given)
-        return logits
+        pairs = self.presence.pairs(mixture, queries)
+        return pairs.diagonal() + self.presence.closer(mixture, queries, bent, output, asked * found), pairs
+
+    def answer(self, mixture: Tensor, queries: Tensor, refused: Tensor) -> tuple[Tensor, Tensor]:
+        """What is most like the query, and the logit that its class is there; `(batch, 1, 32, 32)` and `(batch,)`."""
+        output, bent = self.separate(mixture, queries, refused)
+        return output, self.there(mixture, queries, output, bent)[0]
 
     def forward(self, mixture: Tensor, queries: Tensor, refused: Tensor) -> Tensor:
-        output, bent = self.separate(mixture, queries, refused)
-        there = self.there(mixture, queries, bent, output) > self.threshold
-        return output * there[:, None, None, None]
+        output, there = self.answer(mixture, queries, refused)
+        return output * (there > self.threshold)[:, None, None, None]
 
 
 class ConcatSystem(DigitSystem):
@@ -155,7 +169,8 @@ class MatchingUNet(nn.Module):
     One encoder for all images. At 8 x 8 the mixture attends to each example, twice; that gives a field by which the
     example is resampled. The mask's logits start as the bent query: whatever is learnt improves on a copy of it.
 
-    Shape: three times `(batch, 1, 32, 32)` -> logits of a mask, and the bent query, each `(batch, 1, 32, 32)`.
+    Shape: three times `(batch, 1, 32, 32)`, and `(batch, 2 * MAPS, 8, 8)`, what `Presence` sees in mixture and query ->
+    logits of a mask, and the bent query, each `(batch, 1, 32, 32)`.
     """
 
     def __init__(self, width: int) -> None:
@@ -170,7 +185,9 @@ class MatchingUNet(nn.Module):
         self.field = nn.Sequential(convolution(deep, deep // 2), straight)
         self.join = nn.Sequential(convolution(2 * middle, middle, 1, padding=0), convolution(middle, middle))
         self.halve = convolution(middle, middle, 2, 2, 0)
-        self.body = nn.Sequential(convolution(3 * deep + middle, deep, 1, padding=0), convolution(deep, deep))
+        self.body = nn.Sequential(
+            convolution(3 * deep + middle + 2 * MAPS, deep, 1, padding=0), convolution(deep, deep)
+        )
         self.latent = nn.Sequential(
             convolution(deep, deepest, 2, 2, 0), convolution(deepest, deepest), convolution(deepest, deepest)
         )
@@ -184,7 +201,7 @@ class MatchingUNet(nn.Module):
         self.sharpen = sharpener(FINE, 1)
         self.copy = nn.Parameter(torch.tensor(6.0))
 
-    def forward(self, mixture: Tensor, queries: Tensor, refused: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, mixture: Tensor, queries: Tensor, refused: Tensor, maps: Tensor) -> tuple[Tensor, Tensor]:
         examples = torch.cat([queries, refused])
         middle = self.encoder(torch.cat([mixture, examples]))
         own, *others = self.down(middle).chunk(3)
@@ -193,7 +210,7 @@ class MatchingUNet(nn.Module):
             matched = match(matched, torch.cat(others))
         bent, bent_refused = bend(examples, self.field(matched)).chunk(2)
         middle = self.join(torch.cat([middle[: len(mixture)], self.encoder(bent)], dim=1))
-        deep = self.body(torch.cat([own, *matched.chunk(2), self.halve(middle)], dim=1))
+        deep = self.body(torch.cat([own, *matched.chunk(2), self.halve(middle), maps], dim=1))
         h = self.latent(deep)
         for up, skip, block in zip(self.up, (deep, middle), self.decoder, strict=False):
             h = block(torch.cat([skip, up(h)], dim=1))
@@ -210,13 +227,15 @@ def bend(images: Tensor, field: Tensor) -> Tensor:
 
 
 class AttentionSystem(DigitSystem):
-    """A `MatchingUNet`, whose mask is laid on the mixture."""
+    """A `MatchingUNet`, whose mask is laid on the mixture; it sees the maps of `presence`, but does not teach them."""
 
     def __init__(self, width: int) -> None:
         super().__init__(MatchingUNet(width))
 
     def separate(self, mixture: Tensor, queries: Tensor, refused: Tensor) -> tuple[Tensor, Tensor]:
-        logits, bent = self.network(mixture, queries, refused)
+        with torch.no_grad():
+            maps = torch.cat(self.presence.maps(torch.cat([mixture, queries])).chunk(2), dim=1)
+        logits, bent = self.network(mixture, queries, refused, maps)
         return mixture * torch.sigmoid(logits), bent
 
 
@@ -239,35 +258,38 @@ class DigitObjective(Objective[DigitSystem]):
     class from the others of its mixture and of the batch. An output's embedding must be told likewise (the encoder
     holds still for that). The bent query must lie on the target. Where the class is absent, only that is to be said.
 
-    Shape: target `(batch, glyphs + 1, 32, 32)`, see `fewshot_sep.experiments.mnist.tasks.Overlays.truth`.
+    Shape: target `(batch, 2 * glyphs, 32, 32)`, see `fewshot_sep.experiments.mnist.tasks.Overlays.truth`.
     """
 
     def forward(self, system: DigitSystem, mixture: Tensor, evidence: Evidence, target: Tensor) -> Loss:
-        parts, labels = target[:, :-1], target[:, -1, 0, 0]
         queries, absent = evidence.alone, evidence.clips[len(mixture) :]
         refused = torch.zeros_like(queries).index_copy(0, evidence.task[len(mixture) :], absent)
-        there = parts[:, 0].flatten(1).any(1)
-        told = mixture, queries, refused
-        output, bent = system.separate(*(image[there] for image in told))
-        seen = [torch.cat([image[there], image[~there]]) for image in (mixture, queries)]
-        made = bent.detach(), output.detach()
-        if not there.all():
+        there = target[:, 0].flatten(1).any(1)
+        order = torch.argsort(~there, stable=True)  # those whose class is there come first
+        *told, target = (part[order] for part in (mixture, queries, refused, target))
+        parts, labels = target.chunk(2, dim=1)
+        labels, count = labels[..., 0, 0], int(there.sum())
+        output, bent = system.separate(*(image[:count] for image in told))
+        made = output, bent
+        if count < len(labels):
             with torch.no_grad():
-                idle, idly_bent = system.separate(*(image[~there] for image in told))
-            made = torch.cat([made[0], idly_bent]), torch.cat([made[1], idle])
-        presence = presence_loss(system.there(*seen, *made), len(output))
-        wanted, parts = parts[there, :1], parts[there]
-        error = F.mse_loss(output, wanted)
-        apart = F.mse_loss(F.avg_pool2d(bent, 3, 1, 1), F.avg_pool2d(wanted, 3, 1, 1))
-        likeness = likenesses(system.encoder, output, queries[there], parts, labels[there])
+                idle = system.separate(*(image[count:] for image in told))
+            made = torch.cat([output, idle[0]]), torch.cat([bent, idle[1]])
+        logits, pairs = system.there(*told[:2], *made)
+        lies_there = labels.masked_fill(~parts.flatten(2).any(2), -1)
+        presence = balanced(logits, there[order]) + balanced(pairs, (lies_there[:, :, None] == labels[:, 0]).any(1))
+        parts, labels = parts[:count], labels[:count, 0]
+        error = F.mse_loss(output, parts[:, :1])
+        apart = F.mse_loss(F.avg_pool2d(bent, 3, 1, 1), F.avg_pool2d(parts[:, :1], 3, 1, 1))
+        likeness = likenesses(system.encoder, output, told[1][:count], parts, labels)
         total = error + WARP * apart + LIKENESS * likeness.sum() + PRESENCE * presence
         parts_of_loss = {"likeness": likeness[0], "encoder": likeness[1], "presence": presence}
         return Loss(total, {"psnr_db": -10 * torch.log10(error), **parts_of_loss})
 
 
-def presence_loss(logits: Tensor, present: int) -> Tensor:
-    """Binary cross-entropy in which the first `present` tasks, whose class is there, count as much as the others."""
-    sides = F.softplus(-logits[:present]), F.softplus(logits[present:])
+def balanced(logits: Tensor, truth: Tensor) -> Tensor:
+    """Binary cross-entropy in which what is true counts as much as what is not."""
+    sides = F.softplus(-logits[truth]), F.softplus(logits[~truth])
     return torch.stack([side.mean() for side in sides if len(side)]).mean()
 
 

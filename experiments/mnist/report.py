@@ -12,7 +12,7 @@ import torch
 from fewshot_sep import cli
 from fewshot_sep.experiments.kit import curves, document, stats, tables, variants
 from fewshot_sep.experiments.kit.document import Block, Heading, Picture, Points, Table, Text
-from fewshot_sep.experiments.mnist import evaluate, figures, models, snapshots
+from fewshot_sep.experiments.mnist import evaluate, figures, models, snapshots, trainer
 from fewshot_sep.experiments.mnist.classifier import DigitClassifier
 from fewshot_sep.experiments.mnist.digits import Digits
 from fewshot_sep.experiments.mnist.settings import HELD_OUT, VARIANTS
@@ -82,7 +82,10 @@ def blocks(metrics: Mapping[str, Any]) -> list[Block]:
         Text(
             f"Asked by an example for a digit that it was never trained on ({held_out}), `{name}` puts out what a "
             f"classifier reads as that digit in {_figure(entries, 'unseen', 'agreement')} % of the tasks; for digits "
-            f"that it was trained on in {_figure(entries, 'seen', 'agreement')} %."
+            f"that it was trained on in {_figure(entries, 'seen', 'agreement')} %. Whether the digit is there is "
+            f"told worse: of outputs for absent ones {_figure(entries, 'unseen', 'empty')} and "
+            f"{_figure(entries, 'seen', 'empty')} % are empty, of the others "
+            f"{_figure(entries, 'unseen', 'falsely_empty')} and {_figure(entries, 'seen', 'falsely_empty')} %."
         ),
         Picture("held-out.png", PICTURES["held-out.png"]),
         _trained(measured),
@@ -97,21 +100,23 @@ def blocks(metrics: Mapping[str, Any]) -> list[Block]:
                 "the median. Brackets: 95 % interval of the mean over seeds (Student's t).",
                 f"Held out: {held_out} are in no training mixture, target or query, in no rotation. Variants without "
                 f"`-digits` see {metrics['invented']} invented classes beside the other eight.",
-                f"Read: by a classifier that is trained on clean digits alone, all ten; it reads "
-                f"{_percent(metrics['classifier_accuracy'])} of the clean test digits right. It reads nearly every "
-                "overlay as an 8, so that 3 and 8 count apart, and an output that copies the query reads right too.",
+                "Read: by a classifier that is trained on digits alone, all ten, clean, faint, blurred and cut. It "
+                f"reads {_percent(metrics['classifier_accuracy'])} of the clean test digits right. An output that "
+                "copies the query reads right too.",
                 "Nearest: by cosine, the output resembles the target more than any other digit of the mixture. That "
                 f"needs no classifier; chance is {_percent(1 / first['digits'])}.",
                 "`not`: an example of another digit of the mixture is given too, as what is not wanted.",
                 "Another query: the query is another digit of the mixture; chance is 10 %.",
-                "Absent: the query's class is not in the mixture. Ink is the sum of squared pixels, left the share of "
-                f"the mixture's that the output has; empty are outputs with under {tables.percent(evaluate.EMPTY)} of "
-                f"it. Where the digit is there, its own ink is {_percent(first['seen']['ink_wanted'])}.",
+                "These are of outputs as if the class were there. Empty: a network for that finds it likelier absent "
+                "than a threshold allows, and all is black. The threshold is chosen after training, on tasks of the "
+                f"training's classes, so that {tables.percent(trainer.FALSELY_EMPTY)} of what is there is left empty. "
+                "Area: under the ROC curve, how often a task whose class is there is thought likelier to have it than "
+                "one whose class is not (chance is 50 %); as many digits lie over each other in both.",
             ]
         ),
         *(Picture(picture, PICTURES[picture]) for picture in ("seen.png", "absent.png")),
         Picture("glyphs.png", "invented classes, a row of writings each, and in another hand"),
-        Picture("by_count.png", "agreement by number of digits, seen and held out"),
+        Picture("by_count.png", "by number of digits, seen and held out"),
         Heading("Loss per epoch of 100 iterations, and mean and standard deviation over 5"),
         Picture("loss.png", "loss"),
         Heading("Outputs for held-out digits as training goes on"),
@@ -144,8 +149,9 @@ def _followed(measured: Mapping[str, Sequence[Entry]], part: str, classes: Seque
         "with a `not`: read (%)": "refused_agreement",
         "with a `not`: nearest (%)": "refused_nearest",
         "another query: followed (%)": "wrong_query_followed",
-        "absent: ink left (%)": "ink_left",
         "absent: empty (%)": "empty",
+        "there: empty (%)": "falsely_empty",
+        "there or absent: area (%)": "area",
     }
     first = next(iter(measured.values()))[:1]
     images = {"mixture": "the mixture itself", "query": "the query, where there is ink", "target": "the true target"}

@@ -26,7 +26,7 @@ def mnist(
     classes: Annotated[int, _training(min=3, help="Invented classes, for the variants that see such.")] = 1000,
     seeds: Annotated[int, _training(min=1, help="Trainings of each variant, for intervals.")] = 1,
     data: Annotated[Path | None, _training(help="Folder with MNIST's four IDX files; a subset is bundled.")] = None,
-    tasks: Annotated[int, _test(min=64, help="Test tasks for each figure.")] = 2000,
+    tasks: Annotated[int, _test(min=64, help="Test tasks for each figure.")] = 1000,
     seed: Annotated[int, _advanced(help="Seed of weights and tasks; of the first training.")] = 0,
     device: Annotated[str, _advanced(help="auto, cpu, cuda or mps.")] = "auto",
 ) -> None:
@@ -48,8 +48,8 @@ def mnist(
     from fewshot_sep.experiments.mnist.trainer import train
 
     training, test = load("train", data), load("test", data)
-    typer.echo("training a classifier, inventing glyphs")
-    reader = classifier.trained(output / "classifier.safetensors", training)
+    typer.echo("inventing glyphs")
+    reader = classifier.bundled()
     invented = glyphs.invent(training, HELD_OUT, classes, seed, reader.probabilities)
     runs = [(name, number) for number in range(seed, seed + seeds) for name in names]
     for place, (name, number) in enumerate(runs, 1):

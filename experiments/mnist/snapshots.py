@@ -41,7 +41,7 @@ class Snapshots(Callback):
     def _keep(self, step: int) -> None:
         self.system.eval()
         told = (part.to(self.system.device) for part in self.example.told)
-        output = self.system(*told).float().cpu().numpy()
+        output = self.system.answer(*told)[0].float().cpu().numpy()
         self.system.train()
         steps, outputs = read(self.run)
         earlier = [place for place, known in enumerate(steps) if known < step]

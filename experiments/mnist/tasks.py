@@ -45,8 +45,8 @@ class Overlays(NamedTuple):
 
     @property
     def truth(self) -> Tensor:
-        """`(batch, glyphs + 1, 32, 32)`: the parts, and an image filled with the label of the query."""
-        return torch.cat([self.parts[:, :, 0], self.labels[:, :1, None, None].expand(-1, -1, SIZE, SIZE)], dim=1)
+        """`(batch, 2 * glyphs, 32, 32)`: the parts, and for each an image filled with its label."""
+        return torch.cat([self.parts[:, :, 0], self.labels[..., None, None].expand(-1, -1, SIZE, SIZE)], dim=1)
 
     @property
     def told(self) -> tuple[Tensor, Tensor, Tensor]:
@@ -139,7 +139,7 @@ class Drawer:
             last = random.integers(2, self.count + 1, (self.batch, 1))
             parts[:, : self.count] *= torch.from_numpy(np.arange(self.count) < last)[..., None, None, None]
         if self.absent:
-            left_out = np.where(random.random(self.batch) < self.absent, 0, self.drawn - 1)
+            left_out = np.where(np.arange(self.batch) < round(self.absent * self.batch), 0, self.drawn - 1)
             parts[torch.arange(self.batch), torch.from_numpy(left_out)] = 0
         given = given[:, 0] * torch.from_numpy(random.random(self.batch) < self.refused)[:, None, None, None]
         return Overlays(queries[:, 0], given, parts, torch.from_numpy(labels))

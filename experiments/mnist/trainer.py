@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from fewshot_sep import training
@@ -19,7 +20,8 @@ from fewshot_sep.experiments.mnist.tasks import Drawer, Overlays
 
 HELD_BACK = 500  # of the training digits, for validation and snapshots
 SNAPSHOTS = 10
-ABSENT, REFUSED = 0.25, 0.3  # shares of the tasks
+ABSENT, REFUSED = 1 / 3, 0.3  # shares of the tasks
+FALSELY_EMPTY = 0.05  # of the tasks whose class is there, by the threshold that is chosen after training
 LEARNING_RATE = 3e-3
 
 
@@ -43,8 +45,9 @@ def train(variant: Variant, settings: Settings, digits: Digits, invented: Digits
     """
     learnt = digits.those(slice(-HELD_BACK))
     held_back = digits.those(slice(-HELD_BACK, None))
+    tuned = held_back
     if variant.invented:
-        learnt = learnt.joined(invented)
+        learnt, tuned = learnt.joined(invented), held_back.joined(invented)
     seen = np.setdiff1d(learnt.labels, HELD_OUT).tolist()
     known = [label for label in seen if label < 10]
     drawer = Drawer(
@@ -77,4 +80,14 @@ def train(variant: Variant, settings: Settings, digits: Digits, invented: Digits
         [Lesson.of(checks.draw(0))],
         options,
         callbacks=lambda system: [Snapshots(system, example, every, run)],
+        finish=lambda system: calibrate(system, Drawer(tuned, 64, settings.digits, seen, seen, seed=settings.seed + 3)),
     )
+
+
+@torch.inference_mode()
+def calibrate(system: models.DigitSystem, tasks: Drawer, batches: int = 16) -> None:
+    """Set the threshold so that of `tasks`, whose class is there, a share of `FALSELY_EMPTY` is left empty."""
+    system.eval()
+    drawn = (tuple(part.to(system.device) for part in tasks.draw(index).told) for index in range(batches))
+    logits = torch.cat([system.answer(*told)[1] for told in drawn])
+    system.threshold.copy_(logits.quantile(FALSELY_EMPTY))
