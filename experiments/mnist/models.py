@@ -266,22 +266,21 @@ class DigitObjective(Objective[DigitSystem]):
         refused = torch.zeros_like(queries).index_copy(0, evidence.task[len(mixture) :], absent)
         there = target[:, 0].flatten(1).any(1)
         order = torch.argsort(~there, stable=True)  # those whose class is there come first
-        *told, target = (part[order] for part in (mixture, queries, refused, target))
+        mixture, queries, refused, target = (part[order] for part in (mixture, queries, refused, target))
         parts, labels = target.chunk(2, dim=1)
         labels, count = labels[..., 0, 0], int(there.sum())
-        output, bent = system.separate(*(image[:count] for image in told))
-        made = output, bent
+        made = output, bent = system.separate(mixture[:count], queries[:count], refused[:count])
         if count < len(labels):
             with torch.no_grad():
-                idle = system.separate(*(image[count:] for image in told))
+                idle = system.separate(mixture[count:], queries[count:], refused[count:])
             made = torch.cat([output, idle[0]]), torch.cat([bent, idle[1]])
-        logits, pairs = system.there(*told[:2], *made)
+        logits, pairs = system.there(mixture, queries, *made)
         lies_there = labels.masked_fill(~parts.flatten(2).any(2), -1)
         presence = balanced(logits, there[order]) + balanced(pairs, (lies_there[:, :, None] == labels[:, 0]).any(1))
         parts, labels = parts[:count], labels[:count, 0]
         error = F.mse_loss(output, parts[:, :1])
         apart = F.mse_loss(F.avg_pool2d(bent, 3, 1, 1), F.avg_pool2d(parts[:, :1], 3, 1, 1))
-        likeness = likenesses(system.encoder, output, told[1][:count], parts, labels)
+        likeness = likenesses(system.encoder, output, queries[:count], parts, labels)
         total = error + WARP * apart + LIKENESS * likeness.sum() + PRESENCE * presence
         parts_of_loss = {"likeness": likeness[0], "encoder": likeness[1], "presence": presence}
         return Loss(total, {"psnr_db": -10 * torch.log10(error), **parts_of_loss})
