@@ -77,15 +77,19 @@ def blocks(metrics: Mapping[str, Any]) -> list[Block]:
     name, entries = next(iter(measured.items()))
     first, count = entries[0], len(entries)
     held_out = " and ".join(map(str, HELD_OUT))
+
+    def both(key: str) -> str:
+        some = entries[:1] if key.startswith("query_") else entries
+        return f"{_figure(some, 'unseen', key)} and {_figure(some, 'seen', key)} %"
+
     command = "fewshot-sep mnist" + "".join(f" --variant {name}" for name in measured)
     return [
         Text(
-            f"Asked by an example for a digit that it was never trained on ({held_out}), `{name}` puts out what a "
-            f"classifier reads as that digit in {_figure(entries, 'unseen', 'agreement')} % of the tasks; for digits "
-            f"that it was trained on in {_figure(entries, 'seen', 'agreement')} %. Whether the digit is there is "
-            f"told worse: of outputs for absent ones {_figure(entries, 'unseen', 'empty')} and "
-            f"{_figure(entries, 'seen', 'empty')} % are empty, of the others "
-            f"{_figure(entries, 'unseen', 'falsely_empty')} and {_figure(entries, 'seen', 'falsely_empty')} %."
+            f"Asked by an example for a digit that it was never trained on ({held_out}), and for one that it was, `{name}` "
+            f"puts out what a classifier reads as that digit in {both('agreement')} of the tasks. So does a mere copy of "
+            f"the query, where the mixture has ink, in {both('query_agreement')}; outputs are nearest to the target in "
+            f"{both('nearest')}, copies in {both('query_nearest')}. Asked for an absent digit, {both('empty')} of the "
+            f"outputs are empty; of the others {both('falsely_empty')} are, by mistake."
         ),
         Picture("held-out.png", PICTURES["held-out.png"]),
         _trained(measured),

@@ -19,10 +19,10 @@ class Variant(NamedTuple):
     invented: bool = True
 
 
-MODELS: tuple[Model, ...] = ("attention", "concat", "film")
+MODELS: tuple[Model, ...] = ("concat", "attention", "film")
 VARIANTS = {model: Variant(model) for model in MODELS} | {f"{model}-digits": Variant(model, False) for model in MODELS}
 
-DEFAULT = "attention"
+DEFAULT = "concat"
 
 
 class Settings(NamedTuple):

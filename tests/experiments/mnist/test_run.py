@@ -175,24 +175,24 @@ def test_figures_of_a_perfect_and_of_an_idle_separator() -> None:
 
 @pytest.mark.slow
 def test_the_command_trains_measures_and_resumes(small: None, tmp_path: Path) -> None:
-    run = tmp_path / "attention" / "0"
+    run = tmp_path / "concat" / "0"
     result = command("-o", str(tmp_path), "--steps", "20", "--seeds", "2")
     assert result.exit_code == 0, result.output
     written = (tmp_path / "report.md").read_text()
-    for name in (*report.PICTURES, "glyphs.png", "loss.png", "by_count.png", "evolution-attention.png"):
+    for name in (*report.PICTURES, "glyphs.png", "loss.png", "by_count.png", "evolution-concat.png"):
         assert f"({name})" in written and (tmp_path / name).read_bytes()[:4] == b"\x89PNG"
-    entries = json.loads((tmp_path / "metrics.json").read_text())["variants"]["attention"]
+    entries = json.loads((tmp_path / "metrics.json").read_text())["variants"]["concat"]
     assert set(entries) == {"0", "1"} and entries["0"]["held_out"] == [3, 8]
     assert set(entries["0"]["by_count"]["unseen"]) == {str(n) for n in range(2, 9)}
     found = stats.of_seeds([100 * entry["unseen"]["agreement"] for entry in entries.values()])
     assert tables.interval(found) in written
     steps, outputs = snapshots.read(run)
     assert steps == [0, 10, 20] and len(outputs) == 3
-    more = command("-o", str(tmp_path), "--steps", "30", "--variant", "attention")
+    more = command("-o", str(tmp_path), "--steps", "30", "--variant", "concat")
     assert more.exit_code == 0, more.output
     assert snapshots.read(run)[0] == [0, 10, 20, 30]
     assert len(curves.losses(sorted(run.glob("log/*/metrics.csv")), 100)) == 1
-    other = command("-o", str(tmp_path), "--steps", "30", "--variant", "attention", "--digits", "3")
+    other = command("-o", str(tmp_path), "--steps", "30", "--variant", "concat", "--digits", "3")
     assert other.exit_code != 0 and "another digits" in str(other.exception)
 
 
