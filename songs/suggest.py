@@ -56,7 +56,7 @@ def passages(energy: NDArray[np.float64], count: int = 3, *, trusted: bool = Tru
 
     Args:
         energy: of mixture and target in each cell of the song, `(2, cells)`.
-        trusted: whether the separation is likely to have worked. If not, it cannot tell where the target is absent.
+        trusted: whether the separation is likely to have worked. If not, passages are of one role, among others.
     """
     width = max(round(PASSAGE_S / CELL_S), 1)
     if energy.shape[1] < width:
@@ -66,7 +66,7 @@ def passages(energy: NDArray[np.float64], count: int = 3, *, trusted: bool = Tru
     share = np.clip(of_target / np.where(sounds, of_mixture, 1), 0, 1)
     least = min(MOST_ABSENT, np.percentile(share[sounds], 90) / USUAL) if sounds.any() else MOST_ABSENT
     scores = {
-        "alone": np.where(share >= LEAST_ALONE, share, 0),
+        "alone": np.where((share >= LEAST_ALONE) & trusted, share, 0),
         "among": np.where((share >= LEAST_AMONG) & (share < LEAST_ALONE), share / LEAST_ALONE, 0),
         "absent": np.where((share <= least) & trusted, 1 - share, 0),
     }

@@ -84,7 +84,9 @@ def _row(separator: Separator, target: Array, rest: Array, rate: int, seed: int)
     counts = [f"{sum(some)} of {len(some)}" if some else "" for some in right]
     by_clip = gain(Prompt([query]))
     with_passages = gain(Prompt([query, *of_song(alone)], absent=of_song(absent))) if alone or absent else by_clip
-    return [*counts[:3], "yes" if unsure else "", counts[3], f"{by_clip:.1f}", f"{with_passages:.1f}"]
+    with_all = gain(Prompt([query, *of_song(alone)], of_song(among), of_song(absent))) if among else with_passages
+    gains = [f"{value:.1f}" for value in (by_clip, with_passages, with_all)]
+    return [*counts[:3], "yes" if unsure else "", counts[3], *gains]
 
 
 if __name__ == "__main__":
