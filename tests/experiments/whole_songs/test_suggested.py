@@ -38,4 +38,5 @@ def test_counts_what_is_right_and_measures_what_it_gains(
     monkeypatch.setattr(module, "with_instrument", lambda *given: (found, "it may have failed"))
     monkeypatch.setattr(module, "distinct", lambda *given: [Passage("alone", 15, 19, 1.0)])
     module.suggested(tmp_path / "songs", "guitar", 120, 1)
-    assert capsys.readouterr().out.splitlines()[-1] == "| one | 1 of 2 | 1 of 1 | 1 of 1 | yes | 0 of 1 | 6.0 | 24.1 | 30.1 |"
+    row = capsys.readouterr().out.splitlines()[-1]
+    assert row == "| one | 1 of 2 | 1 of 1 | 1 of 1 | yes | 0 of 1 | 6.0 | 24.1 | 30.1 |"
