@@ -34,9 +34,8 @@ def suggested(
     python -m fewshot_sep.experiments.whole_songs.suggested SONGS --stem guitar
     """
     separator = Separator.from_pretrained()
-    cli.say(
-        "| song | alone | among | absent | unsure | one alone | clip (dB) | with passages (dB) |\n" + "|---" * 8 + "|"
-    )
+    columns = "song, alone, among, absent, unsure, one alone, clip (dB), + alone and absent (dB), + among (dB)".split(", ")
+    cli.say(f"| {' | '.join(columns)} |\n{'|---' * len(columns)}|")
     for song in stems.find(songs):
         target, rest, rate = _cut(song, stem, seconds)
         for number in range(clips):
