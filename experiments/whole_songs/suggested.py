@@ -28,14 +28,15 @@ def suggested(
     seconds: Annotated[int, typer.Option(min=20, help="Of each song, from its beginning.")] = 120,
     clips: Annotated[int, typer.Option(min=1, help="For each song, one after the other.")] = 2,
 ) -> None:
-    """Print a table: for each song and clip how many suggested passages are right, and the SI-SDRi with and without.
+    """Print a table: for each song and clip how many suggested passages are right, and the SI-SDRi in dB.
 
     Example:
     python -m fewshot_sep.experiments.whole_songs.suggested SONGS --stem guitar
     """
     separator = Separator.from_pretrained()
-    columns = "song, alone, among, absent, unsure, one alone, clip (dB), + alone and absent (dB), + among (dB)".split(", ")
-    cli.say(f"| {' | '.join(columns)} |\n{'|---' * len(columns)}|")
+    cli.say(
+        "| song | alone | among | absent | unsure | one alone | clip | + alone, absent | + among |\n" + "|---" * 9 + "|"
+    )
     for song in stems.find(songs):
         target, rest, rate = _cut(song, stem, seconds)
         for number in range(clips):
