@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ import pytest
 
 from fewshot_sep import presets
 from fewshot_sep.audio import Source
+from fewshot_sep.overlap_add import Span
 from fewshot_sep.prompt import ByRole, as_prompt
 
 BLOCK = 10_000
@@ -66,10 +67,9 @@ class FakeSeparator:
         self.seconds.append(mixture.shape[1] / sample_rate * time_scale)
         return self.find(mixture, sample_rate)
 
-    def stream(self, source: Source, conditioning: Any, progress: Any = None, start: int = 0) -> Iterator[np.ndarray]:
-        for at in range(start, source.frames, BLOCK):
-            block = source.read(at, at + BLOCK)
-            yield self.estimate(block, conditioning, source.sample_rate) if block.any() else block
+    def spans(self, frames: int, sample_rate: int) -> tuple[list[Span], int]:
+        edges = [(at, min(at + BLOCK, frames)) for at in range(0, frames, BLOCK)]
+        return [Span(*edge, *edge) for edge in edges], 0
 
     def describe(self) -> dict[str, str]:
         return {"name": "fake", "sha256": "0"}
