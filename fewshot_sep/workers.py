@@ -155,7 +155,7 @@ def answers_of(
         yield from map(work, jobs)
         return
     make = partial(_Plain, work, jobs)
-    pool: Pool = Actors(make, cluster, workers, gpus=False) if cluster else Processes(make, count)
+    pool: Pool = Actors(make, cluster, workers, gpus=False, cores=1) if cluster else Processes(make, count)
     with contextlib.closing(pool):
         for _, answer in spread(pool, range(len(jobs))):
             if isinstance(answer, WorkerDied):
@@ -249,19 +249,28 @@ def _set_threads(threads: int) -> None:
 
 
 class Actors(Generic[TaskT, AnswerT]):
-    """Actors of a Ray cluster: one for each GPU, or for every two cores where there is none.
+    """Actors of a Ray cluster: one for each GPU, or for so many cores where there is none.
 
     Args:
         address: of the cluster, or `auto`: the one that this machine belongs to, or that RAY_ADDRESS names.
         count: of actors; None: as many as the cluster has room for now.
         gpus: whether actors are to have one each.
+        cores: for an actor, where it has no GPU.
 
     Raises:
         EngineMissing: Ray is not installed.
         FewshotSepError: no cluster there.
     """
 
-    def __init__(self, make: Make[TaskT, AnswerT], address: str, count: int | None = None, gpus: bool = True) -> None:
+    def __init__(
+        self,
+        make: Make[TaskT, AnswerT],
+        address: str,
+        count: int | None = None,
+        *,
+        gpus: bool = True,
+        cores: int = ACTOR_CORES,
+    ) -> None:
         extras.require("ray", "ray")
         import ray
 
@@ -274,10 +283,10 @@ class Actors(Generic[TaskT, AnswerT]):
             except (OSError, ValueError, RuntimeError) as error:
                 raise FewshotSepError(f"--cluster {address}: no cluster there ({error}); ray start --head") from error
         each = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
-        cores = [int(own["CPU"]) for own in each if own.get("CPU", 0) >= 1]
-        size = min([ACTOR_CORES, *cores])  # an actor must fit into one machine
+        having = [int(own["CPU"]) for own in each if own.get("CPU", 0) >= 1]
+        size = min([cores, *having])  # an actor must fit into one machine
         with_gpu = int(sum(own.get("GPU", 0) for own in each)) if gpus else 0
-        self.size = count or with_gpu or max(1, sum(own // size for own in cores))
+        self.size = count or with_gpu or max(1, sum(own // size for own in having))
         self.idle = set[int]()
         self._actor = ray.remote(num_cpus=size, num_gpus=int(with_gpu > 0), max_restarts=0)(_Actor)
         self._make = ray.put(make)
