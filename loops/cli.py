@@ -23,6 +23,10 @@ LibraryFolder = Annotated[Path, typer.Argument(metavar="LIBRARY", help="A loop l
 NewLibraryFolder = Annotated[
     Path, typer.Argument(metavar="LIBRARY", help="Folder to write; an interrupted run is resumed.")
 ]
+Workers = Annotated[int | None, advanced(min=1, help="Processes, or workers of --cluster; all cores by default.")]
+Cluster = Annotated[
+    str | None, advanced(metavar="auto|ADDRESS", help="Ray cluster that does the work; it must see all files.")
+]
 
 
 def make_library(
@@ -50,12 +54,8 @@ def make_library(
     ] = None,
     rooms: Annotated[float, music(min=0, max=1, help="Share of the songs that are played in a room.")] = 0.4,
     seed: Annotated[int, advanced(help="The same seed and material give the same library.")] = 0,
-    workers: Annotated[
-        int | None, advanced(min=1, help="Processes, or workers of --cluster; all cores by default.")
-    ] = None,
-    cluster: Annotated[
-        str | None, advanced(metavar="auto|ADDRESS", help="Ray cluster that works; it must see all files.")
-    ] = None,
+    workers: Workers = None,
+    cluster: Cluster = None,
 ) -> None:
     """Render a training library; without material, on pretty_midi's soundfont if it is installed.
 
@@ -151,12 +151,8 @@ def curate(
     ] = None,
     licence: Annotated[str, output(help="Licence of the loops, noted with each.")] = "unknown",
     stretcher: Annotated[str, advanced(help="auto, signalsmith, rubberband or pylibrb.")] = "auto",
-    workers: Annotated[
-        int | None, advanced(min=1, help="Processes, or workers of --cluster; all cores by default.")
-    ] = None,
-    cluster: Annotated[
-        str | None, advanced(metavar="auto|ADDRESS", help="Ray cluster that works; it must see all files.")
-    ] = None,
+    workers: Workers = None,
+    cluster: Cluster = None,
 ) -> None:
     """Make a training library out of a folder of raw loops: find instrument and tempo, cut into four beats, report.
 

@@ -109,6 +109,8 @@ def render(
                     progress(count / len(jobs))
         finally:
             finished = _save(folder, fingerprint, rows, done)
+            for place in {(folder / row.path).parent for row in rows}:  # what a killed worker had begun to write
+                files.sweep(place)
     return finished
 
 
