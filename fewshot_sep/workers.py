@@ -280,6 +280,8 @@ class Actors(Generic[TaskT, AnswerT]):
             try:
                 _reach(address)
                 ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+                # Else what befalls machines is told on standard output, among the names of results.
+                self._ray._private.worker._worker_logs_enabled = False
             except (OSError, ValueError, RuntimeError) as error:
                 raise FewshotSepError(f"--cluster {address}: no cluster there ({error}); ray start --head") from error
         each = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]

@@ -25,7 +25,7 @@ class Fakes:
         self.events = [Event(worker, "ready") for worker in range(count)]
         self.done: Counter[int] = Counter()
 
-    def send(self, worker: int, task: int, losses: int) -> None:
+    def send(self, worker: int, task: Any, losses: int) -> None:
         assert all(event.worker != worker for event in self.events), "one task at a time"
         if self.deaths and self.deaths.pop():
             self.events += [Event(worker, "lost")]
