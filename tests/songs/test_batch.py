@@ -240,7 +240,7 @@ def test_a_bucket_gives_what_a_folder_gives(
 ) -> None:
     for name, value in bucket.items():
         monkeypatch.setenv(name, value)
-    Store("s3://music")._system.mkdir("music")  # type: ignore[attr-defined]
+    Store("s3://music")._system.mkdir("music")
     for path in (material / "songs").iterdir():
         Store("s3://music/songs").put(path.name, path)
     done = command(material, "s3://music/songs", "s3://music/out", "--jobs", "2", **bucket)
