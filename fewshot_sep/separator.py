@@ -6,7 +6,7 @@ in bounded memory), `separate` (the whole job on arrays).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
@@ -168,18 +168,28 @@ class Separator:
         return Conditioning(self.system.condition_on(alone, among), tuple(prompt.absent), prompt)
 
     @torch.inference_mode()
-    def add_residual(self, conditioning: Conditioning, mixture: audio.Source) -> Conditioning:
+    def add_residual(
+        self,
+        conditioning: Conditioning,
+        mixture: audio.Source,
+        targets_of: Callable[[Iterable[Array]], Iterable[Array]] | None = None,
+    ) -> Conditioning:
         """The residual-estimation pass: separate up to `MAX_WINDOWS` segments of the mixture and use what is left.
 
         The residual is one more clip without the instrument. Only for systems that predict a mask.
+
+        Args:
+            targets_of: the targets in segments, in order, if the network does not run here.
         """
         if not self.preset.predicts_mask:
             return conditioning
         monos, rate = [], mixture.sample_rate
         length = round(self.preset.segment * rate / self.sample_rate)
-        for start in at_most(_spread(mixture.frames, length), MAX_WINDOWS):
-            part = mixture.read(start, min(start + length, mixture.frames))
-            residual = part - self._segment(part, conditioning, rate, 1.0)
+        starts = at_most(_spread(mixture.frames, length), MAX_WINDOWS)
+        parts = [mixture.read(start, min(start + length, mixture.frames)) for start in starts]
+        here = (self._segment(part, conditioning, rate, 1.0) for part in parts)
+        for part, target in zip(parts, targets_of(parts) if targets_of else here, strict=True):
+            residual = part - target
             if np.mean(residual**2) > MIN_RESIDUAL * np.mean(part**2):
                 monos.append(audio.resample(levels.downmix(residual)[None], rate, self.sample_rate)[0])
         loudest = max((np.mean(mono**2) for mono in monos), default=0.0)

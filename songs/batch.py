@@ -1,8 +1,8 @@
 """A batch of songs as one object that can be sent to workers, and what becomes of its songs.
 
 A worker separates a whole song. Very long songs that would not employ all workers are separated by all of them, one
-after another: this process does what is done once for a song (residual pass, beats, crossfades, files), they run the
-network on its overlapping pieces. So the results are those of one machine.
+after another: this process does what is done once for a song (decoding, bars, crossfades, files), they run the networks
+on its overlapping pieces. So the results are those of one machine.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
 from fewshot_sep import audio
 from fewshot_sep.errors import BadAudio, FewshotSepError, explain
 from fewshot_sep.prompt import ByRole
-from fewshot_sep.separator import Conditioning, Separator
+from fewshot_sep.separator import Separator
 from fewshot_sep.songs.jobs import Job
-from fewshot_sep.songs.pipeline import Array, Elsewhere, Piece, Progress, SongSeparator
+from fewshot_sep.songs.pipeline import Array, Elsewhere, Progress, SongSeparator, Work
 from fewshot_sep.songs.queries import Evidence, Span, encode_files
 from fewshot_sep.songs.remote import Remote
 from fewshot_sep.songs.separate_file import Options, finished, separate_file
@@ -31,9 +31,7 @@ from fewshot_sep.songs.settings import METERS, Tempo
 from fewshot_sep.workers import Pool, WorkerDied, in_order, spread
 
 LONG_SECONDS = 600.0
-"""A longer song is very long: it takes a core minutes, a network loaded here as well takes seconds."""
-PIECES = 8
-"""Of a very long song, in a part: they take a core seconds, and are some megabytes to send."""
+"""A longer song is very long: it takes a core over a minute, a network loaded here as well takes seconds."""
 
 
 class Song(NamedTuple):
@@ -45,10 +43,10 @@ class Song(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """A task: pieces of a very long song."""
+    """A task: some pieces of a very long song, and what is to be done with each."""
 
-    pieces: tuple[Piece, ...]
-    conditioning: bytes
+    work: bytes
+    things: tuple[Any, ...]
 
 
 class Outcome(NamedTuple):
@@ -136,8 +134,8 @@ class OpenBatch:
         return self.separate(self.separator, job, self.evidence, self.batch.options, progress, elsewhere)
 
     def __call__(self, task: Song | Part, losses: int, /) -> Outcome | list[Array] | str:
-        """What `song` or `targets` give."""
-        return self.targets(task) if isinstance(task, Part) else self.song(*task, losses)
+        """What `song` or `part` give."""
+        return self.part(task) if isinstance(task, Part) else self.song(*task, losses)
 
     def song(
         self,
@@ -170,12 +168,11 @@ class OpenBatch:
             return Outcome(error=remote.own_words(number, job, failure) if remote else failure, exit_code=code)
         return Outcome(written, tuple(remote.own_words(number, job, line) if remote else line for line in said))
 
-    def targets(self, part: Part) -> list[Array] | str:
-        """The target in each piece, or why not."""
+    def part(self, part: Part) -> list[Array] | str:
+        """What is made of each piece, or why not."""
         try:
-            device = self.separator.separator.device
-            conditioning = torch.load(io.BytesIO(part.conditioning), device, weights_only=False)
-            return [self.separator.estimate(piece, conditioning) for piece in part.pieces]
+            work = torch.load(io.BytesIO(part.work), self.separator.separator.device, weights_only=False)
+            return [work(self.separator, thing) for thing in part.things]
         except Exception as error:
             return explain(error)
 
@@ -207,17 +204,17 @@ def outcomes(
     if shared:
         owner = batch.open()
         for number in long[:shared]:
-            elsewhere = partial(_share, pool, batch.title(number))
+            elsewhere = partial(_each, pool, batch.title(number))
             with watch(number) as progress:
                 outcome = owner.song(number, progress=progress, elsewhere=elsewhere)
             yield number, outcome
 
 
-def _share(pool: Pool, title: str, conditioning: Conditioning, pieces: Iterable[Piece]) -> Iterator[Array]:
-    """The targets in pieces of a song, in order, found by all workers."""
-    file, left = io.BytesIO(), iter(pieces)
-    torch.save(conditioning._replace(prompt=ByRole()), file)
-    parts = (Part(some, file.getvalue()) for some in iter(lambda: tuple(islice(left, PIECES)), ()))
+def _each(pool: Pool, title: str, work: Work, things: Iterable[Any], at_once: int) -> Iterator[Array]:
+    """What workers make of each thing, in order; see `fewshot_sep.songs.pipeline.Elsewhere`."""
+    file, left = io.BytesIO(), iter(things)
+    torch.save(work, file)  # a worker has it on its own device
+    parts = (Part(file.getvalue(), some) for some in iter(lambda: tuple(islice(left, at_once)), ()))
     for found in in_order(pool, parts):
         if not isinstance(found, list):
             raise WorkerDied(f"{title}: {found}")

@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NamedTuple, get_args
 
 import numpy as np
@@ -55,8 +56,11 @@ class Piece(NamedTuple):
     time_scale: float
 
 
-Elsewhere = Callable[[Conditioning, Iterable[Piece]], Iterator[Array]]
-"""Gives the targets in pieces, in order, as `SongSeparator.estimate` finds them."""
+Work = Callable[["SongSeparator", Any], Array]
+Elsewhere = Callable[[Work, Iterable[Any], int], Iterator[Array]]
+"""What some work, which can be pickled, makes of each thing, in order; so many are sent at once."""
+AT_ONCE = 8
+"""Pieces of a song: they take a core a second or two, and are some megabytes to send."""
 
 
 class SongSeparator:
@@ -160,6 +164,10 @@ class SongSeparator:
         with stage("masking"):
             return carry_mask(mixture, stretched, found, rate)
 
+    def activations(self, mono: Array) -> Array:
+        """What the beat tracker finds, see `fewshot_sep.beats.activations.Tracker`."""
+        return beats.TRACKERS[self.tracker](mono)
+
 
 @dataclass
 class SongRun:
@@ -169,7 +177,7 @@ class SongRun:
         conditioning: of the queries.
         residual_pass: whether what else plays in the song is suppressed too, see `Separator.condition`.
         known: beats found earlier.
-        elsewhere: where the network runs; None: here.
+        elsewhere: where networks run; None: here.
         monitor: what has happened so far.
     """
 
@@ -200,7 +208,7 @@ class SongRun:
             conditioning = self.conditioning
             if self.residual_pass:
                 with self.monitor.stage("conditioning"):
-                    conditioning = self.pipeline.separator.add_residual(conditioning, self.source)
+                    conditioning = self._with_residual(conditioning)
             with self.monitor.stage("tracking"):
                 grid = self._bars(part(progress, 0, TRACKING_SHARE))
             self.monitor.set_grid(grid)
@@ -218,12 +226,30 @@ class SongRun:
             if progress:
                 progress(1.0)
 
+    def _with_residual(self, conditioning: Conditioning) -> Conditioning:
+        work, rate = partial(SongSeparator.estimate, conditioning=conditioning), self.source.sample_rate
+        return self.pipeline.separator.add_residual(
+            conditioning, self.source, lambda parts: self._each(work, (Piece(part, rate, 1.0) for part in parts))
+        )
+
+    def _each(self, work: Work, things: Iterable[Any], at_once: int = 1) -> Iterator[Array]:
+        """What `work` makes of each, here or elsewhere."""
+        if self.elsewhere:
+            return self.elsewhere(work, things, at_once)
+        return (work(self.pipeline, thing) for thing in things)
+
     def _bars(self, progress: Progress | None) -> BarGrid:
         source = self.source
         if self.grid == "none":
             return no_grid(source.frames, source.sample_rate)
         tracker, meters = self.pipeline.tracker, self.pipeline.meters
-        self.monitor.beats = self.known or beats.track(source, tracker=tracker, meters=meters, progress=progress)
+        self.monitor.beats = self.known or beats.track(
+            source,
+            tracker=tracker,
+            meters=meters,
+            progress=progress,
+            activations_of=lambda monos: self._each(SongSeparator.activations, monos),
+        )
         return bar_grid(self.monitor.beats, source.frames, source.sample_rate, self.grid)
 
     def _targets(
@@ -233,7 +259,8 @@ class SongRun:
         chosen, rate = needed(list(spans), start), self.source.sample_rate
         mixtures = (Piece(self.source.read(span.offset, span.end), rate, spans[span]) for span in chosen)
         if self.elsewhere:
-            found = self.monitor.timed("network", self.elsewhere(conditioning, mixtures))
+            work = partial(SongSeparator.estimate, conditioning=conditioning)
+            found = self.monitor.timed("network", self.elsewhere(work, mixtures, AT_ONCE))
         else:
             found = (self.pipeline.estimate(piece, conditioning, self.monitor.stage) for piece in mixtures)
 

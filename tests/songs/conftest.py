@@ -57,7 +57,7 @@ class FakeSeparator:
             )
         )
 
-    def add_residual(self, conditioning: list[str], mixture: Source) -> list[str]:
+    def add_residual(self, conditioning: list[str], mixture: Source, targets_of: Any = None) -> list[str]:
         return [*conditioning, "residual"]
 
     def estimate(
