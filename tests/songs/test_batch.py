@@ -26,7 +26,7 @@ from fewshot_sep.songs.jobs import Job, jobs
 from fewshot_sep.songs.separate_file import Options
 from fewshot_sep.songs.settings import Grid
 from fewshot_sep.stores import NOTES, Store
-from fewshot_sep.workers import Actors, Processes
+from fewshot_sep.workers import Actors, Event, Processes
 
 RATE = 22050
 
@@ -43,10 +43,12 @@ class Copier:
 
     def __init__(self) -> None:
         self.done: list[str] = []
+        self.shared: list[str] = []
         self.fail = ""
 
     def __call__(self, separator: Any, job: Job, *others: Any) -> tuple[list[Path], list[str]]:
         self.done.append(job.song.name)
+        self.shared += [job.song.name] * (len(others) > 3 and others[3] is not None)
         if job.song.name == self.fail:
             raise BadAudio(f"{job.song}: is bad")
         data = job.song.read_bytes()
@@ -269,6 +271,39 @@ def test_a_cluster_gives_what_a_machine_gives_though_one_of_its_machines_dies(
 
 
 # Very long songs.
+
+
+class Here:
+    """Workers that all are this process."""
+
+    def __init__(self, work: OpenBatch, size: int) -> None:
+        self.work, self.size, self.idle = work, size, set[int]()
+        self.events = [Event(worker, "ready") for worker in range(size)]
+
+    def send(self, worker: int, task: Any, losses: int) -> None:
+        self.events.append(Event(worker, "answer", self.work(task, losses)))
+
+    def wait(self) -> Event:
+        return self.events.pop(0)
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize(("workers", "shared"), [(1, []), (2, ["1.wav"]), (3, []), (4, ["1.wav", "2.wav", "4.wav"])])
+def test_very_long_songs_that_would_leave_workers_idle_are_shared(
+    workers: int, shared: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number, seconds in enumerate((1, 3, 3, 1, 3)):
+        sound(tmp_path / "songs" / f"{number}.wav", seconds, number)
+    work, copier = jobs([tmp_path / "songs"], tmp_path / "out", "horn", ".wav", evidence="e"), Copier()
+    batch = Batch(work, ByRole(), ByRole(), Options(), long=2)
+    opened = OpenBatch(batch, None, None, copier)  # type: ignore[arg-type]
+    monkeypatch.setattr(Batch, "open", lambda batch: opened)
+    found = dict(outcomes(batch, Here(opened, batch.employs(workers))))
+    assert sorted(found) == list(range(5)) and all(len(outcome.written) == 3 for outcome in found.values())
+    assert sorted(copier.done) == [f"{number}.wav" for number in range(5)] and copier.shared == shared
+    assert Batch(work[:1], ByRole(), ByRole(), Options()).employs(4) == 1
 
 
 @pytest.fixture
