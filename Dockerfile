@@ -15,7 +15,7 @@ LABEL org.opencontainers.image.title="fewshot-sep" org.opencontainers.image.lice
 COPY --from=build /opt/fewshot-sep /opt/fewshot-sep
 RUN useradd --create-home --uid 10001 listener
 ENV PATH=/opt/fewshot-sep/bin:$PATH PYTHONUNBUFFERED=1 NUMBA_CACHE_DIR=/home/listener/.cache/numba
-USER listener
+USER 10001
 WORKDIR /home/listener
 EXPOSE 8000
 HEALTHCHECK --interval=30s --timeout=5s CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/static/api.js', timeout=4)"]

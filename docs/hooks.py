@@ -16,6 +16,7 @@ ASSETS = ("docs/pages/*", "experiments/**/report/**/*", "experiments/**/*.sh", "
 MORE = (
     "LICENSE",
     "CITATION.cff",
+    "docs/onnx_example.py",
     "loops/instruments/sources.csv",
     "fewshot_sep/pretrained/prompted.json",
     "experiments/demo/data/LICENSE.txt",

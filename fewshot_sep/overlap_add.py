@@ -12,6 +12,15 @@ from numpy.typing import NDArray
 Array = NDArray[np.float32]
 
 
+class Span(NamedTuple):
+    """Samples `start` to `stop` of the song, to be kept, and `offset` to `end`, which are looked at."""
+
+    start: int
+    stop: int
+    offset: int
+    end: int
+
+
 class Chunk(NamedTuple):
     """Samples (channels, n) of the song from `offset` on; `start` to `stop` are kept, the others are context."""
 
@@ -21,18 +30,16 @@ class Chunk(NamedTuple):
     samples: Array
 
 
-def first_needed(stops: Sequence[int], start: int) -> int:
-    """Index of the first chunk that `crossfade` needs for the same output from `start` on as with all chunks.
+def needed(spans: Sequence[Span], start: int) -> Sequence[Span]:
+    """Those whose chunks `crossfade` needs for the same output from `start` on as with all.
 
-    It is the one before the chunk that holds `start`, as the crossfade between the two may reach over `start`.
+    The first is the one before that which holds `start`, as the crossfade between the two may reach over `start`.
 
-    Args:
-        stops: where each chunk ends.
-
-    >>> first_needed([10, 20, 30, 40, 50], 35), first_needed([10, 20], 5)
-    (2, 0)
+    >>> spans = [Span(at, at + 10, at, at + 10) for at in range(0, 50, 10)]
+    >>> len(needed(spans, 35)), len(needed(spans, 5))
+    (3, 5)
     """
-    return max(bisect.bisect_right(stops, start) - 1, 0)
+    return spans[max(bisect.bisect_right([span.stop for span in spans], start) - 1, 0) :]
 
 
 def crossfade(chunks: Iterable[Chunk], fade: int, start: int = 0) -> Iterator[Array]:

@@ -6,7 +6,7 @@ in bounded memory), `separate` (the whole job on arrays).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
@@ -19,7 +19,7 @@ from torch import Tensor
 from fewshot_sep import audio, levels, spectral, weights
 from fewshot_sep.bandwidth import high_band_gain
 from fewshot_sep.errors import BadQuery, FewshotSepError
-from fewshot_sep.overlap_add import Chunk, crossfade, first_needed
+from fewshot_sep.overlap_add import Chunk, Span, crossfade, needed
 from fewshot_sep.prompt import ByRole, Prompt, Query, as_prompt
 from fewshot_sep.systems.base import System, opaque
 
@@ -168,18 +168,28 @@ class Separator:
         return Conditioning(self.system.condition_on(alone, among), tuple(prompt.absent), prompt)
 
     @torch.inference_mode()
-    def add_residual(self, conditioning: Conditioning, mixture: audio.Source) -> Conditioning:
+    def add_residual(
+        self,
+        conditioning: Conditioning,
+        mixture: audio.Source,
+        targets_of: Callable[[Iterable[Array]], Iterable[Array]] | None = None,
+    ) -> Conditioning:
         """The residual-estimation pass: separate up to `MAX_WINDOWS` segments of the mixture and use what is left.
 
         The residual is one more clip without the instrument. Only for systems that predict a mask.
+
+        Args:
+            targets_of: the targets in segments, in order, if the network does not run here.
         """
         if not self.preset.predicts_mask:
             return conditioning
         monos, rate = [], mixture.sample_rate
         length = round(self.preset.segment * rate / self.sample_rate)
-        for start in at_most(_spread(mixture.frames, length), MAX_WINDOWS):
-            part = mixture.read(start, min(start + length, mixture.frames))
-            residual = part - self._segment(part, conditioning, rate, 1.0)
+        starts = at_most(_spread(mixture.frames, length), MAX_WINDOWS)
+        parts = [mixture.read(start, min(start + length, mixture.frames)) for start in starts]
+        here = (self._segment(part, conditioning, rate, 1.0) for part in parts)
+        for part, target in zip(parts, targets_of(parts) if targets_of else here, strict=True):
+            residual = part - target
             if np.mean(residual**2) > MIN_RESIDUAL * np.mean(part**2):
                 monos.append(audio.resample(levels.downmix(residual)[None], rate, self.sample_rate)[0])
         loudest = max((np.mean(mono**2) for mono in monos), default=0.0)
@@ -262,33 +272,41 @@ class Separator:
         time_scale: float = 1.0,
         start: int = 0,
     ) -> Iterator[Array]:
-        """Blocks `(channels, n)` of the target, in order, covering the source exactly, in bounded memory.
-
-        Segments overlap by a third and are crossfaded where both have context; what fits into one is taken at once.
+        """Blocks `(channels, n)` of the target, in order, covering the source exactly, in bounded memory; see `spans`.
 
         Args:
             time_scale: the network sees the source as if it lasted so many times as long; see `System.forward`.
             start: the first sample that is wanted.
         """
         rate, frames = source.sample_rate, source.frames
-        segment = int(self.preset.segment * rate / self.sample_rate / time_scale)
-        context = max(1, int(CONTEXT * segment))
-        keep = frames if frames <= segment else max(1, segment - 2 * context)
+        spans, fade = self.spans(frames, rate, time_scale)
 
         def chunks() -> Iterator[Chunk]:
-            first = first_needed(range(keep, frames + keep, keep), start) * keep
-            for begin in range(first, frames, keep):
-                stop = min(begin + keep, frames)
-                # A file's last chunk may be tiny: its context reaches back over a whole segment.
-                offset = max(0, min(begin - context, frames - keep - 2 * context))
-                mixture = source.read(offset, min(stop + context, frames))
-                yield Chunk(begin, stop, offset, self._segment(mixture, conditioning, rate, time_scale))
+            for span in needed(spans, start):
+                mixture = source.read(span.offset, span.end)
+                yield Chunk(*span[:3], self._segment(mixture, conditioning, rate, time_scale))
                 if progress:
-                    progress(stop / frames)
+                    progress(span.stop / frames)
 
-        yield from crossfade(chunks(), context // 2, start)
+        yield from crossfade(chunks(), fade, start)
         if progress:
             progress(1.0)
+
+    def spans(self, frames: int, sample_rate: int, time_scale: float = 1.0) -> tuple[list[Span], int]:
+        """What is separated at once of so many samples, and how far crossfades reach to each side of a boundary.
+
+        Segments overlap by a third and are crossfaded where both have context; what fits into one is taken at once.
+        """
+        segment = int(self.preset.segment * sample_rate / self.sample_rate / time_scale)
+        context = max(1, int(CONTEXT * segment))
+        keep = frames if frames <= segment else max(1, segment - 2 * context)
+        found = []
+        for start in range(0, frames, keep):
+            stop = min(start + keep, frames)
+            # The last may be tiny: its context reaches back over a whole segment.
+            offset = max(0, min(start - context, frames - keep - 2 * context))
+            found.append(Span(start, stop, offset, min(stop + context, frames)))
+        return found, context // 2
 
     def _segment(self, mixture: Array, conditioning: Conditioning, sample_rate: int, time_scale: float) -> Array:
         """One segment through the system, at the model's rate and channels."""

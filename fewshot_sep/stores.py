@@ -11,7 +11,7 @@ import contextlib
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -134,16 +134,15 @@ class Manifest:
     def __init__(self, store: Store) -> None:
         self.store = store
 
-    def notes(self) -> Mapping[str, Note]:
+    def notes(self) -> dict[str, Note]:
         """All of them, by key. Raises BadAudio."""
-        return dict(self._read())
-
-    def _read(self) -> Iterator[tuple[str, Note]]:
+        found = {}
         for name in self.store.names():
             if name.startswith(f"{NOTES}/") and name.endswith(".json"):
                 with contextlib.suppress(ValueError, KeyError, TypeError):
                     content: dict[str, Any] = files.parse_json(self.store.read(name).decode())
-                    yield Path(name).stem, Note(tuple(map(str, content["objects"])), bool(content["done"]))
+                    found[Path(name).stem] = Note(tuple(map(str, content["objects"])), bool(content["done"]))
+        return found
 
     def note(self, key: str, note: Note) -> None:
         """Raises OutputError."""

@@ -15,9 +15,10 @@ import signal
 import socket
 import sys
 from collections import Counter, deque
-from collections.abc import Callable, Generator, Hashable, Iterable, Sequence
+from collections.abc import Callable, Generator, Hashable, Iterable, Iterator, Sequence
 from functools import partial
 from multiprocessing.connection import Connection, wait
+from pathlib import Path
 from types import FrameType
 from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeVar
 
@@ -31,6 +32,7 @@ AnswerT = TypeVar("AnswerT")
 AnswerT_co = TypeVar("AnswerT_co", covariant=True)
 
 MAX_LOSSES = 3
+AHEAD = 2
 ACTOR_CORES = 2
 """Of a cluster for one actor without a GPU: more threads gain little on one song."""
 
@@ -60,17 +62,26 @@ class Event(NamedTuple):
 
 
 class Pool(Protocol):
-    """Workers by number. One that is lost is made anew, and says so."""
+    """Workers by number. One that is lost is made anew, and says so.
+
+    Attributes:
+        size: how many.
+        idle: which of them wait for a task, as `spread` notes it.
+    """
+
+    size: int
+    idle: set[int]
 
     def send(self, worker: int, task: object, losses: int) -> None: ...
     def wait(self) -> Event: ...
     def close(self) -> None: ...
 
 
-def spread(pool: Pool, tasks: Iterable[TaskT]) -> Generator[tuple[TaskT, Any], None, None]:
+def spread(pool: Pool, tasks: Iterable[TaskT | None]) -> Generator[tuple[TaskT, Any], None, None]:
     """Tasks with their answers, as they come; a task is taken only when a worker is free.
 
-    An answer is `WorkerDied` where the task was lost too often. Left early, the workers are ended.
+    An answer is `WorkerDied` where the task was lost too often. None among the tasks: there is none just now. When all
+    are answered, or this is left early, the pool may be given other tasks.
 
     Raises:
         Exception: what a worker raised when it was made or called.
@@ -78,49 +89,75 @@ def spread(pool: Pool, tasks: Iterable[TaskT]) -> Generator[tuple[TaskT, Any], N
     fresh, again = iter(tasks), deque[TaskT]()
     losses: Counter[TaskT] = Counter()
     doing: dict[int, TaskT] = {}
-    idle: list[int] = []
-    with contextlib.closing(pool):
-        while True:
-            while idle and (task := again.popleft() if again else next(fresh, None)) is not None:
-                worker = idle.pop()
-                doing[worker] = task
-                pool.send(worker, task, losses[task])
-            if idle and not doing:
-                return
-            event = pool.wait()
-            if event.kind == "error":
-                raise event.value
-            if event.kind == "lost":
-                if (lost := doing.pop(event.worker, None)) is None:
-                    continue  # it had none yet
-                losses[lost] += 1
-                if losses[lost] < MAX_LOSSES:
-                    again.append(lost)
-                else:
-                    yield lost, WorkerDied(f"{losses[lost]} workers died with it (out of memory?)")
-                continue
-            idle.append(event.worker)
-            if event.kind == "answer":
-                yield doing.pop(event.worker), event.value
+    while True:
+        while pool.idle and (task := again.popleft() if again else next(fresh, None)) is not None:
+            worker = pool.idle.pop()
+            doing[worker] = task
+            pool.send(worker, task, losses[task])
+        if pool.idle and not doing:
+            return
+        event = pool.wait()
+        if event.kind == "error":
+            raise event.value
+        task = doing.pop(event.worker, None)  # none: it was just made, or had one of those that came before these
+        if event.kind == "lost":
+            pool.idle.discard(event.worker)
+        else:
+            pool.idle.add(event.worker)
+        if task is None:
+            continue
+        if event.kind == "answer":
+            yield task, event.value
+        elif losses[task] + 1 < MAX_LOSSES:
+            losses[task] += 1
+            again.append(task)
+        else:
+            yield task, WorkerDied(f"{MAX_LOSSES} workers died with it (out of memory?)")
+
+
+def in_order(pool: Pool, tasks: Iterable[TaskT]) -> Generator[Any, None, None]:
+    """Answers as `spread` gives them, but in the order of the tasks.
+
+    At most `AHEAD` tasks for each worker are begun before the first of them is answered and its answer taken.
+    """
+    begun, answered = deque[TaskT](), dict[TaskT, Any]()
+
+    def ahead() -> Iterator[TaskT | None]:
+        for task in tasks:
+            while len(begun) >= AHEAD * pool.size:
+                yield None
+            begun.append(task)
+            yield task
+
+    for task, answer in spread(pool, ahead()):
+        answered[task] = answer
+        while begun and begun[0] in answered:
+            yield answered.pop(begun[0])
+            begun.popleft()
 
 
 def answers_of(
-    work: Callable[[JobT], AnswerT], jobs: Sequence[JobT], workers: int | None = None
+    work: Callable[[JobT], AnswerT], jobs: Sequence[JobT], workers: int | None = None, cluster: str | None = None
 ) -> Generator[AnswerT, None, None]:
-    """Answers as they come, from as many processes (all cores if None); from this process if one is enough.
+    """Answers as they come, from as many processes (all cores if None), or actors of a Ray cluster.
 
-    `work` and the jobs are pickled. Left early (`close`, Ctrl-C), the other jobs are not begun.
+    They come from this process if one is enough. `work` and the jobs are pickled. Left early (`close`, Ctrl-C), the
+    other jobs are not begun.
+
+    Args:
+        cluster: see `Actors`; all of its cores if `workers` is None.
 
     Raises:
         WorkerDied: three processes were killed with one job.
     """
     count = min(workers or os.cpu_count() or 1, len(jobs))
-    if count <= 1:
+    if not jobs or (count == 1 and not cluster):
         yield from map(work, jobs)
         return
-    pool: Processes[int, AnswerT] = Processes(partial(_Plain, work, jobs), count)
-    with contextlib.closing(spread(pool, range(len(jobs)))) as answers:
-        for _, answer in answers:
+    make = partial(_Plain, work, jobs)
+    pool: Pool = Actors(make, cluster, workers, gpus=False, cores=1) if cluster else Processes(make, count)
+    with contextlib.closing(pool):
+        for _, answer in spread(pool, range(len(jobs))):
             if isinstance(answer, WorkerDied):
                 raise answer
             yield answer
@@ -140,6 +177,7 @@ class Processes(Generic[TaskT, AnswerT]):
     """So many processes of this machine. They end when this one does, and leave no half-written files then."""
 
     def __init__(self, make: Make[TaskT, AnswerT], count: int) -> None:
+        self.size, self.idle = count, set[int]()
         self._make = make
         # Not forked: a fork inherits locks that threads of this process hold just then, for ever.
         self._context = multiprocessing.get_context("spawn")
@@ -211,19 +249,28 @@ def _set_threads(threads: int) -> None:
 
 
 class Actors(Generic[TaskT, AnswerT]):
-    """Actors of a Ray cluster: one for each GPU, or for every two cores where there is none.
+    """Actors of a Ray cluster: one for each GPU, or for so many cores where there is none.
 
     Args:
         address: of the cluster, or `auto`: the one that this machine belongs to, or that RAY_ADDRESS names.
         count: of actors; None: as many as the cluster has room for now.
         gpus: whether actors are to have one each.
+        cores: for an actor, where it has no GPU.
 
     Raises:
         EngineMissing: Ray is not installed.
         FewshotSepError: no cluster there.
     """
 
-    def __init__(self, make: Make[TaskT, AnswerT], address: str, count: int | None = None, gpus: bool = True) -> None:
+    def __init__(
+        self,
+        make: Make[TaskT, AnswerT],
+        address: str,
+        count: int | None = None,
+        *,
+        gpus: bool = True,
+        cores: int = ACTOR_CORES,
+    ) -> None:
         extras.require("ray", "ray")
         import ray
 
@@ -233,23 +280,26 @@ class Actors(Generic[TaskT, AnswerT]):
             try:
                 _reach(address)
                 ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+                # Else what befalls machines is told on standard output, among the names of results.
+                self._ray._private.worker._worker_logs_enabled = False
             except (OSError, ValueError, RuntimeError) as error:
                 raise FewshotSepError(f"--cluster {address}: no cluster there ({error}); ray start --head") from error
         each = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
-        cores = [int(own["CPU"]) for own in each if own.get("CPU", 0) >= 1]
-        size = min([ACTOR_CORES, *cores])  # an actor must fit into one machine
+        having = [int(own["CPU"]) for own in each if own.get("CPU", 0) >= 1]
+        size = min([cores, *having])  # an actor must fit into one machine
         with_gpu = int(sum(own.get("GPU", 0) for own in each)) if gpus else 0
-        count = count or with_gpu or max(1, sum(own // size for own in cores))
+        self.size = count or with_gpu or max(1, sum(own // size for own in having))
+        self.idle = set[int]()
         self._actor = ray.remote(num_cpus=size, num_gpus=int(with_gpu > 0), max_restarts=0)(_Actor)
         self._make = ray.put(make)
         self._actors: dict[int, Any] = {}
         self._waiting: dict[Any, tuple[int, Literal["ready", "answer"]]] = {}
-        for worker in range(count):
+        for worker in range(self.size):
             self._start(worker)
 
     def _start(self, worker: int) -> None:
         # It says when it is made: an actor for which there is no room any more never gets a task.
-        self._actors[worker] = self._actor.remote(self._make)
+        self._actors[worker] = self._actor.remote(self._make, str(Path.cwd()))
         self._waiting[self._actors[worker].ready.remote()] = (worker, "ready")
 
     def send(self, worker: int, task: object, losses: int) -> None:
@@ -281,9 +331,11 @@ def _reach(address: str) -> None:
 
 
 class _Actor:
-    """A worker in a cluster."""
+    """A worker in a cluster; names of files mean there what they mean here, if this folder is there."""
 
-    def __init__(self, make: Make[Any, Any]) -> None:
+    def __init__(self, make: Make[Any, Any], folder: str) -> None:
+        with contextlib.suppress(OSError):
+            os.chdir(folder)
         self._work = make()
 
     def ready(self) -> None:

@@ -23,6 +23,10 @@ LibraryFolder = Annotated[Path, typer.Argument(metavar="LIBRARY", help="A loop l
 NewLibraryFolder = Annotated[
     Path, typer.Argument(metavar="LIBRARY", help="Folder to write; an interrupted run is resumed.")
 ]
+Workers = Annotated[int | None, advanced(min=1, help="Processes, or workers of --cluster; all cores by default.")]
+Cluster = Annotated[
+    str | None, advanced(metavar="auto|ADDRESS", help="Ray cluster that does the work; it must see all files.")
+]
 
 
 def make_library(
@@ -50,7 +54,8 @@ def make_library(
     ] = None,
     rooms: Annotated[float, music(min=0, max=1, help="Share of the songs that are played in a room.")] = 0.4,
     seed: Annotated[int, advanced(help="The same seed and material give the same library.")] = 0,
-    workers: Annotated[int | None, advanced(min=1, help="Processes; all cores by default.")] = None,
+    workers: Workers = None,
+    cluster: Cluster = None,
 ) -> None:
     """Render a training library; without material, on pretty_midi's soundfont if it is installed.
 
@@ -78,6 +83,7 @@ def make_library(
             invented=invented,
             rooms=rooms,
             workers=workers,
+            cluster=cluster,
             progress=partial(show, "rendering"),
         )
     found = holdings(made)
@@ -145,7 +151,8 @@ def curate(
     ] = None,
     licence: Annotated[str, output(help="Licence of the loops, noted with each.")] = "unknown",
     stretcher: Annotated[str, advanced(help="auto, signalsmith, rubberband or pylibrb.")] = "auto",
-    workers: Annotated[int | None, advanced(min=1, help="Processes; all cores by default.")] = None,
+    workers: Workers = None,
+    cluster: Cluster = None,
 ) -> None:
     """Make a training library out of a folder of raw loops: find instrument and tempo, cut into four beats, report.
 
@@ -162,7 +169,7 @@ def curate(
     gains = tuple((name.lower(), factor) for name, factor in map(_factor, gain or ()))
     settings = Settings(preset, stretcher, tracker, licence, gains)
     with _progress() as show:
-        made = run(source, library, settings, decisions=decisions, workers=workers, progress=show)
+        made = run(source, library, settings, decisions=decisions, workers=workers, cluster=cluster, progress=show)
         show("reporting", 1.0)
         page = report.write(made)
     counts = {status: len(made.of_status(status)) for status in ("kept", "rejected", "undecided")}

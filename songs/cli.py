@@ -189,24 +189,24 @@ def separate(
 
 def _spread(batch: Batch, before: int, at_once: int | None, cluster: str | None) -> None:
     """Run the jobs on several workers and print what they wrote, as they end; so many songs were done `before`."""
-    from fewshot_sep.songs.batch import Outcome
-    from fewshot_sep.workers import Actors, Pool, Processes, spread
+    from fewshot_sep.songs.batch import outcomes
+    from fewshot_sep.workers import Actors, Pool, Processes
 
-    work, failed, count = batch.work, [], len(batch.work) + before
+    failed, count = [], len(batch.work) + before
     pool: Pool
     if cluster:
         pool = Actors(batch.open, cluster, at_once, gpus=not batch.device.startswith("cpu"))
     else:
-        pool = Processes(batch.open, min(at_once or 1, len(work)))
+        pool = Processes(batch.open, batch.employs(at_once or 1))
     try:
-        for ended, (number, outcome) in enumerate(spread(pool, range(len(work))), before + 1):
-            song = batch.remote.songs[number].name if batch.remote else work[number].song
-            found = outcome if isinstance(outcome, Outcome) else Outcome(error=f"{song}: {outcome}")
+        found_all = outcomes(batch, pool, lambda number: progress(batch.title(number)))
+        for ended, (number, found) in enumerate(found_all, before + 1):
+            song = batch.title(number)
             if found.error:
                 say(f"error: {' '.join(found.error.split())}", err=True)
                 if count == 1:
                     raise typer.Exit(found.exit_code)
-                failed.append(str(song))
+                failed.append(song)
             elif found.done_before:
                 say(f"{song}: done before, left out", err=True)
             _tell(found.written, found.said)
@@ -215,6 +215,7 @@ def _spread(batch: Batch, before: int, at_once: int | None, cluster: str | None)
         say("interrupted; the songs that are done are kept: the same command with --resume goes on", err=True)
         raise
     finally:
+        pool.close()
         if batch.remote:
             batch.remote.close()
     _sum_up(failed, count)

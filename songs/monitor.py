@@ -82,6 +82,13 @@ class Monitor:
             power = np.square(block, dtype=np.float64).sum(axis=0)
             self._energy[row, index[0] : index[-1] + 1] += np.bincount(index - index[0], power)
 
+    def energy_in(self, seconds: float) -> NDArray[np.float64]:
+        """Of mixture, target and residual in each whole cell of so many seconds: `(3, cells)`."""
+        frames = round(seconds / LEVEL_SECONDS)
+        cells = self._energy.shape[1] // frames
+        energy: NDArray[np.float64] = self._energy[:, : cells * frames].reshape(3, cells, frames).sum(axis=2)
+        return energy
+
     @property
     def energies(self) -> NDArray[np.float64]:
         """Of mixture, target and residual, over all blocks so far, `(3,)`."""

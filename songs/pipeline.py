@@ -9,16 +9,18 @@ back itself (the thesis). "none" leaves the tempo alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, get_args
+from functools import partial
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fewshot_sep import audio, beats, prediction, stretch
 from fewshot_sep.beats import Beats
-from fewshot_sep.overlap_add import Chunk, crossfade, first_needed
+from fewshot_sep.overlap_add import Chunk, Span, crossfade, needed
 from fewshot_sep.prompt import Prompt, Query
 from fewshot_sep.separator import Conditioning, Separator
 from fewshot_sep.songs import report
@@ -44,6 +46,21 @@ class SongResult:
     residual: Array
     sample_rate: int
     report: dict[str, Any]
+
+
+class Piece(NamedTuple):
+    """What the network sees at once: sound `(channels, n)` at a rate, and how many times as long it is to last."""
+
+    mixture: Array
+    sample_rate: int
+    time_scale: float
+
+
+Work = Callable[["SongSeparator", Any], Array]
+Elsewhere = Callable[[Work, Iterable[Any], int], Iterator[Array]]
+"""What some work, which can be pickled, makes of each thing, in order; so many are sent at once."""
+AT_ONCE = 8
+"""Pieces of a song: they take a core a second or two, and are some megabytes to send."""
 
 
 class SongSeparator:
@@ -124,6 +141,33 @@ class SongSeparator:
         content = report.of(run.monitor, run.settings, self.separator.describe())
         return SongResult(target, residual, sample_rate, content)
 
+    def estimate(
+        self,
+        piece: Piece,
+        conditioning: Conditioning,
+        stage: Callable[[str], contextlib.AbstractContextManager[object]] = contextlib.nullcontext,
+    ) -> Array:
+        """The target in a piece, shaped like its mixture; what takes its time is done in a `stage` of that name."""
+        mixture, rate, scale = piece
+        if not mixture.any():
+            return np.zeros_like(mixture)
+        if scale == 1 or self.tempo == "hop":
+            with stage("network"):
+                return self.separator.estimate(mixture, conditioning, rate, time_scale=scale)
+        with stage("stretching"):
+            stretched = stretch.stretch(mixture, max(round(mixture.shape[1] * scale), 1), rate, self.engine)
+        with stage("network"):
+            found = self.separator.estimate(stretched, conditioning, rate)
+        if self.tempo == "audio":
+            with stage("stretching"):
+                return stretch.stretch(found, mixture.shape[1], rate, self.engine)
+        with stage("masking"):
+            return carry_mask(mixture, stretched, found, rate)
+
+    def activations(self, mono: Array) -> Array:
+        """What the beat tracker finds, see `fewshot_sep.beats.activations.Tracker`."""
+        return beats.TRACKERS[self.tracker](mono)
+
 
 @dataclass
 class SongRun:
@@ -133,6 +177,7 @@ class SongRun:
         conditioning: of the queries.
         residual_pass: whether what else plays in the song is suppressed too, see `Separator.condition`.
         known: beats found earlier.
+        elsewhere: where networks run; None: here.
         monitor: what has happened so far.
     """
 
@@ -142,6 +187,7 @@ class SongRun:
     grid: str = "auto"
     residual_pass: bool = True
     known: Beats | None = None
+    elsewhere: Elsewhere | None = None
     monitor: Monitor = field(init=False)
 
     def __post_init__(self) -> None:
@@ -162,7 +208,7 @@ class SongRun:
             conditioning = self.conditioning
             if self.residual_pass:
                 with self.monitor.stage("conditioning"):
-                    conditioning = self.pipeline.separator.add_residual(conditioning, self.source)
+                    conditioning = self._with_residual(conditioning)
             with self.monitor.stage("tracking"):
                 grid = self._bars(part(progress, 0, TRACKING_SHARE))
             self.monitor.set_grid(grid)
@@ -180,58 +226,67 @@ class SongRun:
             if progress:
                 progress(1.0)
 
+    def _with_residual(self, conditioning: Conditioning) -> Conditioning:
+        work, rate = partial(SongSeparator.estimate, conditioning=conditioning), self.source.sample_rate
+        return self.pipeline.separator.add_residual(
+            conditioning, self.source, lambda parts: self._each(work, (Piece(part, rate, 1.0) for part in parts))
+        )
+
+    def _each(self, work: Work, things: Iterable[Any], at_once: int = 1) -> Iterator[Array]:
+        """What `work` makes of each, here or elsewhere."""
+        if self.elsewhere:
+            return self.elsewhere(work, things, at_once)
+        return (work(self.pipeline, thing) for thing in things)
+
     def _bars(self, progress: Progress | None) -> BarGrid:
         source = self.source
         if self.grid == "none":
             return no_grid(source.frames, source.sample_rate)
         tracker, meters = self.pipeline.tracker, self.pipeline.meters
-        self.monitor.beats = self.known or beats.track(source, tracker=tracker, meters=meters, progress=progress)
+        self.monitor.beats = self.known or beats.track(
+            source,
+            tracker=tracker,
+            meters=meters,
+            progress=progress,
+            activations_of=lambda monos: self._each(SongSeparator.activations, monos),
+        )
         return bar_grid(self.monitor.beats, source.frames, source.sample_rate, self.grid)
 
     def _targets(
         self, conditioning: Conditioning, grid: BarGrid, progress: Progress | None, start: int
     ) -> Iterator[Array]:
-        if grid.kind == "none":
-            whole = self.pipeline.separator.stream(self.source, conditioning, progress, start=start)
-            return self.monitor.timed("network", whole)
-        fade = round(min(FADE_SECONDS, self.pipeline.context) * self.source.sample_rate)
-        return crossfade(self._chunks(conditioning, grid, progress, start), fade, start)
+        spans, fade = self._spans(grid)
+        chosen, rate = needed(list(spans), start), self.source.sample_rate
+        mixtures = (Piece(self.source.read(span.offset, span.end), rate, spans[span]) for span in chosen)
+        if self.elsewhere:
+            work = partial(SongSeparator.estimate, conditioning=conditioning)
+            found = self.monitor.timed("network", self.elsewhere(work, mixtures, AT_ONCE))
+        else:
+            found = (self.pipeline.estimate(piece, conditioning, self.monitor.stage) for piece in mixtures)
 
-    def _chunks(
-        self, conditioning: Conditioning, grid: BarGrid, progress: Progress | None, start: int
-    ) -> Iterator[Chunk]:
-        """Pieces with their context, from the first that `crossfade` needs for what is from `start` on."""
-        source, pipeline = self.source, self.pipeline
+        def chunks() -> Iterator[Chunk]:
+            for span, target in zip(chosen, found, strict=True):
+                yield Chunk(*span[:3], target)
+                if progress:
+                    progress(span.stop / self.source.frames)
+
+        return crossfade(chunks(), fade, start)
+
+    def _spans(self, grid: BarGrid) -> tuple[dict[Span, float], int]:
+        """What the network sees at once, with its time scale, and how far crossfades reach."""
+        frames, rate, pipeline = self.source.frames, self.source.sample_rate, self.pipeline
+        if grid.kind == "none":
+            spans, fade = pipeline.separator.spans(frames, rate)
+            return dict.fromkeys(spans, 1.0), fade
         preset = pipeline.separator.preset
         fits = max(preset.segment / preset.sample_rate - 2 * pipeline.context, USUAL_METER * preset.beat)
         beat = None if pipeline.tempo == "none" else preset.beat
+        found = {}
         # A bar made longer costs more, which is worth it only to a network that knows but one tempo.
-        parts = pieces(grid, beat, fits, 1.0 if preset.predicts_mask else MAX_SCALE)
-        for bar, scale in parts[first_needed([part.stop for part, _ in parts], start) :]:
-            context = round(pipeline.context / scale * source.sample_rate)
-            offset = max(bar.start - context, 0)
-            mixture = source.read(offset, min(bar.stop + context, source.frames))
-            yield Chunk(bar.start, bar.stop, offset, self._target(mixture, conditioning, scale))
-            if progress:
-                progress(bar.stop / source.frames)
-
-    def _target(self, mixture: Array, conditioning: Conditioning, scale: float) -> Array:
-        """The target in a bar that the network sees `scale` times as long."""
-        separator, rate, engine = self.pipeline.separator, self.source.sample_rate, self.pipeline.engine
-        if not mixture.any():
-            return np.zeros_like(mixture)
-        if scale == 1 or self.pipeline.tempo == "hop":
-            with self.monitor.stage("network"):
-                return separator.estimate(mixture, conditioning, rate, time_scale=scale)
-        with self.monitor.stage("stretching"):
-            stretched = stretch.stretch(mixture, max(round(mixture.shape[1] * scale), 1), rate, engine)
-        with self.monitor.stage("network"):
-            found = separator.estimate(stretched, conditioning, rate)
-        if self.pipeline.tempo == "audio":
-            with self.monitor.stage("stretching"):
-                return stretch.stretch(found, mixture.shape[1], rate, engine)
-        with self.monitor.stage("masking"):
-            return carry_mask(mixture, stretched, found, rate)
+        for bar, scale in pieces(grid, beat, fits, 1.0 if preset.predicts_mask else MAX_SCALE):
+            context = round(pipeline.context / scale * rate)
+            found[Span(bar.start, bar.stop, max(bar.start - context, 0), min(bar.stop + context, frames))] = scale
+        return found, round(min(FADE_SECONDS, pipeline.context) * rate)
 
 
 def part(progress: Progress | None, start: float, stop: float) -> Progress | None:

@@ -121,23 +121,10 @@ def plan(
                     manifest.clear(song.key, note)
                 taken -= set(note.objects)
             there[path] = song
-    planned = _planned(there, stage, name, suffix, template, evidence, taken)
+    root, to = stage / "songs", stage / "out"
+    found = [(path, to / path.parent.relative_to(root) if path.is_relative_to(root) else to) for path in there]
+    planned = assigned(found, name, suffix, template, evidence, [to / each for each in taken])
     return planned, Remote(stage, store, [there[job.song] for job in planned]), left_out
-
-
-def _planned(
-    there: Mapping[Path, RemoteSong],
-    stage: Path,
-    name: str,
-    suffix: str,
-    template: str,
-    evidence: str,
-    taken: Iterable[str],
-) -> list[Job]:
-    root = stage / "songs"
-    folders = [path.parent.relative_to(root) if path.is_relative_to(root) else Path() for path in there]
-    given = [(path, stage / "out" / folder) for path, folder in zip(there, folders, strict=True)]
-    return assigned(given, name, suffix, template, evidence, [stage / "out" / each for each in taken])
 
 
 def _found(given: Path, stage: Path, settings: object) -> dict[Path, RemoteSong]:

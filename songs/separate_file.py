@@ -14,7 +14,7 @@ from fewshot_sep.songs import beat_cache, figure, report
 from fewshot_sep.songs.checkpoint import Partial
 from fewshot_sep.songs.jobs import Job, Outputs, claimed
 from fewshot_sep.songs.monitor import EXCERPT_SECONDS, Monitor
-from fewshot_sep.songs.pipeline import Progress, SongRun, SongSeparator, part
+from fewshot_sep.songs.pipeline import Elsewhere, Progress, SongRun, SongSeparator, part
 from fewshot_sep.songs.queries import EncodedClip, Evidence
 from fewshot_sep.songs.settings import Clipping, Grid
 
@@ -72,9 +72,17 @@ def _elsewhere(model: Mapping[str, object]) -> dict[str, object]:
 
 
 def separate_file(
-    separator: SongSeparator, job: Job, evidence: Evidence, options: Options, progress: Progress | None
+    separator: SongSeparator,
+    job: Job,
+    evidence: Evidence,
+    options: Options,
+    progress: Progress | None,
+    elsewhere: Elsewhere | None = None,
 ) -> tuple[list[Path], list[str]]:
     """Separate one song; all of its files are written, or none.
+
+    Args:
+        elsewhere: where the network runs, if not here.
 
     Returns:
         The files written, and lines to read: warnings, and the improvement that is to be expected.
@@ -90,7 +98,7 @@ def separate_file(
         conditioning = model.combine(ByRole(*([clip.encoding for clip in role] for role in clips)))
         origin = beat_cache.fingerprint(owner["song"], separator.tracker, separator.meters)
         known = beat_cache.load(outputs.beats, origin, source.frames / source.sample_rate)
-        run = SongRun(separator, source, conditioning, options.grid, options.residual_pass, known)
+        run = SongRun(separator, source, conditioning, options.grid, options.residual_pass, known, elsewhere)
         run.monitor.warnings += source.warnings
         run.monitor.warnings += _remarks(clips)
         settings = _settings(separator, options)

@@ -6,6 +6,7 @@ there. Shown nothing, it looks for passages in which one instrument plays alone,
 
 from __future__ import annotations
 
+import collections
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -48,42 +49,31 @@ class Passage(NamedTuple):
         return max(self.start, other.start) < min(self.stop, other.stop)
 
 
-def passages(separator: Separator, song: audio.Source, conditioning: Conditioning, count: int = 3) -> ByRole[Passage]:
+def passages(energy: NDArray[np.float64], count: int = 3, *, trusted: bool = True) -> ByRole[Passage]:
     """The best passages by role, best first, none overlapping another of its role.
 
     What the separator takes for the target decides: how much of each passage's energy it is.
+
+    Args:
+        energy: of mixture and target in each cell of the song, `(2, cells)`.
+        trusted: whether the separation is likely to have worked. If not, passages are of one role, among others.
     """
-    mixture, target = _energies(separator, song, conditioning)
     width = max(round(PASSAGE_S / CELL_S), 1)
-    if len(mixture) < width:
+    if energy.shape[1] < width:
         return ByRole()
-    of_mixture, of_target = (np.convolve(energy, np.ones(width), mode="valid") for energy in (mixture, target))
+    of_mixture, of_target = (np.convolve(cells, np.ones(width), mode="valid") for cells in energy)
     sounds = of_mixture > of_mixture.max() * 10 ** (-RANGE_DB / 10)
     share = np.clip(of_target / np.where(sounds, of_mixture, 1), 0, 1)
     least = min(MOST_ABSENT, np.percentile(share[sounds], 90) / USUAL) if sounds.any() else MOST_ABSENT
     scores = {
-        "alone": np.where(share >= LEAST_ALONE, share, 0),
+        "alone": np.where((share >= LEAST_ALONE) & trusted, share, 0),
         "among": np.where((share >= LEAST_AMONG) & (share < LEAST_ALONE), share / LEAST_ALONE, 0),
-        "absent": np.where(share <= least, 1 - share, 0),
+        "absent": np.where((share <= least) & trusted, 1 - share, 0),
     }
-    return ByRole(*(_best(role, np.where(sounds, scores[role], 0), song, count) for role in ROLES))
+    return ByRole(*(_best(role, np.where(sounds, scores[role], 0), count) for role in ROLES))
 
 
-def _energies(separator: Separator, song: audio.Source, conditioning: Conditioning) -> tuple[Array, Array]:
-    """Of mixture and target in each whole cell of the song."""
-    cell = round(CELL_S * song.sample_rate)
-    position, energies = 0, np.zeros((2, song.frames // cell + 1))
-    for target in separator.stream(song, conditioning):
-        stop = position + target.shape[1]
-        cells = np.arange(position, stop) // cell
-        for energy, samples in zip(energies, (song.read(position, stop), target), strict=True):
-            energy += np.bincount(cells, np.sum(samples**2, axis=0), len(energy))
-        position = stop
-    mixture, of_target = energies[:, :-1]
-    return mixture, of_target
-
-
-def _best(role: Role, scores: Array, song: audio.Source, count: int) -> list[Passage]:
+def _best(role: Role, scores: Array, count: int) -> list[Passage]:
     chosen: list[Passage] = []
     for place in np.argsort(-scores, kind="stable"):
         if scores[place] <= 0 or len(chosen) == count:
@@ -93,6 +83,19 @@ def _best(role: Role, scores: Array, song: audio.Source, count: int) -> list[Pas
         if not any(passage.overlaps(other) for other in chosen):
             chosen.append(passage)
     return chosen
+
+
+def with_instrument(
+    separator: Separator, song: audio.Source, conditioning: Conditioning, count: int = 3
+) -> tuple[ByRole[Passage], str | None]:
+    """Passages as evidence of an instrument that was shown, and why they may be wrong where that is likely."""
+    from fewshot_sep.songs.expectation import failure
+    from fewshot_sep.songs.pipeline import SongRun, SongSeparator
+
+    run = SongRun(SongSeparator(separator), song, conditioning, "none", residual_pass=False)
+    collections.deque(run.stems(), maxlen=0)
+    unsure = failure(run.monitor.prediction)
+    return passages(run.monitor.energy_in(CELL_S)[:2], count, trusted=not unsure), unsure
 
 
 def distinct(separator: Separator, song: audio.Source, count: int = 3) -> list[Passage]:
@@ -142,19 +145,22 @@ def suggest(
     from fewshot_sep.separator import Separator
     from fewshot_sep.songs.queries import encode_files, encode_span, parse_span
 
-    spans = [parse_span(text) for text in query_at or []]
+    spans, unsure = [parse_span(text) for text in query_at or []], None
     separator = Separator.from_pretrained(weights, device=device)
     with audio.open_audio(song) as source:
         shown = [clip.encoding for clip in encode_files(separator, ByRole(query or [])).alone]
         shown += [encode_span(separator, source, span).encoding for span in spans]
         if shown:
-            found = list(chain(*passages(separator, source, separator.combine(ByRole(shown)), count)))
+            by_role, unsure = with_instrument(separator, source, separator.combine(ByRole(shown)), count)
+            found = list(chain(*by_role))
             said = dict(zip(ROLES, ("it plays alone", "it plays with others", "it does not play"), strict=True))
         else:
             found = distinct(separator, source, count)
             said = {"alone": "one instrument alone"}
     for role, start, stop, score in found:
         say(f"{said[role]}, {score:.0%}: {OPTIONS[role]} {clock(start)}-{clock(stop)}")
+    if unsure:
+        say(f"listen first: {unsure}", err=True)
     if not found:
         say("no passage stands out; mark by ear where the instrument plays and where it does not", err=True)
 

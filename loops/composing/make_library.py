@@ -40,6 +40,7 @@ def make(
     invented: float | None = None,
     rooms: float = ROOMS,
     workers: int | None = None,
+    cluster: str | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> Library:
     """Render a library of `songs` songs (500, or 150 of bachata) into `folder`.
@@ -51,6 +52,9 @@ def make(
     in a room. Songs of the valid split use other voices than those of the train split; held-out instruments and sources
     appear only in rows of the split "unseen". The same seed and material give the same library; what an interrupted
     run finished is kept.
+
+    Args:
+        workers, cluster: see `fewshot_sep.workers.answers_of`; all machines must see the folder and the material.
 
     Raises:
         BadAudio: no material where it is needed. BadLibrary: the folder holds a library made otherwise.
@@ -64,7 +68,7 @@ def make(
                 "the bachata set needs guitars, basses and percussion; give a General MIDI soundfont with --soundfont, "
                 "or install one with `pip install --no-deps tinysoundfont pretty_midi`"
             )
-        return render(folder, tasks, (), seed, workers, progress)
+        return render(folder, tasks, (), seed, workers, cluster, progress)
     voices = material.voices() + ([] if invented == 0 else invented_voices(max(30, songs)))
     if not voices and not material.modules:
         raise BadAudio("no material and no invented instruments: nothing to render; give some, or a greater --invented")
@@ -74,7 +78,7 @@ def make(
         tasks += midi_songs.plan(voices, midi_songs.midi_files(path), seed, rooms)
     for path in material.modules:
         tasks += modules.plan(path)
-    return render(folder, tasks, material.recordings(), seed, workers, progress)
+    return render(folder, tasks, material.recordings(), seed, workers, cluster, progress)
 
 
 def render(
@@ -83,6 +87,7 @@ def render(
     recordings: Sequence[Recording],
     seed: int,
     workers: int | None = None,
+    cluster: str | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> Library:
     """Render these songs and cut these recordings into the library in `folder`; an interrupted run is resumed."""
@@ -93,7 +98,7 @@ def render(
     tasks: list[Song | Recording] = [*songs, *recordings]
     jobs = [(task, folder, seed) for task in tasks if task.name not in done]
     np.random.default_rng(seed).shuffle(jobs)  # what is done is always a fair sample
-    with contextlib.closing(answers_of(_work, jobs, workers)) as answers:
+    with contextlib.closing(answers_of(_work, jobs, workers, cluster)) as answers:
         try:
             for count, (name, made) in enumerate(answers, 1):
                 rows += made
@@ -104,6 +109,8 @@ def render(
                     progress(count / len(jobs))
         finally:
             finished = _save(folder, fingerprint, rows, done)
+            for place in {(folder / row.path).parent for row in rows}:  # what a killed worker had begun to write
+                files.sweep(place)
     return finished
 
 

@@ -68,6 +68,7 @@ def curate(
     *,
     decisions: str | Path | None = None,
     workers: int | None = None,
+    cluster: str | None = None,
     progress: Callable[[str, float], None] = lambda what, share: None,
 ) -> Curated:
     """Make or bring up to date the library `folder` out of the raw loops under `source`.
@@ -75,6 +76,7 @@ def curate(
     Args:
         decisions: a CSV as this function writes it, edited by the user: cells that were changed win, in this run and in
             later ones.
+        workers, cluster: see `fewshot_sep.workers.answers_of`; all machines must see both folders.
         progress: is called with what is being done and the share of it that is.
 
     Raises:
@@ -85,7 +87,7 @@ def curate(
     source, folder, settings = Path(source), Path(folder), settings or Settings()
     presets.get(settings.preset)
     settings = replace(settings, stretcher=stretch.resolve(settings.stretcher), tracker=beats.resolve(settings.tracker))
-    run = _Run(source, folder, settings, workers, progress)
+    run = _Run(source, folder, settings, workers, cluster, progress)
     try:
         run.analyse()
         if decisions is not None:
@@ -111,6 +113,7 @@ class _Run:
     folder: Path
     settings: Settings
     workers: int | None
+    cluster: str | None
     progress: Callable[[str, float], None]
 
     def __post_init__(self) -> None:
@@ -124,7 +127,7 @@ class _Run:
 
     def _all(self, what: str, work: Callable[[Job], Result], jobs: Sequence[Job]) -> Iterator[Result]:
         """Answers to all jobs as they come; the state is saved, and the progress told, on the way."""
-        with contextlib.closing(answers_of(work, jobs, self.workers)) as answers:
+        with contextlib.closing(answers_of(work, jobs, self.workers, self.cluster)) as answers:
             for count, answer in enumerate(answers, 1):
                 yield answer
                 if count % _SAVE_EVERY == 0:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fewshot_sep.errors import FewshotSepError, WeightsError
-from fewshot_sep.workers import MAX_LOSSES, Actors, Event, Processes, WorkerDied, spread
+from fewshot_sep.workers import AHEAD, MAX_LOSSES, Actors, Event, Processes, WorkerDied, in_order, spread
 from tests.fewshot_sep.worker_tasks import Notes, refuse
 
 
@@ -20,11 +21,11 @@ class Fakes:
     """Workers that answer in any order, and die as they are told."""
 
     def __init__(self, count: int, deaths: list[bool], order: Any) -> None:
-        self.deaths, self.order, self.closed = deaths, order, False
+        self.deaths, self.order, self.size, self.idle = deaths, order, count, set[int]()
         self.events = [Event(worker, "ready") for worker in range(count)]
         self.done: Counter[int] = Counter()
 
-    def send(self, worker: int, task: int, losses: int) -> None:
+    def send(self, worker: int, task: Any, losses: int) -> None:
         assert all(event.worker != worker for event in self.events), "one task at a time"
         if self.deaths and self.deaths.pop():
             self.events += [Event(worker, "lost")]
@@ -39,7 +40,7 @@ class Fakes:
         return event
 
     def close(self) -> None:
-        self.closed = True
+        pass
 
 
 @given(st.integers(1, 4), st.integers(0, 12), st.lists(st.booleans(), max_size=30), st.randoms(use_true_random=False))
@@ -56,7 +57,7 @@ def test_every_task_is_answered_once_whoever_dies(count: int, tasks: int, deaths
         assert task not in answers
         answers[task] = answer
         assert len(taken) <= len(answers) + count, "no task is taken before a worker is free"
-    assert sorted(answers) == list(range(tasks)) and pool.closed
+    assert sorted(answers) == list(range(tasks))
     for task, answer in answers.items():
         if isinstance(answer, WorkerDied):
             assert not pool.done[task]
@@ -64,18 +65,35 @@ def test_every_task_is_answered_once_whoever_dies(count: int, tasks: int, deaths
             assert pool.done[task] == 1 and answer[0] == task and answer[1] < MAX_LOSSES
 
 
-def test_leaving_early_ends_the_workers() -> None:
-    pool = Fakes(2, [], lambda count: 0)
-    answers = spread(pool, range(5))
-    next(answers)
-    answers.close()  # type: ignore[attr-defined]
-    assert pool.closed
+@given(st.integers(1, 4), st.integers(0, 20), st.lists(st.booleans(), max_size=9), st.randoms(use_true_random=False))
+def test_answers_come_in_order_and_few_tasks_are_begun_ahead(
+    count: int, tasks: int, deaths: list[bool], random: Any
+) -> None:
+    pool, taken = Fakes(count, deaths, random.randrange), list[int]()
+    for place, answer in enumerate(in_order(pool, (taken.append(task) or task for task in range(tasks)))):  # type: ignore[func-returns-value]
+        assert isinstance(answer, WorkerDied) or answer[0] == place
+        assert len(taken) <= place + AHEAD * count + 1
+    assert taken == list(range(tasks))
+
+
+@given(st.integers(1, 4), st.lists(st.booleans(), max_size=9), st.randoms(use_true_random=False))
+def test_after_leaving_early_no_answer_is_taken_for_that_of_a_later_task(
+    count: int, deaths: list[bool], random: Any
+) -> None:
+    pool = Fakes(count, deaths, random.randrange)
+    first = spread(pool, range(20))
+    next(first)
+    first.close()
+    later = dict(spread(pool, range(100, 108)))
+    assert sorted(later) == list(range(100, 108))
+    assert all(isinstance(answer, WorkerDied) or answer[0] == task for task, answer in later.items())
 
 
 @pytest.mark.slow
 def test_processes_that_are_killed_lose_nothing(tmp_path: Path) -> None:
     notes = Notes(tmp_path, deadly=(1, 4), cursed=(2,))
-    answers = dict(spread(Processes(notes.make, 2), range(6)))
+    with contextlib.closing(Processes(notes.make, 2)) as pool:
+        answers = dict(spread(pool, range(6)))
     assert {task: answer for task, answer in answers.items() if task != 2} == {n: n * n for n in (0, 1, 3, 4, 5)}
     assert isinstance(answers[2], WorkerDied)
     ended = sorted(path.name for path in tmp_path.glob("*.ended.*"))
@@ -84,8 +102,8 @@ def test_processes_that_are_killed_lose_nothing(tmp_path: Path) -> None:
 
 
 def test_what_a_worker_cannot_begin_with_is_raised_here() -> None:
-    with pytest.raises(WeightsError, match="no weights here"):
-        list(spread(Processes(refuse, 1), range(3)))
+    with contextlib.closing(Processes(refuse, 1)) as pool, pytest.raises(WeightsError, match="no weights here"):
+        list(spread(pool, range(3)))
 
 
 @pytest.mark.slow
@@ -93,11 +111,12 @@ def test_what_a_worker_cannot_begin_with_is_raised_here() -> None:
 def test_a_machine_that_dies_loses_nothing(ray_cluster: Any, tmp_path: Path) -> None:
     pool = Actors(Notes(tmp_path, seconds=1.0).make, ray_cluster.address, 2)
     answers: dict[int, Any] = {}
-    for task, answer in spread(pool, range(10)):
-        assert task not in answers
-        answers[task] = answer
-        if len(answers) == 3:
-            ray_cluster.remove_node(ray_cluster.nodes[0], allow_graceful=False)
+    with contextlib.closing(pool):
+        for task, answer in spread(pool, range(10)):
+            assert task not in answers
+            answers[task] = answer
+            if len(answers) == 3:
+                ray_cluster.remove_node(ray_cluster.nodes[0], allow_graceful=False)
     assert answers == {n: n * n for n in range(10)}
     ended = sorted(int(path.name.split(".")[0]) for path in tmp_path.glob("*.ended.*"))
     assert ended == list(range(10)), "nothing is done twice"

@@ -10,6 +10,7 @@ import pytest
 
 from fewshot_sep import presets
 from fewshot_sep.audio import Source
+from fewshot_sep.overlap_add import Span
 from fewshot_sep.prompt import ByRole, as_prompt
 
 BLOCK = 10_000
@@ -56,7 +57,7 @@ class FakeSeparator:
             )
         )
 
-    def add_residual(self, conditioning: list[str], mixture: Source) -> list[str]:
+    def add_residual(self, conditioning: list[str], mixture: Source, targets_of: Any = None) -> list[str]:
         return [*conditioning, "residual"]
 
     def estimate(
@@ -66,8 +67,12 @@ class FakeSeparator:
         self.seconds.append(mixture.shape[1] / sample_rate * time_scale)
         return self.find(mixture, sample_rate)
 
-    def stream(self, source: Source, conditioning: Any, progress: Any = None, start: int = 0) -> Iterator[np.ndarray]:
-        for at in range(start, source.frames, BLOCK):
+    def spans(self, frames: int, sample_rate: int) -> tuple[list[Span], int]:
+        edges = [(at, min(at + BLOCK, frames)) for at in range(0, frames, BLOCK)]
+        return [Span(*edge, *edge) for edge in edges], 0
+
+    def stream(self, source: Source, conditioning: Any, progress: Any = None) -> Iterator[np.ndarray]:
+        for at in range(0, source.frames, BLOCK):
             block = source.read(at, at + BLOCK)
             yield self.estimate(block, conditioning, source.sample_rate) if block.any() else block
 

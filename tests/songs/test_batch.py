@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pickle
 import subprocess
 import sys
-from collections.abc import Iterator
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +22,12 @@ from fewshot_sep import audio, systems, weights
 from fewshot_sep.errors import BadAudio, FewshotSepError, OutputError
 from fewshot_sep.prompt import ByRole
 from fewshot_sep.songs import remote
-from fewshot_sep.songs.batch import Batch, OpenBatch
-from fewshot_sep.songs.jobs import Job
+from fewshot_sep.songs.batch import Batch, OpenBatch, Part, outcomes
+from fewshot_sep.songs.jobs import Job, jobs
 from fewshot_sep.songs.separate_file import Options
+from fewshot_sep.songs.settings import Grid
 from fewshot_sep.stores import NOTES, Store
+from fewshot_sep.workers import Actors, Event, Processes
 
 RATE = 22050
 
@@ -39,10 +44,12 @@ class Copier:
 
     def __init__(self) -> None:
         self.done: list[str] = []
+        self.shared: list[str] = []
         self.fail = ""
 
     def __call__(self, separator: Any, job: Job, *others: Any) -> tuple[list[Path], list[str]]:
         self.done.append(job.song.name)
+        self.shared += [job.song.name] * (len(others) > 3 and others[3] is not None)
         if job.song.name == self.fail:
             raise BadAudio(f"{job.song}: is bad")
         data = job.song.read_bytes()
@@ -76,13 +83,15 @@ class Bench:
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Bench:
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    (tmp_path / "machine").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "machine"))
     return Bench(tmp_path)
 
 
 def test_songs_go_from_store_to_store_and_their_reports_name_them(bench: Bench) -> None:
     opened, done = bench.plan()
-    outcomes = [opened(number) for number in range(3)]
+    outcomes = [opened.song(number) for number in range(3)]
     assert not done and not any(outcome.error for outcome in outcomes)
     assert bench.results() == [
         f"{place}/horn{end}" for place in ("a", "b/a", "c") for end in (".report.json", ".residual.wav", ".wav")
@@ -98,11 +107,11 @@ def test_songs_go_from_store_to_store_and_their_reports_name_them(bench: Bench) 
 def test_what_is_done_is_not_done_again_and_what_is_not_is(bench: Bench) -> None:
     bench.copier.fail = "c.wav"
     first, _ = bench.plan()
-    assert [bool(first(number).error) for number in range(3)] == [False, False, True]
+    assert [bool(first.song(number).error) for number in range(3)] == [False, False, True]
     bench.copier = Copier()
     second, done = bench.plan()
     assert done == [f"{bench.songs.url}/{name}" for name in ("a.wav", "b/a.wav")]
-    assert second(0).error == "" and bench.copier.done == ["c.wav"]
+    assert second.song(0).error == "" and bench.copier.done == ["c.wav"]
     assert bench.plan()[1][2:] == [f"{bench.songs.url}/c.wav"]
     assert len(bench.results()) == 9
     sound(bench.folder / "songs/c.wav", seed=9)  # another song of that name
@@ -120,28 +129,28 @@ def test_what_a_killed_worker_had_put_is_removed(bench: Bench, monkeypatch: pyte
 
     monkeypatch.setattr(Store, "put", die)
     with pytest.raises(KeyboardInterrupt):
-        opened(0)
+        opened.song(0)
     assert bench.results() == ["a/horn.residual.wav", "a/horn.wav"]
     monkeypatch.undo()
     again, done = bench.plan()
     assert not done and not bench.results()
-    assert [again(number).error for number in range(3)] == ["", "", ""]
+    assert [again.song(number).error for number in range(3)] == ["", "", ""]
     assert len(bench.results()) == 9 and not [name for name in bench.results() if "-2" in name]
 
 
 def test_a_worker_that_died_after_its_work_has_not_to_do_it_again(bench: Bench) -> None:
     opened, _ = bench.plan()
-    first = opened(0)
-    assert set(opened(0, 1).written) == set(first.written)
+    first = opened.song(0)
+    assert set(opened.song(0, losses=1).written) == set(first.written)
     assert bench.copier.done == ["a.wav"]
 
 
 def test_no_object_of_another_is_overwritten(bench: Bench) -> None:
     bench.out.put("a/horn.wav", b"mine")
     opened, _ = bench.plan()
-    assert opened(0).written[0] == f"{bench.out.url}/a/horn-2.wav" and bench.out.read("a/horn.wav") == b"mine"
+    assert opened.song(0).written[0] == f"{bench.out.url}/a/horn-2.wav" and bench.out.read("a/horn.wav") == b"mine"
     other, done = bench.plan(evidence="other")
-    assert not done and other(0).written[0] == f"{bench.out.url}/a/horn-3.wav"
+    assert not done and other.song(0).written[0] == f"{bench.out.url}/a/horn-3.wav"
 
 
 def test_bad_stores_are_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bench: Bench) -> None:
@@ -166,17 +175,23 @@ def material(tmp_path_factory: pytest.TempPathFactory) -> Path:
     weights.save(systems.build("tiny-informed"), folder / "weights.safetensors", {})
     sound(folder / "horn.wav", 0.5, 7)
     for number in range(4):
-        sound(folder / "songs" / f"{number}.wav", 2 + number, number)
+        sound(folder / "songs" / f"{number}.wav", 9 + number, number)
     (folder / "songs" / "bad.wav").write_bytes(b"no sound")
     return folder
 
 
-def command(material: Path, songs: str, out: str, *options: str, **variables: str) -> subprocess.CompletedProcess[str]:
+def begun(material: Path, songs: str, out: str, *options: str, **variables: str) -> subprocess.Popen[str]:
     arguments = ["separate", songs, "--query", str(material / "horn.wav"), "-o", out, *options]
     model = ["--weights", str(material / "weights.safetensors"), "--grid", "none", "--device", "cpu"]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])} | variables
     line = [sys.executable, "-m", "fewshot_sep", *arguments, *model]
-    return subprocess.run(line, capture_output=True, text=True, env=environment, timeout=500)
+    return subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+
+
+def command(material: Path, songs: str, *given: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    with begun(material, songs, *given, **variables) as process:
+        said = process.communicate()
+    return subprocess.CompletedProcess(process.args, process.returncode, *said)
 
 
 def contents(store: Store) -> dict[str, object]:
@@ -230,7 +245,7 @@ def test_a_bucket_gives_what_a_folder_gives(
 ) -> None:
     for name, value in bucket.items():
         monkeypatch.setenv(name, value)
-    Store("s3://music")._system.mkdir("music")  # type: ignore[attr-defined]
+    Store("s3://music")._system.mkdir("music")
     for path in (material / "songs").iterdir():
         Store("s3://music/songs").put(path.name, path)
     done = command(material, "s3://music/songs", "s3://music/out", "--jobs", "2", **bucket)
@@ -242,9 +257,122 @@ def test_a_bucket_gives_what_a_folder_gives(
 
 @pytest.mark.slow
 @pytest.mark.timeout(560)
-def test_a_cluster_gives_what_a_machine_gives(
+def test_a_cluster_gives_what_a_machine_gives_though_one_of_its_machines_dies(
     material: Path, alone: dict[str, object], ray_cluster: Any, tmp_path: Path
 ) -> None:
-    done = command(material, str(material / "songs"), str(tmp_path / "out"), "--cluster", ray_cluster.address)
-    assert done.returncode == 1 and "1 of 5 songs failed" in done.stderr, done.stderr
-    assert contents(Store(f"file://{tmp_path / 'out'}")) == alone
+    out, said = tmp_path / "out", ""
+    with begun(material, str(material / "songs"), str(out), "--cluster", ray_cluster.address) as process:
+        assert process.stdout is not None and process.stderr is not None
+        for line in process.stderr:
+            said += line
+            if line == "1/5 songs\n":
+                ray_cluster.remove_node(ray_cluster.nodes[0], allow_graceful=False)
+        written = process.stdout.read().split()
+    assert process.returncode == 1 and "1 of 5 songs failed" in said and "5/5 songs" in said, said
+    assert contents(Store(f"file://{out}")) == alone, "nothing is lost, half-written, or left behind"
+    assert sorted(written) == sorted(str(out / name) for name in alone), "nothing is done twice"
+
+
+# Very long songs.
+
+
+class Here:
+    """Workers that all are this process."""
+
+    def __init__(self, work: OpenBatch, size: int) -> None:
+        self.work, self.size, self.idle = work, size, set[int]()
+        self.events = [Event(worker, "ready") for worker in range(size)]
+
+    def send(self, worker: int, task: Any, losses: int) -> None:
+        self.events.append(Event(worker, "answer", self.work(task, losses)))
+
+    def wait(self) -> Event:
+        return self.events.pop(0)
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize(("workers", "shared"), [(1, []), (2, ["1.wav"]), (3, []), (4, ["1.wav", "2.wav", "4.wav"])])
+def test_very_long_songs_that_would_leave_workers_idle_are_shared(
+    workers: int, shared: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number, seconds in enumerate((1, 3, 3, 1, 3)):
+        sound(tmp_path / "songs" / f"{number}.wav", seconds, number)
+    work, copier = jobs([tmp_path / "songs"], tmp_path / "out", "horn", ".wav", evidence="e"), Copier()
+    batch = Batch(work, ByRole(), ByRole(), Options(), long=2)
+    opened = OpenBatch(batch, None, None, copier)  # type: ignore[arg-type]
+    monkeypatch.setattr(Batch, "open", lambda batch: opened)
+    found = dict(outcomes(batch, Here(opened, batch.employs(workers))))
+    assert sorted(found) == list(range(5)) and all(len(outcome.written) == 3 for outcome in found.values())
+    assert sorted(copier.done) == [f"{number}.wav" for number in range(5)] and copier.shared == shared
+    assert Batch(work[:1], ByRole(), ByRole(), Options()).employs(4) == 1
+
+
+@pytest.fixture
+def mixes(tmp_path: Path) -> Path:
+    """A song that is to count as very long, and one that is not."""
+    samples = np.random.default_rng(1).uniform(-0.5, 0.5, (2, 80 * RATE)).astype(np.float32)
+    samples[:, np.arange(80 * RATE) % round(0.6 * RATE) > RATE // 20] *= 0.1  # hits at 100 beats a minute
+    for name, seconds in (("mix", 80), ("song", 1)):
+        audio.write(sound(tmp_path / "songs" / f"{name}.wav"), samples[:, : seconds * RATE], RATE)
+    return tmp_path
+
+
+def batch_of(mixes: Path, material: Path, out: str, grid: Grid = "beat") -> Batch:
+    work = jobs([mixes / "songs"], mixes / out, "horn", ".wav", evidence="e")
+    none = ByRole[Any]([], [], [])
+    clips, weights = none._replace(alone=[material / "horn.wav"]), material / "weights.safetensors"
+    return Batch(work, clips, none, Options(grid), weights, "cpu", "librosa", long=20)
+
+
+def check_shared(batch: Batch, pool: Any, kill: Callable[[], object]) -> None:
+    """Both workers separate the mix, though one is killed; all is whole and nothing else is there."""
+    send, parts, shares = pool.send, Counter[int](), [0.0]
+
+    def counted(worker: int, task: object, losses: int) -> None:
+        parts[worker] += isinstance(task, Part)
+        send(worker, task, losses)
+
+    def tell(share: float) -> None:
+        if shares[-1] <= 0.5 < share:
+            kill()
+        shares.append(share)
+
+    pool.send = counted
+    with contextlib.closing(pool):
+        found = dict(outcomes(batch, pool, lambda number: contextlib.nullcontext(tell)))
+    assert sorted(found) == [0, 1] and not any(outcome.error for outcome in found.values())
+    assert parts.total() >= 4 and len(+parts) == 2 and shares[-1] == 1
+
+
+def check_same(mixes: Path) -> None:
+    shared, alone = (contents(Store(f"file://{mixes / out}")) for out in ("shared", "alone"))
+    assert shared.keys() == alone.keys() and len(shared) in (6, 8)
+    assert not list(mixes.rglob(".*")), "nothing else is left"
+    for name in shared:
+        if name.endswith(".wav"):
+            one, other = (audio.read(mixes / out / name)[0] for out in ("shared", "alone"))
+            np.testing.assert_allclose(one, other, rtol=0, atol=1e-6)
+        elif name.endswith(".report.json"):
+            assert shared[name]["grid"] == alone[name]["grid"]  # type: ignore[index]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("grid", ["none", "beat"])
+def test_a_very_long_song_is_shared_by_processes(mixes: Path, material: Path, grid: Grid) -> None:
+    batch, opened = batch_of(mixes, material, "shared", grid), batch_of(mixes, material, "alone", grid).open()
+    pool = Processes(batch.open, batch.employs(2))
+    check_shared(batch, pool, lambda: next(iter(pool._processes.values())).kill())
+    assert not any(opened.song(number).error for number in (0, 1))
+    check_same(mixes)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(280)
+def test_a_very_long_song_is_shared_by_machines(mixes: Path, material: Path, ray_cluster: Any) -> None:
+    batch, opened = batch_of(mixes, material, "shared"), batch_of(mixes, material, "alone").open()
+    pool = Actors(batch.open, ray_cluster.address, 2)
+    check_shared(batch, pool, lambda: ray_cluster.remove_node(ray_cluster.nodes[0], allow_graceful=False))
+    assert not any(opened.song(number).error for number in (0, 1))
+    check_same(mixes)

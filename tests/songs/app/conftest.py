@@ -96,7 +96,7 @@ def half(fake: type) -> Any:
             assert self.gate.wait(30)
             return 0.5 * mixture
 
-        def add_residual(self, conditioning: list[str], mixture: audio.Source) -> list[str]:
+        def add_residual(self, conditioning: list[str], mixture: audio.Source, targets_of: Any = None) -> list[str]:
             mixture.read(0, 10)
             return super().add_residual(conditioning, mixture)  # type: ignore[no-any-return]
 
