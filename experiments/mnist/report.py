@@ -86,10 +86,10 @@ def blocks(metrics: Mapping[str, Any]) -> list[Block]:
     return [
         Text(
             f"Asked by an example for a digit that it was never trained on ({held_out}), and for one that it was, "
-            f"`{name}` puts out what a classifier reads as that digit in {both('agreement')} of the tasks. So does a mere "
-            f"copy of the query, where the mixture has ink, in {both('query_agreement')}; outputs are nearest to the "
-            f"target in {both('nearest')}, copies in {both('query_nearest')}. Asked for an absent digit, {both('empty')} of "
-            f"the outputs are empty; of the others {both('falsely_empty')} are, by mistake."
+            f"`{name}` puts out what a classifier reads as that digit in {both('agreement')} of the tasks. "
+            f"So does a mere copy of the query, where the mixture has ink, in {both('query_agreement')}; outputs are "
+            f"nearest to the target in {both('nearest')}, copies in {both('query_nearest')}. Asked for an absent "
+            f"digit, {both('empty')} of the outputs are empty; of the others {both('falsely_empty')} are, by mistake."
         ),
         Picture("held-out.png", PICTURES["held-out.png"]),
         _trained(measured),
