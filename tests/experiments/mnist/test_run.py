@@ -9,7 +9,7 @@ import torch
 from typer import Typer
 from typer.testing import CliRunner, Result
 
-from fewshot_sep.experiments.kit import curves, stats, tables
+from fewshot_sep.experiments.kit import curves, stats, tables, variants
 from fewshot_sep.experiments.mnist import classifier, digits, evaluate, models, report, snapshots, trainer
 from fewshot_sep.experiments.mnist.digits import Digits
 from fewshot_sep.experiments.mnist.run import mnist
@@ -186,6 +186,7 @@ def test_the_command_trains_measures_and_resumes(small: None, tmp_path: Path) ->
     assert set(entries["0"]["by_count"]["unseen"]) == {str(n) for n in range(2, 9)}
     found = stats.of_seeds([100 * entry["unseen"]["agreement"] for entry in entries.values()])
     assert tables.interval(found) in written
+    assert variants.load(run, models.build("concat", 4)).threshold != 0, "chosen before the weights are written"
     steps, outputs = snapshots.read(run)
     assert steps == [0, 10, 20] and len(outputs) == 3
     more = command("-o", str(tmp_path), "--steps", "30", "--variant", "concat")
