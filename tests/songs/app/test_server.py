@@ -194,6 +194,8 @@ def test_what_is_read_so_far_can_be_used_and_a_restart_reads_on(
     threading.Timer(0.5, may_read.set).start()
     client = start()
     client.run(do="open", id=client.state()["recent"][0]["id"])
+    while not client.state()["song"]:
+        time.sleep(0.01)
     client.run(do="separate", stem=stem)
     state = client.idle()
     assert [mark["known"] for mark in state["stems"][0]["marks"]] == [True, True]
