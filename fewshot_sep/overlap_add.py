@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import bisect
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -40,6 +40,16 @@ def needed(spans: Sequence[Span], start: int) -> Sequence[Span]:
     (3, 5)
     """
     return spans[max(bisect.bisect_right([span.stop for span in spans], start) - 1, 0) :]
+
+
+def chunks_of(
+    spans: Sequence[Span], samples: Iterable[Array], progress: Callable[[float], None] | None = None
+) -> Iterator[Chunk]:
+    """What was made of each span, in order, for `crossfade`; `progress` is told how far it is, 0 to 1."""
+    for span, made in zip(spans, samples, strict=True):
+        yield Chunk(*span[:3], made)
+        if progress:
+            progress(span.stop / spans[-1].stop)
 
 
 def crossfade(chunks: Iterable[Chunk], fade: int, start: int = 0) -> Iterator[Array]:

@@ -19,7 +19,7 @@ from torch import Tensor
 from fewshot_sep import audio, levels, spectral, weights
 from fewshot_sep.bandwidth import high_band_gain
 from fewshot_sep.errors import BadQuery, FewshotSepError
-from fewshot_sep.overlap_add import Chunk, Span, crossfade, needed
+from fewshot_sep.overlap_add import Span, chunks_of, crossfade, needed
 from fewshot_sep.prompt import ByRole, Prompt, Query, as_prompt
 from fewshot_sep.systems.base import System, opaque
 
@@ -278,17 +278,12 @@ class Separator:
             time_scale: the network sees the source as if it lasted so many times as long; see `System.forward`.
             start: the first sample that is wanted.
         """
-        rate, frames = source.sample_rate, source.frames
-        spans, fade = self.spans(frames, rate, time_scale)
-
-        def chunks() -> Iterator[Chunk]:
-            for span in needed(spans, start):
-                mixture = source.read(span.offset, span.end)
-                yield Chunk(*span[:3], self._segment(mixture, conditioning, rate, time_scale))
-                if progress:
-                    progress(span.stop / frames)
-
-        yield from crossfade(chunks(), fade, start)
+        rate = source.sample_rate
+        spans, fade = self.spans(source.frames, rate, time_scale)
+        chosen = needed(spans, start)
+        mixtures = (source.read(span.offset, span.end) for span in chosen)
+        targets = (self._segment(mixture, conditioning, rate, time_scale) for mixture in mixtures)
+        yield from crossfade(chunks_of(chosen, targets, progress), fade, start)
         if progress:
             progress(1.0)
 

@@ -101,8 +101,9 @@ class Batch:
 
     def employs(self, workers: int) -> int:
         """How many of these may have something to do."""
-        shared = self.remote is not None or any(map(self.is_long, range(len(self.work))))
-        return workers if shared else min(workers, len(self.work))
+        if workers <= len(self.work) or self.remote or any(map(self.is_long, range(len(self.work)))):
+            return workers
+        return len(self.work)
 
     def open(self) -> OpenBatch:
         """With the separator in memory. Raises what `Separator.from_pretrained` and `encode_files` raise."""

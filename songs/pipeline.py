@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from fewshot_sep import audio, beats, prediction, stretch
 from fewshot_sep.beats import Beats
-from fewshot_sep.overlap_add import Chunk, Span, crossfade, needed
+from fewshot_sep.overlap_add import Span, chunks_of, crossfade, needed
 from fewshot_sep.prompt import Prompt, Query
 from fewshot_sep.separator import Conditioning, Separator
 from fewshot_sep.songs import report
@@ -264,13 +264,7 @@ class SongRun:
         else:
             found = (self.pipeline.estimate(piece, conditioning, self.monitor.stage) for piece in mixtures)
 
-        def chunks() -> Iterator[Chunk]:
-            for span, target in zip(chosen, found, strict=True):
-                yield Chunk(*span[:3], target)
-                if progress:
-                    progress(span.stop / self.source.frames)
-
-        return crossfade(chunks(), fade, start)
+        return crossfade(chunks_of(chosen, found, progress), fade, start)
 
     def _spans(self, grid: BarGrid) -> tuple[dict[Span, float], int]:
         """What the network sees at once, with its time scale, and how far crossfades reach."""

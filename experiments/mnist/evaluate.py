@@ -85,11 +85,12 @@ def measure(
         for how in ({}, {"refused": 1.0}, {"wrong": True}, {"absent": 1.0})
     )
     given, wanted, read = right.tasks, right.tasks.labels[:, 0], classifier.read
+    read_misled = read(misled.output)
     values = {
         "nearest": nearest(right.output, given.parts) == 0,
         "refused_nearest": nearest(refusing.output, given.parts) == 0,
-        "wrong_query": read(misled.output) == misled.tasks.labels[:, 0],
-        "wrong_query_followed": read(misled.output) == misled.tasks.labels[:, 1],
+        "wrong_query": read_misled == misled.tasks.labels[:, 0],
+        "wrong_query_followed": read_misled == misled.tasks.labels[:, 1],
         "empty": absent.empty,
         "falsely_empty": right.empty,
         "area": torch.tensor(area(right.logits, absent.logits)),
@@ -100,7 +101,7 @@ def measure(
     for name, image in {**images, "query_": copy}.items():
         values[f"{name}agreement"], values[f"{name}psnr_db"] = read(image) == wanted, psnr(image, given.target)
     for label in queried:
-        values[f"agreement_{label}"] = (read(right.output) == wanted)[wanted == label]
+        values[f"agreement_{label}"] = values["agreement"][wanted == label]
     return {name: float(v.median() if name.endswith("_db") else v.float().mean()) for name, v in values.items()}
 
 

@@ -6,13 +6,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from fewshot_sep import training
 from fewshot_sep.evidence import Evidence
 from fewshot_sep.experiments.kit import variants
-from fewshot_sep.experiments.mnist import models
+from fewshot_sep.experiments.mnist import evaluate, models
 from fewshot_sep.experiments.mnist.digits import Digits
 from fewshot_sep.experiments.mnist.settings import HELD_OUT, Settings, Variant
 from fewshot_sep.experiments.mnist.snapshots import Snapshots
@@ -84,10 +83,7 @@ def train(variant: Variant, settings: Settings, digits: Digits, invented: Digits
     )
 
 
-@torch.inference_mode()
 def calibrate(system: models.DigitSystem, tasks: Drawer, batches: int = 16) -> None:
     """Set the threshold so that of `tasks`, whose class is there, a share of `FALSELY_EMPTY` is left empty."""
-    system.eval()
-    drawn = (tuple(part.to(system.device) for part in tasks.draw(index).told) for index in range(batches))
-    logits = torch.cat([system.answer(*told)[1] for told in drawn])
+    logits = evaluate.answers(system, tasks, batches * tasks.batch).logits
     system.threshold.copy_(logits.quantile(FALSELY_EMPTY))

@@ -61,12 +61,14 @@ def _row(separator: Separator, target: Array, rest: Array, rate: int, seed: int)
     loud = [part for part in parts if metrics.level_db(part, target) > LOUD_DB]
     query: Query = (loud[int(random.integers(len(loud)))], rate)
 
+    def cut(sound: Array, passage: Passage) -> Array:
+        return sound[:, round(passage.start * rate) : round(passage.stop * rate)]
+
     def levels(passages: list[Passage]) -> list[float]:
-        spans = [slice(round(p.start * rate), round(p.stop * rate)) for p in passages]
-        return [metrics.level_db(target[:, span], rest[:, span]) for span in spans]
+        return [metrics.level_db(cut(target, passage), cut(rest, passage)) for passage in passages]
 
     def of_song(passages: list[Passage]) -> list[Query]:
-        return [(mixture[:, round(p.start * rate) : round(p.stop * rate)], rate) for p in passages]
+        return [(cut(mixture, passage), rate) for passage in passages]
 
     def gain(prompt: Prompt) -> float:
         found = separator.separate(mixture, prompt, rate).target
