@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import importlib.util
 import logging
+import multiprocessing
 import pickle
 import sys
 import time
@@ -381,13 +382,26 @@ def train(
         if options.compile:
             system.network.compile()
         trainer = _trainer(options, run, callbacks, last)
-        trainer.fit(module, ckpt_path=last if saved else None, weights_only=True)
+        with _no_process_left():
+            trainer.fit(module, ckpt_path=last if saved else None, weights_only=True)
         if trainer.global_rank:
             raise SystemExit  # the first one goes on alone, and writes
         saved = _read(last)
     module.load_state_dict(saved["state_dict"])  # the average
     plots.loss_curve(sorted(run.glob("log/*/metrics.csv")), run / "curve.png")
     return Spent(int(saved["global_step"]), float(saved.get("seconds", 0.0)))
+
+
+@contextlib.contextmanager
+def _no_process_left() -> Iterator[None]:
+    """What ends this process ends the others: they would go on alone, and this one wait for them."""
+    try:
+        yield
+    except BaseException:
+        for process in multiprocessing.active_children():
+            process.kill()
+            process.join()
+        raise
 
 
 def _trainer(options: TrainingOptions, run: Path, callbacks: Sequence[Callback], last: Path) -> L.Trainer:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import itertools
 import math
+import multiprocessing
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -425,6 +427,23 @@ def test_processes_stop_together_by_the_first_ones_clock(tmp_path: Path) -> None
     clock = Clock()
     spent, _ = fit_slope(tmp_path, objective=clock.passes(), clock=clock, minutes=5 / 60, devices=2)
     assert spent == (5, 5.0)
+
+
+def test_what_ends_the_first_process_ends_all(tmp_path: Path) -> None:
+    class Ending(SquaredError):
+        def forward(self, system: Slope, mixture: Tensor, evidence: Evidence, target: Tensor) -> Loss:
+            if torch.distributed.get_rank() == 0:
+                os.kill(os.getppid(), signal.SIGTERM)
+            time.sleep(600)
+            raise AssertionError("still at work")
+
+    before = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    try:
+        with pytest.raises(SystemExit, match="143"):
+            fit_slope(tmp_path, objective=Ending(), steps=2, devices=2)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert not multiprocessing.active_children()
 
 
 def test_a_run_is_of_steps_or_of_minutes(tmp_path: Path) -> None:
