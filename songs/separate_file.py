@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -90,18 +90,15 @@ def separate_file(
     Raises:
         BadAudio, BadQuery, OutputError.
     """
-    outputs, owner = job.outputs, job.owner
+    owner, model, settings = job.owner, separator.separator, _settings(separator, options)
     with audio.open_audio(job.song, strict=options.strict) as source:
-        audio.check_writable(outputs.target, source.sample_rate, source.channels, options.subtype, options.bitrate)
-        model = separator.separator
+        audio.check_writable(job.outputs.target, source.sample_rate, source.channels, options.subtype, options.bitrate)
         clips = evidence.within(model, source)
         conditioning = model.combine(ByRole(*([clip.encoding for clip in role] for role in clips)))
         origin = beat_cache.fingerprint(owner["song"], separator.tracker, separator.meters)
-        known = beat_cache.load(outputs.beats, origin, source.frames / source.sample_rate)
+        known = beat_cache.load(job.outputs.beats, origin, source.frames / source.sample_rate)
         run = SongRun(separator, source, conditioning, options.grid, options.residual_pass, known, elsewhere)
-        run.monitor.warnings += source.warnings
-        run.monitor.warnings += _remarks(clips)
-        settings = _settings(separator, options)
+        run.monitor.warnings += [*source.warnings, *_remarks(clips)]
         fingerprint = {
             "song": owner["song"],
             "settings": settings,
@@ -125,12 +122,11 @@ def separate_file(
         with claimed(job) as job:
             outputs = job.outputs
             with Partial(outputs.target, source.channels, fingerprint, keep=options.resume) as found:
-                _replay(found, source, run.monitor)
+                run.resume(found.read, found.frames)
                 for target, _ in run.stems(part(progress, 0, 1 - WRITING_SHARE), start=found.frames):
                     found.write(target)
-                said = _write(
-                    found, source, run.monitor, outputs, options, content, part(progress, 1 - WRITING_SHARE, 1)
-                )
+                later = part(progress, 1 - WRITING_SHARE, 1)
+                said = _write(found, source, run.monitor, outputs, options, content, later)
                 if options.plot:
                     _draw(found, source, run.monitor, evidence, outputs.picture)
             if run.monitor.beats is not None and run.monitor.beats is not known:
@@ -151,12 +147,6 @@ def _remarks(clips: ByRole[EncodedClip]) -> list[str]:
     return remarks
 
 
-def _replay(found: Partial, source: audio.AudioFile, monitor: Monitor) -> None:
-    """Tell the monitor of what an earlier run has found."""
-    for start, stop in _blocks(found.frames, source.sample_rate):
-        monitor.add_block(found.read(start, stop), source.read(start, stop))
-
-
 def _write(
     found: Partial,
     source: audio.AudioFile,
@@ -170,15 +160,11 @@ def _write(
 
     The same gain for both sounds, so that they still sum to the song but for it.
     """
-
-    def writer(path: Path) -> audio.AudioWriter:
-        form = (source.sample_rate, source.channels, source.frames, options.subtype, source.tags, options.bitrate)
-        return audio.AudioWriter(path, *form)
-
+    form = (source.sample_rate, source.channels, source.frames, options.subtype, source.tags, options.bitrate)
     with (
         files.replacing(outputs.report) as draft,
-        writer(outputs.residual) as residual,
-        writer(outputs.target) as target,
+        audio.AudioWriter(outputs.residual, *form) as residual,
+        audio.AudioWriter(outputs.target, *form) as target,
     ):
         gain = 1.0
         if target.bounded and monitor.peak > 1:
@@ -188,7 +174,9 @@ def _write(
                 monitor.warnings.append(f"target and residual were made {over:.1f} dB quieter, so as not to clip")
             else:
                 monitor.warnings.append(f"samples up to {over:.1f} dB beyond full scale were clipped")
-        for start, stop in _blocks(source.frames, source.sample_rate):
+        length = BLOCK_SECONDS * source.sample_rate
+        for start in range(0, source.frames, length):
+            stop = min(start + length, source.frames)
             block = found.read(start, stop)
             target.write(block * gain)
             residual.write((source.read(start, stop) - block) * gain)
@@ -206,9 +194,3 @@ def _draw(found: Partial, source: audio.AudioFile, monitor: Monitor, evidence: E
     start = max(min(monitor.loudest() - length // 2, source.frames - length), 0)
     excerpt = (start, min(start + length, source.frames))
     figure.draw(monitor, source.read(*excerpt), found.read(*excerpt), start / source.sample_rate, path, evidence.spans)
-
-
-def _blocks(frames: int, sample_rate: int) -> Iterator[tuple[int, int]]:
-    length = BLOCK_SECONDS * sample_rate
-    for start in range(0, frames, length):
-        yield start, min(start + length, frames)

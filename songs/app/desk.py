@@ -12,7 +12,7 @@ import secrets
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -23,10 +23,10 @@ from numpy.typing import NDArray
 from fewshot_sep import audio, files
 from fewshot_sep.errors import BadAudio, FewshotSepError, OutputError
 from fewshot_sep.songs.app import session as sessions
-from fewshot_sep.songs.app.export import Stack, write_zip
+from fewshot_sep.songs.app.export import Stack
 from fewshot_sep.songs.app.peel import Peeler, Result, changed, known_roles
-from fewshot_sep.songs.app.session import REST, BadEdit, Clip, Mark, Session, Song, Stem
-from fewshot_sep.songs.app.tracks import PEAK_HOP, RawTrack, check_room, peaks
+from fewshot_sep.songs.app.session import REST, BadEdit, Clip, Item, Mark, Session, Song, Stem
+from fewshot_sep.songs.app.tracks import PEAK_HOP, RawTrack, check_room, explained, peaks
 from fewshot_sep.songs.app.worker import Job, Worker
 from fewshot_sep.songs.grid import bar_grid
 from fewshot_sep.songs.pipeline import SongSeparator
@@ -37,7 +37,6 @@ UNDOABLE = 200
 NEWS_SECONDS = 2.0  # between two times that the page is told how much of a song is read
 BEFORE = "before-"  # and a stem's id: the sound that it is taken from
 DEMO = "War of freedom (demo).wav"
-SMALL, LOADING, PREVIEW, LONG = 0, 1, 2, 3  # ranks of jobs, see `Job`
 
 
 class Desk:
@@ -58,28 +57,26 @@ class Desk:
         self.home, self.temporary = home, home / "tmp"
         self._changed = changed
         self._lock = threading.RLock()
-        with _explained(home):
+        with explained(home):
             home.mkdir(parents=True, exist_ok=True)
             self._held = _hold(home / "lock")
             shutil.rmtree(self.temporary, ignore_errors=True)
             self.temporary.mkdir()
         self._separator = functools.cache(separator)
-        self._ready = False
-        self._roles: list[str] = []
-        self._error = {"number": 0, "text": ""}
+        self._roles: list[str] = []  # what can be shown; none until the weights are loaded
+        self._errors: list[str] = []
         self._peaks: dict[str, tuple[list[Result], NDArray[np.int8]]] = {}
-        self.folder: Path | None = None
-        self.peeler: Peeler  # of the song that is open
         self._session: Session | None = None
+        self.peeler: Peeler  # of the song that is open
         self._undo: list[Session] = []
         self._redo: list[Session] = []
-        self._evidence: dict[str, dict[str, Any]] = {}
+        self._evidence: dict[str, tuple[list[str], str | None]] = {}  # remarks and error by the item's id
         self._bars: list[float] | None = None
         self._known: int | float = math.inf  # frames of the song that are read, from its start on
         self.worker = Worker(changed, self._failed)
         # Reads the song and finds its bars, which can take minutes: nothing else waits for that.
         self._listener = Worker(changed, self._failed)
-        self.worker.submit("model", LOADING, self._load_model)
+        self.worker.submit("model", self._load_model)
 
     def close(self) -> None:
         """End the work; songs stay, temporary files go."""
@@ -115,7 +112,7 @@ class Desk:
                     path.unlink(missing_ok=True)
 
         self._cancel_all()
-        self.worker.submit("song", LOADING, work)
+        self.worker.submit("song", work)
 
     def open_demo(self) -> None:
         """The demo's song, with a clip of its guitar."""
@@ -132,14 +129,14 @@ class Desk:
         """A song that was open before."""
         folder = self._folder(id)
         self._cancel_all()
-        self.worker.submit("song", LOADING, lambda job: self._open(folder))
+        self.worker.submit("song", lambda job: self._open(folder))
 
     def forget(self, id: str) -> None:
         """Remove a song and all that was found of it from the disk."""
         folder = self._folder(id)
-        if folder == self.folder:
+        if self._session and folder == self.peeler.folder:
             self._leave()
-        self.worker.submit(f"forget {id}", SMALL, lambda job: shutil.rmtree(folder, ignore_errors=True))
+        self.worker.submit(f"forget {id}", lambda job: shutil.rmtree(folder, ignore_errors=True), small=True)
 
     def _cancel_all(self) -> None:
         """End what is done with the song that is open."""
@@ -149,7 +146,7 @@ class Desk:
     def _leave(self) -> None:
         self._cancel_all()
         with self._lock:
-            self.folder = self._session = None
+            self._session = None
 
     def recent(self) -> list[dict[str, str]]:
         """Songs on disk, the last one first."""
@@ -178,7 +175,7 @@ class Desk:
         song = Song(name, digest, facts.sample_rate, facts.channels, facts.frames, tags)
         check_room(self.home, path.stat().st_size + 4 * song.frames * song.channels)
         try:
-            with _explained(new):
+            with explained(new):
                 (new / "clips").mkdir(parents=True)
                 try:
                     os.link(path, new / "source")
@@ -195,8 +192,8 @@ class Desk:
     def _read(self, job: Job) -> None:
         """Decode the song; what is read can be heard, marked and previewed meanwhile."""
         with self._lock:
-            folder, song, track, name = self.folder, self.session.song, self.peeler.song, self.session.song.name
-        assert folder and isinstance(track, RawTrack)
+            folder, song, track = self.peeler.folder, self.session.song, self.peeler.song
+        assert isinstance(track, RawTrack)
         source, progress, done, told = folder / "source", self._listener.progress(job), 0, 0.0
 
         def keep(block: NDArray[np.float32]) -> None:
@@ -217,7 +214,7 @@ class Desk:
             self._leave()
             if isinstance(error, BadAudio):
                 self.forget(folder.name)
-            raise BadEdit(str(error).replace(str(source), name)) from error
+            raise BadEdit(str(error).replace(str(source), song.name)) from error
         with self._lock:
             if job.cancelled:
                 return
@@ -253,7 +250,7 @@ class Desk:
                 path.unlink(missing_ok=True)
         warnings = files.read_json(folder / "warnings.json")
         with self._lock:
-            self.folder, self._session = folder, session
+            self._session = session
             self._undo, self._redo, self._evidence, self._bars = [], [], {}, None
             self._warnings, self._known = _texts(warnings), math.inf
             self.peeler = Peeler(
@@ -263,11 +260,11 @@ class Desk:
             if (folder / "source").exists():
                 track.clear()
                 self._known = 0
-                self._listener.submit("reading", LONG, self._read)
+                self._listener.submit("reading", self._read)
             else:
                 self._peaks["song"] = self._parts("song"), np.fromfile(folder / "song.peaks", np.int8).reshape(-1, 2)
             (folder / "session.json").touch()
-            self._listener.submit("bars", LONG, self._find_bars)
+            self._listener.submit("bars", self._find_bars)
             self._look_at_evidence()
 
     # What is decided
@@ -294,9 +291,8 @@ class Desk:
         digest = hashlib.sha256(content).hexdigest()
         with self._lock:
             new = sessions.add_clip(self.session, stem, role, name, digest)
-            assert self.folder
-            check_room(self.folder, len(content))
-            path = self.folder / "clips" / digest
+            check_room(self.peeler.folder, len(content))
+            path = self.peeler.folder / "clips" / digest
             with files.replacing(path) as temporary:
                 temporary.write_bytes(content)
                 try:
@@ -320,15 +316,13 @@ class Desk:
             self._store(new)
 
     def _store(self, new: Session) -> None:
-        assert self.folder
-        files.write_json(self.folder / "session.json", new.to_json())
+        files.write_json(self.peeler.folder / "session.json", new.to_json())
         self._session = new
         self._look_at_evidence()
         self._changed()
 
     def _clip_path(self, clip: Clip) -> Path:
-        assert self.folder
-        path = self.folder / "clips" / clip.digest
+        path = self.peeler.folder / "clips" / clip.digest
         if not path.is_file():
             raise BadEdit(f"the clip {clip.name!r} is not here: drop its file once more")
         return path
@@ -360,11 +354,10 @@ class Desk:
             self._look_at_evidence()  # of later stems: what they are taken from has changed
 
         self.worker.cancel("preview", "separate")
-        self.worker.submit(kind, PREVIEW if kind == "preview" else LONG, whole)
+        self.worker.submit(kind, whole)
 
     def _load_model(self, job: Job) -> None:
         self._roles = list(known_roles(self._separator()))
-        self._ready = True
 
     def _find_bars(self, job: Job) -> None:
         with self._lock:
@@ -379,10 +372,10 @@ class Desk:
         return self._bars or []
 
     def _look_at_evidence(self) -> None:
-        self.worker.submit("evidence", SMALL, self._examine)
+        self.worker.submit("evidence", self._examine, small=True)
 
     def _examine(self, job: Job) -> None:
-        found: dict[str, dict[str, Any]] = {}
+        found: dict[str, tuple[list[str], str | None]] = {}
         session = self._session
         if session is None:
             return
@@ -393,19 +386,14 @@ class Desk:
                 if isinstance(item, Mark) and item.stop * session.song.sample_rate > self._known:
                     continue
                 try:
-                    quality = self.peeler.encoded(stem, item).quality
-                    found[item.id] = {
-                        "seconds": quality["sound (s)"],
-                        "level": quality["level (dBFS)"],
-                        "remarks": quality["remarks"],
-                    }
+                    found[item.id] = self.peeler.encoded(stem, item).quality["remarks"], None
                 except FewshotSepError as error:
-                    found[item.id] = {"error": str(error)}
+                    found[item.id] = [], str(error)
         with self._lock:
             self._evidence = found
 
     def _failed(self, job: Job) -> None:
-        self._error = {"number": self._error["number"] + 1, "text": job.error}  # type: ignore[operator]
+        self._errors.append(job.error)
 
     # What the page sees
 
@@ -414,16 +402,15 @@ class Desk:
         with self._lock:
             job, session = self.worker.current or self._listener.current, self._session
             said: dict[str, Any] = {
-                "ready": self._ready,
+                "ready": bool(self._roles),
                 "roles": self._roles,
-                "error": self._error,
+                "error": {"number": len(self._errors), "text": self._errors[-1] if self._errors else ""},
                 "job": job and {"kind": job.kind, "share": round(job.share, 3), "left": job.seconds_left()},
             }
             if session is None:
                 return said | {"song": None, "recent": self.recent()}
-            assert self.folder
             return said | {
-                "song": {"id": self.folder.name, "name": session.song.name, "seconds": session.song.seconds}
+                "song": {"id": self.peeler.folder.name, "name": session.song.name, "seconds": session.song.seconds}
                 | {"rate": session.song.sample_rate, "channels": session.song.channels, "frames": session.song.frames}
                 | {"known": min(self._known / session.song.sample_rate, session.song.seconds)},
                 "warnings": self._warnings,
@@ -438,11 +425,12 @@ class Desk:
         result = self.peeler.result(stem.id)
         opposite = sessions.contradictions(stem)
 
-        def item(of: Any, **more: object) -> dict[str, Any]:
-            known = self._evidence.get(of.id)
-            remarks = [*(known or {}).get("remarks", []), *([opposite[of.id]] if of.id in opposite else [])]
-            error = (known or {}).get("error")
-            return {"id": of.id, "role": of.role, **more, "known": bool(known), "remarks": remarks, "error": error}
+        def item(of: Item, **more: object) -> dict[str, Any]:
+            remarks, error = self._evidence.get(of.id, ([], None))
+            if of.id in opposite:
+                remarks = [*remarks, opposite[of.id]]
+            judged = {"known": of.id in self._evidence, "remarks": remarks, "error": error}
+            return {"id": of.id, "role": of.role, **more, **judged}
 
         return {
             "id": stem.id,
@@ -458,9 +446,9 @@ class Desk:
                 "kind": result.kind,
                 "start": result.start / session.song.sample_rate,
                 "stop": result.done / session.song.sample_rate,
-                "whole": result.kind == "whole" and result.done == session.song.frames,
+                "whole": self.peeler.is_whole(stem.id),
                 "fresh": result.key == self.peeler.key(session, stem)
-                if self._ready
+                if self._roles
                 else result.key.startswith(session.key(stem)),
                 "version": result.version,
                 "level": result.level_db,
@@ -468,46 +456,41 @@ class Desk:
             },
         }
 
+    def _taken_out(self, track: str) -> tuple[str, ...] | None:
+        """The stems that a track is the song without; None for a stem's own. Raises BadEdit: no such track."""
+        if track == "song":
+            return ()
+        if track == REST:
+            return tuple(stem.id for stem in self.session.kept)
+        if track.startswith(BEFORE):
+            return self.session.stem(track.removeprefix(BEFORE)).minus
+        if not self.peeler.result(self.session.stem(track).id):
+            raise BadEdit("nothing was found of this stem yet")
+        return None
+
     def _parts(self, track: str) -> list[Result]:
         """What a track is made of. Raises BadEdit: there is no such track."""
-        frames = min(self._known, self.session.song.frames)
-        song = Result("", "whole", int(frames), 0, f"song {self._known}")
-        ids: Iterable[str] = ()
-        if track == REST:
-            ids = [stem.id for stem in self.session.kept]
-        elif track.startswith(BEFORE):
-            ids = self.session.stem(track.removeprefix(BEFORE)).minus
-        elif track != "song":
-            found = self.peeler.result(self.session.stem(track).id)
-            if not found:
-                raise BadEdit("nothing was found of this stem yet")
-            return [found]
-        return [song, *(result for id in ids if (result := self.peeler.result(id)))]
+        stems = self._taken_out(track)
+        frames = int(min(self._known, self.session.song.frames))
+        song = [] if stems is None else [Result("", "whole", frames, 0, f"song {self._known}")]
+        found = (self.peeler.result(id) for id in ([track] if stems is None else stems))
+        return [*song, *(result for result in found if result)]
 
     def _version(self, parts: list[Result]) -> str:
-        assert self.folder
-        said = [
-            self.folder.name,
-            *(result.version for result in parts if result.key),
-        ]  # the page follows the song itself
-        return hashlib.sha256("-".join(said).encode()).hexdigest()[:12]
+        """Another one when the sound changes; what is read of the song meanwhile is no change."""
+        versions = [result.version for result in parts if result.key]
+        return hashlib.sha256("-".join([self.peeler.folder.name, *versions]).encode()).hexdigest()[:12]
 
     def track(self, id: str) -> audio.Source:
         """Sound by name: "song", "residual", a stem's id, or "before-" and a stem's id. Raises BadEdit."""
         with self._lock:
-            self._parts(id)
-            if id == "song":
-                return self.peeler.song
-            if id == REST:
-                return self.peeler.remainder(tuple(stem.id for stem in self.session.kept))
-            if id.startswith(BEFORE):
-                return self.peeler.remainder(self.session.stem(id.removeprefix(BEFORE)).minus)
-            return self.peeler.track(id)
+            stems = self._taken_out(id)
+            return self.peeler.track(id) if stems is None else self.peeler.remainder(stems)
 
     def peaks(self, id: str) -> NDArray[np.int8]:
         """The peaks of a whole track, see `tracks.peaks`. Only where it has changed since the last time is it read."""
         with self._lock:
-            source, parts, folder = self.track(id), self._parts(id), self.folder
+            source, parts, peeler = self.track(id), self._parts(id), self.peeler
             count = -(-source.frames // PEAK_HOP)
             like = "song" if id == REST or id.startswith(BEFORE) else ""
             before, known = self._peaks.get(id) or self._peaks.get(like) or ([], np.zeros((count, 2), np.int8))
@@ -520,7 +503,7 @@ class Desk:
                 bins = slice(start // PEAK_HOP, -(-stop // PEAK_HOP))
                 known[bins] = peaks(source, bins.start * PEAK_HOP, min(bins.stop * PEAK_HOP, source.frames))
         with self._lock:
-            if folder == self.folder:
+            if peeler is self.peeler:  # else another song was opened meanwhile
                 self._peaks[id] = parts, known
         return known
 
@@ -529,20 +512,10 @@ class Desk:
     def stack(self, format: Format, bits: int) -> Stack:
         """The stems that are found in the whole song, and the residual. Raises BadEdit."""
         with self._lock:
-            session, peeler = self.session, self.peeler
-            known = [(stem, peeler.result(stem.id)) for stem in session.kept]
-            done = [stem for stem, r in known if r and (r.kind, r.done) == ("whole", session.song.frames)]
+            done = [stem for stem in self.session.kept if self.peeler.is_whole(stem.id)]
             if not done:
                 raise BadEdit("nothing was separated in the whole song yet")
-            found: dict[str, audio.Source] = {stem.name: peeler.track(stem.id) for stem in done}
-            found[REST] = peeler.remainder(tuple(stem.id for stem in done))
-            return Stack(session, found, format, bits)
-
-    def write_zip(self, format: Format, bits: int, path: Path) -> None:
-        """The stack, the session and its clips, see `export.write_zip`."""
-        session = self.session
-        clips = {sessions.clip_file(clip): self._clip_path(clip) for stem in session.stems for clip in stem.clips}
-        write_zip(self.stack(format, bits), session, clips, path)
+            return Stack(self.peeler, self.session, done, format, bits)
 
 
 def _texts(warnings: list[str]) -> list[str]:
@@ -559,11 +532,3 @@ def _hold(path: Path) -> Any:
             f"{path.parent}: another fewshot-sep app is at work here; open its page, or choose another --folder"
         )
     return file
-
-
-@contextlib.contextmanager
-def _explained(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from error
