@@ -28,15 +28,7 @@ from fewshot_sep.songs.separate_file import Options
 from fewshot_sep.songs.settings import Grid
 from fewshot_sep.stores import NOTES, Store
 from fewshot_sep.workers import Actors, Event, Processes
-
-RATE = 22050
-
-
-def sound(path: Path, seconds: float = 1.0, seed: int = 0) -> Path:
-    samples = np.random.default_rng(seed).uniform(-0.5, 0.5, (2, round(seconds * RATE))).astype(np.float32)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    audio.write(path, samples, RATE)
-    return path
+from tests.songs.material import RATE, sound
 
 
 class Copier:
@@ -173,9 +165,9 @@ def material(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("material")
     torch.manual_seed(0)
     weights.save(systems.build("tiny-informed"), folder / "weights.safetensors", {})
-    sound(folder / "horn.wav", 0.5, 7)
+    sound(folder / "horn.wav", 0.5, seed=7)
     for number in range(4):
-        sound(folder / "songs" / f"{number}.wav", 9 + number, number)
+        sound(folder / "songs" / f"{number}.wav", 9 + number, seed=number)
     (folder / "songs" / "bad.wav").write_bytes(b"no sound")
     return folder
 
@@ -298,7 +290,7 @@ def test_very_long_songs_that_would_leave_workers_idle_are_shared(
     workers: int, shared: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for number, seconds in enumerate((1, 3, 3, 1, 3)):
-        sound(tmp_path / "songs" / f"{number}.wav", seconds, number)
+        sound(tmp_path / "songs" / f"{number}.wav", seconds, seed=number)
     work, copier = jobs([tmp_path / "songs"], tmp_path / "out", "horn", ".wav", evidence="e"), Copier()
     batch = Batch(work, ByRole(), ByRole(), Options(), long=2)
     opened = OpenBatch(batch, None, None, copier)  # type: ignore[arg-type]
