@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import math
@@ -112,12 +113,17 @@ class Session:
 
     def key(self, stem: Stem) -> str:
         """A digest of all that a stem's sound depends on."""
-        said = asdict(stem) | {"minus": [self.key(self.stem(id)) for id in stem.minus], "song": self.song.digest}
-        for unheard in ("id", "name", "kept"):
-            said.pop(unheard)
-        for item in (*said["marks"], *said["clips"]):
-            item.pop("id")
-        return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:24]
+
+        @functools.cache  # else the stems before it were gone through again for each of those after them
+        def key(stem: Stem) -> str:
+            said = asdict(stem) | {"minus": [key(self.stem(id)) for id in stem.minus], "song": self.song.digest}
+            for unheard in ("id", "name", "kept"):
+                said.pop(unheard)
+            for item in (*said["marks"], *said["clips"]):
+                item.pop("id")
+            return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:24]
+
+        return key(stem)
 
     def in_order(self) -> list[Stem]:
         """The stems in an order in which they can be found. Raises ValueError: there is none."""
