@@ -198,19 +198,19 @@ def build(
     async def put_clip(request: Request) -> Response:
         content = await _body(request, MAX_CLIP)
         stem, role = (request.query_params.get(key, "") for key in ("stem", "role"))
-        await run_in_threadpool(desk.add_clip, stem, role, _name(request), content)
+        await run_in_threadpool(desk.song.add_clip, stem, role, _name(request), content)
         return JSONResponse({})
 
     async def post_edit(request: Request) -> Response:
-        await run_in_threadpool(desk.edit, await _json(request))
+        await run_in_threadpool(desk.song.edit, await _json(request))
         return JSONResponse({})
 
     async def post_run(request: Request) -> Response:
         said = await _json(request)
         if said.get("do") == "preview":
-            desk.preview(str(said.get("stem")), *(_number(said, key) for key in ("start", "stop")))
+            desk.song.preview(str(said.get("stem")), *(_number(said, key) for key in ("start", "stop")))
         elif said.get("do") == "separate":
-            desk.separate(str(said.get("stem")))
+            desk.song.separate(str(said.get("stem")))
         elif said.get("do") == "cancel":
             desk.worker.cancel("preview", "separate", "song")
         elif said.get("do") == "open":
@@ -222,20 +222,20 @@ def build(
         return JSONResponse({})
 
     async def get_session(request: Request) -> Response:
-        name = f"{desk.session.song.stem}.session.json"
+        name = f"{desk.song.session.song.stem}.session.json"
         headers = {"content-disposition": f"attachment; filename*=UTF-8''{quote(name)}"}
-        return Response(files.to_json(desk.session.to_json()), media_type="application/json", headers=headers)
+        return Response(files.to_json(desk.song.session.to_json()), media_type="application/json", headers=headers)
 
     async def put_session(request: Request) -> Response:
-        await run_in_threadpool(desk.open_session, await _json(request))
+        await run_in_threadpool(desk.song.open_session, await _json(request))
         return JSONResponse({})
 
     async def get_bars(request: Request) -> Response:
-        return JSONResponse(desk.bars())
+        return JSONResponse(desk.song.bars or [])
 
     async def get_audio(request: Request) -> Response:
         """Raw samples, `(frames, channels)` 32-bit floats, little-endian; by ranges."""
-        source = desk.track(request.path_params["track"])
+        source = desk.song.track(request.path_params["track"])
         size = 4 * source.channels
         span = _range(request.headers.get("range", ""), source.frames * size)
         headers = {"accept-ranges": "bytes", "content-type": "application/octet-stream"}
@@ -248,12 +248,12 @@ def build(
         return Response(body, 206, headers)
 
     async def get_peaks(request: Request) -> Response:
-        found = await run_in_threadpool(desk.peaks, request.path_params["track"])
+        found = await run_in_threadpool(desk.song.peaks, request.path_params["track"])
         return Response(found.tobytes(), media_type="application/octet-stream")
 
     async def get_tile(request: Request) -> Response:
         level, index = request.path_params["level"], request.path_params["index"]
-        source = desk.track(request.path_params["track"])
+        source = desk.song.track(request.path_params["track"])
         if level > MAX_LEVEL or index > source.frames >> 8:
             raise BadEdit("no such piece of the song")
         found = await run_in_threadpool(tile, source, level, index)
@@ -266,12 +266,12 @@ def build(
         if form is None:
             raise BadEdit("no such format")
         path = desk.temporary / f"download-{secrets.token_hex(8)}.{'zip' if what == 'all' else format}"
-        song, stack = desk.session.song.stem, desk.stack(*form)
+        song, stack = desk.song.session.song.stem, desk.song.stack(*form)
         if what == "all":
             await run_in_threadpool(stack.write_zip, path)
             name = f"{song}.zip"
         else:
-            wanted = next((s.name for s in desk.session.kept if s.id == what), what)
+            wanted = next((s.name for s in desk.song.session.kept if s.id == what), what)
             if wanted not in stack:
                 raise BadEdit("this stem is not separated in the whole song yet")
             gain = await run_in_threadpool(stack.gain)

@@ -134,7 +134,7 @@ def test_a_restart_loses_nothing(start: Start, marked: Marked, song: Path) -> No
 def test_what_is_read_so_far_can_be_used_and_a_restart_reads_on(
     start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fewshot_sep.songs.app.desk.NEWS_SECONDS", 0)
+    monkeypatch.setattr("fewshot_sep.songs.app.open_song.NEWS_SECONDS", 0)
     path, genuine, may_read = tmp_path / "long.ogg", audio.decode, threading.Event()
     audio.write(path, 0.5 * noise(1, 120 * RATE), RATE)
     mixture, _ = audio.read(path)
@@ -346,7 +346,7 @@ def test_peaks_follow_what_changes(marked: Marked, song: Path, half: Any) -> Non
 
     def agree() -> None:
         for track in ("song", "residual", *(s["id"] for s in client.state()["stems"] if s["result"])):
-            source = desk.track(track)
+            source = desk.song.track(track)
             np.testing.assert_array_equal(client.peaks(track), tracks.peaks(source, 0, source.frames))
 
     agree()
