@@ -90,19 +90,30 @@ def test_the_name_is_given_or_that_of_the_query(run: Any, options: list[str], na
     assert f"song/{name}.wav" in files()
 
 
+IMPOSSIBLE = [
+    *(["--name", name] for name in ("residual", "Residual", "a/b", "..", "")),
+    *(["--tracker", "sundial"], ["--stretcher", "taffy"], ["--tempo", "y"], ["--clip", "z"]),
+    *(["--format", "mp3", "--bits", "16"], ["--bits", "12"], ["--template", "{song}"], ["--query-at", "5-4"]),
+]
+
+
 @pytest.mark.parametrize(
-    "options",
+    ("options", "named"),
     [
-        *(["--name", name] for name in ("residual", "Residual", "a/b", "..", "")),
-        *(["--tracker", "sundial"], ["--stretcher", "taffy"], ["--tempo", "y"], ["--clip", "z"]),
-        *(["--format", "mp3", "--bits", "16"], ["--bits", "12"], ["--template", "{song}"], ["--query-at", "5-4"]),
+        *((["--query-at", "0-1", *options], options[-1]) for options in IMPOSSIBLE),
+        (["--not-at", "1-2"], "--with-at"),
+        (["--not", "clip.wav"], "--query-at"),
+        (["--with-at", "1-3", "--not-at", "2-4"], "passages 1-3 s"),
+        (["--with-at", "4-1"], "ends before"),
+        (["--query-at", "0-1", "--not-at", "7-9"], "8.00 s"),
     ],
 )
-def test_options_that_cannot_be_are_named_and_nothing_is_written(
-    run: Any, options: list[str], capsys: pytest.CaptureFixture[str]
+def test_options_and_evidence_that_cannot_be_are_named_and_nothing_is_written(
+    run: Any, options: list[str], named: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(sound("song.wav"), "--query-at", "0-1", *options) == 2
-    assert options[-1] in capsys.readouterr().err
+    sound("clip.wav")
+    assert run(sound("song.wav", 8), *options) == 2
+    assert named in capsys.readouterr().err
     assert not Path("out").exists()
 
 
@@ -315,25 +326,6 @@ def test_marks_alone_are_enough_and_what_they_leave_open_is_said(run: Any, half:
     assert run(song, "--with-at", "0-3") == 0
     (warning,) = report()["warnings"]
     assert "may be any of them" in warning and "--not-at" in warning
-
-
-@pytest.mark.parametrize(
-    ("options", "named"),
-    [
-        (["--not-at", "1-2"], "--with-at"),
-        (["--not", "clip.wav"], "--query-at"),
-        (["--with-at", "1-3", "--not-at", "2-4"], "passages 1-3 s"),
-        (["--with-at", "4-1"], "ends before"),
-        (["--query-at", "0-1", "--not-at", "7-9"], "8.00 s"),
-    ],
-)
-def test_evidence_that_says_nothing_or_contradicts_itself_is_refused(
-    run: Any, options: list[str], named: str, capsys: Any
-) -> None:
-    sound("clip.wav")
-    assert run(sound("song.wav", 8), *options) == 2
-    assert named in capsys.readouterr().err
-    assert not Path("out").exists()
 
 
 @pytest.mark.parametrize(("before", "after"), [("--with", "--query"), ("--with-at", "--query-at")])

@@ -170,12 +170,6 @@ def test_reports_that_are_damaged_or_of_older_versions_protect_what_they_report(
     assert len(list(Path("out").rglob("target*.residual.wav"))) == 7
 
 
-@pytest.mark.parametrize("template", ["{song:.1}/{name}", "{song!r}{name}", "{song}/{name:>9}", "{song[0]}/{name}"])
-def test_templates_that_could_make_one_name_of_two(run: Any, template: str) -> None:
-    assert run(sound("song.wav"), "--query-at", "0-0.2", "--template", template) == 2
-    assert not Path("out").exists()
-
-
 @pytest.mark.parametrize(
     "arguments", [[""], ["song.wav", ""], ["song.wav", "--query="], ["song.wav", "-q", ""]], ids=str
 )

@@ -92,7 +92,7 @@ def song(tmp_path: Path) -> Path:
 def half(fake: type) -> Any:
     """Halves what it is given; waits at `gate` before each piece."""
 
-    class Half(fake):  # type: ignore[misc]
+    class Half(fake):
         system = SimpleNamespace(knows_roles=True)
 
         def __init__(self) -> None:
@@ -106,7 +106,7 @@ def half(fake: type) -> Any:
 
         def add_residual(self, conditioning: list[str], mixture: audio.Source, targets_of: Any = None) -> list[str]:
             mixture.read(0, 10)
-            return super().add_residual(conditioning, mixture)  # type: ignore[no-any-return]
+            return super().add_residual(conditioning, mixture)
 
     return Half()
 

@@ -447,4 +447,4 @@ def test_every_tab_hears_of_every_change(marked: Marked) -> None:
 def test_two_programs_do_not_share_a_folder(start: Start, song: Path) -> None:
     start()
     with pytest.raises(OutputError, match="another"):
-        server.build(song.parent / "home", lambda: None, TOKEN)  # type: ignore[arg-type,return-value]
+        server.build(song.parent / "home", lambda: None, TOKEN)
