@@ -55,6 +55,7 @@ class Stack(dict[str, audio.Source]):
     def write_zip(self, path: Path) -> None:
         """All of them, the session and its clips as one zip, named as on the command line. Raises OutputError."""
         folder, gain = self.session.song.stem, self.gain()
+        clips = {clip_file(clip): self.clip_path(clip) for stem in self.session.stems for clip in stem.clips}
         with files.replacing(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as bundle:
             for name in self:
                 part = path.with_name(f"{path.stem}.part.{self.format}")
@@ -65,6 +66,5 @@ class Stack(dict[str, audio.Source]):
                 finally:
                     part.unlink(missing_ok=True)
             bundle.writestr(f"{folder}/session.json", files.to_json(self.session.to_json()))
-            clips = {clip_file(clip): clip for stem in self.session.stems for clip in stem.clips}
             for name, clip in clips.items():
-                bundle.write(self.clip_path(clip), f"{folder}/clips/{name}")
+                bundle.write(clip, f"{folder}/clips/{name}")
