@@ -152,6 +152,7 @@ class OpenBatch:
             losses: how many workers have died with it; it may be done nevertheless.
         """
         job, remote = self.batch.work[number], self.batch.remote
+        in_own_words: Callable[[str], str] = partial(remote.own_words, number, job) if remote else str
         try:
             if remote is not None and losses and (there := remote.put_before(number)):
                 return Outcome(there)
@@ -166,8 +167,8 @@ class OpenBatch:
         except Exception as error:
             failure = str(error) if isinstance(error, FewshotSepError) else f"{job.song}: {explain(error)}"
             code = error.exit_code if isinstance(error, FewshotSepError) else 1
-            return Outcome(error=remote.own_words(number, job, failure) if remote else failure, exit_code=code)
-        return Outcome(written, tuple(remote.own_words(number, job, line) if remote else line for line in said))
+            return Outcome(error=in_own_words(failure), exit_code=code)
+        return Outcome(written, tuple(map(in_own_words, said)))
 
     def part(self, part: Part) -> list[Array] | str:
         """What is made of each piece, or why not."""

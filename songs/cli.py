@@ -134,10 +134,10 @@ def separate(
     from fewshot_sep.prompt import ROLES, ByRole
     from fewshot_sep.songs.queries import check_spans, parse_span
 
+    checked = check_template(template)
     if session is not None:
         if any((query, query_at, among, among_at, absent, absent_at)) or len(songs) != 1 or songs[0].is_dir():
             raise typer.BadParameter("goes with one song, and with no other evidence", param_hint="--session")
-        checked = check_template(template)
         _repeat(songs[0], session, out, format, bits, checked, tracker, device, weights, strict, skip_existing)
         return
     spans = ByRole(*([parse_span(text) for text in given or []] for given in (query_at, among_at, absent_at)))
@@ -155,7 +155,6 @@ def separate(
         role: [*clips, *marks] for role, clips, marks in zip(ROLES, files, spans, strict=True)
     }
     told = evidence_digest(by_role)
-    checked = check_template(template)
 
     from fewshot_sep.songs import remote
     from fewshot_sep.songs.batch import Batch

@@ -168,25 +168,22 @@ def _complete(beats: Beats, duration: float) -> tuple[NDArray[np.float64], NDArr
     Returns:
         Times, places in the bar from 0, and strengths; what was added has strength 0.
     """
-    times, places, strengths = [beats.times[0]], [int(beats.positions[0]) - 1], [float(beats.strengths[0])]
-    usual = float(np.median(np.diff(beats.times)))
-    for time, position, strength in zip(beats.times[1:], beats.positions[1:], beats.strengths[1:], strict=True):
-        missing = max(round((time - times[-1]) / usual) - 1, 0) if time - times[-1] > 1.8 * usual else 0
-        last, place = times[-1], places[-1]
-        for k in range(1, missing + 1):
-            times.append(last + (time - last) * k / (missing + 1))
-            places.append((place + k) % beats.meter)
-            strengths.append(0.0)
-        times.append(float(time))
-        places.append(int(position) - 1)
-        strengths.append(float(strength))
+    gaps = np.diff(beats.times)
+    usual = np.median(gaps)
+    steps = np.where(gaps > 1.8 * usual, np.round(gaps / usual), 1).astype(int)
+    found = np.concatenate([[0], np.cumsum(steps)])  # numbers of those that were found, among all from the first on
+    numbers = np.arange(found[-1] + 1)
+    times = np.interp(numbers, found, beats.times)
+    before = np.repeat(np.arange(len(found)), np.append(steps, 1))  # which of the found ones each follows
+    places = (beats.positions[before] - 1 + numbers - found[before]) % beats.meter
+    strengths = np.zeros(len(numbers))
+    strengths[found] = beats.strengths
     opening = float(np.median(np.diff(times[:9])))
     closing = float(np.median(np.diff(times[-9:])))
-    before = max(int(np.ceil(times[0] / opening - 1e-9)), 0)
-    after = max(int(np.ceil((duration - times[-1]) / closing - 1e-9)), 0)
-    earlier, later = np.arange(before, 0, -1), np.arange(1, after + 1)
+    earlier = np.arange(max(int(np.ceil(times[0] / opening - 1e-9)), 0), 0, -1)
+    later = np.arange(1, max(int(np.ceil((duration - times[-1]) / closing - 1e-9)), 0) + 1)
     return (
         np.concatenate([times[0] - opening * earlier, times, times[-1] + closing * later]),
         np.concatenate([(places[0] - earlier) % beats.meter, places, (places[-1] + later) % beats.meter]),
-        np.concatenate([np.zeros(before), strengths, np.zeros(after)]),
+        np.pad(strengths, (len(earlier), len(later))),
     )

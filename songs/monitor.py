@@ -125,9 +125,7 @@ class Monitor:
         usable = audible[2:] & audible[:-2]
         at_boundary = np.zeros(len(gain), dtype=bool)
         at_boundary[np.array(boundaries) // self.hop] = True
-        near = at_boundary.copy()
-        near[1:] |= at_boundary[:-1]
-        near[:-1] |= at_boundary[1:]
+        near = np.convolve(at_boundary, [1, 1, 1], mode="same") > 0
         for name, chosen in (("at boundaries", at_boundary[1:-1] & usable), ("elsewhere", ~near[1:-1] & usable)):
             if chosen.any():
                 found[f"largest gain jump {name} (dB)"] = round(float(jumps[chosen].max()), 2)

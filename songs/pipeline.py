@@ -36,6 +36,7 @@ TEMPOS = get_args(Tempo)
 FADE_SECONDS = 0.1  # at most; never more than the context
 USUAL_METER = 4  # beats of a bar that the network sees at once, even if its segment is shorter
 TRACKING_SHARE = 0.1  # of the progress bar
+REPLAYED = 1 << 20  # frames of an earlier run at a time
 
 
 @dataclass(frozen=True)
@@ -138,7 +139,7 @@ class SongSeparator:
         conditioning = self.separator.condition(prompt, sample_rate, unlike)
         run = SongRun(self, source, conditioning, grid, residual_pass, known)
         target, residual = (np.concatenate(blocks, axis=1) for blocks in zip(*run.stems(progress), strict=True))
-        content = report.of(run.monitor, run.settings, self.separator.describe())
+        content = report.of(run.monitor, self.settings(grid, residual_pass), self.separator.describe())
         return SongResult(target, residual, sample_rate, content)
 
     def estimate(
@@ -193,10 +194,11 @@ class SongRun:
     def __post_init__(self) -> None:
         self.monitor = Monitor(self.source.frames, self.source.sample_rate)
 
-    @property
-    def settings(self) -> dict[str, object]:
-        """What was chosen, for reports."""
-        return self.pipeline.settings(self.grid, self.residual_pass)
+    def resume(self, read: Callable[[int, int], Array], frames: int) -> None:
+        """Note what an earlier run has found: `read(start, stop)` of the target, of which so many samples are there."""
+        for start in range(0, frames, REPLAYED):
+            stop = min(start + REPLAYED, frames)
+            self.monitor.add_block(read(start, stop), self.source.read(start, stop))
 
     def stems(self, progress: Progress | None = None, start: int = 0) -> Iterator[tuple[Array, Array]]:
         """Blocks `(channels, n)` of target and residual, in order, that cover the song exactly, in bounded memory.

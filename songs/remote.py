@@ -7,7 +7,7 @@ import secrets
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from fewshot_sep import files, stores
@@ -38,10 +38,10 @@ class Remote:
     stage: Path
     out: Store
     songs: list[RemoteSong]
-    manifest: Manifest = field(init=False)
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "manifest", Manifest(self.out))
+    @property
+    def manifest(self) -> Manifest:
+        return Manifest(self.out)
 
     def put_before(self, number: int) -> tuple[str, ...]:
         """The results that are in the store, of a worker that died after it had put them."""

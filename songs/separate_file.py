@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,9 +13,9 @@ from fewshot_sep.prompt import ByRole
 from fewshot_sep.songs import beat_cache, figure, report
 from fewshot_sep.songs.checkpoint import Partial
 from fewshot_sep.songs.jobs import Job, Outputs, claimed
-from fewshot_sep.songs.monitor import EXCERPT_SECONDS, Monitor
+from fewshot_sep.songs.monitor import EXCERPT_SECONDS
 from fewshot_sep.songs.pipeline import Elsewhere, Progress, SongRun, SongSeparator, part
-from fewshot_sep.songs.queries import EncodedClip, Evidence
+from fewshot_sep.songs.queries import EncodedClip, Evidence, Span
 from fewshot_sep.songs.settings import Clipping, Grid
 
 WRITING_SHARE = 0.05  # of the progress bar
@@ -90,49 +90,34 @@ def separate_file(
     Raises:
         BadAudio, BadQuery, OutputError.
     """
-    outputs, owner = job.outputs, job.owner
+    owner, model = job.owner, separator.separator
     with audio.open_audio(job.song, strict=options.strict) as source:
-        audio.check_writable(outputs.target, source.sample_rate, source.channels, options.subtype, options.bitrate)
-        model = separator.separator
+        audio.check_writable(job.outputs.target, source.sample_rate, source.channels, options.subtype, options.bitrate)
         clips = evidence.within(model, source)
         conditioning = model.combine(ByRole(*([clip.encoding for clip in role] for role in clips)))
         origin = beat_cache.fingerprint(owner["song"], separator.tracker, separator.meters)
-        known = beat_cache.load(outputs.beats, origin, source.frames / source.sample_rate)
+        known = beat_cache.load(job.outputs.beats, origin, source.frames / source.sample_rate)
         run = SongRun(separator, source, conditioning, options.grid, options.residual_pass, known, elsewhere)
-        run.monitor.warnings += source.warnings
-        run.monitor.warnings += _remarks(clips)
-        settings = _settings(separator, options)
+        run.monitor.warnings += [*source.warnings, *_remarks(clips)]
         fingerprint = {
             "song": owner["song"],
-            "settings": settings,
+            "settings": _settings(separator, options),
             "model": model.describe(),
             "evidence": [[clip.digest for clip in role] for role in clips],
             "frames": source.frames,
         }
-
-        def content() -> dict[str, Any]:
-            return report.of(
-                run.monitor,
-                settings,
-                model.describe(),
-                song=str(job.song),
-                digests=owner,
-                output=options.output,
-                channels=source.channels,
-                **report.evidence(clips),
-            )
-
+        facts = {"song": str(job.song), "digests": owner, "output": options.output, "channels": source.channels}
+        facts |= report.evidence(clips)
         with claimed(job) as job:
             outputs = job.outputs
             with Partial(outputs.target, source.channels, fingerprint, keep=options.resume) as found:
-                _replay(found, source, run.monitor)
+                run.resume(found.read, found.frames)
                 for target, _ in run.stems(part(progress, 0, 1 - WRITING_SHARE), start=found.frames):
                     found.write(target)
-                said = _write(
-                    found, source, run.monitor, outputs, options, content, part(progress, 1 - WRITING_SHARE, 1)
-                )
+                later = part(progress, 1 - WRITING_SHARE, 1)
+                said = _write(found, source, run, outputs, options, facts, later)
                 if options.plot:
-                    _draw(found, source, run.monitor, evidence, outputs.picture)
+                    _draw(found, run, evidence.spans, outputs.picture)
             if run.monitor.beats is not None and run.monitor.beats is not known:
                 files.write_json(outputs.beats, beat_cache.to_json(run.monitor.beats, origin))
     written = [outputs.target, outputs.residual, outputs.report, *([outputs.picture] if options.plot else [])]
@@ -151,34 +136,25 @@ def _remarks(clips: ByRole[EncodedClip]) -> list[str]:
     return remarks
 
 
-def _replay(found: Partial, source: audio.AudioFile, monitor: Monitor) -> None:
-    """Tell the monitor of what an earlier run has found."""
-    for start, stop in _blocks(found.frames, source.sample_rate):
-        monitor.add_block(found.read(start, stop), source.read(start, stop))
-
-
 def _write(
     found: Partial,
     source: audio.AudioFile,
-    monitor: Monitor,
+    run: SongRun,
     outputs: Outputs,
     options: Options,
-    content: Callable[[], dict[str, Any]],
+    facts: Mapping[str, object],
     progress: Progress | None,
 ) -> dict[str, Any]:
     """Target, residual and report into their files, which get their names when all are on the disk; the report.
 
     The same gain for both sounds, so that they still sum to the song but for it.
     """
-
-    def writer(path: Path) -> audio.AudioWriter:
-        form = (source.sample_rate, source.channels, source.frames, options.subtype, source.tags, options.bitrate)
-        return audio.AudioWriter(path, *form)
-
+    monitor = run.monitor
+    form = (source.sample_rate, source.channels, source.frames, options.subtype, source.tags, options.bitrate)
     with (
         files.replacing(outputs.report) as draft,
-        writer(outputs.residual) as residual,
-        writer(outputs.target) as target,
+        audio.AudioWriter(outputs.residual, *form) as residual,
+        audio.AudioWriter(outputs.target, *form) as target,
     ):
         gain = 1.0
         if target.bounded and monitor.peak > 1:
@@ -188,27 +164,24 @@ def _write(
                 monitor.warnings.append(f"target and residual were made {over:.1f} dB quieter, so as not to clip")
             else:
                 monitor.warnings.append(f"samples up to {over:.1f} dB beyond full scale were clipped")
-        for start, stop in _blocks(source.frames, source.sample_rate):
+        length = BLOCK_SECONDS * source.sample_rate
+        for start in range(0, source.frames, length):
+            stop = min(start + length, source.frames)
             block = found.read(start, stop)
             target.write(block * gain)
             residual.write((source.read(start, stop) - block) * gain)
             if progress:
                 progress(stop / source.frames)
         monitor.warnings += target.warnings
-        said = content()
+        said = report.of(monitor, _settings(run.pipeline, options), run.pipeline.separator.describe(), **facts)
         files.put_text(draft, files.to_json(said))
     return said
 
 
-def _draw(found: Partial, source: audio.AudioFile, monitor: Monitor, evidence: Evidence, path: Path) -> None:
+def _draw(found: Partial, run: SongRun, marks: ByRole[Span], path: Path) -> None:
     """A figure with the passage in which most was found."""
+    source, monitor = run.source, run.monitor
     length = round(EXCERPT_SECONDS * source.sample_rate)
     start = max(min(monitor.loudest() - length // 2, source.frames - length), 0)
     excerpt = (start, min(start + length, source.frames))
-    figure.draw(monitor, source.read(*excerpt), found.read(*excerpt), start / source.sample_rate, path, evidence.spans)
-
-
-def _blocks(frames: int, sample_rate: int) -> Iterator[tuple[int, int]]:
-    length = BLOCK_SECONDS * sample_rate
-    for start in range(0, frames, length):
-        yield start, min(start + length, frames)
+    figure.draw(monitor, source.read(*excerpt), found.read(*excerpt), start / source.sample_rate, path, marks)

@@ -1,43 +1,30 @@
-"""The song that is worked on, all that is known of it, and where it lies on disk; what the page shows and asks for."""
+"""The songs on disk, which of them is open, and the two threads that work on it."""
 
 from __future__ import annotations
 
 import contextlib
 import functools
 import hashlib
-import math
 import os
 import re
 import secrets
 import shutil
-import threading
-import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from fewshot_sep import audio, files
 from fewshot_sep.errors import BadAudio, FewshotSepError, OutputError
 from fewshot_sep.songs.app import session as sessions
-from fewshot_sep.songs.app.export import Stack, write_zip
-from fewshot_sep.songs.app.peel import Peeler, Result, changed, known_roles
-from fewshot_sep.songs.app.session import REST, BadEdit, Clip, Mark, Session, Song, Stem
-from fewshot_sep.songs.app.tracks import PEAK_HOP, RawTrack, check_room, peaks
+from fewshot_sep.songs.app.open_song import OpenSong
+from fewshot_sep.songs.app.peel import known_roles
+from fewshot_sep.songs.app.session import BadEdit, Song
+from fewshot_sep.songs.app.tracks import check_room, explained
 from fewshot_sep.songs.app.worker import Job, Worker
-from fewshot_sep.songs.grid import bar_grid
 from fewshot_sep.songs.pipeline import SongSeparator
-from fewshot_sep.songs.settings import Format
 
-PREVIEW_SECONDS = 10.0
-UNDOABLE = 200
-NEWS_SECONDS = 2.0  # between two times that the page is told how much of a song is read
-BEFORE = "before-"  # and a stem's id: the sound that it is taken from
 DEMO = "War of freedom (demo).wav"
-SMALL, LOADING, PREVIEW, LONG = 0, 1, 2, 3  # ranks of jobs, see `Job`
 
 
 class Desk:
@@ -57,40 +44,30 @@ class Desk:
     def __init__(self, home: Path, separator: Callable[[], SongSeparator], changed: Callable[[], None]) -> None:
         self.home, self.temporary = home, home / "tmp"
         self._changed = changed
-        self._lock = threading.RLock()
-        with _explained(home):
+        with explained(home):
             home.mkdir(parents=True, exist_ok=True)
             self._held = _hold(home / "lock")
             shutil.rmtree(self.temporary, ignore_errors=True)
             self.temporary.mkdir()
         self._separator = functools.cache(separator)
-        self._ready = False
-        self._roles: list[str] = []
-        self._error = {"number": 0, "text": ""}
-        self._peaks: dict[str, tuple[list[Result], NDArray[np.int8]]] = {}
-        self.folder: Path | None = None
-        self.peeler: Peeler  # of the song that is open
-        self._session: Session | None = None
-        self._undo: list[Session] = []
-        self._redo: list[Session] = []
-        self._evidence: dict[str, dict[str, Any]] = {}
-        self._bars: list[float] | None = None
-        self._known: int | float = math.inf  # frames of the song that are read, from its start on
+        self._roles: list[str] = []  # what can be shown; none until the weights are loaded
+        self._errors: list[str] = []
+        self._song: OpenSong | None = None
         self.worker = Worker(changed, self._failed)
         # Reads the song and finds its bars, which can take minutes: nothing else waits for that.
-        self._listener = Worker(changed, self._failed)
-        self.worker.submit("model", LOADING, self._load_model)
+        self._reader = Worker(changed, self._failed)
+        self.worker.submit("model", self._load_model)
 
     def close(self) -> None:
         """End the work; songs stay, temporary files go."""
-        self._listener.close()
+        self._reader.close()
         self.worker.close()
         shutil.rmtree(self.temporary, ignore_errors=True)
         self._held.close()
 
     def busy(self) -> bool:
         """Whether there is anything to do."""
-        return self.worker.busy() or self._listener.busy()
+        return self.worker.busy() or self._reader.busy()
 
     # The song
 
@@ -104,10 +81,10 @@ class Desk:
 
         def work(job: Job) -> None:
             try:
-                folder = self._take_in(path, name)
-                self._open(folder)
-                if clip and not self.session.stems[0].clips and self.session.stems[0].name == "stem 1":
-                    self.add_clip(self.session.stems[0].id, "alone", clip.name, clip.read_bytes())
+                self._open(self._take_in(path, name))
+                first = self.song.session.stems[0]
+                if clip and not first.clips and first.name == "stem 1":
+                    self.song.add_clip(first.id, "alone", clip.name, clip.read_bytes())
             except FewshotSepError as error:
                 raise BadEdit(str(error).replace(str(path), name)) from error
             finally:
@@ -115,7 +92,7 @@ class Desk:
                     path.unlink(missing_ok=True)
 
         self._cancel_all()
-        self.worker.submit("song", LOADING, work)
+        self.worker.submit("song", work)
 
     def open_demo(self) -> None:
         """The demo's song, with a clip of its guitar."""
@@ -132,24 +109,23 @@ class Desk:
         """A song that was open before."""
         folder = self._folder(id)
         self._cancel_all()
-        self.worker.submit("song", LOADING, lambda job: self._open(folder))
+        self.worker.submit("song", lambda job: self._open(folder))
 
     def forget(self, id: str) -> None:
         """Remove a song and all that was found of it from the disk."""
         folder = self._folder(id)
-        if folder == self.folder:
+        if self._song and folder == self._song.folder:
             self._leave()
-        self.worker.submit(f"forget {id}", SMALL, lambda job: shutil.rmtree(folder, ignore_errors=True))
+        self.worker.submit(f"forget {id}", lambda job: shutil.rmtree(folder, ignore_errors=True), small=True)
 
     def _cancel_all(self) -> None:
         """End what is done with the song that is open."""
-        self._listener.cancel()
+        self._reader.cancel()
         self.worker.cancel("preview", "separate", "evidence", "song")
 
     def _leave(self) -> None:
         self._cancel_all()
-        with self._lock:
-            self.folder = self._session = None
+        self._song = None
 
     def recent(self) -> list[dict[str, str]]:
         """Songs on disk, the last one first."""
@@ -178,7 +154,7 @@ class Desk:
         song = Song(name, digest, facts.sample_rate, facts.channels, facts.frames, tags)
         check_room(self.home, path.stat().st_size + 4 * song.frames * song.channels)
         try:
-            with _explained(new):
+            with explained(new):
                 (new / "clips").mkdir(parents=True)
                 try:
                     os.link(path, new / "source")
@@ -192,362 +168,48 @@ class Desk:
             shutil.rmtree(new, ignore_errors=True)
         return folder
 
-    def _read(self, job: Job) -> None:
-        """Decode the song; what is read can be heard, marked and previewed meanwhile."""
-        with self._lock:
-            folder, song, track, name = self.folder, self.session.song, self.peeler.song, self.session.song.name
-        assert folder and isinstance(track, RawTrack)
-        source, progress, done, told = folder / "source", self._listener.progress(job), 0, 0.0
+    def _open(self, folder: Path) -> None:
+        song = OpenSong(folder, self._separator, self.worker, lambda: self._changed())
+        self._song = song
+        if not song.is_read:
+            self._reader.submit("reading", lambda job: self._read(song, job))
+        self._reader.submit("bars", lambda job: song.find_bars(self._reader.progress(job)))
+        song.look_at_evidence()
 
-        def keep(block: NDArray[np.float32]) -> None:
-            nonlocal done, told
-            track.write(done, block)
-            done += block.shape[1]
-            progress(min(done / song.frames, 1.0))
-            if time.monotonic() > told + NEWS_SECONDS and done > 1.1 * self._known:  # all of it is drawn anew
-                with self._lock:
-                    if not job.cancelled:  # else another song is open
-                        self._known, told = done, time.monotonic()
-                self._look_at_evidence()
-                self._changed()
-
+    def _read(self, song: OpenSong, job: Job) -> None:
         try:
-            facts = audio.decode(source, keep)
+            song.read(job, self._reader.progress(job))
         except FewshotSepError as error:
             self._leave()
             if isinstance(error, BadAudio):
-                self.forget(folder.name)
-            raise BadEdit(str(error).replace(str(source), name)) from error
-        with self._lock:
-            if job.cancelled:
-                return
-            for path in folder.glob("*.f32"):  # its length may only have been guessed
-                os.truncate(path, 4 * facts.channels * facts.frames)
-            track.frames = facts.frames
-            self._session = sessions.resized(self.session, facts.frames)
-            self._undo, self._redo = (
-                [sessions.resized(one, facts.frames) for one in steps] for steps in (self._undo, self._redo)
-            )
-            files.write_json(folder / "session.json", self._session.to_json())
-            files.write_json(folder / "warnings.json", facts.warnings)
-            self._warnings, self._known = _texts(facts.warnings), math.inf
-            (folder / "song.peaks").write_bytes(self.peaks("song").tobytes())
-            source.unlink()
-        self._look_at_evidence()
-
-    def _wait_for(self, frame: float) -> None:
-        """Wait until the song is read so far; here jobs end that are cancelled."""
-        self.worker.pause()
-        while self._known < frame:
-            time.sleep(0.05)
-            self.worker.pause()
-
-    def _open(self, folder: Path) -> None:
-        session = sessions.load(files.read_json(folder / "session.json"))
-        song = session.song
-        track = RawTrack(folder / "song.f32", song.sample_rate, song.channels, song.frames)
-        for path in folder.iterdir():
-            if path.suffix == ".part" or (
-                path.stem not in {"song", *(s.id for s in session.stems)} and path.suffix == ".f32"
-            ):
-                path.unlink(missing_ok=True)
-        warnings = files.read_json(folder / "warnings.json")
-        with self._lock:
-            self.folder, self._session = folder, session
-            self._undo, self._redo, self._evidence, self._bars = [], [], {}, None
-            self._warnings, self._known = _texts(warnings), math.inf
-            self.peeler = Peeler(
-                self._separator, track, folder, self._clip_path, self._wait_for, lambda: self._changed()
-            )
-            self._peaks.clear()
-            if (folder / "source").exists():
-                track.clear()
-                self._known = 0
-                self._listener.submit("reading", LONG, self._read)
-            else:
-                self._peaks["song"] = self._parts("song"), np.fromfile(folder / "song.peaks", np.int8).reshape(-1, 2)
-            (folder / "session.json").touch()
-            self._listener.submit("bars", LONG, self._find_bars)
-            self._look_at_evidence()
-
-    # What is decided
-
-    @property
-    def session(self) -> Session:
-        """The open one. Raises BadEdit where none is."""
-        if self._session is None:
-            raise BadEdit("no song is open")
-        return self._session
-
-    def edit(self, said: sessions.Edit) -> None:
-        """An edit by the page; `do` may also be "undo" and "redo". Raises BadEdit, OutputError."""
-        with self._lock:
-            steps = {"undo": (self._undo, self._redo), "redo": (self._redo, self._undo)}.get(str(said.get("do")))
-            if steps is None:
-                self._decide(sessions.edit(self.session, said))
-            elif steps[0]:
-                steps[1].append(self.session)
-                self._store(steps[0].pop())
-
-    def add_clip(self, stem: str, role: str, name: str, content: bytes) -> None:
-        """A sound file as evidence. Raises BadAudio, BadEdit, OutputError."""
-        digest = hashlib.sha256(content).hexdigest()
-        with self._lock:
-            new = sessions.add_clip(self.session, stem, role, name, digest)
-            assert self.folder
-            check_room(self.folder, len(content))
-            path = self.folder / "clips" / digest
-            with files.replacing(path) as temporary:
-                temporary.write_bytes(content)
-                try:
-                    audio.read(temporary)
-                except FewshotSepError as error:
-                    raise BadEdit(str(error).replace(str(temporary), name)) from error
-            self._decide(new)
-
-    def open_session(self, content: object) -> None:
-        """Marks, settings and names from a file that the page has given away. Raises BadEdit."""
-        with self._lock:
-            new, song = sessions.load(content), self.session.song
-            if new.song.digest != song.digest and abs(new.song.seconds - song.seconds) > 0.1:
-                raise BadEdit(f"this session is of another song, {new.song.name!r}: open that song first")
-            self._decide(Session(song, new.stems))
-
-    def _decide(self, new: Session) -> None:
-        if new != self.session:
-            self._undo = [*self._undo, self.session][-UNDOABLE:]
-            self._redo = []
-            self._store(new)
-
-    def _store(self, new: Session) -> None:
-        assert self.folder
-        files.write_json(self.folder / "session.json", new.to_json())
-        self._session = new
-        self._look_at_evidence()
-        self._changed()
-
-    def _clip_path(self, clip: Clip) -> Path:
-        assert self.folder
-        path = self.folder / "clips" / clip.digest
-        if not path.is_file():
-            raise BadEdit(f"the clip {clip.name!r} is not here: drop its file once more")
-        return path
-
-    # Work
-
-    def preview(self, stem: str, start: float, stop: float) -> None:
-        """Find a stem in at most ten seconds from `start` on, soon."""
-        of, rate = self.session.stem(stem), self.session.song.sample_rate
-        first = round(max(start, 0) * rate)
-        last = min(round(min(stop, start + PREVIEW_SECONDS) * rate), self.session.song.frames)
-        if last <= first:
-            raise BadEdit("there is nothing of the song in view")
-        self._run("preview", lambda job: self.peeler.preview(self.session, of, first, last, self.worker.progress(job)))
-
-    def separate(self, stem: str) -> None:
-        """Find a stem in the whole song, soon."""
-        self.session.stem(stem)
-
-        def work(job: Job) -> None:
-            self._wait_for(math.inf)
-            self.peeler.separate(self.session, self.session.stem(stem), self.worker.progress(job))
-
-        self._run("separate", work)
-
-    def _run(self, kind: str, work: Callable[[Job], None]) -> None:
-        def whole(job: Job) -> None:
-            work(job)
-            self._look_at_evidence()  # of later stems: what they are taken from has changed
-
-        self.worker.cancel("preview", "separate")
-        self.worker.submit(kind, PREVIEW if kind == "preview" else LONG, whole)
+                self.forget(song.folder.name)
+            name = song.session.song.name
+            raise BadEdit(str(error).replace(str(song.folder / "source"), name)) from error
 
     def _load_model(self, job: Job) -> None:
         self._roles = list(known_roles(self._separator()))
-        self._ready = True
-
-    def _find_bars(self, job: Job) -> None:
-        with self._lock:
-            peeler, song = self.peeler, self.session.song
-        grid = bar_grid(peeler.beats(self._listener.progress(job)), song.frames, song.sample_rate)
-        with self._lock:
-            if not job.cancelled:
-                self._bars = [round(frame / song.sample_rate, 3) for frame in grid.boundaries]
-
-    def bars(self) -> list[float]:
-        """Where bars begin, in seconds; none before they are found, or where there are none."""
-        return self._bars or []
-
-    def _look_at_evidence(self) -> None:
-        self.worker.submit("evidence", SMALL, self._examine)
-
-    def _examine(self, job: Job) -> None:
-        found: dict[str, dict[str, Any]] = {}
-        session = self._session
-        if session is None:
-            return
-        for stem in session.stems:
-            for item in stem.evidence:
-                if job.cancelled:
-                    return
-                if isinstance(item, Mark) and item.stop * session.song.sample_rate > self._known:
-                    continue
-                try:
-                    quality = self.peeler.encoded(stem, item).quality
-                    found[item.id] = {
-                        "seconds": quality["sound (s)"],
-                        "level": quality["level (dBFS)"],
-                        "remarks": quality["remarks"],
-                    }
-                except FewshotSepError as error:
-                    found[item.id] = {"error": str(error)}
-        with self._lock:
-            self._evidence = found
 
     def _failed(self, job: Job) -> None:
-        self._error = {"number": self._error["number"] + 1, "text": job.error}  # type: ignore[operator]
+        self._errors.append(job.error)
 
-    # What the page sees
+    @property
+    def song(self) -> OpenSong:
+        """The one that is open. Raises BadEdit where none is."""
+        if self._song is None:
+            raise BadEdit("no song is open")
+        return self._song
 
     def state(self) -> dict[str, Any]:
         """All that the page shows, but for sound and pictures."""
-        with self._lock:
-            job, session = self.worker.current or self._listener.current, self._session
-            said: dict[str, Any] = {
-                "ready": self._ready,
-                "roles": self._roles,
-                "error": self._error,
-                "job": job and {"kind": job.kind, "share": round(job.share, 3), "left": job.seconds_left()},
-            }
-            if session is None:
-                return said | {"song": None, "recent": self.recent()}
-            assert self.folder
-            return said | {
-                "song": {"id": self.folder.name, "name": session.song.name, "seconds": session.song.seconds}
-                | {"rate": session.song.sample_rate, "channels": session.song.channels, "frames": session.song.frames}
-                | {"known": min(self._known / session.song.sample_rate, session.song.seconds)},
-                "warnings": self._warnings,
-                "stems": [self._stem(session, stem) for stem in session.kept],
-                "residual": self._version(self._parts(REST)),
-                "bars": None if self._bars is None else len(self._bars),
-                "undo": len(self._undo),
-                "redo": len(self._redo),
-            }
-
-    def _stem(self, session: Session, stem: Stem) -> dict[str, Any]:
-        result = self.peeler.result(stem.id)
-        opposite = sessions.contradictions(stem)
-
-        def item(of: Any, **more: object) -> dict[str, Any]:
-            known = self._evidence.get(of.id)
-            remarks = [*(known or {}).get("remarks", []), *([opposite[of.id]] if of.id in opposite else [])]
-            error = (known or {}).get("error")
-            return {"id": of.id, "role": of.role, **more, "known": bool(known), "remarks": remarks, "error": error}
-
+        job, song = self.worker.current or self._reader.current, self._song
+        ready = bool(self._roles)
         return {
-            "id": stem.id,
-            "name": stem.name,
-            "grid": stem.grid,
-            "residual_pass": stem.residual_pass,
-            "mixture": self._version(self._parts(f"{BEFORE}{stem.id}")),
-            "minus": [session.stem(id).name for id in stem.minus],
-            "marks": [item(mark, start=mark.start, stop=mark.stop) for mark in stem.marks],
-            "clips": [item(clip, name=clip.name) for clip in stem.clips],
-            "result": result
-            and {
-                "kind": result.kind,
-                "start": result.start / session.song.sample_rate,
-                "stop": result.done / session.song.sample_rate,
-                "whole": result.kind == "whole" and result.done == session.song.frames,
-                "fresh": result.key == self.peeler.key(session, stem)
-                if self._ready
-                else result.key.startswith(session.key(stem)),
-                "version": result.version,
-                "level": result.level_db,
-                "warnings": result.warnings,
-            },
+            "ready": ready,
+            "roles": self._roles,
+            "error": {"number": len(self._errors), "text": self._errors[-1] if self._errors else ""},
+            "job": job and {"kind": job.kind, "share": round(job.share, 3), "left": job.seconds_left()},
+            **(song.state(ready) if song else {"song": None, "recent": self.recent()}),
         }
-
-    def _parts(self, track: str) -> list[Result]:
-        """What a track is made of. Raises BadEdit: there is no such track."""
-        frames = min(self._known, self.session.song.frames)
-        song = Result("", "whole", int(frames), 0, f"song {self._known}")
-        ids: Iterable[str] = ()
-        if track == REST:
-            ids = [stem.id for stem in self.session.kept]
-        elif track.startswith(BEFORE):
-            ids = self.session.stem(track.removeprefix(BEFORE)).minus
-        elif track != "song":
-            found = self.peeler.result(self.session.stem(track).id)
-            if not found:
-                raise BadEdit("nothing was found of this stem yet")
-            return [found]
-        return [song, *(result for id in ids if (result := self.peeler.result(id)))]
-
-    def _version(self, parts: list[Result]) -> str:
-        assert self.folder
-        said = [
-            self.folder.name,
-            *(result.version for result in parts if result.key),
-        ]  # the page follows the song itself
-        return hashlib.sha256("-".join(said).encode()).hexdigest()[:12]
-
-    def track(self, id: str) -> audio.Source:
-        """Sound by name: "song", "residual", a stem's id, or "before-" and a stem's id. Raises BadEdit."""
-        with self._lock:
-            self._parts(id)
-            if id == "song":
-                return self.peeler.song
-            if id == REST:
-                return self.peeler.remainder(tuple(stem.id for stem in self.session.kept))
-            if id.startswith(BEFORE):
-                return self.peeler.remainder(self.session.stem(id.removeprefix(BEFORE)).minus)
-            return self.peeler.track(id)
-
-    def peaks(self, id: str) -> NDArray[np.int8]:
-        """The peaks of a whole track, see `tracks.peaks`. Only where it has changed since the last time is it read."""
-        with self._lock:
-            source, parts, folder = self.track(id), self._parts(id), self.folder
-            count = -(-source.frames // PEAK_HOP)
-            like = "song" if id == REST or id.startswith(BEFORE) else ""
-            before, known = self._peaks.get(id) or self._peaks.get(like) or ([], np.zeros((count, 2), np.int8))
-        if len(known) != count:
-            before, known = [], np.zeros((count, 2), np.int8)
-        spans = changed(before, parts)
-        if spans:
-            known = known.copy()
-            for start, stop in spans:
-                bins = slice(start // PEAK_HOP, -(-stop // PEAK_HOP))
-                known[bins] = peaks(source, bins.start * PEAK_HOP, min(bins.stop * PEAK_HOP, source.frames))
-        with self._lock:
-            if folder == self.folder:
-                self._peaks[id] = parts, known
-        return known
-
-    # What goes out
-
-    def stack(self, format: Format, bits: int) -> Stack:
-        """The stems that are found in the whole song, and the residual. Raises BadEdit."""
-        with self._lock:
-            session, peeler = self.session, self.peeler
-            known = [(stem, peeler.result(stem.id)) for stem in session.kept]
-            done = [stem for stem, r in known if r and (r.kind, r.done) == ("whole", session.song.frames)]
-            if not done:
-                raise BadEdit("nothing was separated in the whole song yet")
-            found: dict[str, audio.Source] = {stem.name: peeler.track(stem.id) for stem in done}
-            found[REST] = peeler.remainder(tuple(stem.id for stem in done))
-            return Stack(session, found, format, bits)
-
-    def write_zip(self, format: Format, bits: int, path: Path) -> None:
-        """The stack, the session and its clips, see `export.write_zip`."""
-        session = self.session
-        clips = {sessions.clip_file(clip): self._clip_path(clip) for stem in session.stems for clip in stem.clips}
-        write_zip(self.stack(format, bits), session, clips, path)
-
-
-def _texts(warnings: list[str]) -> list[str]:
-    """Warnings without the file's name."""
-    return [warning.partition(": ")[2] or warning for warning in warnings]
 
 
 def _hold(path: Path) -> Any:
@@ -559,11 +221,3 @@ def _hold(path: Path) -> Any:
             f"{path.parent}: another fewshot-sep app is at work here; open its page, or choose another --folder"
         )
     return file
-
-
-@contextlib.contextmanager
-def _explained(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from error

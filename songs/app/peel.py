@@ -21,7 +21,7 @@ from fewshot_sep.prompt import ROLES, ByRole, Role
 from fewshot_sep.separator import Conditioning
 from fewshot_sep.songs import beat_cache, expectation, report
 from fewshot_sep.songs.app.session import Clip, Item, Session, Stem
-from fewshot_sep.songs.app.tracks import BLOCK, RawTrack, Remainder
+from fewshot_sep.songs.app.tracks import RawTrack, Remainder
 from fewshot_sep.songs.pipeline import Progress, SongRun, SongSeparator, part
 from fewshot_sep.songs.queries import EncodedClip, encode, read_passage
 
@@ -113,7 +113,7 @@ class Peeler:
         changed: Callable[[], None] = lambda: None,
     ) -> None:
         self._songs, self.song, self.folder = songs, song, folder
-        self._clip_path, self._watch, self._changed = clip_path, watch, changed
+        self.clip_path, self._watch, self._changed = clip_path, watch, changed
         self._cache: OrderedDict[Hashable, Any] = OrderedDict()
         self._beats: Beats | None = None
         self._tracking = threading.Lock()
@@ -151,18 +151,21 @@ class Peeler:
         """A digest of all that a stem's sound depends on, the weights too."""
         return f"{session.key(stem)} {str(self.songs.separator.describe()['sha256'])[:12]}"
 
-    def whole(self, session: Session, stem: Stem) -> bool:
-        """Whether a stem is found, as it is asked for now."""
+    def is_whole(self, stem: str) -> bool:
+        """Whether a stem is found in the whole song, by whatever evidence."""
+        known = self.result(stem)
+        return known is not None and (known.kind, known.done) == ("whole", self.song.frames)
+
+    def _is_done(self, session: Session, stem: Stem) -> bool:
+        """Whether a stem is found in the whole song, as it is asked for now."""
         known = self.result(stem.id)
-        return bool(
-            known and known.kind == "whole" and known.done == self.song.frames and known.key == self.key(session, stem)
-        )
+        return known is not None and self.is_whole(stem.id) and known.key == self.key(session, stem)
 
     def encoded(self, stem: Stem, item: Item) -> EncodedClip:
         """A mark or a clip, encoded. Raises BadAudio, BadQuery."""
         model = self.songs.separator
         if isinstance(item, Clip):
-            path = self._clip_path(item)
+            path = self.clip_path(item)
             key = ("clip", item.digest, item.name, item.role)
             return self._once(key, lambda: encode(model, item.name, *audio.read(path), item.role))
         source, rate = self._mixture(stem), self.song.sample_rate
@@ -222,7 +225,7 @@ class Peeler:
         needed = {stem.id}
         for other in reversed(session.in_order()):
             needed |= set(other.minus) if other.id in needed else set()
-        work = [s for s in session.in_order() if s.id in needed and not self.whole(session, s)]
+        work = [s for s in session.in_order() if s.id in needed and not self._is_done(session, s)]
         for number, other in enumerate(work):
             self._separate(session, other, part(progress, number / len(work), (number + 1) / len(work)))
 
@@ -245,16 +248,13 @@ class Peeler:
         key, known_part = self.key(session, stem), self.result(stem.id)
         done = known_part.done if known_part and (known_part.kind, known_part.key) == ("whole", key) else 0
         track = self.track(stem.id) if done else self._cleared(stem)
-        for at in range(0, done, BLOCK):
-            stop = min(at + BLOCK, done)
-            run.monitor.add_block(track.read(at, stop), source.read(at, stop))
+        run.resume(track.read, done)
         for target, _ in run.stems(part(progress, begin, 1.0), start=done):
             track.write(done, target)
             done += target.shape[1]
             self._put(stem, Result(key, "whole", done, 0, ""))
-        content = report.of(
-            run.monitor, run.settings | {"residual_pass": stem.residual_pass}, self.songs.separator.describe()
-        )
+        settings = self.songs.settings(stem.grid, stem.residual_pass)
+        content = report.of(run.monitor, settings, self.songs.separator.describe())
         warnings = [ABSENT if "does not seem to be in the song" in text else text for text in content["warnings"]]
         warnings += self._remarks(stem)
         self._put(stem, Result(key, "whole", done, 0, "", run.monitor.level_db, tuple(warnings), content))

@@ -61,11 +61,9 @@ def repeat(
         stems = session.in_order()
         for number, stem in enumerate(stems):
             peeler.separate(session, stem, part(progress, number / len(stems), (number + 1) / len(stems)))
-        found: dict[str, audio.Source] = {stem.name: peeler.track(stem.id) for stem in session.kept}
-        found[REST] = peeler.remainder(tuple(stem.id for stem in session.kept))
-        stack = Stack(session, found, format, bits)
+        stack = Stack(peeler, session, session.kept, format, bits)
         gain, written = stack.gain(), []
-        common = {"song": str(job.song), "digests": owner, "session": str(file), "stems": list(found)}
+        common = {"song": str(job.song), "digests": owner, "session": str(file), "stems": list(stack)}
         with claimed(job) as job:
             for stem in session.kept:
                 result, place = peeler.result(stem.id), job.beside(stem.name)

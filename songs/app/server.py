@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator, Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from starlette.applications import Starlette
 from starlette.background import BackgroundTask
@@ -198,19 +198,19 @@ def build(
     async def put_clip(request: Request) -> Response:
         content = await _body(request, MAX_CLIP)
         stem, role = (request.query_params.get(key, "") for key in ("stem", "role"))
-        await run_in_threadpool(desk.add_clip, stem, role, _name(request), content)
+        await run_in_threadpool(desk.song.add_clip, stem, role, _name(request), content)
         return JSONResponse({})
 
     async def post_edit(request: Request) -> Response:
-        await run_in_threadpool(desk.edit, await _json(request))
+        await run_in_threadpool(desk.song.edit, await _json(request))
         return JSONResponse({})
 
     async def post_run(request: Request) -> Response:
         said = await _json(request)
         if said.get("do") == "preview":
-            desk.preview(str(said.get("stem")), *(_number(said, key) for key in ("start", "stop")))
+            desk.song.preview(str(said.get("stem")), *(_number(said, key) for key in ("start", "stop")))
         elif said.get("do") == "separate":
-            desk.separate(str(said.get("stem")))
+            desk.song.separate(str(said.get("stem")))
         elif said.get("do") == "cancel":
             desk.worker.cancel("preview", "separate", "song")
         elif said.get("do") == "open":
@@ -222,20 +222,20 @@ def build(
         return JSONResponse({})
 
     async def get_session(request: Request) -> Response:
-        name = f"{desk.session.song.stem}.session.json"
-        text = files.to_json(desk.session.to_json())
-        return Response(text, media_type="application/json", headers=_attachment(name))
+        name = f"{desk.song.session.song.stem}.session.json"
+        headers = {"content-disposition": f"attachment; filename*=UTF-8''{quote(name)}"}
+        return Response(files.to_json(desk.song.session.to_json()), media_type="application/json", headers=headers)
 
     async def put_session(request: Request) -> Response:
-        await run_in_threadpool(desk.open_session, await _json(request))
+        await run_in_threadpool(desk.song.open_session, await _json(request))
         return JSONResponse({})
 
     async def get_bars(request: Request) -> Response:
-        return JSONResponse(desk.bars())
+        return JSONResponse(desk.song.bars or [])
 
     async def get_audio(request: Request) -> Response:
         """Raw samples, `(frames, channels)` 32-bit floats, little-endian; by ranges."""
-        source = desk.track(request.path_params["track"])
+        source = desk.song.track(request.path_params["track"])
         size = 4 * source.channels
         span = _range(request.headers.get("range", ""), source.frames * size)
         headers = {"accept-ranges": "bytes", "content-type": "application/octet-stream"}
@@ -248,12 +248,12 @@ def build(
         return Response(body, 206, headers)
 
     async def get_peaks(request: Request) -> Response:
-        found = await run_in_threadpool(desk.peaks, request.path_params["track"])
+        found = await run_in_threadpool(desk.song.peaks, request.path_params["track"])
         return Response(found.tobytes(), media_type="application/octet-stream")
 
     async def get_tile(request: Request) -> Response:
         level, index = request.path_params["level"], request.path_params["index"]
-        source = desk.track(request.path_params["track"])
+        source = desk.song.track(request.path_params["track"])
         if level > MAX_LEVEL or index > source.frames >> 8:
             raise BadEdit("no such piece of the song")
         found = await run_in_threadpool(tile, source, level, index)
@@ -262,16 +262,16 @@ def build(
     async def get_download(request: Request) -> Response:
         """One stem, the residual, or `all` as a zip."""
         format, bits, what = (request.query_params.get(key, "") for key in ("format", "bits", "what"))
-        if (format, bits) not in {(known, str(depth)) for known, depth in SUBTYPES}:
+        form = next((known for known in SUBTYPES if (known[0], str(known[1])) == (format, bits)), None)
+        if form is None:
             raise BadEdit("no such format")
         path = desk.temporary / f"download-{secrets.token_hex(8)}.{'zip' if what == 'all' else format}"
-        song = desk.session.song.stem
+        song, stack = desk.song.session.song.stem, desk.song.stack(*form)
         if what == "all":
-            await run_in_threadpool(desk.write_zip, format, int(bits), path)  # type: ignore[arg-type]
+            await run_in_threadpool(stack.write_zip, path)
             name = f"{song}.zip"
         else:
-            stack = desk.stack(format, int(bits))  # type: ignore[arg-type]
-            wanted = next((s.name for s in desk.session.kept if s.id == what), what)
+            wanted = next((s.name for s in desk.song.session.kept if s.id == what), what)
             if wanted not in stack:
                 raise BadEdit("this stem is not separated in the whole song yet")
             gain = await run_in_threadpool(stack.gain)
@@ -323,22 +323,23 @@ async def _receive(request: Request, path: Path, limit: int) -> None:
     """An upload into a file. Raises BadEdit (too large), OutputError (no room)."""
     announced = request.headers.get("content-length", "0")
     check_room(path.parent, int(announced) if announced.isdecimal() else 0)
-    taken = 0
     with path.open("wb") as file:
-        async for block in request.stream():
-            taken += len(block)
-            if taken > limit:
-                raise BadEdit(f"the file is over {limit / 1e9:g} GB, which is the limit here")
+        async for block in _blocks(request, limit, f"{limit / 1e9:g} GB"):
             await run_in_threadpool(file.write, block)
 
 
 async def _body(request: Request, limit: int) -> bytes:
-    found = bytearray()
+    return b"".join([block async for block in _blocks(request, limit, f"{limit / 1e6:g} MB")])
+
+
+async def _blocks(request: Request, limit: int, said: str) -> AsyncIterator[bytes]:
+    """What is uploaded. Raises BadEdit: it is larger."""
+    taken = 0
     async for block in request.stream():
-        found += block
-        if len(found) > limit:
-            raise BadEdit(f"the file is over {limit / 1e6:g} MB, which is the limit here")
-    return bytes(found)
+        taken += len(block)
+        if taken > limit:
+            raise BadEdit(f"the file is over {said}, which is the limit here")
+        yield block
 
 
 async def _json(request: Request) -> dict[str, Any]:
@@ -366,9 +367,3 @@ def _range(header: str, size: int) -> tuple[int, int] | None:
     start = int(first or 0)
     stop = min(int(last) + 1 if last else size, size, start + MAX_RANGE)
     return (start, stop) if start < stop else None
-
-
-def _attachment(name: str) -> dict[str, str]:
-    from urllib.parse import quote
-
-    return {"content-disposition": f"attachment; filename*=UTF-8''{quote(name)}"}

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import math
 import re
 import secrets
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, TypeAlias, get_args
 
@@ -112,20 +113,28 @@ class Session:
 
     def key(self, stem: Stem) -> str:
         """A digest of all that a stem's sound depends on."""
-        said = asdict(stem) | {"minus": [self.key(self.stem(id)) for id in stem.minus], "song": self.song.digest}
-        for unheard in ("id", "name", "kept"):
-            said.pop(unheard)
-        for item in (*said["marks"], *said["clips"]):
-            item.pop("id")
-        return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:24]
+
+        @functools.cache  # else the stems before it were gone through again for each of those after them
+        def key(stem: Stem) -> str:
+            said = asdict(stem) | {"minus": [key(self.stem(id)) for id in stem.minus], "song": self.song.digest}
+            for unheard in ("id", "name", "kept"):
+                said.pop(unheard)
+            for item in (*said["marks"], *said["clips"]):
+                item.pop("id")
+            return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:24]
+
+        return key(stem)
 
     def in_order(self) -> list[Stem]:
-        """The stems in an order in which they can be found."""
-        found: list[Stem] = []
+        """The stems in an order in which they can be found. Raises ValueError: there is none."""
+        found: dict[str, Stem] = {}
         while len(found) < len(self.stems):
-            known = {stem.id for stem in found}
-            found += [stem for stem in self.stems if stem.id not in known and known.issuperset(stem.minus)][:1]
-        return found
+            ready = (stem for stem in self.stems if stem.id not in found and found.keys() >= set(stem.minus))
+            stem = next(ready, None)
+            if stem is None:
+                raise ValueError("stems that wait for each other, or for one that is not there")
+            found[stem.id] = stem
+        return list(found.values())
 
     def to_json(self) -> dict[str, Any]:
         return {"fewshot-sep session": VERSION, **asdict(self)}
@@ -151,32 +160,20 @@ def load(content: Any) -> Session:
         )
         _require(song.frames > 0 and song.channels in (1, 2) and song.sample_rate > 0)
         session = Session(song, ())
-        for stem in _few(content["stems"]):
-            new = Stem(
-                str(stem["id"]),
+        for said in _few(content["stems"]):
+            stem = Stem(
+                _known(said),
                 "",
-                tuple(str(id) for id in stem["minus"]),
-                kept=stem["kept"] is True,
-                **_settings(stem),
+                tuple(str(id) for id in said["minus"]),
+                tuple(_mark(song, mark, _known(mark)) for mark in _few(said["marks"])),
+                tuple(_clip(clip, _known(clip)) for clip in _few(said["clips"])),
+                kept=said["kept"] is True,
+                **_settings(said),
             )
-            _require(_known(stem) == new.id and new.id not in {stem.id for stem in session.stems})
-            session = replace(session, stems=(*session.stems, new))
-            for mark in _few(stem["marks"]):
-                new = replace(new, marks=(*new.marks, _mark(session, mark, _known(mark))))
-            for clip in _few(stem["clips"]):
-                digest = str(clip["digest"])
-                _require(bool(re.fullmatch("[0-9a-f]{64}", digest)))
-                new = replace(
-                    new, clips=(*new.clips, Clip(_known(clip), _role(clip["role"]), _text(clip["name"], 255), digest))
-                )
-            session = _put(session, replace(new, name=_name(session, new, stem["name"])))
-        _require(session.kept)
-        places = {stem.id: set(stem.minus) for stem in session.stems}
-        while places:  # each stem's predecessors must be there, and in no circle
-            ready = [id for id, before in places.items() if not before & places.keys()]
-            _require(ready and all(session.stem(id) for stem in session.stems for id in stem.minus))
-            for id in ready:
-                del places[id]
+            _require(stem.id == str(said["id"]) and stem.id not in {other.id for other in session.stems})
+            stem = replace(stem, name=_name(session, stem, said["name"]))
+            session = replace(session, stems=(*session.stems, stem))
+        _require(session.kept and session.in_order())
         return session
     except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise BadEdit("this is not a session of fewshot-sep, or it is damaged") from error
@@ -196,77 +193,72 @@ def resized(session: Session, frames: int) -> Session:
 def edit(session: Session, said: Edit) -> Session:
     """The session after an edit, as the page sends it: `do` and its arguments. Raises BadEdit."""
     try:
-        return _EDITS[str(said["do"])](session, said)
+        return _edited(session, said)
     except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise BadEdit(f"an edit that makes no sense: {str(said)[:200]}") from error
 
 
-def _mark_edit(session: Session, said: Edit) -> Session:
+def _edited(session: Session, said: Edit) -> Session:
+    if said["do"] == "next":
+        return _with_next(session)
     stem = session.stem(said["stem"])
-    return _put(session, replace(stem, marks=tuple(_few((*stem.marks, _mark(session, said, _id()))))))
+    match said["do"]:
+        case "mark":
+            mark = _mark(session.song, said, _id())
+            new = replace(stem, marks=tuple(_few((*stem.marks, mark))))
+        case "change":  # move a mark, or give a mark or a clip another role
+            id = said["item"]
+            marks = (
+                _mark(session.song, asdict(mark) | dict(said), id) if mark.id == id else mark for mark in stem.marks
+            )
+            clips = (replace(clip, role=_role(said["role"])) if clip.id == id else clip for clip in stem.clips)
+            new = replace(stem, marks=tuple(marks), clips=tuple(clips))
+        case "delete":
+            id = said["item"]
+            marks = (mark for mark in stem.marks if mark.id != id)
+            clips = (clip for clip in stem.clips if clip.id != id)
+            new = replace(stem, marks=tuple(marks), clips=tuple(clips))
+        case "set":
+            new = replace(stem, **_settings(asdict(stem) | dict(said)))
+        case "rename":
+            new = replace(stem, name=_name(session, stem, said["name"]))
+        case "order":
+            return _moved(session, stem, 1 if said["by"] > 0 else -1)
+        case "remove":
+            return _without(session, stem)
+        case unknown:
+            raise ValueError(unknown)
+    return _put(session, new)
 
 
-def _change(session: Session, said: Edit) -> Session:
-    """Move a mark, or give a mark or a clip another role."""
-    stem, id = session.stem(said["stem"]), said["item"]
-    marks = (_mark(session, asdict(mark) | dict(said), mark.id) if mark.id == id else mark for mark in stem.marks)
-    clips = (replace(clip, role=_role(said["role"])) if clip.id == id else clip for clip in stem.clips)
-    return _put(session, replace(stem, marks=tuple(marks), clips=tuple(clips)))
-
-
-def _delete(session: Session, said: Edit) -> Session:
-    stem, id = session.stem(said["stem"]), said["item"]
-    marks = (mark for mark in stem.marks if mark.id != id)
-    clips = (clip for clip in stem.clips if clip.id != id)
-    return _put(session, replace(stem, marks=tuple(marks), clips=tuple(clips)))
-
-
-def _set(session: Session, said: Edit) -> Session:
-    stem = session.stem(said["stem"])
-    return _put(session, replace(stem, **_settings(asdict(stem) | dict(said))))
-
-
-def _rename(session: Session, said: Edit) -> Session:
-    stem = session.stem(said["stem"])
-    return _put(session, replace(stem, name=_name(session, stem, said["name"])))
-
-
-def _order(session: Session, said: Edit) -> Session:
-    """Move a stem of the stack up or down."""
-    kept, stem = session.kept, session.stem(said["stem"])
-    place = kept.index(stem)
-    kept.insert(max(place + (1 if said["by"] > 0 else -1), 0), kept.pop(place))
-    return replace(session, stems=(*kept, *(stem for stem in session.stems if not stem.kept)))
-
-
-def _remove(session: Session, said: Edit) -> Session:
-    """Take a stem off the stack: its sound goes back to the residual."""
-    gone = session.stem(said["stem"])
-    stems = [replace(stem, kept=False) if stem is gone else stem for stem in session.stems]
-    while needless := [s for s in stems if not s.kept and not any(s.id in other.minus for other in stems)]:
-        stems = [stem for stem in stems if stem not in needless]
-    left = replace(session, stems=tuple(stems))
-    return left if left.kept else _next(left, {})
-
-
-def _next(session: Session, said: Edit) -> Session:
+def _with_next(session: Session) -> Session:
     """Begin another stem, in what those of the stack leave."""
     taken = {stem.name.casefold() for stem in session.kept}
     number = next(n for n in range(1, MAX_ITEMS) if f"stem {n}" not in taken)
     new = Stem(_id(), f"stem {number}", tuple(stem.id for stem in session.kept))
-    return replace(session, stems=(*session.kept, new, *(stem for stem in session.stems if not stem.kept)))
+    return _stacked(session, [*session.kept, new])
 
 
-_EDITS: dict[str, Callable[[Session, Edit], Session]] = {
-    "mark": _mark_edit,
-    "change": _change,
-    "delete": _delete,
-    "set": _set,
-    "rename": _rename,
-    "order": _order,
-    "remove": _remove,
-    "next": _next,
-}
+def _moved(session: Session, stem: Stem, by: int) -> Session:
+    """Move a stem of the stack up or down."""
+    kept = session.kept
+    place = kept.index(stem)
+    kept.insert(max(place + by, 0), kept.pop(place))
+    return _stacked(session, kept)
+
+
+def _stacked(session: Session, kept: list[Stem]) -> Session:
+    """The session with these stems as its stack; those that are not kept come last."""
+    return replace(session, stems=(*kept, *(stem for stem in session.stems if not stem.kept)))
+
+
+def _without(session: Session, gone: Stem) -> Session:
+    """Take a stem off the stack: its sound goes back to the residual."""
+    stems = [replace(stem, kept=False) if stem is gone else stem for stem in session.stems]
+    while needless := [s for s in stems if not s.kept and not any(s.id in other.minus for other in stems)]:
+        stems = [stem for stem in stems if stem not in needless]
+    left = replace(session, stems=tuple(stems))
+    return left if left.kept else _with_next(left)
 
 
 def add_clip(session: Session, stem: str, role: str, name: str, digest: str) -> Session:
@@ -333,13 +325,19 @@ def _settings(said: Edit) -> dict[str, Any]:
     return {"grid": said["grid"], "residual_pass": said["residual_pass"]}
 
 
-def _mark(session: Session, said: Edit, id: str) -> Mark:
+def _mark(song: Song, said: Edit, id: str) -> Mark:
     """A mark within the song, its ends in whole milliseconds."""
-    start, stop = (min(max(float(said[end]), 0.0), session.song.seconds) for end in ("start", "stop"))
+    start, stop = (min(max(float(said[end]), 0.0), song.seconds) for end in ("start", "stop"))
     start, stop = math.ceil(start * 1000) / 1000, math.floor(stop * 1000) / 1000
     if not stop > start:
         raise BadEdit("a mark must end after it begins")
     return Mark(id, _role(said["role"]), start, stop)
+
+
+def _clip(said: Edit, id: str) -> Clip:
+    digest = str(said["digest"])
+    _require(re.fullmatch("[0-9a-f]{64}", digest))
+    return Clip(id, _role(said["role"]), _text(said["name"], 255), digest)
 
 
 def _name(session: Session, stem: Stem, value: object) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -39,12 +40,9 @@ class RawTrack:
 
     def write(self, at: int, block: Array) -> None:
         """Samples `(channels, n)` from frame `at` on. Raises OutputError."""
-        try:
-            with self.path.open("r+b") as file:
-                file.seek(at * self._bytes)
-                file.write(np.ascontiguousarray(block.T, dtype="<f4").data)
-        except OSError as error:
-            raise OutputError(f"{self.path}: cannot be written ({error.strerror or error})") from error
+        with explained(self.path), self.path.open("r+b") as file:
+            file.seek(at * self._bytes)
+            file.write(np.ascontiguousarray(block.T, dtype="<f4").data)
 
     def read(self, start: int, stop: int) -> Array:
         start, stop = (min(max(frame, 0), self.frames) for frame in (start, stop))
@@ -117,6 +115,15 @@ def _read(source: audio.Source, start: int, stop: int) -> Array:
     """Mono, silence before the start and after the end."""
     mono = source.read(max(start, 0), max(stop, 0)).mean(0)
     return np.pad(mono, (max(-start, 0), stop - start - max(-start, 0) - len(mono)))
+
+
+@contextlib.contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """An OSError of the block, which writes there, as OutputError."""
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from error
 
 
 def check_room(folder: Path, wanted: int) -> None:

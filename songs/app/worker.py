@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import heapq
 import threading
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from fewshot_sep.errors import FewshotSepError
 
@@ -16,24 +15,23 @@ class Cancelled(BaseException):
     """Raised inside a job that is to end. No Exception, so that nothing on the way takes it for an error."""
 
 
-@dataclass(order=True)
+@dataclass(eq=False)
 class Job:
     """Something to do.
 
     Attributes:
-        rank: smaller ones first; they do not wait for the end of a job of a larger one, but are done in its next pause.
         kind: what a user would call it; a new job takes the place of a waiting one of its kind.
+        small: it does not wait for the end of one that is not, but is done in its next pause.
         error: what went wrong, for the user.
     """
 
-    rank: int
-    number: int
-    kind: str = field(compare=False)
-    work: Callable[[Job], None] = field(compare=False)
-    share: float = field(default=0.0, compare=False)
-    began: float = field(default=0.0, compare=False)
-    cancelled: bool = field(default=False, compare=False)
-    error: str = field(default="", compare=False)
+    kind: str
+    work: Callable[[Job], None]
+    small: bool
+    share: float = 0.0
+    began: float = 0.0
+    cancelled: bool = False
+    error: str = ""
 
     def seconds_left(self) -> float | None:
         """From what is done and how long that took; None where it is too early to say."""
@@ -52,52 +50,45 @@ class Worker:
     def __init__(self, changed: Callable[[], None], failed: Callable[[Job], None]) -> None:
         self._changed, self._failed = changed, failed
         self._waiting: list[Job] = []
-        self._stack: list[Job] = []  # at work; all but the last are in a pause
+        self._at_work: list[Job] = []  # a small one beside that in whose pause it is done
         self._wake = threading.Condition()
-        self._number, self._closed = 0, False
+        self._closed = False
         self._thread = threading.Thread(target=self._run, name="separation", daemon=True)
         self._thread.start()
 
     @property
     def current(self) -> Job | None:
-        """The job at work; of several, the last one that is not small."""
-        stack = list(self._stack)
-        return next((job for job in reversed(stack) if job.rank), None)
+        """The job at work that is not small."""
+        return next((job for job in list(self._at_work) if not job.small), None)
 
-    def submit(self, kind: str, rank: int, work: Callable[[Job], None]) -> Job:
+    def submit(self, kind: str, work: Callable[[Job], None], *, small: bool = False) -> None:
         """Do something soon."""
         with self._wake:
-            self._number += 1
-            job = Job(rank, self._number, kind, work)
-            self._waiting = [other for other in self._waiting if other.kind != kind] + [job]
-            heapq.heapify(self._waiting)
+            self._waiting = [other for other in self._waiting if other.kind != kind] + [Job(kind, work, small)]
             self._wake.notify_all()
         self._changed()
-        return job
 
     def cancel(self, *kinds: str) -> None:
         """End the jobs of these kinds, waiting or at work; all without an argument."""
         with self._wake:
             self._waiting = [job for job in self._waiting if kinds and job.kind not in kinds]
-            heapq.heapify(self._waiting)
-            for job in self._stack:
+            for job in self._at_work:
                 job.cancelled = job.cancelled or not kinds or job.kind in kinds
         self._changed()
 
     def busy(self) -> bool:
         """Whether there is anything to do."""
         with self._wake:
-            return bool(self._stack or self._waiting)
+            return bool(self._at_work or self._waiting)
 
     def pause(self) -> None:
         """Called often by jobs: here they end if they are cancelled, and small jobs are done meanwhile."""
         if threading.current_thread() is not self._thread:
             return
-        job = self._stack[-1]
-        if any(other.cancelled for other in self._stack):
+        if any(job.cancelled for job in self._at_work):
             raise Cancelled
-        while urgent := self._next(rank=job.rank - 1):
-            self._do(urgent)
+        while not self._at_work[-1].small and (job := self._next(small=True)):
+            self._do(job)
 
     def progress(self, job: Job) -> Callable[[float], None]:
         """What a job calls with the share that is done."""
@@ -117,15 +108,17 @@ class Worker:
             self._wake.notify_all()
         self._thread.join(timeout=5)
 
-    def _next(self, rank: int) -> Job | None:
+    def _next(self, *, small: bool) -> Job | None:
+        """Begin the job that has waited longest; small ones come first, `small`: they alone."""
         with self._wake:
-            ready = self._waiting and self._waiting[0].rank <= rank
-            return self._begun(heapq.heappop(self._waiting)) if ready else None
-
-    def _begun(self, job: Job) -> Job:
-        job.began = time.monotonic()
-        self._stack.append(job)
-        return job
+            ready = [job for job in self._waiting if job.small] or ([] if small else self._waiting)
+            if not ready:
+                return None
+            job = ready[0]
+            self._waiting.remove(job)
+            self._at_work.append(job)
+            job.began = time.monotonic()
+            return job
 
     def _run(self) -> None:
         while True:
@@ -133,15 +126,16 @@ class Worker:
                 self._wake.wait_for(lambda: self._waiting or self._closed)
                 if self._closed:
                     return
-                job = self._begun(heapq.heappop(self._waiting))
-            self._do(job)
+                job = self._next(small=False)
+            if job:
+                self._do(job)
 
     def _do(self, job: Job) -> None:
         try:
             self._changed()
             job.work(job)
         except Cancelled:
-            if len(self._stack) > 1 and not job.cancelled:
+            if len(self._at_work) > 1 and not job.cancelled:
                 raise  # the job that is in a pause was cancelled
         except FewshotSepError as error:
             job.error = " ".join(str(error).splitlines())
@@ -151,7 +145,7 @@ class Worker:
             traceback.print_exc()
             job.error = f"a bug, please report it: {type(error).__name__}: {error}"
         finally:
-            self._stack.pop()
+            self._at_work.pop()
             if job.error:
                 self._failed(job)
             self._changed()

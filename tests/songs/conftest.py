@@ -1,17 +1,19 @@
-"""A separator whose answer is known."""
+"""A separator whose answer is known, and the command that uses it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from fewshot_sep import presets
+from fewshot_sep import Separator, cli, presets
 from fewshot_sep.audio import Source
 from fewshot_sep.overlap_add import Span
 from fewshot_sep.prompt import ByRole, as_prompt
+from fewshot_sep.songs import cli as songs_cli
 
 BLOCK = 10_000
 
@@ -48,14 +50,8 @@ class FakeSeparator:
 
     def condition(self, prompt: Any, sample_rate: int, unlike: Any = ()) -> list[str]:
         clips = as_prompt(prompt, unlike)
-        return self.combine(
-            ByRole(
-                *(
-                    [self.encode(clip, sample_rate) for clip in role]
-                    for role in (clips.alone, clips.among, clips.absent)
-                )
-            )
-        )
+        by_role = (clips.alone, clips.among, clips.absent)
+        return self.combine(ByRole(*([self.encode(clip, sample_rate) for clip in role] for role in by_role)))
 
     def add_residual(self, conditioning: list[str], mixture: Source, targets_of: Any = None) -> list[str]:
         return [*conditioning, "residual"]
@@ -83,3 +79,29 @@ class FakeSeparator:
 @pytest.fixture(scope="session")
 def fake() -> type[FakeSeparator]:
     return FakeSeparator
+
+
+@pytest.fixture
+def half(fake: type[FakeSeparator], monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A separator that finds half of everything; `loaded`: with which weights, on which device."""
+    separator: Any = fake(lambda mixture, sample_rate: mixture / 2)
+
+    def load(weights: Path | None, device: str) -> Any:
+        separator.loaded = (weights, device)
+        return separator
+
+    monkeypatch.setattr(Separator, "from_pretrained", load)
+    return separator
+
+
+@pytest.fixture
+def run(half: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+    """Exit code of `fewshot-sep separate ARGUMENTS -o out --grid none`, run in a folder of its own."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments: Any, out: str = "out", grid: str = "none") -> int:
+        with pytest.raises(SystemExit) as left:
+            cli.run(songs_cli.separate, "separate", [*map(str, arguments), "-o", out, "--grid", grid])
+        return int(left.value.code or 0)
+
+    return call

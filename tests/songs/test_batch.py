@@ -28,15 +28,7 @@ from fewshot_sep.songs.separate_file import Options
 from fewshot_sep.songs.settings import Grid
 from fewshot_sep.stores import NOTES, Store
 from fewshot_sep.workers import Actors, Event, Processes
-
-RATE = 22050
-
-
-def sound(path: Path, seconds: float = 1.0, seed: int = 0) -> Path:
-    samples = np.random.default_rng(seed).uniform(-0.5, 0.5, (2, round(seconds * RATE))).astype(np.float32)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    audio.write(path, samples, RATE)
-    return path
+from tests.songs.material import RATE, sound
 
 
 class Copier:
@@ -47,9 +39,12 @@ class Copier:
         self.shared: list[str] = []
         self.fail = ""
 
-    def __call__(self, separator: Any, job: Job, *others: Any) -> tuple[list[Path], list[str]]:
+    def __call__(
+        self, separator: Any, job: Job, evidence: Any, options: Any, progress: Any, elsewhere: Any
+    ) -> tuple[list[Path], list[str]]:
         self.done.append(job.song.name)
-        self.shared += [job.song.name] * (len(others) > 3 and others[3] is not None)
+        if elsewhere:
+            self.shared.append(job.song.name)
         if job.song.name == self.fail:
             raise BadAudio(f"{job.song}: is bad")
         data = job.song.read_bytes()
@@ -75,7 +70,7 @@ class Bench:
             [Path(self.songs.url)], self.out.url, "horn", ".wav", "{song}/{name}", evidence, ("usual",), skip
         )
         batch = Batch(work, ByRole(), ByRole(), Options(), remote=carrier)
-        opened = OpenBatch(pickle.loads(pickle.dumps(batch)), None, None, self.copier)  # type: ignore[arg-type]
+        opened = OpenBatch(pickle.loads(pickle.dumps(batch)), None, None, self.copier)
         return opened, done
 
     def results(self) -> list[str]:
@@ -173,9 +168,9 @@ def material(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("material")
     torch.manual_seed(0)
     weights.save(systems.build("tiny-informed"), folder / "weights.safetensors", {})
-    sound(folder / "horn.wav", 0.5, 7)
+    sound(folder / "horn.wav", 0.5, seed=7)
     for number in range(4):
-        sound(folder / "songs" / f"{number}.wav", 9 + number, number)
+        sound(folder / "songs" / f"{number}.wav", 9 + number, seed=number)
     (folder / "songs" / "bad.wav").write_bytes(b"no sound")
     return folder
 
@@ -198,7 +193,7 @@ def contents(store: Store) -> dict[str, object]:
     """Sounds as they are, reports without times, places and the machine's notes."""
     found: dict[str, object] = {name: store.read(name) for name in store.names() if not name.startswith(NOTES)}
     for name in [name for name in found if name.endswith(".json")]:
-        report = json.loads(found[name])  # type: ignore[arg-type]
+        report = json.loads(found[name])
         found[name] = {key: value for key, value in report.items() if key != "song" and not key.startswith("seconds")}
     return found
 
@@ -298,10 +293,10 @@ def test_very_long_songs_that_would_leave_workers_idle_are_shared(
     workers: int, shared: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for number, seconds in enumerate((1, 3, 3, 1, 3)):
-        sound(tmp_path / "songs" / f"{number}.wav", seconds, number)
+        sound(tmp_path / "songs" / f"{number}.wav", seconds, seed=number)
     work, copier = jobs([tmp_path / "songs"], tmp_path / "out", "horn", ".wav", evidence="e"), Copier()
     batch = Batch(work, ByRole(), ByRole(), Options(), long=2)
-    opened = OpenBatch(batch, None, None, copier)  # type: ignore[arg-type]
+    opened = OpenBatch(batch, None, None, copier)
     monkeypatch.setattr(Batch, "open", lambda batch: opened)
     found = dict(outcomes(batch, Here(opened, batch.employs(workers))))
     assert sorted(found) == list(range(5)) and all(len(outcome.written) == 3 for outcome in found.values())
@@ -355,7 +350,7 @@ def check_same(mixes: Path) -> None:
             one, other = (audio.read(mixes / out / name)[0] for out in ("shared", "alone"))
             np.testing.assert_allclose(one, other, rtol=0, atol=1e-6)
         elif name.endswith(".report.json"):
-            assert shared[name]["grid"] == alone[name]["grid"]  # type: ignore[index]
+            assert shared[name]["grid"] == alone[name]["grid"]
 
 
 @pytest.mark.slow

@@ -13,9 +13,9 @@ import pytest
 from fewshot_sep import audio
 from fewshot_sep.songs import claims
 from fewshot_sep.songs.jobs import claimed, jobs
+from tests.songs.material import sound
 
 ROOT = Path(__file__).parents[2]
-RATE = 22050
 RUN = """
 import os, sys, time
 from pathlib import Path
@@ -43,13 +43,6 @@ cli.run(songs_cli.separate, "separate", sys.argv[1:])
 """
 
 
-def song(path: Path, seed: int) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    samples = np.random.default_rng(seed).uniform(-0.5, 0.5, (2, 4410))
-    audio.write(path, samples.astype(np.float32), RATE)
-    return path
-
-
 @pytest.mark.parametrize("template", ["{song}/{name}", "{name} of {song}"])
 @pytest.mark.parametrize(
     ("songs", "names"),
@@ -61,7 +54,7 @@ def song(path: Path, seed: int) -> Path:
 )
 def test_two_processes(tmp_path: Path, songs: tuple[str, str], names: tuple[str, str], template: str) -> None:
     for seed, each in enumerate(songs):
-        song(tmp_path / each, 7 if songs[0] == songs[1] else seed)
+        sound(tmp_path / each, 0.2, seed=7 if songs[0] == songs[1] else seed)
     rest = ["--query-at", "0-0.2", "-o", "out", "--grid", "none", "--no-residual-pass", "--template", template]
     runs = [
         subprocess.Popen(
@@ -88,7 +81,7 @@ def test_two_processes(tmp_path: Path, songs: tuple[str, str], names: tuple[str,
 
 
 def test_what_came_in_between_is_kept(tmp_path: Path) -> None:
-    (job,) = jobs([song(tmp_path / "take.wav", 0)], tmp_path / "out", "horn", ".wav")
+    (job,) = jobs([sound(tmp_path / "take.wav")], tmp_path / "out", "horn", ".wav")
     job.outputs.residual.parent.mkdir(parents=True)
     job.outputs.residual.write_text("mine")
     with claimed(job) as moved:
@@ -98,7 +91,7 @@ def test_what_came_in_between_is_kept(tmp_path: Path) -> None:
 
 
 def test_what_is_moved_takes_no_place_of_its_own_batch(tmp_path: Path) -> None:
-    songs = [song(tmp_path / name, seed) for seed, name in enumerate(("a/take.wav", "b/take.wav"))]
+    songs = [sound(tmp_path / name, 0.2, seed=seed) for seed, name in enumerate(("a/take.wav", "b/take.wav"))]
     first, second = jobs(songs, tmp_path / "out", "horn", ".wav")
     with claims.claim(first.place, {"digests": {"song": "another", "evidence": ""}}) as is_ours:
         assert is_ours

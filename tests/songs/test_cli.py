@@ -7,7 +7,6 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,51 +14,11 @@ import numpy as np
 import pytest
 import soundfile
 
-from fewshot_sep import Separator, audio, beats, cli
+from fewshot_sep import audio, beats, cli
 from fewshot_sep.songs import cli as songs_cli
 from fewshot_sep.songs import separate_file
 from fewshot_sep.songs.checkpoint import Partial
-
-RATE = 22050
-
-
-@pytest.fixture
-def half(fake: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """A separator that finds half of everything; `loaded`: with which weights, on which device."""
-    separator = fake(lambda mixture, sample_rate: mixture / 2)
-
-    def load(weights: Path | None, device: str) -> Any:
-        separator.loaded = (weights, device)
-        return separator
-
-    monkeypatch.setattr(Separator, "from_pretrained", load)
-    return separator
-
-
-@pytest.fixture
-def run(half: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
-    """Exit code of `fewshot-sep separate ARGUMENTS -o out --grid none`, run in a folder of its own."""
-    monkeypatch.chdir(tmp_path)
-
-    def call(*arguments: Any, out: str = "out", grid: str = "none") -> int:
-        with pytest.raises(SystemExit) as left:
-            cli.run(songs_cli.separate, "separate", [*map(str, arguments), "-o", out, "--grid", grid])
-        return int(left.value.code or 0)
-
-    return call
-
-
-def sound(path: str | Path, seconds: float = 1.0, channels: int = 2, seed: int = 0, peak: float = 0.5) -> Path:
-    samples = np.random.default_rng(seed).uniform(-peak, peak, (channels, round(seconds * RATE)))
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    audio.write(path, samples.astype(np.float32), RATE)
-    return Path(path)
-
-
-def samples(path: str | Path) -> np.ndarray:
-    found, rate = audio.read(path)
-    assert rate == RATE
-    return found
+from tests.songs.material import RATE, samples, sound
 
 
 def report(folder: str = "out/song") -> dict[str, Any]:
@@ -131,19 +90,30 @@ def test_the_name_is_given_or_that_of_the_query(run: Any, options: list[str], na
     assert f"song/{name}.wav" in files()
 
 
+IMPOSSIBLE = [
+    *(["--name", name] for name in ("residual", "Residual", "a/b", "..", "")),
+    *(["--tracker", "sundial"], ["--stretcher", "taffy"], ["--tempo", "y"], ["--clip", "z"]),
+    *(["--format", "mp3", "--bits", "16"], ["--bits", "12"], ["--template", "{song}"], ["--query-at", "5-4"]),
+]
+
+
 @pytest.mark.parametrize(
-    "options",
+    ("options", "named"),
     [
-        *(["--name", name] for name in ("residual", "Residual", "a/b", "..", "")),
-        *(["--tracker", "sundial"], ["--stretcher", "taffy"], ["--tempo", "y"], ["--clip", "z"]),
-        *(["--format", "mp3", "--bits", "16"], ["--bits", "12"], ["--template", "{song}"], ["--query-at", "5-4"]),
+        *((["--query-at", "0-1", *options], options[-1]) for options in IMPOSSIBLE),
+        (["--not-at", "1-2"], "--with-at"),
+        (["--not", "clip.wav"], "--query-at"),
+        (["--with-at", "1-3", "--not-at", "2-4"], "passages 1-3 s"),
+        (["--with-at", "4-1"], "ends before"),
+        (["--query-at", "0-1", "--not-at", "7-9"], "8.00 s"),
     ],
 )
-def test_options_that_cannot_be_are_named_and_nothing_is_written(
-    run: Any, options: list[str], capsys: pytest.CaptureFixture[str]
+def test_options_and_evidence_that_cannot_be_are_named_and_nothing_is_written(
+    run: Any, options: list[str], named: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(sound("song.wav"), "--query-at", "0-1", *options) == 2
-    assert options[-1] in capsys.readouterr().err
+    sound("clip.wav")
+    assert run(sound("song.wav", 8), *options) == 2
+    assert named in capsys.readouterr().err
     assert not Path("out").exists()
 
 
@@ -163,13 +133,6 @@ def test_the_residual_pass_can_be_left_out_also_by_its_old_name(run: Any, half: 
     assert run(sound("song.wav"), "--query-at", "0-1", option) == 0
     assert half.conditionings[0] == ["1 s"]
     assert report()["settings"]["residual_pass"] is False
-
-
-def test_songs_of_one_name_get_folders_of_their_own(run: Any) -> None:
-    songs = [sound(f"{folder}/song.wav", seed=seed) for seed, folder in enumerate("ab")]
-    assert run(*songs, "--query-at", "0-1") == 0
-    for song, name in zip(songs, ("song", "song-2"), strict=True):
-        np.testing.assert_array_equal(samples(f"out/{name}/target.wav"), samples(song) / 2)
 
 
 def python(*arguments: str) -> str:
@@ -321,14 +284,6 @@ def test_another_query_in_the_same_file_begins_anew(run: Any, monkeypatch: pytes
     assert shares[2] == 0
 
 
-def test_negative_clips_reach_the_model_and_the_report(run: Any, half: Any) -> None:
-    others = [sound(f"others/{name}.wav", seconds) for name, seconds in (("drums", 2), ("voice", 3))]
-    assert run(sound("song.wav", 3), "--query-at", "0-2", "--not", "others") == 0
-    assert half.conditionings[0] == ["2 s", "not 2 s", "not 3 s", "residual"]
-    assert report()["not"] == [str(path) for path in others]
-    assert len(report()["query quality"]) == 1
-
-
 @pytest.mark.parametrize(("seconds", "logit", "said"), [(0.5, -9, "only 0.5 s"), (4, 9, "more than one instrument")])
 def test_doubtful_queries_are_said(run: Any, capsys: Any, seconds: float, logit: float, said: str) -> None:
     clip = sound("horn.wav", seconds)
@@ -344,19 +299,20 @@ def test_every_kind_of_evidence_reaches_model_report_and_figure(
 ) -> None:
     drawn: list[Any] = []
     monkeypatch.setattr(separate_file.figure, "draw", lambda *given: drawn.append(given[-1]))
-    clips = {role: sound(f"{role}.wav", seconds) for role, seconds in (("query", 2), ("with", 2.5), ("not", 3))}
-    files = [text for role, clip in clips.items() for text in (f"--{role}", clip)]
+    for name, seconds in (("query", 2), ("with", 2.5), ("others/drums", 3), ("others/voice", 2)):
+        sound(f"{name}.wav", seconds)
+    files = ["--query", "query.wav", "--with", "with.wav", "--not", "others"]
     marks = ["--query-at", "0-1.5", "--with-at", "2-4", "--with-at", "0:03-0:05", "--not-at", "5-7.5"]
     assert run(sound("song.wav", 8), *files, *marks, "--plot") == 0
-    expected = ["2 s", "1.5 s", "among 2.5 s", "among 2 s", "among 2 s", "not 3 s", "not 2.5 s", "residual"]
-    assert half.conditionings[0] == expected
+    expected = ["2 s", "1.5 s", "among 2.5 s", "among 2 s", "among 2 s", "not 3 s", "not 2 s", "not 2.5 s"]
+    assert half.conditionings[0] == [*expected, "residual"]
     content = report()
-    evidence = content["evidence"]
+    evidence, others = content["evidence"], ["others/drums.wav", "others/voice.wav"]
     assert {role: [clip.get("clip") or clip["from-to (s)"] for clip in given] for role, given in evidence.items()} == {
-        "alone": ["query.wav", [0, 1.5]], "among": ["with.wav", [2, 4], [3, 5]], "absent": ["not.wav", [5, 7.5]],
+        "alone": ["query.wav", [0, 1.5]], "among": ["with.wav", [2, 4], [3, 5]], "absent": [*others, [5, 7.5]],
     }  # fmt: skip
     assert all(clip["sound (s)"] > 1.4 for given in evidence.values() for clip in given)
-    assert content["queries"] == ["query.wav"] and content["not"] == ["not.wav"]
+    assert content["queries"] == ["query.wav"] and content["not"] == others
     assert content["query passages (s)"] == [[0, 1.5]] and len(content["query quality"]) == 2
     assert drawn == [([(0, 1.5)], [(2, 4), (3, 5)], [(5, 7.5)])]
     assert content["warnings"] == []
@@ -370,25 +326,6 @@ def test_marks_alone_are_enough_and_what_they_leave_open_is_said(run: Any, half:
     assert run(song, "--with-at", "0-3") == 0
     (warning,) = report()["warnings"]
     assert "may be any of them" in warning and "--not-at" in warning
-
-
-@pytest.mark.parametrize(
-    ("options", "named"),
-    [
-        (["--not-at", "1-2"], "--with-at"),
-        (["--not", "clip.wav"], "--query-at"),
-        (["--with-at", "1-3", "--not-at", "2-4"], "passages 1-3 s"),
-        (["--with-at", "4-1"], "ends before"),
-        (["--query-at", "0-1", "--not-at", "7-9"], "8.00 s"),
-    ],
-)
-def test_evidence_that_says_nothing_or_contradicts_itself_is_refused(
-    run: Any, options: list[str], named: str, capsys: Any
-) -> None:
-    sound("clip.wav")
-    assert run(sound("song.wav", 8), *options) == 2
-    assert named in capsys.readouterr().err
-    assert not Path("out").exists()
 
 
 @pytest.mark.parametrize(("before", "after"), [("--with", "--query"), ("--with-at", "--query-at")])

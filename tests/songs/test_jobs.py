@@ -43,7 +43,11 @@ def test_songs_of_one_name_are_numbered_with_any_template(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    "template", ["{song}", "{name}", "x", "../{song}/{name}", "/{song}/{name}", "{song}/{name}/{x}", "{song}{name}{"]
+    "template",
+    [
+        *("{song}", "{name}", "x", "../{song}/{name}", "/{song}/{name}", "{song}/{name}/{x}", "{song}{name}{"),
+        *("{song:.1}/{name}", "{song!r}{name}", "{song}/{name:>9}", "{song[0]}/{name}"),  # could make one name of two
+    ],
 )
 def test_templates_that_cannot_name_files_are_refused(template: str) -> None:
     with pytest.raises(FewshotSepError, match=r"needs|must"):

@@ -32,7 +32,7 @@ def song() -> tuple[np.ndarray, np.ndarray]:
     return target + others, target
 
 
-class _Knowing:
+class Knowing:
     """A separator that knows the target of a song, and takes its parts for instruments."""
 
     def __init__(self, mixture: np.ndarray, target: np.ndarray) -> None:
@@ -47,10 +47,6 @@ class _Knowing:
 
     def similarity(self, one: int, other: int) -> float:
         return 1.0 if (one < ABSENT[0]) == (other < ABSENT[0]) else 0.1
-
-
-def knowing(mixture: np.ndarray, target: np.ndarray) -> Any:
-    return _Knowing(mixture, target)
 
 
 def energy(*sounds: np.ndarray) -> np.ndarray:
@@ -76,11 +72,11 @@ def test_passages_are_where_the_target_is_all_one_of_several_and_missing(song: A
 def test_nothing_stands_out_in_silence_and_in_a_short_song(song: Any) -> None:
     for mixture in (np.zeros((1, 10 * RATE), np.float32), song[0][:, : 2 * RATE]):
         assert not any(passages(energy(mixture, mixture)))
-        assert not distinct(knowing(mixture, mixture), ArraySource(mixture, RATE))
+        assert not distinct(Knowing(mixture, mixture), ArraySource(mixture, RATE))
 
 
 def test_without_an_instrument_shown_each_passage_shows_another(song: Any) -> None:
-    found = distinct(knowing(*song), ArraySource(song[0], RATE), count=5)
+    found = distinct(Knowing(*song), ArraySource(song[0], RATE), count=5)
     assert len(found) == 2  # there are no more that differ
     assert inside(ALONE, found[:1]) and inside(ABSENT, found[1:])
     assert found[0].score > found[1].score > 0.5
@@ -107,12 +103,9 @@ def test_the_command_prints_options_that_separate_takes(
     assert printed.err == "listen first: it may have failed\n"
 
 
-def test_the_clock_is_that_of_marks() -> None:
-    assert [clock(second) for second in (0, 4, 59.5, 60, 83.5, 3601)] == [
-        "0:00",
-        "0:04",
-        "0:59.5",
-        "1:00",
-        "1:23.5",
-        "60:01",
-    ]
+@pytest.mark.parametrize(
+    ("second", "text"),
+    [(0, "0:00"), (4, "0:04"), (59.5, "0:59.5"), (60, "1:00"), (83.5, "1:23.5"), (3601, "60:01")],
+)
+def test_the_clock_is_that_of_marks(second: float, text: str) -> None:
+    assert clock(second) == text

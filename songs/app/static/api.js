@@ -2,20 +2,18 @@
 
 const token = new URLSearchParams(location.search).get("token") ?? "";
 
-export class Refused extends Error {}
-
 async function ask(method, path, body, headers = {}) {
   let answer;
   try {
     answer = await fetch(path, { method, body, headers: { "x-token": token, ...headers } });
   } catch {
-    throw new Refused("the program does not answer: was it ended?");
+    throw new Error("the program does not answer: was it ended?");
   }
   if (answer.ok) return answer;
   const text = await answer.text();
   let said = text;
   try { said = JSON.parse(text).error; } catch { /* plain text */ }
-  throw new Refused(said || `the program answers ${answer.status}`);
+  throw new Error(said || `the program answers ${answer.status}`);
 }
 
 const query = (values) => new URLSearchParams(values).toString();

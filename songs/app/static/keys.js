@@ -24,7 +24,7 @@ const PLAIN = {
   1: ["mark", "alone"], 2: ["mark", "among"], 3: ["mark", "absent"], l: ["loop"], a: ["ab"], "+": ["zoomIn"], "=": ["zoomIn"],
   "-": ["zoomOut"], f: ["zoomFit"], p: ["preview"], s: ["separate"], n: ["next"], Escape: ["cancel"], Delete: ["remove"], "?": ["help"],
 };
-const NEEDS = { preview: "preview", separate: "separate", next: "next", undo: "undo", redo: "redo" }; // the button that says whether it can be done
+const BUTTONS = ["preview", "separate", "next", "undo", "redo"]; // what buttons of these names say whether it can be done
 
 export function listenToKeys(actions, open) {
   addEventListener("keydown", (event) => {
@@ -39,7 +39,7 @@ export function listenToKeys(actions, open) {
     if (!action || !open() || typed && !(action[0] === "remove" && on.tagName === "SELECT")) return;
     if (event.key === " " && on.matches?.("button, a, input")) return;
     if (event.key.startsWith("Arrow") && on.matches?.("input")) return;
-    if (NEEDS[action[0]] && document.getElementById(NEEDS[action[0]]).disabled) return;
+    if (BUTTONS.includes(action[0]) && document.getElementById(action[0]).disabled) return;
     event.preventDefault();
     actions[action[0]](action[1]);
   });

@@ -24,10 +24,10 @@ function notice(text) {
   box.hidden = !text;
   box.replaceChildren(text, el("button", { onclick: () => notice("") }, "Close"));
 }
-const tell = (error) => { notice(error.message); throw error; };
-const edit = (said) => api.edit(said).then(() => notice(""), tell);
-const run = (said) => api.run(said).then(() => notice(""), tell);
-const quietly = (promise) => promise.catch(() => {});
+/** Whether what was asked for is done; if not, it is said why. */
+const done = (asked) => asked.then(() => { notice(""); return true; }, (error) => { notice(error.message); return false; });
+const edit = (said) => done(api.edit(said));
+const run = (said) => done(api.run(said));
 
 const stem = () => state?.stems?.find((one) => one.id === selected);
 const source = () => `before-${selected}`;
@@ -54,8 +54,8 @@ function showRecent() {
   refresh(byId("recent"), state.recent, () => !state.recent.length ? [] : [
     el("h2", {}, "Go on with"),
     el("ul", {}, ...state.recent.map(({ id, name }) => el("li", {},
-      el("button", { onclick: () => quietly(run({ do: "open", id })) }, name),
-      el("button", { onclick: () => quietly(run({ do: "forget", id })), "aria-label": `Forget ${name}` }, "Forget")))),
+      el("button", { onclick: () => run({ do: "open", id }) }, name),
+      el("button", { onclick: () => run({ do: "forget", id }), "aria-label": `Forget ${name}` }, "Forget")))),
   ]);
 }
 
@@ -82,7 +82,7 @@ function makeWave() {
   made.addEventListener("view", look);
   made.addEventListener("selection", showSelection);
   made.addEventListener("moved", ({ detail: { id, start, stop } }) =>
-    quietly(edit({ do: "change", stem: selected, item: id, start, stop })));
+    edit({ do: "change", stem: selected, item: id, start, stop }));
   made.addEventListener("picked", ({ detail }) => {
     const mark = stem().marks.find((one) => one.id === detail);
     if (mark) player.currentTime = mark.start;
@@ -119,7 +119,7 @@ function showWork() {
   lane.look(wave.view);
   shadeUnread();
   stems.show(state, selected, wave.view);
-  refresh(byId("marks"), [now.id, now.marks, now.clips, state.roles], () => evidence(now, state.roles, { edit: (said) => quietly(edit(said)), play: playMark }));
+  refresh(byId("marks"), [now.id, now.marks, now.clips, state.roles], () => evidence(now, state.roles, { edit, play: playMark }));
   byId("evidence-title").textContent = `Evidence for ${now.name}`;
   refresh(byId("settings"), [now.id, now.grid, now.residual_pass], () => settings(now));
   byId("undo").disabled = !state.undo;
@@ -133,7 +133,7 @@ function showWork() {
   showOutcome(now);
   if (state.bars !== knownBars) {
     knownBars = state.bars;
-    if (state.bars !== null) quietly(api.bars().then((found) => { bars = found; look(); }));
+    if (state.bars !== null) api.bars().then((found) => { bars = found; look(); }, () => {});
   }
   mix();
   heardAnew(now);
@@ -184,7 +184,7 @@ function showProgress() {
 }
 
 function settings(now) {
-  const set = (what) => quietly(edit({ do: "set", stem: now.id, ...what }));
+  const set = (what) => edit({ do: "set", stem: now.id, ...what });
   const grids = [["auto", "at bars, where they are found"], ["downbeat", "at bars"], ["beat", "every few beats"], ["none", "nowhere"]];
   return [
     el("label", {}, "Cut the song", el("select", { data: { focus: "grid" }, onchange: (event) => set({ grid: event.target.value }) },
@@ -241,7 +241,7 @@ function download(what) {
 /** Let the user choose a file, and do something with it. */
 function choose(accept, use) {
   const input = byId("file");
-  Object.assign(input, { accept, value: "", onchange: () => input.files[0] && quietly(use(input.files[0]).then(() => notice(""), tell)) });
+  Object.assign(input, { accept, value: "", onchange: () => input.files[0] && done(use(input.files[0])) });
   input.click();
 }
 
@@ -263,7 +263,7 @@ const actions = {
   mark: (role) => {
     if (!wave.selection) return;
     const [start, stop] = wave.selection;
-    quietly(edit({ do: "mark", stem: selected, role, start, stop }).then(() => wave.unselect()));
+    edit({ do: "mark", stem: selected, role, start, stop }).then((marked) => marked && wave.unselect());
   },
   zoomIn: () => wave.zoom(2, player.currentTime),
   zoomOut: () => wave.zoom(0.5, player.currentTime),
@@ -274,16 +274,16 @@ const actions = {
     const here = to - from > PREVIEW_SECONDS && player.currentTime >= from ? player.currentTime : from;
     const start = Math.max(Math.min(here, to - PREVIEW_SECONDS), from), stop = Math.min(to, start + PREVIEW_SECONDS);
     waiting = { stem: selected, kind: "preview", start, stop };
-    quietly(run({ do: "preview", stem: selected, start, stop }));
+    run({ do: "preview", stem: selected, start, stop });
   },
-  separate: () => { waiting = { stem: selected, kind: "separate", start: 0, stop: state.song.seconds }; quietly(run({ do: "separate", stem: selected })); },
-  next: () => quietly(edit({ do: "next" }).then(() => { selected = null; waiting = null; listen("song"); })),
-  cancel: () => { waiting = null; return state.job ? quietly(run({ do: "cancel" })) : wave.unselect(); },
-  undo: () => quietly(edit({ do: "undo" })),
-  redo: () => quietly(edit({ do: "redo" })),
+  separate: () => { waiting = { stem: selected, kind: "separate", start: 0, stop: state.song.seconds }; run({ do: "separate", stem: selected }); },
+  next: () => edit({ do: "next" }).then((begun) => { if (begun) { selected = null; waiting = null; listen("song"); } }),
+  cancel: () => { waiting = null; return state.job ? run({ do: "cancel" }) : wave.unselect(); },
+  undo: () => edit({ do: "undo" }),
+  redo: () => edit({ do: "redo" }),
   remove: () => {
     const item = document.activeElement?.closest("[data-item]")?.dataset.item;
-    if (item) quietly(edit({ do: "delete", stem: selected, item }));
+    if (item) edit({ do: "delete", stem: selected, item });
   },
   help: () => help(),
 };
@@ -300,12 +300,12 @@ for (const role of ROLES) {
 byId("listen-song").onclick = () => listen("song");
 byId("listen-stems").onclick = () => listen("stems");
 byId("choose-song").onclick = byId("open-song").onclick = () => choose("audio/*,video/*", putSong);
-byId("demo").onclick = () => quietly(api.demo().catch(tell));
+byId("demo").onclick = () => done(api.demo());
 for (const role of ["alone", "absent"]) byId(`add-${role}`).onclick = () => choose("audio/*,video/*", putClip(role));
 byId("open-session").onclick = () => choose("application/json,.json", putSession);
 byId("save-session").onclick = () => api.download("/api/session");
 byId("close-song").onclick = () => {
-  if (confirm("Remove this song, its marks and its stems from this machine's working folder?")) quietly(run({ do: "forget", id: songId }));
+  if (confirm("Remove this song, its marks and its stems from this machine's working folder?")) run({ do: "forget", id: songId });
 };
 byId("download-all").onclick = () => download("all");
 byId("keys").append(...KEYS.flatMap(([keys, words]) => [el("dt", {}, el("kbd", {}, keys)), el("dd", {}, words)]));
@@ -321,7 +321,7 @@ addEventListener("drop", async (event) => {
   const role = event.target.closest?.("[data-drop]")?.dataset.drop ?? "alone";
   for (const file of event.dataTransfer.files) {
     const use = file.name.endsWith(".json") ? putSession : state?.song ? putClip(role) : putSong;
-    await quietly(use(file).then(() => notice(""), tell));
+    await done(use(file));
   }
 });
 for (const [name, text] of [["play", "Pause"], ["pause", "Play"]]) {

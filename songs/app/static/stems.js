@@ -8,7 +8,7 @@ const COLOURS = ["#56b4e9", "#e69f00", "#009e73", "#cc79a7", "#f0e442", "#d55e00
 export class Stems {
   #rows = new Map(); #solo = new Set(); #muted = new Set(); #levels = new Map();
 
-  /** @param act `{edit, pick(stem), download(what), mixed()}` */
+  /** @param act `{edit, pick(stem), download(what), mixed()}`; `edit` resolves to whether it was done. */
   constructor(container, rate, act) { Object.assign(this, { container, rate, act }); }
 
   /** How loud each track is: those with solo, else all that are not muted. */
@@ -66,7 +66,7 @@ export class Stems {
       head.push(radio, el("input", {
         className: "name", value: name, "aria-label": `Name of ${name}`, maxLength: 80, spellcheck: false, data: { focus: `${id} name` },
         onfocus: () => this.act.pick(id),
-        onchange: (event) => this.act.edit({ do: "rename", stem: id, name: event.target.value }).catch(() => { event.target.value = name; }),
+        onchange: (event) => this.act.edit({ do: "rename", stem: id, name: event.target.value }).then((done) => { if (!done) event.target.value = name; }),
       }));
       const move = (by, text, words, disabled) => el("button", {
         title: words, "aria-label": `${words}: ${name}`, disabled, data: { focus: `${id} ${words}` },

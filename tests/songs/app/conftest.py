@@ -34,13 +34,6 @@ class Client:
         self.app = app
         self.http = TestClient(app, base_url="http://127.0.0.1:1234", headers={"x-token": TOKEN})
 
-    def __enter__(self) -> Client:
-        self.http.__enter__()
-        return self
-
-    def __exit__(self, *exception: Any) -> None:
-        self.http.__exit__(*exception)
-
     def ask(self, method: str, path: str, expect: int = 200, **more: Any) -> Any:
         answer = self.http.request(method, path, **more)
         assert answer.status_code == expect, answer.text
@@ -51,6 +44,18 @@ class Client:
 
     def run(self, expect: int = 200, **said: Any) -> Any:
         return self.ask("POST", "/api/run", expect, json=said)
+
+    def done(self, **said: Any) -> Any:
+        """The state when a run has ended."""
+        self.run(**said)
+        return self.idle()
+
+    def add_clip(self, stem: str, role: str, content: bytes, expect: int = 200) -> Any:
+        params = {"stem": stem, "role": role, "name": "x.wav"}
+        return self.ask("PUT", "/api/clip", expect, params=params, content=content)
+
+    def download(self, what: str, format: str = "wav", bits: int = 32, expect: int = 200) -> Any:
+        return self.ask("GET", "/api/download", expect, params={"what": what, "format": format, "bits": bits})
 
     def state(self) -> Any:
         return self.ask("GET", "/api/state").json()
@@ -71,6 +76,9 @@ class Client:
         content = self.ask("GET", f"/api/audio/{track}", 206).content
         return np.frombuffer(content, "<f4").reshape(-1, channels).T
 
+    def peaks(self, track: str) -> np.ndarray:
+        return np.frombuffer(self.ask("GET", f"/api/peaks/{track}").content, np.int8).reshape(-1, 2)
+
 
 @pytest.fixture
 def song(tmp_path: Path) -> Path:
@@ -84,7 +92,7 @@ def song(tmp_path: Path) -> Path:
 def half(fake: type) -> Any:
     """Halves what it is given; waits at `gate` before each piece."""
 
-    class Half(fake):  # type: ignore[misc]
+    class Half(fake):
         system = SimpleNamespace(knows_roles=True)
 
         def __init__(self) -> None:
@@ -98,7 +106,7 @@ def half(fake: type) -> Any:
 
         def add_residual(self, conditioning: list[str], mixture: audio.Source, targets_of: Any = None) -> list[str]:
             mixture.read(0, 10)
-            return super().add_residual(conditioning, mixture)  # type: ignore[no-any-return]
+            return super().add_residual(conditioning, mixture)
 
     return Half()
 
@@ -116,20 +124,26 @@ def start(tmp_path: Path, half: Any, monkeypatch: pytest.MonkeyPatch) -> Iterato
 
     monkeypatch.setattr(peel.beats, "track", beats_at_once)
 
-    running: list[Client] = []
+    with contextlib.ExitStack() as running:
 
-    def begin(**more: Any) -> Client:
-        while running:
-            running.pop().__exit__(None, None, None)
-        app = server.build(tmp_path / "home", lambda: SongSeparator(half, tracker="librosa"), TOKEN, **more)
-        client = Client(app)
-        client.__enter__()
-        running.append(client)
-        return client
+        def begin(**more: Any) -> Client:
+            running.close()
+            app = server.build(tmp_path / "home", lambda: SongSeparator(half, tracker="librosa"), TOKEN, **more)
+            client = Client(app)
+            running.enter_context(client.http)
+            return client
 
-    yield begin
-    while running:
-        running.pop().__exit__(None, None, None)
+        yield begin
+
+
+@pytest.fixture
+def marked(start: Callable[..., Client], song: Path) -> tuple[Client, str]:
+    """A page with a song that does without bars, and the id of a stem that is marked to play alone somewhere."""
+    client = start()
+    stem = str(client.upload(song)["stems"][0]["id"])
+    client.edit(do="mark", stem=stem, role="alone", start=1, stop=3)
+    client.edit(do="set", stem=stem, grid="none")
+    return client, stem
 
 
 @pytest.fixture

@@ -15,43 +15,39 @@ from typer.testing import CliRunner
 
 from fewshot_sep import audio, cli
 from fewshot_sep.separator import Separator
+from fewshot_sep.songs import cli as songs_cli
 
 from .conftest import Client  # isort: skip
-from .test_server import marked  # isort: skip
 
 
 @pytest.fixture
-def saved(start: Callable[..., Client], song: Path, tmp_path: Path) -> Path:
+def saved(marked: tuple[Client, str], song: Path, tmp_path: Path) -> Path:
     """A zip of the page, unpacked: two stems, one of them by a clip, and a third that was removed in between."""
-    client = start()
-    first = marked(client, song)
-    client.run(do="separate", stem=first)
-    client.idle()
+    client, first = marked
+    client.done(do="separate", stem=first)
     for name in ("removed", "bass"):
         client.edit(do="next")
         stem = client.state()["stems"][-1]["id"]
         client.edit(do="rename", stem=stem, name=name)
-        client.ask(
-            "PUT", "/api/clip", params={"stem": stem, "role": "alone", "name": "c.wav"}, content=song.read_bytes()
-        )
-        client.run(do="separate", stem=stem)
-        client.idle()
+        client.add_clip(stem, "alone", song.read_bytes())
+        client.done(do="separate", stem=stem)
     client.edit(do="remove", stem=client.state()["stems"][1]["id"])
-    answer = client.ask("GET", "/api/download", params={"what": "all", "format": "wav", "bits": "32"})
-    zipfile.ZipFile(io.BytesIO(answer.content)).extractall(tmp_path / "page")
+    zipfile.ZipFile(io.BytesIO(client.download("all").content)).extractall(tmp_path / "page")
     return tmp_path / "page" / "my song"
 
 
-def separate(monkeypatch: pytest.MonkeyPatch, half: Any, *arguments: object) -> Any:
-    monkeypatch.setattr(Separator, "from_pretrained", lambda *a, **more: half)
-    from fewshot_sep.songs.cli import separate as command
+@pytest.fixture
+def separate(half: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """The result of `fewshot-sep separate ARGUMENTS -o out`."""
+    monkeypatch.setattr(Separator, "from_pretrained", lambda *given, **more: half)
+    command = cli._application(songs_cli.separate, "separate")
+    common = ["-o", tmp_path / "out", "--tracker", "librosa"]
+    return lambda *given: CliRunner().invoke(command, [str(one) for one in (*given, *common)])
 
-    return CliRunner().invoke(cli._application(command, "separate"), [str(a) for a in arguments])
 
-
-def test_equal_output(saved: Path, song: Path, half: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    out = tmp_path / "out"
-    result = separate(monkeypatch, half, song, "--session", saved / "session.json", "-o", out, "--tracker", "librosa")
+def test_equal_output(saved: Path, song: Path, separate: Any, tmp_path: Path) -> None:
+    out, session = tmp_path / "out", ["--session", saved / "session.json"]
+    result = separate(song, *session)
     assert result.exit_code == 0, (result.output, result.exception)
     names = ("stem 1", "bass", "residual")
     expected = {f"{name}{ending}" for name in names for ending in (".wav", ".report.json")}
@@ -62,29 +58,25 @@ def test_equal_output(saved: Path, song: Path, half: Any, tmp_path: Path, monkey
     np.testing.assert_allclose(bass, 0.125 * mixture, atol=1e-7)  # of what the removed stem had left, too
     report = json.loads((out / "my song" / "bass.report.json").read_text(encoding="utf-8"))
     assert report["stems"] == list(names) and report["target level re mixture (dB)"] == pytest.approx(-6.02, abs=0.01)
-    again = separate(monkeypatch, half, song, "--session", saved / "session.json", "-o", out, "--skip-existing")
+    again = separate(song, *session, "--skip-existing")
     assert again.exit_code == 0 and "left out" in again.output
-    again = separate(monkeypatch, half, song, "--session", saved / "session.json", "-o", out, "--tracker", "librosa")
+    again = separate(song, *session)
     assert again.exit_code == 0 and {path.name for path in (out / "my song").iterdir()} == expected
 
 
-def test_results_of_others_stay(
-    saved: Path, song: Path, half: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_results_of_others_stay(saved: Path, song: Path, separate: Any, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    result = separate(monkeypatch, half, song, "--query", song, "--name", "bass", "-o", out, "--grid", "none")
+    result = separate(song, "--query", song, "--name", "bass", "--grid", "none")
     assert result.exit_code == 0, result.output
     earlier = (out / "my song" / "bass.wav").read_bytes()
-    result = separate(monkeypatch, half, song, "--session", saved / "session.json", "-o", out, "--tracker", "librosa")
+    result = separate(song, "--session", saved / "session.json")
     assert result.exit_code == 0, result.output
     assert (out / "my song" / "bass.wav").read_bytes() == earlier
     assert (out / "my song" / "bass-2.wav").read_bytes() == (saved / "bass.wav").read_bytes()
 
 
 @pytest.mark.parametrize("damage", ["a clip is gone", "another song", "no session", "other evidence too"])
-def test_what_does_not_fit_is_refused(
-    saved: Path, song: Path, half: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str
-) -> None:
+def test_what_does_not_fit_is_refused(saved: Path, song: Path, separate: Any, tmp_path: Path, damage: str) -> None:
     session, more = saved / "session.json", []
     if damage == "a clip is gone":
         next((saved / "clips").iterdir()).unlink()
@@ -94,6 +86,5 @@ def test_what_does_not_fit_is_refused(
         session.write_text("[]")
     else:
         more = ["--query", song]
-    result = separate(monkeypatch, half, song, "--session", session, "-o", tmp_path / "out", *more)
-    assert result.exit_code != 0
+    assert separate(song, "--session", session, *more).exit_code != 0
     assert not list((tmp_path / "out").glob("**/*.wav"))

@@ -25,23 +25,14 @@ from tests.sounds import noise
 from .conftest import RATE, TOKEN, Client  # isort: skip
 
 Start = Callable[..., Client]
+Marked = tuple[Client, str]
 
 
-def marked(client: Client, song: Path) -> str:
-    """Open a song, mark where the instrument plays alone, and do without bars; the stem's id."""
-    stem = client.upload(song)["stems"][0]["id"]
-    client.edit(do="mark", stem=stem, role="alone", start=1, stop=3)
-    client.edit(do="set", stem=stem, grid="none")
-    return str(stem)
-
-
-def test_a_song_is_marked_separated_peeled_and_sums_up(start: Start, song: Path) -> None:
-    client = start()
-    first = marked(client, song)
+def test_a_song_is_marked_separated_peeled_and_sums_up(marked: Marked, song: Path) -> None:
+    client, first = marked
     mixture, _ = audio.read(song)
     np.testing.assert_array_equal(client.samples("song"), mixture)
-    client.run(do="separate", stem=first)
-    state = client.idle()
+    state = client.done(do="separate", stem=first)
     assert (
         state["error"]["text"] == "" and state["stems"][0]["result"]["whole"] and state["stems"][0]["result"]["fresh"]
     )
@@ -51,8 +42,7 @@ def test_a_song_is_marked_separated_peeled_and_sums_up(start: Start, song: Path)
     np.testing.assert_array_equal(client.samples(f"before-{second}"), mixture - client.samples(first))
     client.edit(do="mark", stem=second, role="alone", start=0, stop=2)
     client.edit(do="rename", stem=second, name="bass")
-    client.run(do="separate", stem=second)
-    client.idle()
+    client.done(do="separate", stem=second)
     parts = [client.samples(name) for name in (first, second, "residual")]
     np.testing.assert_allclose(sum(parts), mixture, atol=1e-6)
     np.testing.assert_allclose(parts[1], 0.25 * mixture, atol=1e-7)
@@ -61,15 +51,13 @@ def test_a_song_is_marked_separated_peeled_and_sums_up(start: Start, song: Path)
     np.testing.assert_allclose(sum(parts), mixture, atol=1e-6)
 
 
-def test_downloads_sum_to_the_song(start: Start, song: Path) -> None:
-    client = start()
-    stem = marked(client, song)
+def test_downloads_sum_to_the_song(marked: Marked, song: Path) -> None:
+    client, stem = marked
     mixture, _ = audio.read(song)
-    client.ask("GET", "/api/download", 400, params={"what": "all", "format": "wav", "bits": "32"})
-    client.run(do="separate", stem=stem)
-    client.idle()
+    client.download("all", expect=400)
+    client.done(do="separate", stem=stem)
     for format, bits in (("wav", 16), ("wav", 24), ("wav", 32), ("flac", 16), ("flac", 24)):
-        answer = client.ask("GET", "/api/download", params={"what": "all", "format": format, "bits": bits})
+        answer = client.download("all", format, bits)
         bundle = zipfile.ZipFile(io.BytesIO(answer.content))
         names = [f"my song/{name}.{format}" for name in ("stem 1", "residual")]
         assert set(bundle.namelist()) == {*names, "my song/session.json"}
@@ -77,47 +65,40 @@ def test_downloads_sum_to_the_song(start: Start, song: Path) -> None:
         parts = [audio.read(song.parent / f"{format}{bits}" / name)[0] for name in names]
         np.testing.assert_allclose(sum(parts), mixture, atol=1e-6 if bits == 32 else 2.0 ** (2 - bits))
         assert json.loads(bundle.read("my song/session.json"))["song"]["name"] == "my song.wav"
-    one = client.ask("GET", "/api/download", params={"what": stem, "format": "wav", "bits": "32"})
+    one = client.download(stem)
     assert "my%20song%20-%20stem%201.wav" in one.headers["content-disposition"]
-    client.ask("GET", "/api/download", 400, params={"what": "all", "format": "flac", "bits": "32"})
-    client.ask("GET", "/api/download", 400, params={"what": "../../etc/passwd", "format": "wav", "bits": "32"})
+    client.download("all", "flac", 32, expect=400)
+    client.download("../../etc/passwd", expect=400)
     assert not list(client.app.state.desk.temporary.iterdir())
 
 
-def test_a_preview_finds_what_is_in_view_alone(start: Start, song: Path) -> None:
-    client = start()
-    stem = marked(client, song)
-    client.run(do="preview", stem=stem, start=1.0, stop=2.5)
-    result = client.idle()["stems"][0]["result"]
+def test_a_preview_finds_what_is_in_view_alone(marked: Marked, song: Path) -> None:
+    client, stem = marked
+    result = client.done(do="preview", stem=stem, start=1.0, stop=2.5)["stems"][0]["result"]
     assert (result["kind"], result["start"], result["stop"]) == ("preview", 1.0, 2.5)
     found, (mixture, _) = client.samples(stem), audio.read(song)
     np.testing.assert_array_equal(found[:, RATE : RATE * 5 // 2], 0.5 * mixture[:, RATE : RATE * 5 // 2])
     assert not found[:, :RATE].any() and not found[:, RATE * 5 // 2 :].any()
 
 
-def test_what_is_known_is_not_computed_twice(start: Start, song: Path, half: Any) -> None:
-    client = start()
-    stem = marked(client, song)
+def test_what_is_known_is_not_computed_twice(marked: Marked, half: Any) -> None:
+    client, stem = marked
     client.idle()
     assert len(half.encoded) == 1
+    client.done(do="separate", stem=stem)
     client.run(do="separate", stem=stem)
-    client.idle()
-    client.run(do="separate", stem=stem)
-    client.run(do="preview", stem=stem, start=0, stop=2)
-    assert client.idle()["stems"][0]["result"]["whole"]
+    assert client.done(do="preview", stem=stem, start=0, stop=2)["stems"][0]["result"]["whole"]
     assert len(half.encoded) == 1
     pieces = len(half.conditionings)
-    client.run(do="separate", stem=stem)
-    client.idle()
+    client.done(do="separate", stem=stem)
     assert len(half.conditionings) == pieces
     client.edit(do="mark", stem=stem, role="absent", start=4, stop=5)
     client.idle()
     assert len(half.encoded) == 2
 
 
-def test_cancelled_and_again_goes_on_where_it_stopped(start: Start, song: Path, half: Any) -> None:
-    client = start()
-    stem = marked(client, song)
+def test_cancelled_and_again_goes_on_where_it_stopped(marked: Marked, song: Path, half: Any) -> None:
+    client, stem = marked
     client.idle()
     half.gate.clear()
     client.run(do="separate", stem=stem)
@@ -129,35 +110,31 @@ def test_cancelled_and_again_goes_on_where_it_stopped(start: Start, song: Path, 
     half.gate.set()
     state = client.idle()
     assert state["error"]["text"] == "" and state["job"] is None
-    client.run(do="separate", stem=stem)
-    assert client.idle()["stems"][0]["result"]["whole"]
+    assert client.done(do="separate", stem=stem)["stems"][0]["result"]["whole"]
     np.testing.assert_allclose(client.samples(stem), 0.5 * audio.read(song)[0], atol=1e-7)
 
 
-def test_a_restart_loses_nothing(start: Start, song: Path) -> None:
-    client = start()
-    stem = marked(client, song)
-    client.ask("PUT", "/api/clip", params={"stem": stem, "role": "absent", "name": "x.wav"}, content=song.read_bytes())
-    client.run(do="separate", stem=stem)
-    before = client.idle()
+def test_a_restart_loses_nothing(start: Start, marked: Marked, song: Path) -> None:
+    client, stem = marked
+    client.add_clip(stem, "absent", song.read_bytes())
+    before = client.done(do="separate", stem=stem)
     client = start()
     (recent,) = client.idle()["recent"]
     assert recent["name"] == "my song.wav"
-    client.run(do="open", id=recent["id"])
-    after = client.idle()
+    after = client.done(do="open", id=recent["id"])
     for state in (before, after):
         state.pop("error"), state.pop("undo")
     assert after == before
     client = start()
     assert client.upload(song)["stems"] == before["stems"]  # the same file is the same song
-    client.run(do="forget", id=recent["id"])
-    assert client.idle()["recent"] == [] and not list((song.parent / "home").glob("*/*.f32"))
+    assert client.done(do="forget", id=recent["id"])["recent"] == []
+    assert not list((song.parent / "home").glob("*/*.f32"))
 
 
 def test_what_is_read_so_far_can_be_used_and_a_restart_reads_on(
     start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fewshot_sep.songs.app.desk.NEWS_SECONDS", 0)
+    monkeypatch.setattr("fewshot_sep.songs.app.open_song.NEWS_SECONDS", 0)
     path, genuine, may_read = tmp_path / "long.ogg", audio.decode, threading.Event()
     audio.write(path, 0.5 * noise(1, 120 * RATE), RATE)
     mixture, _ = audio.read(path)
@@ -177,7 +154,7 @@ def test_what_is_read_so_far_can_be_used_and_a_restart_reads_on(
     stem, known = client.state()["stems"][0]["id"], round(client.state()["song"]["known"] * RATE)
     assert client.state()["song"]["frames"] == mixture.shape[1] > known
     np.testing.assert_array_equal(client.samples("song", 1)[:, :known], mixture[:, :known])
-    found = np.frombuffer(client.ask("GET", "/api/peaks/song").content, np.int8).reshape(-1, 2)
+    found = client.peaks("song")
     assert found[: known // 256].all() and not found[-(-known // 256) :].any()
     client.edit(do="mark", stem=stem, role="alone", start=1, stop=3)
     client.edit(do="set", stem=stem, grid="none")
@@ -196,8 +173,7 @@ def test_what_is_read_so_far_can_be_used_and_a_restart_reads_on(
     client.run(do="open", id=client.state()["recent"][0]["id"])
     while not client.state()["song"]:
         time.sleep(0.01)
-    client.run(do="separate", stem=stem)
-    state = client.idle()
+    state = client.done(do="separate", stem=stem)
     assert [mark["known"] for mark in state["stems"][0]["marks"]] == [True, True]
     assert state["song"]["known"] == state["song"]["seconds"] and state["stems"][0]["result"]["whole"]
     np.testing.assert_array_equal(client.samples("song", 1), mixture)
@@ -224,9 +200,8 @@ def test_a_song_that_cannot_be_used_is_closed_again(start: Start, song: Path) ->
     assert not list((song.parent / "home").glob("*/song.f32"))
 
 
-def test_marks_move_change_go_and_come_back(start: Start, song: Path) -> None:
-    client = start()
-    stem = marked(client, song)
+def test_marks_move_change_go_and_come_back(marked: Marked) -> None:
+    client, stem = marked
     mark = client.state()["stems"][0]["marks"][0]["id"]
     client.edit(do="change", stem=stem, item=mark, start=2, stop=99)
     moved = client.state()["stems"][0]["marks"][0]
@@ -241,9 +216,8 @@ def test_marks_move_change_go_and_come_back(start: Start, song: Path) -> None:
     assert client.state()["stems"][0]["marks"][0]["role"] == "among"
 
 
-def test_the_evidence_is_judged(start: Start, song: Path) -> None:
-    client = start()
-    stem = marked(client, song)
+def test_the_evidence_is_judged(marked: Marked) -> None:
+    client, stem = marked
     client.edit(do="mark", stem=stem, role="absent", start=2.5, stop=4)
     client.edit(do="mark", stem=stem, role="alone", start=5, stop=5.05)
     client.edit(do="mark", stem=stem, role="alone", start=0, stop=5)
@@ -270,9 +244,8 @@ def test_the_evidence_is_judged(start: Start, song: Path) -> None:
         {},
     ],
 )
-def test_senseless_edits_are_refused_and_change_nothing(start: Start, song: Path, said: dict[str, Any]) -> None:
-    client = start()
-    stem = marked(client, song)
+def test_senseless_edits_are_refused_and_change_nothing(marked: Marked, said: dict[str, Any]) -> None:
+    client, stem = marked
     before = client.idle()
     content = json.dumps({"stem": stem} | said)
     assert client.ask("POST", "/api/edit", 400, content=content).json()["error"]
@@ -336,8 +309,7 @@ def test_what_is_no_sound_is_said(start: Start, song: Path) -> None:
     state = client.idle()
     assert "notes.txt" in state["error"]["text"] and "home" not in state["error"]["text"] and state["song"] is None
     stem = client.upload(song)["stems"][0]["id"]
-    params = {"stem": stem, "role": "alone", "name": "x.wav"}
-    assert "x.wav" in client.ask("PUT", "/api/clip", 400, params=params, content=b"fa so").json()["error"]
+    assert "x.wav" in client.add_clip(stem, "alone", b"fa so", expect=400).json()["error"]
 
 
 @pytest.mark.parametrize(
@@ -359,7 +331,7 @@ def test_peaks_and_tiles(start: Start, song: Path) -> None:
     client = start()
     client.upload(song)
     mixture, _ = audio.read(song)
-    found = np.frombuffer(client.ask("GET", "/api/peaks/song").content, np.int8).reshape(-1, 2)
+    found = client.peaks("song")
     np.testing.assert_allclose(found[1] / 127, [mixture[:, 256:512].min(), mixture[:, 256:512].max()], atol=0.005)
     assert len(found) == -(-mixture.shape[1] // 256)
     content = client.ask("GET", "/api/tile/song/0/0").content
@@ -368,21 +340,18 @@ def test_peaks_and_tiles(start: Start, song: Path) -> None:
     client.ask("GET", "/api/tile/song/99/0", 400)
 
 
-def test_peaks_follow_what_changes(start: Start, song: Path, half: Any) -> None:
-    client = start()
-    stem = marked(client, song)
+def test_peaks_follow_what_changes(marked: Marked, song: Path, half: Any) -> None:
+    client, stem = marked
     desk = client.app.state.desk
 
     def agree() -> None:
         for track in ("song", "residual", *(s["id"] for s in client.state()["stems"] if s["result"])):
-            found = np.frombuffer(client.ask("GET", f"/api/peaks/{track}").content, np.int8).reshape(-1, 2)
-            source = desk.track(track)
-            np.testing.assert_array_equal(found, tracks.peaks(source, 0, source.frames))
+            source = desk.song.track(track)
+            np.testing.assert_array_equal(client.peaks(track), tracks.peaks(source, 0, source.frames))
 
     agree()
     for first, last in ((1.0, 2.5), (3.0, 4.0)):
-        client.run(do="preview", stem=stem, start=first, stop=last)
-        client.idle()
+        client.done(do="preview", stem=stem, start=first, stop=last)
         agree()
 
     def by_pieces(mixture: np.ndarray, sample_rate: int) -> np.ndarray:
@@ -390,8 +359,7 @@ def test_peaks_follow_what_changes(start: Start, song: Path, half: Any) -> None:
         return 0.5 * mixture
 
     half.find = by_pieces
-    client.run(do="separate", stem=stem)
-    assert client.idle()["error"]["text"] == ""
+    assert client.done(do="separate", stem=stem)["error"]["text"] == ""
     agree()
     client.edit(do="next")
     client.edit(do="remove", stem=stem)
@@ -409,27 +377,22 @@ def test_what_weights_do_not_know_is_left_out_and_said(start: Start, song: Path,
     client = start()
     stem = client.upload(song)["stems"][0]["id"]
     client.edit(do="mark", stem=stem, role="among", start=0, stop=1)
-    client.run(do="preview", stem=stem, start=0, stop=2)
-    said = client.idle()["error"]["text"]
+    said = client.done(do="preview", stem=stem, start=0, stop=2)["error"]["text"]
     assert "plays alone" in said and "do not know" in said
     client.edit(do="mark", stem=stem, role="alone", start=1, stop=3)
     client.edit(do="mark", stem=stem, role="absent", start=4, stop=5)
     for run in ({"do": "preview", "start": 0, "stop": 2}, {"do": "separate"}):
-        client.run(stem=stem, **run)
-        result = client.idle()["stems"][0]["result"]
+        result = client.done(stem=stem, **run)["stems"][0]["result"]
         assert result["fresh"] and "do not know" in " ".join(result["warnings"])
     assert set(half.conditionings[0]) == {"2 s", "not 1 s"}
 
 
-def test_other_weights_make_results_stale(start: Start, song: Path, half: Any) -> None:
-    client = start()
-    stem = marked(client, song)
-    client.run(do="separate", stem=stem)
-    assert client.idle()["stems"][0]["result"]["fresh"]
+def test_other_weights_make_results_stale(start: Start, marked: Marked, half: Any) -> None:
+    client, stem = marked
+    assert client.done(do="separate", stem=stem)["stems"][0]["result"]["fresh"]
     half.describe = lambda: {"name": "later", "sha256": "1"}
     client = start()
-    client.run(do="open", id=client.state()["recent"][0]["id"])
-    assert not client.idle()["stems"][0]["result"]["fresh"]
+    assert not client.done(do="open", id=client.state()["recent"][0]["id"])["stems"][0]["result"]["fresh"]
 
 
 def test_a_tile_shows_a_tone_where_it_is() -> None:
@@ -444,9 +407,8 @@ def test_a_tile_shows_a_tone_where_it_is() -> None:
         assert column[loudest] > 235 and np.median(column) < 60
 
 
-def test_a_session_opens_again(start: Start, song: Path) -> None:
-    client = start()
-    stem = marked(client, song)
+def test_a_session_opens_again(marked: Marked) -> None:
+    client, stem = marked
     client.edit(do="rename", stem=stem, name="guitar")
     said = client.ask("GET", "/api/session").json()
     client.edit(do="remove", stem=stem)
@@ -463,9 +425,8 @@ def test_a_session_opens_again(start: Start, song: Path) -> None:
     assert "another song" in client.ask("PUT", "/api/session", 400, json=other).json()["error"]
 
 
-def test_every_tab_hears_of_every_change(start: Start, song: Path) -> None:
-    client = start()
-    stem = marked(client, song)
+def test_every_tab_hears_of_every_change(marked: Marked) -> None:
+    client, stem = marked
     client.idle()
     listeners, desk = server.Listeners(), client.app.state.desk
 
@@ -486,4 +447,4 @@ def test_every_tab_hears_of_every_change(start: Start, song: Path) -> None:
 def test_two_programs_do_not_share_a_folder(start: Start, song: Path) -> None:
     start()
     with pytest.raises(OutputError, match="another"):
-        server.build(song.parent / "home", lambda: None, TOKEN)  # type: ignore[arg-type,return-value]
+        server.build(song.parent / "home", lambda: None, TOKEN)
