@@ -69,7 +69,7 @@ def curate(
     decisions: str | Path | None = None,
     workers: int | None = None,
     cluster: str | None = None,
-    progress: Callable[[str, float], None] = lambda what, share: None,
+    progress: Callable[[float, str], None] = lambda share, what: None,
 ) -> Curated:
     """Make or bring up to date the library `folder` out of the raw loops under `source`.
 
@@ -77,7 +77,7 @@ def curate(
         decisions: a CSV as this function writes it, edited by the user: cells that were changed win, in this run and in
             later ones.
         workers, cluster: see `fewshot_sep.workers.answers_of`; all machines must see both folders.
-        progress: is called with what is being done and the share of it that is.
+        progress: is called with the share that is done, and of what.
 
     Raises:
         BadAudio: no source, no sound files in it.
@@ -114,7 +114,7 @@ class _Run:
     settings: Settings
     workers: int | None
     cluster: str | None
-    progress: Callable[[str, float], None]
+    progress: Callable[[float, str], None]
 
     def __post_init__(self) -> None:
         self.paths = _scan(self.source, self.folder)
@@ -132,7 +132,7 @@ class _Run:
                 yield answer
                 if count % _SAVE_EVERY == 0:
                     self.save()
-                self.progress(what, count / len(jobs))
+                self.progress(count / len(jobs), what)
 
     def analyse(self) -> None:
         """Analyse what is new or changed, and forget what is gone and left nothing behind."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.random import Generator
-from scipy.signal import butter, fftconvolve, sosfilt
+from scipy.signal import butter, sosfilt
 
 from fewshot_sep.loops.instruments import reverb
 from fewshot_sep.loops.instruments.amplifier import echo
@@ -38,8 +38,7 @@ def produced(sing: Sing, notes: Sequence[Note], frames: int, rng: Generator) -> 
     if rng.random() < ECHO:
         out = echo(out, rng.uniform(0.12, 0.6), rng.uniform(0.1, 0.5), rng.uniform(0.1, 0.35))
     if rng.random() < REVERB:
-        room = reverb.response(rng, rng.uniform(*REVERB_S), frames, SAMPLE_RATE)
-        out = fftconvolve(out, room)[:frames].astype(np.float32)
+        out = reverb.place(out, rng.uniform(*REVERB_S), SAMPLE_RATE, rng)
     return out
 
 

@@ -181,7 +181,7 @@ def test_same_again_does_nothing_and_changes_redo_only_their_own(place: Path, an
 
 @pytest.mark.parametrize("stage", ["analysing", "normalising"])
 def test_an_interrupted_run_is_resumed(place: Path, stage: str, analysed: list[str]) -> None:
-    def stop(what: str, share: float) -> None:
+    def stop(share: float, what: str) -> None:
         if what == stage and share > 0.3:
             raise KeyboardInterrupt
 
