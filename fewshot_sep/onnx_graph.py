@@ -226,7 +226,8 @@ def greatest_difference(found: Graphs, system: AnySystem, segments: int = 2, sam
         spectrum = stft(mixture)
         for shown in _ways(len(roles)):
             encoded = [system.encode(clip) if is_given else None for clip, is_given in zip(clips, shown, strict=True)]
-            conditioned = system.condition_on(*encoded)
+            alone, among, absent = [*encoded, None, None][:3]
+            conditioned = system.condition_on(alone, among, absent)
             parts = [part.expand(segments, *part.shape[1:]) for part in conditioned]
             logits = system.logits(system.band_energy(spectrum), QueryConditioning(*parts))
             expected = _pair(system.masked(spectrum, logits))

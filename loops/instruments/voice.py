@@ -69,6 +69,11 @@ def add(out: Sound, sound: Sound, seconds: float, gain: float = 1.0) -> None:
     out[start : start + len(sound)] += sound * np.float32(gain)
 
 
+def rms(sound: Sound) -> float:
+    """Root mean square."""
+    return float(np.sqrt(np.mean(sound**2)))
+
+
 def fade_ends(sound: NDArray[np.float32], rise: int, fall: int) -> None:
     """Fade in over the first `rise` samples and out over the last `fall`, in place; any channels, samples last."""
     frames = sound.shape[-1]
