@@ -46,10 +46,10 @@ Make = Callable[[], Callable[[Any, int], object]]
 
 
 class Event(NamedTuple):
-    """What a worker says: it is made, here is its answer, this was raised; or that it is gone."""
+    """What a worker says: an answer (its first, to no task, when it is made), what was raised; or that it is gone."""
 
     worker: int
-    kind: Literal["ready", "answer", "error", "lost"]
+    kind: Literal["answer", "error", "lost"]
     value: Any = None
 
 
@@ -219,7 +219,7 @@ def _serve(line: Connection, make: Make, threads: int) -> None:
         try:
             _set_threads(threads)
             work = make()
-            line.send(("ready", None))
+            line.send(("answer", None))
             while True:
                 line.send(("answer", work(*line.recv())))
         except (EOFError, OSError, KeyboardInterrupt):
@@ -284,23 +284,23 @@ class Actors:
         self._actor = ray.remote(num_cpus=size, num_gpus=int(with_gpu > 0), max_restarts=0)(_Actor)
         self._make = ray.put(make)
         self._actors: dict[int, Any] = {}
-        self._waiting: dict[Any, tuple[int, Literal["ready", "answer"]]] = {}
+        self._waiting: dict[Any, int] = {}
         for worker in range(self.size):
             self._start(worker)
 
     def _start(self, worker: int) -> None:
         # It says when it is made: an actor for which there is no room any more never gets a task.
         self._actors[worker] = self._actor.remote(self._make, str(Path.cwd()))
-        self._waiting[self._actors[worker].ready.remote()] = (worker, "ready")
+        self._waiting[self._actors[worker].ready.remote()] = worker
 
     def send(self, worker: int, task: object, losses: int) -> None:
-        self._waiting[self._actors[worker].do.remote(task, losses)] = (worker, "answer")
+        self._waiting[self._actors[worker].do.remote(task, losses)] = worker
 
     def wait(self) -> Event:
         (reference,), _ = self._ray.wait(list(self._waiting), num_returns=1)
-        worker, kind = self._waiting.pop(reference)
+        worker = self._waiting.pop(reference)
         try:
-            return Event(worker, kind, self._ray.get(reference))
+            return Event(worker, "answer", self._ray.get(reference))
         except self._ray.exceptions.RayTaskError as error:
             return Event(worker, "error", error.cause if isinstance(error.cause, Exception) else error)
         except (self._ray.exceptions.RayActorError, self._ray.exceptions.ObjectLostError):

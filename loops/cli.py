@@ -164,7 +164,7 @@ def curate(
     from fewshot_sep.loops.curation.curate import curate as run
     from fewshot_sep.loops.curation.edits import DECISIONS, UNDECIDED
 
-    gains = tuple((name.lower(), factor) for name, factor in map(_factor, gain or ()))
+    gains = {name.lower(): factor for name, factor in map(_factor, gain or ())}
     settings = Settings(preset, stretcher, tracker, licence, gains)
     with cli.progress("reading") as tell:
         made = run(source, library, settings, decisions=decisions, workers=workers, cluster=cluster, progress=tell)

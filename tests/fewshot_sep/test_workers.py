@@ -23,7 +23,7 @@ class Fakes:
 
     def __init__(self, count: int, deaths: list[bool], order: Any) -> None:
         self.deaths, self.order, self.size, self.idle = deaths, order, count, set[int]()
-        self.events = [Event(worker, "ready") for worker in range(count)]
+        self.events = [Event(worker, "answer") for worker in range(count)]
         self.done: Counter[int] = Counter()
 
     def send(self, worker: int, task: Any, losses: int) -> None:
@@ -37,7 +37,7 @@ class Fakes:
     def wait(self) -> Event:
         event = self.events.pop(self.order(len(self.events)))
         if event.kind == "lost":
-            self.events.append(Event(event.worker, "ready"))
+            self.events.append(Event(event.worker, "answer"))
         return event
 
     def close(self) -> None:
