@@ -37,6 +37,11 @@ class OutputError(FewshotSepError):
     exit_code = 1
 
 
+def first_line(error: BaseException) -> str:
+    """What an exception says, or else its kind, as it goes into a message of one line."""
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
 def explain(error: BaseException) -> str:
     """One line for what no one expected: what it is, and what helps where that is known."""
     text = " ".join(str(error).split())

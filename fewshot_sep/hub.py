@@ -7,22 +7,22 @@ A model is the two files that `fewshot_sep.weights` reads, `weights.safetensors`
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated, Any, NamedTuple, TypeVar
+from typing import Annotated, Any, NamedTuple
 
 import typer
 
 from fewshot_sep import cli, extras, files, weights
-from fewshot_sep.errors import OutputError, WeightsError
+from fewshot_sep.errors import OutputError, WeightsError, first_line
 
 LIBRARY = "fewshot-sep"
 WEIGHTS, CARD = "weights.safetensors", "weights.json"
 NAME = re.compile(r"(?P<repo>[\w][\w.-]*/[\w][\w.-]*)(@(?P<revision>[\w][\w./-]*))?")
-Result = TypeVar("Result")
 
 
 class Fetched(NamedTuple):
@@ -59,9 +59,9 @@ def fetch(name: str) -> Fetched:
     def get(file: str, revision: str | None) -> Path:
         return Path(client.hf_hub_download(repo, file, revision=revision, endpoint=_endpoint(), library_name=LIBRARY))
 
-    card = _explained(name, lambda: get(CARD, revision))
-    commit = card.parent.name
-    return Fetched(_explained(name, lambda: get(WEIGHTS, commit)), f"{repo}@{commit}")
+    with _explained(name):
+        commit = get(CARD, revision).parent.name
+        return Fetched(get(WEIGHTS, commit), f"{repo}@{commit}")
 
 
 def publish(
@@ -109,7 +109,7 @@ def upload(run: Path, name: str, licence: str, private: bool = False) -> str:
         hub.create_repo(name, private=private, exist_ok=True)
         commit = hub.create_commit(name, operations, commit_message=f"Weights {card['sha256'][:12]}")
     except (OSError, ValueError, RuntimeError) as error:
-        raise OutputError(f"{name}: not published ({_first_line(error)}); see `hf auth whoami`") from error
+        raise OutputError(f"{name}: not published ({first_line(error)}); see `hf auth whoami`") from error
     return f"{name}@{commit.oid}"
 
 
@@ -163,7 +163,8 @@ def _endpoint() -> str | None:
     return os.environ.get("HF_ENDPOINT") or None
 
 
-def _explained(name: str, action: Callable[[], Result]) -> Result:
+@contextlib.contextmanager
+def _explained(name: str) -> Iterator[None]:
     from huggingface_hub.errors import (
         EntryNotFoundError,
         LocalEntryNotFoundError,
@@ -172,7 +173,7 @@ def _explained(name: str, action: Callable[[], Result]) -> Result:
     )
 
     try:
-        return action()
+        yield
     except RepositoryNotFoundError as error:
         reason = "no such file here and no such model in the hub, or not for you; `hf auth login` says who you are"
         raise WeightsError(f"{name}: {reason}") from error
@@ -183,8 +184,4 @@ def _explained(name: str, action: Callable[[], Result]) -> Result:
     except EntryNotFoundError as error:
         raise WeightsError(f"{name}: no model of fewshot-sep, it lacks {WEIGHTS} or {CARD}") from error
     except (OSError, ValueError) as error:
-        raise WeightsError(f"{name}: cannot be fetched ({_first_line(error)})") from error
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
+        raise WeightsError(f"{name}: cannot be fetched ({first_line(error)})") from error

@@ -99,8 +99,8 @@ def _held(conditioning: QueryConditioning) -> tuple[Tensor, ...]:
     return tuple(part for part in conditioning if part.shape[-1])
 
 
-def graphs(system: AnySystem) -> Graphs:
-    """A system as ONNX.
+def graphs(system: AnySystem, **about: str) -> Graphs:
+    """A system as ONNX; what a user must know of the signal, and what is said `about` it, is the models' metadata.
 
     Raises:
         EngineMissing: no ONNX exporter.
@@ -119,6 +119,8 @@ def graphs(system: AnySystem) -> Graphs:
     with torch.inference_mode():
         conditioning = PromptGraph(system)(*clips, *shown)
     names = CONDITIONING[: len(conditioning)]
+    facts = {"preset": preset.name, **about}
+    facts |= {name: str(getattr(preset, name)) for name in ("sample_rate", "n_fft", "hop", "segment")}
     return Graphs(
         _exported(
             PromptGraph(system),
@@ -126,6 +128,7 @@ def graphs(system: AnySystem) -> Graphs:
             ((*({0: any_size, 2: any_size} for _ in roles), *(None for _ in shown)),),
             [*roles, *(["given"] if shown else [])],
             names,
+            facts,
         ),
         _exported(
             SegmentGraph(system),
@@ -133,13 +136,21 @@ def graphs(system: AnySystem) -> Graphs:
             ({0: any_size, 3: any_size}, *(None for _ in conditioning)),
             ["mixture", *names],
             ["target"],
+            facts,
         ),
     )
 
 
 def _exported(
-    module: nn.Module, given: tuple[Tensor, ...], shapes: Any, inputs: Sequence[str], outputs: Sequence[str]
+    module: nn.Module,
+    given: tuple[Tensor, ...],
+    shapes: Any,
+    inputs: Sequence[str],
+    outputs: Sequence[str],
+    facts: dict[str, str],
 ) -> bytes:
+    import onnx
+
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # or it tells that torchvision is not installed
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -155,7 +166,9 @@ def _exported(
             dynamic_shapes=shapes,
         )
     assert program is not None
-    return bytes(program.model_proto.SerializeToString())
+    model = program.model_proto
+    onnx.helper.set_model_props(model, facts)
+    return bytes(model.SerializeToString())
 
 
 def write(weights: Path, out: Path) -> float:
@@ -171,7 +184,7 @@ def write(weights: Path, out: Path) -> float:
     """
     extras.require("onnx")
     system = stored.load(weights)
-    found = _labelled(graphs(system), system, weights)
+    found = graphs(system, weights=weights.name, sha256=stored.sha256(weights))
     difference = greatest_difference(found, system)
     if not difference <= TOLERANCE:
         raise FewshotSepError(f"{weights}: ONNX Runtime differs from PyTorch by {difference:.1e}; nothing is written")
@@ -188,28 +201,6 @@ def prompt_path(out: Path) -> Path:
     'a/model.prompt.onnx'
     """
     return out.with_suffix(f".prompt{out.suffix}")
-
-
-def _labelled(found: Graphs, system: AnySystem, weights: Path) -> Graphs:
-    """With what a user must know of the signal, as the models' metadata."""
-    import onnx
-
-    preset = system.preset
-    facts = {
-        "preset": preset.name,
-        "weights": weights.name,
-        "sha256": stored.sha256(weights),
-        "sample_rate": preset.sample_rate,
-        "n_fft": preset.n_fft,
-        "hop": preset.hop,
-        "segment": preset.segment,
-    }
-    labelled = []
-    for graph in found:
-        model = onnx.load_from_string(graph)
-        onnx.helper.set_model_props(model, {name: str(value) for name, value in facts.items()})
-        labelled.append(model.SerializeToString())
-    return Graphs(*labelled)
 
 
 def greatest_difference(found: Graphs, system: AnySystem, segments: int = 2, samples: int | None = None) -> float:
@@ -234,8 +225,7 @@ def greatest_difference(found: Graphs, system: AnySystem, segments: int = 2, sam
     with torch.inference_mode():
         spectrum = stft(mixture)
         for shown in _ways(len(roles)):
-            used = [clip if is_given else None for clip, is_given in zip(clips, shown, strict=True)]
-            encoded = [None if clip is None else system.encode(clip) for clip in used]
+            encoded = [system.encode(clip) if is_given else None for clip, is_given in zip(clips, shown, strict=True)]
             alone, among, absent = [*encoded, None, None][:3]
             conditioned = system.condition_on(alone, among, absent)
             parts = [part.expand(segments, *part.shape[1:]) for part in conditioned]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from fewshot_sep.errors import FewshotSepError
@@ -55,39 +55,37 @@ class Preset:
         return self.kind != "image"
 
 
-_THESIS_BEAT = 18000 / 11025 / 4
+# 44.1 kHz stereo up to Nyquist; 4096/1024 costs half of 2048/512 and its ideal ratio mask is 0.4 dB better.
+_STEERED = Preset("steered", "mask", 44100, 2, 4096, 1024, 127 * 1024, 256, (32, 64, 128, 256), 256)
+# The same, with clips of the instrument among others and of the song without it as further evidence.
+_PROMPTED = replace(_STEERED, name="prompted", kind="prompted", templates=16)
+# The 2020 bachata thesis: 4 beats at 147 BPM. 510/71 with 105 zeros appended make 18,000 samples 256 x 256.
+# A whole beat of context: the thesis's network was trained on clips whose sounds lie on the beat's grid.
+_BEAT = 18000 / 11025 / 4
+_THESIS = Preset("illes2020", "image", 11025, 1, 510, 71, 18000, 256, (64,), beat=_BEAT, context=_BEAT)
+# For tests: the same code at a size that trains in seconds.
+_TINY = Preset("tiny", "mask", 44100, 2, 2048, 512, 62 * 512, 64, (8, 16), 16)
 
 PRESETS = {
     preset.name: preset
     for preset in (
-        # 44.1 kHz stereo up to Nyquist; 4096/1024 costs half of 2048/512 and its ideal ratio mask is 0.4 dB better.
-        Preset("steered", "mask", 44100, 2, 4096, 1024, 127 * 1024, 256, (32, 64, 128, 256), 256),
+        _STEERED,
         # The same network with what the query's templates explain of the mixture as further input.
-        Preset("informed", "informed", 44100, 2, 4096, 1024, 127 * 1024, 256, (32, 64, 128, 256), 256, templates=16),
-        # The same, with clips of the instrument among others and of the song without it as further evidence.
-        Preset("prompted", "prompted", 44100, 2, 4096, 1024, 127 * 1024, 256, (32, 64, 128, 256), 256, templates=16),
+        replace(_STEERED, name="informed", kind="informed", templates=16),
+        _PROMPTED,
         # Three networks that could follow `prompted`, each within 16 MiB of weights: a level of single bands and frames
         # on top of it; twice its width but at the deepest level; and attention to the clips' frames.
-        Preset(
-            *("prompted-fine", "prompted", 44100, 2, 4096, 1024, 127 * 1024, 256, (32, 32, 64, 128, 256), 256),
-            templates=16,
-            patch=1,
-        ),
-        Preset(
-            "prompted-wide", "prompted", 44100, 2, 4096, 1024, 127 * 1024, 256, (64, 128, 256, 256), 256, templates=16
-        ),
-        Preset("attending", "attending", 44100, 2, 4096, 1024, 127 * 1024, 256, (128,) * 6, 256, templates=16, patch=8),
+        replace(_PROMPTED, name="prompted-fine", widths=(32, 32, 64, 128, 256), patch=1),
+        replace(_PROMPTED, name="prompted-wide", widths=(64, 128, 256, 256)),
+        replace(_PROMPTED, name="attending", kind="attending", widths=(128,) * 6, patch=8),
         # `steered` at half the width, in half the time: for the ablations of `experiments/flagship`.
-        Preset("slim", "mask", 44100, 2, 4096, 1024, 127 * 1024, 256, (16, 32, 64, 128), 256),
-        # The 2020 bachata thesis: 4 beats at 147 BPM. 510/71 with 105 zeros appended make 18,000 samples 256 x 256.
-        # A whole beat of context: the thesis's network was trained on clips whose sounds lie on the beat's grid.
-        Preset("illes2020", "image", 11025, 1, 510, 71, 18000, 256, (64,), 0, _THESIS_BEAT, _THESIS_BEAT),
-        # For tests: the same code as those above at a size that trains in seconds.
-        Preset("tiny", "mask", 44100, 2, 2048, 512, 62 * 512, 64, (8, 16), 16),
-        Preset("tiny-informed", "informed", 44100, 2, 2048, 512, 62 * 512, 64, (8, 16), 16, templates=4),
-        Preset("tiny-prompted", "prompted", 44100, 2, 2048, 512, 62 * 512, 64, (8, 16), 16, templates=4),
-        Preset("tiny-attending", "attending", 44100, 2, 2048, 512, 62 * 512, 64, (32, 32), 16, templates=4, patch=8),
-        Preset("tiny-image", "image", 11025, 1, 510, 71, 18000, 256, (2,), 0, _THESIS_BEAT, _THESIS_BEAT),
+        replace(_STEERED, name="slim", widths=(16, 32, 64, 128)),
+        _THESIS,
+        _TINY,
+        replace(_TINY, name="tiny-informed", kind="informed", templates=4),
+        replace(_TINY, name="tiny-prompted", kind="prompted", templates=4),
+        replace(_TINY, name="tiny-attending", kind="attending", templates=4, widths=(32, 32), patch=8),
+        replace(_THESIS, name="tiny-image", widths=(2,)),
     )
 }
 DEFAULT = "prompted"

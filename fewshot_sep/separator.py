@@ -18,7 +18,7 @@ from torch import Tensor
 
 from fewshot_sep import audio, levels, spectral, weights
 from fewshot_sep.bandwidth import high_band_gain
-from fewshot_sep.errors import BadQuery, FewshotSepError
+from fewshot_sep.errors import BadQuery, FewshotSepError, first_line
 from fewshot_sep.overlap_add import Span, chunks_of, crossfade, needed
 from fewshot_sep.prompt import ByRole, Prompt, Query, as_prompt
 from fewshot_sep.systems.base import System, opaque
@@ -379,5 +379,5 @@ def _device(name: str) -> torch.device:
             raise RuntimeError("it does not compute")
         return probe.device
     except Exception as error:  # of any kind, by the device
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         raise FewshotSepError(f"device '{name}' cannot be used here ({reason}); try --device cpu") from error

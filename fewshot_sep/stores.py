@@ -1,8 +1,8 @@
 """Songs and results in object stores: any URL that fsspec knows (`s3://`, `gs://`, `hf://`, `memory://`).
 
 A store has no locks and no renaming, but what is put there appears whole or not at all. So a result is made in a local
-folder and then put; and a note, the manifest's, says before it that it comes, and afterwards that it is there. What a
-killed run had put is known by its notes, and removed before the song is done again.
+folder and then put; and a note says before it that it comes, and afterwards that it is there. What a killed run had put
+is known by its notes, and removed before the song is done again.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from fewshot_sep import extras, files
-from fewshot_sep.errors import BadAudio, EngineMissing, FewshotSepError, OutputError
+from fewshot_sep.errors import BadAudio, EngineMissing, FewshotSepError, OutputError, first_line
 
 NOTES = ".fewshot-sep"
 """Folder of the notes in a store."""
@@ -33,6 +33,13 @@ def as_url(path: Path | str) -> str | None:
     if found is None:
         return None
     return f"{found['scheme']}://{'/' * (found['scheme'] in ('file', 'local'))}{found['rest']}"
+
+
+class Note(NamedTuple):
+    """What a store says of one song and evidence: which objects its results are, and whether all of them are there."""
+
+    objects: tuple[str, ...]
+    done: bool
 
 
 class Store:
@@ -54,7 +61,7 @@ class Store:
         except (ImportError, ValueError) as error:
             raise EngineMissing(f"{url}: {error}") from error
         except Exception as error:  # of any kind, by the store
-            raise FewshotSepError(f"{url}: cannot be opened ({_line(error)})") from error
+            raise FewshotSepError(f"{url}: cannot be opened ({first_line(error)})") from error
         self._root = str(root).rstrip("/")
 
     def __reduce__(self) -> tuple[type[Store], tuple[str]]:
@@ -68,7 +75,7 @@ class Store:
         except FileNotFoundError:
             return {}
         except Exception as error:
-            raise BadAudio(f"{self.url}: cannot be read: {_line(error)}") from error
+            raise BadAudio(f"{self.url}: cannot be read: {first_line(error)}") from error
         return {
             str(path)[len(self._root) :].lstrip("/"): _version(facts)
             for path, facts in sorted(found.items())
@@ -80,7 +87,7 @@ class Store:
         try:
             return bytes(self._system.cat_file(self._path(name)))
         except Exception as error:
-            raise BadAudio(f"{self.url}/{name}: cannot be read: {_line(error)}") from error
+            raise BadAudio(f"{self.url}/{name}: cannot be read: {first_line(error)}") from error
 
     def fetch(self, name: str, path: Path) -> None:
         """Copy an object to a file. Raises BadAudio: it cannot be read; OutputError: the disk is full."""
@@ -88,7 +95,7 @@ class Store:
             try:
                 self._system.get_file(self._path(name), str(temporary))
             except Exception as error:
-                raise BadAudio(f"{self.url}/{name}".rstrip("/") + f": cannot be read: {_line(error)}") from error
+                raise BadAudio(f"{self.url}/{name}".rstrip("/") + f": cannot be read: {first_line(error)}") from error
 
     def put(self, name: str, content: Path | bytes) -> None:
         """Whole or not at all. Raises OutputError."""
@@ -98,7 +105,7 @@ class Store:
             else:
                 self._system.put_file(str(content), self._path(name))
         except Exception as error:
-            raise OutputError(f"{self.url}/{name}: cannot be written ({_line(error)})") from error
+            raise OutputError(f"{self.url}/{name}: cannot be written ({first_line(error)})") from error
 
     def remove(self, name: str) -> None:
         """Raises OutputError."""
@@ -106,17 +113,30 @@ class Store:
             with contextlib.suppress(FileNotFoundError):
                 self._system.rm_file(self._path(name))
         except Exception as error:
-            raise OutputError(f"{self.url}/{name}: cannot be removed ({_line(error)})") from error
+            raise OutputError(f"{self.url}/{name}: cannot be removed ({first_line(error)})") from error
+
+    def notes(self) -> dict[str, Note]:
+        """All notes, by key. Raises BadAudio."""
+        found = {}
+        for name in self.names():
+            if name.startswith(f"{NOTES}/") and name.endswith(".json"):
+                with contextlib.suppress(ValueError, KeyError, TypeError):
+                    content: dict[str, Any] = files.parse_json(self.read(name).decode())
+                    found[Path(name).stem] = Note(tuple(map(str, content["objects"])), bool(content["done"]))
+        return found
+
+    def note(self, key: str, note: Note) -> None:
+        """Each note is an object of its own, so that two workers never write the same. Raises OutputError."""
+        content = {"objects": list(note.objects), "done": note.done}
+        self.put(f"{NOTES}/{key}.json", files.to_json(content).encode())
+
+    def clear(self, key: str, note: Note) -> None:
+        """Remove what a killed run has put. Raises OutputError."""
+        for name in (*note.objects, f"{NOTES}/{key}.json"):
+            self.remove(name)
 
     def _path(self, name: str) -> str:
         return f"{self._root}/{name}" if name else self._root
-
-
-class Note(NamedTuple):
-    """What the manifest says of one song: which objects its results are, and whether all of them are there."""
-
-    objects: tuple[str, ...]
-    done: bool
 
 
 def key(*parts: object) -> str:
@@ -128,38 +148,6 @@ def key(*parts: object) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:32]
 
 
-class Manifest:
-    """The notes in a store, one object for each song and evidence, so that two workers never write the same."""
-
-    def __init__(self, store: Store) -> None:
-        self.store = store
-
-    def notes(self) -> dict[str, Note]:
-        """All of them, by key. Raises BadAudio."""
-        found = {}
-        for name in self.store.names():
-            if name.startswith(f"{NOTES}/") and name.endswith(".json"):
-                with contextlib.suppress(ValueError, KeyError, TypeError):
-                    content: dict[str, Any] = files.parse_json(self.store.read(name).decode())
-                    found[Path(name).stem] = Note(tuple(map(str, content["objects"])), bool(content["done"]))
-        return found
-
-    def note(self, key: str, note: Note) -> None:
-        """Raises OutputError."""
-        content = {"objects": list(note.objects), "done": note.done}
-        self.store.put(f"{NOTES}/{key}.json", files.to_json(content).encode())
-
-    def clear(self, key: str, note: Note) -> None:
-        """Remove what a killed run has put. Raises OutputError."""
-        for name in note.objects:
-            self.store.remove(name)
-        self.store.remove(f"{NOTES}/{key}.json")
-
-
 def _version(facts: Mapping[str, Any]) -> str:
     marks = (facts.get(name) for name in ("ETag", "etag", "md5Hash", "mtime", "created", "LastModified"))
     return f"{facts.get('size')} {next((mark for mark in marks if mark), '')}"
-
-
-def _line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

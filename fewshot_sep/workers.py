@@ -20,16 +20,14 @@ from functools import partial
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from types import FrameType
-from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeVar
+from typing import Any, Literal, NamedTuple, Protocol, TypeVar
 
 from fewshot_sep import extras
 from fewshot_sep.errors import FewshotSepError
 
 TaskT = TypeVar("TaskT", bound=Hashable)
-TaskT_contra = TypeVar("TaskT_contra", contravariant=True)
 JobT = TypeVar("JobT")
 AnswerT = TypeVar("AnswerT")
-AnswerT_co = TypeVar("AnswerT_co", covariant=True)
 
 MAX_LOSSES = 3
 AHEAD = 2
@@ -43,21 +41,15 @@ class WorkerDied(FewshotSepError):
     exit_code = 1
 
 
-class Work(Protocol[TaskT_contra, AnswerT_co]):
-    """What a worker does; `losses`: how many workers have died with this task before."""
-
-    def __call__(self, task: TaskT_contra, losses: int, /) -> AnswerT_co: ...
-
-
-Make = Callable[[], Work[TaskT, AnswerT]]
-"""Pickled, and called in the worker."""
+Make = Callable[[], Callable[[Any, int], object]]
+"""Pickled, and called in the worker, makes what answers a task, given how many workers have died with it before."""
 
 
 class Event(NamedTuple):
-    """What a worker says: it is made, here is its answer, this was raised; or that it is gone."""
+    """What a worker says: an answer (its first, to no task, when it is made), what was raised; or that it is gone."""
 
     worker: int
-    kind: Literal["ready", "answer", "error", "lost"]
+    kind: Literal["answer", "error", "lost"]
     value: Any = None
 
 
@@ -154,7 +146,7 @@ def answers_of(
     if not jobs or (count == 1 and not cluster):
         yield from map(work, jobs)
         return
-    make = partial(_Plain, work, jobs)
+    make = partial(_by_number, work, jobs)
     pool: Pool = Actors(make, cluster, workers, gpus=False, cores=1) if cluster else Processes(make, count)
     with contextlib.closing(pool):
         for _, answer in spread(pool, range(len(jobs))):
@@ -163,20 +155,19 @@ def answers_of(
             yield answer
 
 
-class _Plain(Generic[JobT, AnswerT]):
+def _by_number(work: Callable[[JobT], AnswerT], jobs: Sequence[JobT]) -> Callable[[int, int], AnswerT]:
     """Work that needs no state, on jobs by number."""
 
-    def __init__(self, work: Callable[[JobT], AnswerT], jobs: Sequence[JobT]) -> None:
-        self._work, self._jobs = work, jobs
+    def answer(number: int, losses: int) -> AnswerT:
+        return work(jobs[number])
 
-    def __call__(self, number: int, losses: int, /) -> AnswerT:
-        return self._work(self._jobs[number])
+    return answer
 
 
-class Processes(Generic[TaskT, AnswerT]):
+class Processes:
     """So many processes of this machine. They end when this one does, and leave no half-written files then."""
 
-    def __init__(self, make: Make[TaskT, AnswerT], count: int) -> None:
+    def __init__(self, make: Make, count: int) -> None:
         self.size, self.idle = count, set[int]()
         self._make = make
         # Not forked: a fork inherits locks that threads of this process hold just then, for ever.
@@ -221,14 +212,14 @@ class Processes(Generic[TaskT, AnswerT]):
             process.join()
 
 
-def _serve(line: Connection, make: Make[TaskT, AnswerT], threads: int) -> None:
+def _serve(line: Connection, make: Make, threads: int) -> None:
     """A worker's life."""
     signal.signal(signal.SIGTERM, _leave)
     with contextlib.suppress(EOFError, OSError, KeyboardInterrupt):
         try:
             _set_threads(threads)
             work = make()
-            line.send(("ready", None))
+            line.send(("answer", None))
             while True:
                 line.send(("answer", work(*line.recv())))
         except (EOFError, OSError, KeyboardInterrupt):
@@ -248,7 +239,7 @@ def _set_threads(threads: int) -> None:
         sys.modules["torch"].set_num_threads(threads)
 
 
-class Actors(Generic[TaskT, AnswerT]):
+class Actors:
     """Actors of a Ray cluster: one for each GPU, or for so many cores where there is none.
 
     Args:
@@ -264,7 +255,7 @@ class Actors(Generic[TaskT, AnswerT]):
 
     def __init__(
         self,
-        make: Make[TaskT, AnswerT],
+        make: Make,
         address: str,
         count: int | None = None,
         *,
@@ -293,23 +284,23 @@ class Actors(Generic[TaskT, AnswerT]):
         self._actor = ray.remote(num_cpus=size, num_gpus=int(with_gpu > 0), max_restarts=0)(_Actor)
         self._make = ray.put(make)
         self._actors: dict[int, Any] = {}
-        self._waiting: dict[Any, tuple[int, Literal["ready", "answer"]]] = {}
+        self._waiting: dict[Any, int] = {}
         for worker in range(self.size):
             self._start(worker)
 
     def _start(self, worker: int) -> None:
         # It says when it is made: an actor for which there is no room any more never gets a task.
         self._actors[worker] = self._actor.remote(self._make, str(Path.cwd()))
-        self._waiting[self._actors[worker].ready.remote()] = (worker, "ready")
+        self._waiting[self._actors[worker].ready.remote()] = worker
 
     def send(self, worker: int, task: object, losses: int) -> None:
-        self._waiting[self._actors[worker].do.remote(task, losses)] = (worker, "answer")
+        self._waiting[self._actors[worker].do.remote(task, losses)] = worker
 
     def wait(self) -> Event:
         (reference,), _ = self._ray.wait(list(self._waiting), num_returns=1)
-        worker, kind = self._waiting.pop(reference)
+        worker = self._waiting.pop(reference)
         try:
-            return Event(worker, kind, self._ray.get(reference))
+            return Event(worker, "answer", self._ray.get(reference))
         except self._ray.exceptions.RayTaskError as error:
             return Event(worker, "error", error.cause if isinstance(error.cause, Exception) else error)
         except (self._ray.exceptions.RayActorError, self._ray.exceptions.ObjectLostError):
@@ -333,7 +324,7 @@ def _reach(address: str) -> None:
 class _Actor:
     """A worker in a cluster; names of files mean there what they mean here, if this folder is there."""
 
-    def __init__(self, make: Make[Any, Any], folder: str) -> None:
+    def __init__(self, make: Make, folder: str) -> None:
         with contextlib.suppress(OSError):
             os.chdir(folder)
         self._work = make()

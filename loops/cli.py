@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
-from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
@@ -73,7 +71,7 @@ def make_library(
         material = Material(soundfonts=(bundled,))
     used = [material.summary()] * bool(material) + ["invented instruments"] * (set_ == "songs" and invented != 0)
     typer.echo(f"material: {'; '.join(used) or 'none'}", err=True)
-    with _progress() as show:
+    with cli.progress("reading") as tell:
         made = make(
             library,
             material,
@@ -84,7 +82,7 @@ def make_library(
             rooms=rooms,
             workers=workers,
             cluster=cluster,
-            progress=partial(show, "rendering"),
+            progress=partial(tell, title="rendering"),
         )
     found = holdings(made)
     named = sum(not holding.instrument.startswith("invented-") for holding in found)
@@ -166,11 +164,11 @@ def curate(
     from fewshot_sep.loops.curation.curate import curate as run
     from fewshot_sep.loops.curation.edits import DECISIONS, UNDECIDED
 
-    gains = tuple((name.lower(), factor) for name, factor in map(_factor, gain or ()))
+    gains = {name.lower(): factor for name, factor in map(_factor, gain or ())}
     settings = Settings(preset, stretcher, tracker, licence, gains)
-    with _progress() as show:
-        made = run(source, library, settings, decisions=decisions, workers=workers, cluster=cluster, progress=show)
-        show("reporting", 1.0)
+    with cli.progress("reading") as tell:
+        made = run(source, library, settings, decisions=decisions, workers=workers, cluster=cluster, progress=tell)
+        tell(1.0, "reporting")
         page = report.write(made)
     counts = {status: len(made.of_status(status)) for status in ("kept", "rejected", "undecided")}
     typer.echo(", ".join(f"{count} {status}" for status, count in counts.items()) + f"; {len(made.library)} pieces")
@@ -235,13 +233,6 @@ def train(
     }
     path = run(library, out, preset=preset, batch=batch, emphasis=emphasis, start=start, options=options)
     typer.echo(f"weights: {path}\nlog: {out / 'log'}\ncurve: {out / 'curve.png'}")
-
-
-@contextlib.contextmanager
-def _progress() -> Iterator[Callable[[str, float], None]]:
-    """A function to be told what is being done, and the share of it that is."""
-    with cli.progress("reading") as tell:
-        yield lambda what, share: tell(share, what)
 
 
 def _factor(text: str) -> tuple[str, float]:

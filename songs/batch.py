@@ -117,7 +117,7 @@ class Batch:
 
 @dataclass
 class OpenBatch:
-    """A batch that a worker holds, see `fewshot_sep.workers.Work`."""
+    """A batch that a worker holds, see `fewshot_sep.workers.Make`."""
 
     batch: Batch
     separator: SongSeparator

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from fewshot_sep import files, stores
 from fewshot_sep.errors import BadAudio, FewshotSepError
 from fewshot_sep.songs.jobs import REPORT, RESIDUAL, Job, assigned, sound_files
-from fewshot_sep.stores import Manifest, Note, Store
+from fewshot_sep.stores import Note, Store
 
 
 @dataclass(frozen=True)
@@ -39,13 +39,9 @@ class Remote:
     out: Store
     songs: list[RemoteSong]
 
-    @property
-    def manifest(self) -> Manifest:
-        return Manifest(self.out)
-
     def put_before(self, number: int) -> tuple[str, ...]:
         """The results that are in the store, of a worker that died after it had put them."""
-        note = self.manifest.notes().get(self.songs[number].key)
+        note = self.out.notes().get(self.songs[number].key)
         return tuple(f"{self.out.url}/{name}" for name in note.objects) if note and note.done else ()
 
     @contextlib.contextmanager
@@ -68,10 +64,10 @@ class Remote:
         beats = [job.outputs.beats] if job.outputs.beats.is_file() else []
         ordered = sorted({*written, *beats}, key=lambda path: (path == job.outputs.report, path))
         names = tuple(path.relative_to(self.stage / "out").as_posix() for path in ordered)
-        self.manifest.note(song.key, Note(names, False))
+        self.out.note(song.key, Note(names, False))
         for path, name in zip(ordered, names, strict=True):
             self.out.put(name, path)
-        self.manifest.note(song.key, Note(names, True))
+        self.out.note(song.key, Note(names, True))
         return tuple(f"{self.out.url}/{path.relative_to(self.stage / 'out').as_posix()}" for path in written)
 
     def own_words(self, number: int, job: Job, text: str) -> str:
@@ -106,8 +102,7 @@ def plan(
     """
     stage = Path(tempfile.gettempdir()) / f"fewshot-sep-{secrets.token_hex(8)}"
     store = Store(out)
-    manifest = Manifest(store)
-    notes, taken = manifest.notes(), set(store.names())
+    notes, taken = store.notes(), set(store.names())
     there: dict[Path, RemoteSong] = {}
     left_out: list[str] = []
     for given in songs:
@@ -118,7 +113,7 @@ def plan(
                 continue
             if note is not None:
                 if not note.done:
-                    manifest.clear(song.key, note)
+                    store.clear(song.key, note)
                 taken -= set(note.objects)
             there[path] = song
     root, to = stage / "songs", stage / "out"

@@ -41,10 +41,8 @@ class AudioFile:
 
     def __init__(self, path: str | os.PathLike[str], *, strict: bool = False) -> None:
         self.path = Path(path)
-        decoder = _open(self.path)
-        before = _stamp(self.path)
-        self._reader, self.frames, self.warnings = _random_access(self.path, decoder, strict, before)
-        self.sample_rate, self.channels, self.tags = decoder.sample_rate, decoder.channels, decoder.tags
+        self._reader, facts = _random_access(_open(self.path), strict)
+        self.sample_rate, self.channels, self.frames, self.tags, self.warnings = facts
 
     def read(self, start: int, stop: int) -> Samples:
         """Frames [start, stop) as (channels, n) float32; clipped to what there is, like a slice."""
@@ -74,10 +72,9 @@ def read(path: str | os.PathLike[str], *, strict: bool = False, stream: int = 0)
 
     `stream`: which audio stream of a container that has several (mp4, as ffmpeg counts them).
     """
-    decoder = _open(Path(path), stream)
     blocks: list[Samples] = []
-    _decode(Path(path), decoder, blocks.append, strict)
-    return np.concatenate(blocks, axis=1), decoder.sample_rate
+    facts = _pass(_open(Path(path), stream), blocks.append, strict)
+    return np.concatenate(blocks, axis=1), facts.sample_rate
 
 
 class Facts(NamedTuple):
@@ -96,8 +93,6 @@ def decode(path: str | os.PathLike[str], keep: Callable[[Samples], object], *, s
     Args:
         keep: is called with each block `(channels, n)`. What it was given is worth nothing if this raises.
     """
-    path = Path(path)
-    decoder, before = _open(path), _stamp(path)
     gathered = list[Samples]()
 
     def gather(block: Samples) -> None:
@@ -106,12 +101,10 @@ def decode(path: str | os.PathLike[str], keep: Callable[[Samples], object], *, s
             keep(np.concatenate(gathered, axis=1))
             gathered.clear()
 
-    frames, warnings = _decode(path, decoder, gather, strict)
+    facts = _pass(_open(Path(path)), gather, strict)
     if gathered:
         keep(np.concatenate(gathered, axis=1))
-    if _stamp(path) != before:
-        raise _changed(path)
-    return Facts(decoder.sample_rate, decoder.channels, frames, decoder.tags, warnings)
+    return facts
 
 
 def check_header(path: str | os.PathLike[str]) -> Facts:
@@ -153,45 +146,43 @@ def _changed(path: Path) -> BadAudio:
     return BadAudio(f"{path}: changed while it was being read; begin again when no one writes to it")
 
 
-def _random_access(
-    path: Path, decoder: Decoder, strict: bool, stamp: _Stamp
-) -> tuple[_InPlace | _Temporary, int, list[str]]:
+def _random_access(decoder: Decoder, strict: bool) -> tuple[_InPlace | _Temporary, Facts]:
     if decoder.exact:
-        frames, warnings = _decode(path, decoder, None, strict)
-        if not warnings:  # near a damaged file's end seeking fails
-            return _InPlace(path, stamp), frames, warnings
-    temporary = _Temporary(path, decoder.channels)
+        stamp = _stamp(decoder.path)
+        facts = _pass(decoder, None, strict)
+        if not facts.warnings:  # near a damaged file's end seeking fails
+            return _InPlace(decoder.path, stamp), facts
+    temporary = _Temporary(decoder.path, decoder.channels)
     try:
-        found = _decode(path, decoder, temporary.write, strict)
-        if _stamp(path) != stamp:
-            raise _changed(path)
-        return temporary, *found
+        return temporary, _pass(decoder, temporary.write, strict)
     except BaseException:
         temporary.close()
         raise
 
 
-def _decode(
-    path: Path, decoder: Decoder, keep: Callable[[Samples], object] | None, strict: bool
-) -> tuple[int, list[str]]:
-    """Pass each block to `keep`; returns the number of frames and the warnings."""
-    census = Census()
+def _pass(decoder: Decoder, keep: Callable[[Samples], object] | None, strict: bool) -> Facts:
+    """Read a file once, each block to `keep`. Raises BadAudio, also where the file is written to meanwhile."""
+    path, census = decoder.path, Census()
+    before = _stamp(path)
     with _readable(path):
         for block in decoder.blocks():
             census.add(block)
             if keep:
                 keep(block)
-        problem = _shortfall(path, decoder, census.frames)
+        problem = _shortfall(decoder, census.frames)
     if not census.frames:
         raise BadAudio(f"{path}: has no samples")
     census.refuse_non_finite(str(path), decoder.sample_rate)
     if problem and strict:
         raise BadAudio(f"{problem}; refused, as strict reading was asked for")
-    return census.frames, [problem] if problem else []
+    if _stamp(path) != before:
+        raise _changed(path)
+    warnings = [problem] if problem else []
+    return Facts(decoder.sample_rate, decoder.channels, census.frames, decoder.tags, warnings)
 
 
-def _shortfall(path: Path, decoder: Decoder, frames: int) -> str | None:
-    promise = decoder.promise()
+def _shortfall(decoder: Decoder, frames: int) -> str | None:
+    path, promise = decoder.path, decoder.promise()
     seconds = frames / decoder.sample_rate
     slack = 0 if decoder.exact else round(_LOSSY_SLACK_S * decoder.sample_rate)
     if promise.frames is not None and promise.frames > frames + slack:

@@ -7,7 +7,6 @@ import io
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -81,13 +80,20 @@ class AudioWriter:
         return self._subtype not in ("FLOAT", "DOUBLE")
 
     def __enter__(self) -> AudioWriter:
-        with contextlib.ExitStack() as stack:
-            if self.path.is_dir():
-                raise OutputError(f"{self.path}: cannot be written: it is a directory")
-            self._temporary = stack.enter_context(files.replacing(self.path))
+        self._written = self._writing()
+        return self._written.__enter__()
+
+    def __exit__(self, *exception: Any) -> None:
+        self._written.__exit__(*exception)
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[AudioWriter]:
+        if self.path.is_dir():
+            raise OutputError(f"{self.path}: cannot be written: it is a directory")
+        with files.replacing(self.path) as temporary:
             with self._explained():
                 self._file = soundfile.SoundFile(
-                    system_path(self._temporary),
+                    system_path(temporary),
                     "w",
                     self.sample_rate,
                     self.channels,
@@ -95,11 +101,17 @@ class AudioWriter:
                     subtype=self._subtype,
                     **_quality(self._subtype, self.sample_rate, self._bitrate),
                 )
-            stack.push(self._finish)
-            for name, value in self._tags.items():
-                self._tag(name, value)
-            self._open = stack.pop_all()
-        return self
+            try:
+                for name, value in self._tags.items():
+                    self._tag(name, value)
+                yield self
+                if self._expected is not None and self.frames != self._expected:
+                    raise OutputError(f"{self.path}: {self.frames} samples instead of {self._expected}; not written")
+            except BaseException:
+                with contextlib.suppress(soundfile.LibsndfileError):
+                    self._file.close()
+                raise
+            self._finish(temporary)
 
     def _tag(self, name: str, value: str) -> None:
         try:
@@ -120,28 +132,14 @@ class AudioWriter:
         with self._explained():
             self._file.write(samples.T)
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._open.__exit__(kind, error, traceback)
-
-    def _finish(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        """Close the temporary file; if all went well, check that the disk holds all of it."""
-        if error is not None:
-            with contextlib.suppress(soundfile.LibsndfileError):
-                self._file.close()
-            return
-        if self._expected is not None and self.frames != self._expected:
-            self._file.close()
-            raise OutputError(f"{self.path}: {self.frames} samples instead of {self._expected}; not written")
+    def _finish(self, temporary: Path) -> None:
+        """Close the file, and check that the disk holds all of it."""
         with self._explained():
             self._file.close()
-            written = soundfile.info(system_path(self._temporary)).frames
+            written = soundfile.info(system_path(temporary)).frames
         if written < self.frames or (written > self.frames and self._format != "MP3"):  # which pads its last frame
             raise OutputError(f"{self.path}: cannot be written: the disk did not take all of it")
-        _zero_peak_time(self._temporary)
+        _zero_peak_time(temporary)
 
     @contextlib.contextmanager
     def _explained(self) -> Iterator[None]:

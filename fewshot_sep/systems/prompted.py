@@ -8,8 +8,6 @@ the clips without it do not explain. Where no clip has it alone, the templates h
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor, nn
 
@@ -48,12 +46,6 @@ class PromptedSystem(MaskSystem):
     def templates(self, magnitude: Tensor) -> Tensor:
         """All frames: which spectra are learnt on them depends on the other roles."""
         return magnitude
-
-    def average(self, encodings: Sequence[QueryConditioning]) -> QueryConditioning:
-        embeddings, profiles, frames = zip(*encodings, strict=True)
-        return QueryConditioning(
-            torch.stack(embeddings).mean(0), torch.stack(profiles).mean(0), torch.cat(frames, dim=-1)
-        )
 
     def condition_on(
         self,

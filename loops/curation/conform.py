@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fewshot_sep import audio, levels
+from fewshot_sep.loops.instruments.voice import fade_ends
 from fewshot_sep.presets import Preset
 from fewshot_sep.stretch import stretch
 
@@ -16,6 +17,7 @@ Samples = NDArray[np.float32]
 
 BEATS = 4
 MIN_RMS = 10 ** (-60 / 20)  # fainter pieces are left out
+FADE = 16, 128  # samples in and out, 3 ms at 44.1 kHz: a cut is no click
 _OCTAVES = (0.25, 0.5, 1.0, 2.0, 4.0)
 
 
@@ -101,12 +103,7 @@ def pieces(
         loop = levels.downmix(loop)[None]
     resampled = audio.resample(loop, sample_rate, preset.sample_rate)
     whole = stretch(np.tile(resampled, how.repeats), how.pieces * preset.segment, preset.sample_rate, engine)
-    cut = [whole[:, k * preset.segment : (k + 1) * preset.segment].copy() for k in range(how.pieces)]
-    return [_soft_ends(piece) for piece in cut if np.sqrt(np.mean(piece**2)) > MIN_RMS]
-
-
-def _soft_ends(piece: Samples) -> Samples:
-    """Fade in over 16 samples and out over 3 ms at 44.1 kHz, so that a cut is no click."""
-    piece[:, :16] *= np.linspace(0, 1, 16, dtype=np.float32)
-    piece[:, -128:] *= np.linspace(1, 0, 128, dtype=np.float32)
-    return piece
+    cut = [piece.copy() for piece in np.split(whole, how.pieces, axis=1) if np.sqrt(np.mean(piece**2)) > MIN_RMS]
+    for piece in cut:
+        fade_ends(piece, *FADE)
+    return cut

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -20,11 +20,11 @@ from fewshot_sep.loops.curation import conform, edits, filenames, loop_chunks, s
 from fewshot_sep.loops.curation.analysis import Analysis, analyse
 from fewshot_sep.loops.curation.decide import Decision, Edit, Evidence, decide, reject_duplicates
 from fewshot_sep.loops.curation.state import Entry
+from fewshot_sep.loops.instruments import sound_files
 from fewshot_sep.loops.instruments.sound_files import slug
 from fewshot_sep.loops.library import Library, Row, split_of
 from fewshot_sep.workers import answers_of
 
-SUFFIXES = files.SOUND_SUFFIXES
 VALID_SHARE = 0.06
 _SAVE_EVERY = 20
 
@@ -40,11 +40,11 @@ class Settings:
     stretcher: str = "auto"
     tracker: str = "auto"
     licence: str = "unknown"
-    gains: tuple[tuple[str, float], ...] = ()
+    gains: Mapping[str, float] = field(default_factory=dict)
 
     def gain(self, instrument: str) -> float:
         """The factor of one instrument, 1 where none was set."""
-        return dict(self.gains).get(instrument.lower(), 1.0)
+        return self.gains.get(instrument.lower(), 1.0)
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def curate(
     decisions: str | Path | None = None,
     workers: int | None = None,
     cluster: str | None = None,
-    progress: Callable[[str, float], None] = lambda what, share: None,
+    progress: Callable[[float, str], None] = lambda share, what: None,
 ) -> Curated:
     """Make or bring up to date the library `folder` out of the raw loops under `source`.
 
@@ -77,7 +77,7 @@ def curate(
         decisions: a CSV as this function writes it, edited by the user: cells that were changed win, in this run and in
             later ones.
         workers, cluster: see `fewshot_sep.workers.answers_of`; all machines must see both folders.
-        progress: is called with what is being done and the share of it that is.
+        progress: is called with the share that is done, and of what.
 
     Raises:
         BadAudio: no source, no sound files in it.
@@ -114,7 +114,7 @@ class _Run:
     settings: Settings
     workers: int | None
     cluster: str | None
-    progress: Callable[[str, float], None]
+    progress: Callable[[float, str], None]
 
     def __post_init__(self) -> None:
         self.paths = _scan(self.source, self.folder)
@@ -122,8 +122,7 @@ class _Run:
         self.bpm = conform.tempo_of(presets.get(self.settings.preset))
 
     def save(self) -> None:
-        about = {**asdict(self.settings), "gains": dict(self.settings.gains)}
-        state.save(self.folder, self.source, about, self.entries)
+        state.save(self.folder, self.source, asdict(self.settings), self.entries)
 
     def _all(self, what: str, work: Callable[[Job], Result], jobs: Sequence[Job]) -> Iterator[Result]:
         """Answers to all jobs as they come; the state is saved, and the progress told, on the way."""
@@ -132,7 +131,7 @@ class _Run:
                 yield answer
                 if count % _SAVE_EVERY == 0:
                     self.save()
-                self.progress(what, count / len(jobs))
+                self.progress(count / len(jobs), what)
 
     def analyse(self) -> None:
         """Analyse what is new or changed, and forget what is gone and left nothing behind."""
@@ -217,11 +216,10 @@ def _scan(source: Path, folder: Path) -> list[str]:
     one, other = source.resolve(), folder.resolve()
     if one.is_relative_to(other) or other.is_relative_to(one):
         raise BadLibrary(f"{folder}: the library must lie outside of {source}, which is never touched")
-    found = [path for path in source.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file()]
-    kept = [path.relative_to(source) for path in found]
+    kept = [path.relative_to(source) for path in sound_files.among(source.rglob("*")) if path.is_file()]
     names = sorted(p.as_posix() for p in kept if not any(x.startswith(".") or x == "__MACOSX" for x in p.parts))
     if not names:
-        raise BadAudio(f"{source}: holds no sound files ({', '.join(sorted(SUFFIXES))})")
+        raise BadAudio(f"{source}: holds no sound files ({', '.join(sorted(files.SOUND_SUFFIXES))})")
     return names
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.signal import butter, resample_poly, sosfilt
 
 from fewshot_sep.loops.instruments.oscillators import Curve
-from fewshot_sep.loops.instruments.voice import Sound, Voice
+from fewshot_sep.loops.instruments.voice import Sound, Voice, rms
 from fewshot_sep.loops.library import SAMPLE_RATE
 from fewshot_sep.loops.score import Note
 
@@ -54,7 +54,7 @@ class AmplifiedVoice(Voice):
         if rng.random() < DOUBLED:
             loose = [note._replace(start=max(0.0, note.start + rng.normal(0, LOOSE_S))) for note in notes]
             again = amplify(self.inner.play(loose, frames, rng), self.seed + 1, self.drive_db)
-            sound = sound + again * np.float32(_rms(sound) / (_rms(again) + 1e-9) * rng.uniform(0.5, 1.0))
+            sound = sound + again * np.float32(rms(sound) / (rms(again) + 1e-9) * rng.uniform(0.5, 1.0))
         if rng.random() < CHORUS:
             sound = chorus(sound, rng.uniform(0.2, 1.5), rng.uniform(0.001, 0.004), rng.uniform(0.3, 0.8))
         if rng.random() < ECHO:
@@ -93,10 +93,6 @@ def echo(sound: Sound, delay_s: float, feedback: float, mix: float, repeats: int
     return out
 
 
-def _rms(sound: Sound) -> float:
-    return float(np.sqrt(np.mean(sound**2)))
-
-
 def amplify(signal: Sound, seed: int, drive_db: tuple[float, float] = (6.0, 46.0)) -> Sound:
     """A guitar or bass amplifier: tone before, an uneven tanh at twice the rate, a speaker cabinet after.
 
@@ -112,7 +108,7 @@ def amplify(signal: Sound, seed: int, drive_db: tuple[float, float] = (6.0, 46.0
     def filtered(sound: NDArray[np.floating], order: int, hz: float | tuple[float, float], kind: str) -> Curve:
         return np.asarray(sosfilt(butter(order, hz, kind, fs=SAMPLE_RATE, output="sos"), sound))
 
-    tight = filtered(signal / (float(np.sqrt(np.mean(signal**2))) + 1e-9), 1, low_cut, "highpass")
+    tight = filtered(signal / (rms(signal) + 1e-9), 1, low_cut, "highpass")
     tight = tight + lift * filtered(tight, 1, (mid / 1.6, mid * 1.6), "bandpass")
     wide = resample_poly(tight * 0.3 * drive, 2, 1)
     bent = resample_poly(np.tanh(wide + bias) - np.tanh(bias), 1, 2)[: len(signal)]

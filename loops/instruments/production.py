@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.random import Generator
-from scipy.signal import butter, fftconvolve, sosfilt
+from scipy.signal import butter, sosfilt
 
 from fewshot_sep.loops.instruments import reverb
 from fewshot_sep.loops.instruments.amplifier import echo
-from fewshot_sep.loops.instruments.voice import Sound, add, fade_ends
+from fewshot_sep.loops.instruments.voice import Sound, add, fade_ends, rms
 from fewshot_sep.loops.library import SAMPLE_RATE
 from fewshot_sep.loops.score import Note
 
@@ -34,12 +34,11 @@ def produced(sing: Sing, notes: Sequence[Note], frames: int, rng: Generator) -> 
         upper = loosened(harmony(notes, int(rng.choice((-2, 2, 2, 4)))), rng)
         out += np.float32(rng.uniform(0.2, 0.6)) * sing(upper, frames, rng)
     if rng.random() < BREATHS:
-        breathe(out, notes, float(np.sqrt(np.mean(lead**2))) * rng.uniform(0.05, 0.3), rng)
+        breathe(out, notes, rms(lead) * rng.uniform(0.05, 0.3), rng)
     if rng.random() < ECHO:
         out = echo(out, rng.uniform(0.12, 0.6), rng.uniform(0.1, 0.5), rng.uniform(0.1, 0.35))
     if rng.random() < REVERB:
-        room = reverb.response(rng, rng.uniform(*REVERB_S), frames, SAMPLE_RATE)
-        out = fftconvolve(out, room)[:frames].astype(np.float32)
+        out = reverb.place(out, rng.uniform(*REVERB_S), SAMPLE_RATE, rng)
     return out
 
 
@@ -62,8 +61,8 @@ def harmony(notes: Sequence[Note], steps: int) -> list[Note]:
     return [note._replace(pitch=ladder[ladder.index(round(note.pitch)) + steps]) for note in notes]
 
 
-def breathe(out: Sound, notes: Sequence[Note], rms: float, rng: Generator) -> None:
-    """Add a breath before each note that follows a rest, in place."""
+def breathe(out: Sound, notes: Sequence[Note], level: float, rng: Generator) -> None:
+    """Add a breath of this RMS before each note that follows a rest, in place."""
     end = -1.0
     centre = rng.uniform(1200, 3000)
     sos = butter(1, (centre / 2, min(centre * 3, 9000)), "bandpass", fs=SAMPLE_RATE, output="sos")
@@ -71,7 +70,7 @@ def breathe(out: Sound, notes: Sequence[Note], rms: float, rng: Generator) -> No
         if note.start - end > BREATH_GAP_S and note.start > 0.1:
             length = min(rng.uniform(0.15, 0.45), note.start - max(end, 0.0))
             sound = sosfilt(sos, rng.standard_normal(round(length * SAMPLE_RATE))).astype(np.float32)
-            sound *= np.float32(rms / (float(np.sqrt(np.mean(sound**2))) + 1e-9))
+            sound *= np.float32(level / (rms(sound) + 1e-9))
             fade_ends(sound, round(0.7 * len(sound)), round(0.2 * len(sound)))
             add(out, sound, note.start - length)
         end = max(end, note.start + note.duration)

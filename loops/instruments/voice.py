@@ -69,8 +69,14 @@ def add(out: Sound, sound: Sound, seconds: float, gain: float = 1.0) -> None:
     out[start : start + len(sound)] += sound * np.float32(gain)
 
 
-def fade_ends(sound: Sound, rise: int, fall: int) -> None:
-    """Fade in over the first `rise` samples and out over the last `fall`, in place."""
-    rise, fall = min(rise, len(sound)), min(fall, len(sound))
-    sound[:rise] *= np.linspace(0, 1, rise, dtype=np.float32)
-    sound[len(sound) - fall :] *= np.linspace(1, 0, fall, dtype=np.float32)
+def rms(sound: Sound) -> float:
+    """Root mean square."""
+    return float(np.sqrt(np.mean(sound**2)))
+
+
+def fade_ends(sound: NDArray[np.float32], rise: int, fall: int) -> None:
+    """Fade in over the first `rise` samples and out over the last `fall`, in place; any channels, samples last."""
+    frames = sound.shape[-1]
+    rise, fall = min(rise, frames), min(fall, frames)
+    sound[..., :rise] *= np.linspace(0, 1, rise, dtype=np.float32)
+    sound[..., frames - fall :] *= np.linspace(1, 0, fall, dtype=np.float32)

@@ -120,11 +120,10 @@ class Planner:
         part = np.array([name in _KIT_PARTS for name in self._names])
         self._excludes = np.eye(len(self._names), dtype=bool) | np.outer(drums, part) | np.outer(part, drums)
         # A song counts as its most emphasised part; places that it has not are -1.
-        songs = [pool.by_song[song] for song in pool.songs]
-        self._songs = np.full((len(songs), max(map(len, songs), default=1)), -1)
-        for place, rows in enumerate(songs):
+        self._songs = np.full((len(pool.songs), max(map(len, pool.songs), default=1)), -1)
+        for place, rows in enumerate(pool.songs):
             self._songs[place, : len(rows)] = rows
-        self._song_share = np.cumsum([self._factor[rows].max() for rows in songs])
+        self._song_share = np.cumsum([self._factor[rows].max() for rows in pool.songs])
 
     def plan(self, index: int) -> Plan:
         """Batch number `index`."""

@@ -40,8 +40,8 @@ class AudioPool:
     Attributes:
         rows: what the sounds are; the lists below are in their order.
         lengths: in samples. loudness: RMS. active: where something sounds, as starts of windows of a quarter second.
-        by_instrument, by_family, by_source, by_song: numbers of rows (of a family: names of instruments); instruments
-            with a single row, which cannot be queried, are in the last two alone.
+        by_instrument: numbers of rows, of instruments that have two or more: a single row cannot be queried.
+        instruments: their names, sorted. songs: numbers of the rows of each song that has two or more.
 
     Raises:
         BadLibrary: no instrument has two different rows, so that no query can be drawn.
@@ -75,19 +75,14 @@ class AudioPool:
     def _index(self, rows: list[Row]) -> None:
         self.rows = rows
         by_instrument = defaultdict[str, list[int]](list)
-        self.by_song = defaultdict[str, list[int]](list)
-        self.by_source = defaultdict[tuple[str, str], list[int]](list)
-        self.by_family = defaultdict[str, list[str]](list)
+        by_song = defaultdict[str, list[int]](list)
         for index, row in enumerate(rows):
             by_instrument[row.instrument].append(index)
-            self.by_source[row.instrument, row.source].append(index)
             if row.song:
-                self.by_song[row.song].append(index)
+                by_song[row.song].append(index)
         self.by_instrument = {name: indices for name, indices in by_instrument.items() if len(indices) > 1}
         self.instruments = sorted(self.by_instrument)
-        for name in self.instruments:
-            self.by_family[rows[self.by_instrument[name][0]].family].append(name)
-        self.songs = [song for song, indices in sorted(self.by_song.items()) if len(indices) > 1]
+        self.songs = [indices for _, indices in sorted(by_song.items()) if len(indices) > 1]
         if len(self.instruments) < 2:
             raise BadLibrary(f"{self.name} needs two instruments with two loops each to draw tasks")
 

@@ -43,18 +43,13 @@ RATE = 22050
 MAX_SECONDS = 30.0
 MAX_FRAMES = 1 << 24
 Random = np.random.Generator
+Check = Callable[[Path], object]
+"""What must hold of a file; how it fails is said by an exception."""
 
 # --- sound files
 
 _SNDFILE = {
-    "wav": [
-        ("WAV", "PCM_16"),
-        ("WAV", "FLOAT"),
-        ("WAV", "PCM_24"),
-        ("WAV", "ULAW"),
-        ("WAV", "MS_ADPCM"),
-        ("WAVEX", "PCM_16"),
-    ],
+    "wav": [*(("WAV", kind) for kind in ("PCM_16", "FLOAT", "PCM_24", "ULAW", "MS_ADPCM")), ("WAVEX", "PCM_16")],
     "rf64": [("RF64", "PCM_16")],
     "flac": [("FLAC", "PCM_16"), ("FLAC", "PCM_24")],
     "ogg": [("OGG", "VORBIS"), ("OGG", "OPUS")],
@@ -162,34 +157,10 @@ def sound_case(random: Random, folder: Path) -> Case:
 
 # --- state files
 
-_HOSTILE: list[Any] = [
-    None,
-    True,
-    False,
-    -1,
-    0,
-    10**400,
-    1e308,
-    float("nan"),
-    float("inf"),
-    "",
-    "../victim",
-    "/etc/passwd",
-]
-_HOSTILE += [
-    "a\0b",
-    "\udce9",
-    "x" * 200_000,
-    "[red]",
-    "$\\frac$",
-    "<script>",
-    [],
-    {},
-    [[]],
-    [None],
-    {"a": {}},
-    ["../victim"],
-]
+_NUMBERS: list[Any] = [None, True, False, -1, 0, 10**400, 1e308, float("nan"), float("inf")]
+_TEXTS = ["", "../victim", "/etc/passwd", "a\0b", "\udce9", "x" * 200_000, "[red]", "$\\frac$", "<script>"]
+_HOLDERS: list[Any] = [[], {}, [[]], [None], {"a": {}}, ["../victim"]]
+_HOSTILE = [*_NUMBERS, *_TEXTS, *_HOLDERS]
 
 
 def hostile(content: Any, random: Random) -> Any:
@@ -257,25 +228,20 @@ def _load_journal(path: Path) -> None:
         part.write(block)
 
 
-def _decisions(path: Path) -> None:
-    edits.read(path, {})
-
-
 _BEATS_OF = beat_cache.fingerprint("0", "librosa", (3, 4))
 _ROW = {"method": "segment", "id": "1", "kind": "same", "song": "a", "target": "flute", "sources": 2, "seen": True}
 _ROW |= {"level": -20.0, "sounds": True, "seconds": 1.0, "cpu_s": 1.0, "audio_s": 3.0, "peak_mib": None, "digest": "0"}
 _ROW |= {"sdr": 1.0, "si_sdr": 1.0, "sdri": 1.0, "si_sdri": 1.0, "collapsed": False, "retrieved": True}
 
 
-def _whole_state(folder: Path) -> list[tuple[str, Any, Callable[[Path], None]]]:
+def _whole_state(folder: Path) -> list[tuple[str, Any, Check]]:
     times = np.arange(1, 30) * 0.5
     beats = Beats(times, np.arange(29) % 4 + 1, np.full(29, 0.6), 4, "librosa", 4)
     entry = {"stamp": [1, 2], "analysis": asdict(Analysis(bpm=120.0)), "edit": asdict(Edit(bpm=100.0)), "recipe": "r"}
     curated = {"source": str((folder / "src").resolve()), "settings": {"tracker": "librosa"}}
     item = {"id": "1", "song": "a", "target": "flute", "kind": "same", "mix": "a.wav", "query": "a.wav"}
-    row = dict(
-        zip(library.COLUMNS, ("a.wav", "flute", "winds", "x", "free", 120, 4, "", "train", "", 0, 0), strict=True)
-    )
+    cells = "a.wav", "flute", "winds", "x", "free", 120, 4, "", "train", "", 0, 0
+    row = dict(zip(library.COLUMNS, cells, strict=True))
     return [
         ("beats.json", beat_cache.to_json(beats, _BEATS_OF), _load_beats),
         (state.NAME, {**curated, "files": {"x.wav": entry | {"pieces": ["a.wav"], "note": ""}}}, _load_curation),
@@ -284,23 +250,11 @@ def _whole_state(folder: Path) -> list[tuple[str, Any, Callable[[Path], None]]]:
         (runs.ROWS, [_ROW, _ROW | {"id": "2", "song": "b"}], _load_rows),
         (library.CSV_NAME, [row], _load_library),
         ("settings.json", {"steps": 3}, lambda path: resume.same_as_before(path.parent, {"steps": 3})),
-        ("make.json", {"plan": "p", "done": []}, lambda path: void(make_library._resume(path.parent, "p"))),
-        (
-            "w.json",
-            {"sha256": "0", "preset": "tiny"},
-            lambda path: void(weights.card(path.with_suffix(".safetensors"))),
-        ),
-        ("decisions.csv", [{"path": "x.wav", "bpm": 120}], _decisions),
-        (
-            "a.report.json",
-            {"digests": {"song": "0", "evidence": "0"}},
-            lambda path: void(jobs._owner(jobs._report(path))),
-        ),
+        ("make.json", {"plan": "p", "done": []}, lambda path: make_library._resume(path.parent, "p")),
+        ("w.json", {"sha256": "0", "preset": "tiny"}, lambda path: weights.card(path.with_suffix(".safetensors"))),
+        ("decisions.csv", [{"path": "x.wav", "bpm": 120}], lambda path: edits.read(path, {})),
+        ("a.report.json", {"digests": {"song": "0", "evidence": "0"}}, lambda path: jobs._owner(jobs._report(path))),
     ]
-
-
-def void(_: object) -> None:
-    """For what only must not fail."""
 
 
 def state_case(random: Random, folder: Path) -> Case:
@@ -321,7 +275,7 @@ def state_case(random: Random, folder: Path) -> Case:
     return Case(f"state, {name}", folder / name, data, refused_or_fine(load))
 
 
-def refused_or_fine(load: Callable[[Path], None]) -> Callable[[Path], None]:
+def refused_or_fine(load: Check) -> Check:
     def call(path: Path) -> None:
         try:
             load(path)
@@ -342,21 +296,8 @@ def journal_case(random: Random, folder: Path) -> Case:
 
 # --- names
 
-_LETTERS = [
-    *"aAbB.- _~%$[]{}*?'\"\\;&|<>#",
-    "é",
-    "e\u0301",
-    "ß",
-    "ss",
-    "夜",
-    "\udce9",
-    "\n",
-    "İ",
-    "ﬁ",
-    "-2",
-    "..",
-    "residual",
-]
+_LETTERS = [*"aAbB.- _~%$[]{}*?'\"\\;&|<>#", "é", "e\u0301", "ß", "ss", "夜", "\udce9", "\n", "İ", "ﬁ"]
+_LETTERS += ["-2", "..", "residual"]
 
 
 def names_case(random: Random, folder: Path) -> Case:
@@ -386,7 +327,7 @@ def hand_out(path: Path) -> None:
 class Case:
     """An input and what must hold of it: `check` takes the path that the content lies at."""
 
-    def __init__(self, kind: str, path: Path, content: bytes, check: Callable[[Path], None]) -> None:
+    def __init__(self, kind: str, path: Path, content: bytes, check: Check) -> None:
         self.kind, self.path, self.content, self.check = kind, path, content, check
 
     def failure(self, content: bytes) -> str:

@@ -19,18 +19,9 @@ from fewshot_sep.loops.cli import inspect
 from fewshot_sep.loops.library import Row
 from tests.sounds import noise
 
-NAMES = [
-    "[bold]x[/]",
-    "[/]",
-    "[/red]",
-    "$x_{",
-    "$a$ $b$",
-    "$\\frac$",
-    "a\\$b^{",
-    "[link=http://x]y",
-    "<b>&amp;",
-    "100%",
-]
+RICH = ["[bold]x[/]", "[/]", "[/red]", "[link=http://x]y"]
+MATHEMATICS = ["$x_{", "$a$ $b$", "$\\frac$", "a\\$b^{"]
+NAMES = [*RICH, *MATHEMATICS, "<b>&amp;", "100%"]
 
 
 @pytest.fixture

@@ -55,11 +55,12 @@ def clip(tmp_path: Path) -> Path:
     return sound(tmp_path / "horn.wav", 1.0, channels=1)
 
 
-def sound(path: Path, seconds: float = 1.5, channels: int = 2, rate: int = RATE) -> Path:
+def sound(path: Path | str, seconds: float = 1.5, channels: int = 2, rate: int = RATE) -> Path:
     return put(path, np.random.default_rng(0).uniform(-0.3, 0.3, (channels, max(round(seconds * rate), 1))), rate)
 
 
-def put(path: Path, samples: np.ndarray, rate: int = RATE) -> Path:
+def put(name: Path | str, samples: np.ndarray, rate: int = RATE) -> Path:
+    path = Path(name)
     path.parent.mkdir(parents=True, exist_ok=True)
     soundfile.write(path, samples.T, rate, subtype="FLOAT")
     return path
@@ -86,7 +87,8 @@ def refused(capsys: pytest.CaptureFixture[str], *said: str) -> None:
     assert not Path("out").exists()
 
 
-def broken(path: Path, kind: str) -> Path:
+def broken(name: str, kind: str) -> Path:
+    path = Path(name)
     if kind == "empty":
         path.touch()
     elif kind == "not audio":
@@ -100,30 +102,30 @@ def broken(path: Path, kind: str) -> Path:
 
 @pytest.mark.parametrize("kind", ["missing", "empty", "not audio", "directory", "no samples"])
 @pytest.mark.parametrize("role", ["song", "query"])
-def test_a_file_that_is_no_sound(kind: str, role: str, separate: Any, clip: Path, tmp_path: Path, capsys: Any) -> None:
-    bad = broken(tmp_path / "bad.wav", kind)
-    song, query = (bad, clip) if role == "song" else (sound(tmp_path / "song.wav"), bad)
+def test_a_file_that_is_no_sound(kind: str, role: str, separate: Any, clip: Path, capsys: Any) -> None:
+    bad = broken("bad.wav", kind)
+    song, query = (bad, clip) if role == "song" else (sound("song.wav"), bad)
     assert separate(song, "--query", query) == 2
     refused(capsys, str(bad))
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_samples_that_are_no_numbers(value: float, separate: Any, clip: Path, tmp_path: Path, capsys: Any) -> None:
+def test_samples_that_are_no_numbers(value: float, separate: Any, clip: Path, capsys: Any) -> None:
     samples = np.zeros((2, 5000))
     samples[1, [1234, 2000]] = value
-    assert separate(put(tmp_path / "song.wav", samples), "--query", clip) == 2
+    assert separate(put("song.wav", samples), "--query", clip) == 2
     refused(capsys, "song.wav", "1234", "2 ")
 
 
 @pytest.mark.parametrize("frames", [1, 2, 3000])
-def test_hardly_any_samples(frames: int, separate: Any, clip: Path, tmp_path: Path) -> None:
-    song = put(tmp_path / "song.wav", np.full((1, frames), 0.1))
+def test_hardly_any_samples(frames: int, separate: Any, clip: Path) -> None:
+    song = put("song.wav", np.full((1, frames), 0.1))
     assert separate(song, "--query", clip) == 0
     complete(song)
 
 
-def test_silent_song(separate: Any, clip: Path, tmp_path: Path) -> None:
-    song = put(tmp_path / "song.wav", np.zeros((2, RATE)))
+def test_silent_song(separate: Any, clip: Path) -> None:
+    song = put("song.wav", np.zeros((2, RATE)))
     assert separate(song, "--query", clip) == 0
     complete(song)
     assert not audio.read("out/song/horn.wav")[0].any()
@@ -131,14 +133,15 @@ def test_silent_song(separate: Any, clip: Path, tmp_path: Path) -> None:
     assert any("silent" in warning for warning in report("song")["warnings"])
 
 
-def truncated(path: Path) -> Path:
-    data = sound(path, 3.0).read_bytes()
+def truncated(name: str) -> Path:
+    path = sound(name, 3.0)
+    data = path.read_bytes()
     path.write_bytes(data[: len(data) // 2])
     return path
 
 
-def test_truncated_song_is_done_as_far_as_it_goes(separate: Any, clip: Path, tmp_path: Path, capsys: Any) -> None:
-    song = truncated(tmp_path / "song.wav")
+def test_truncated_song_is_done_as_far_as_it_goes(separate: Any, clip: Path, capsys: Any) -> None:
+    song = truncated("song.wav")
     assert separate(song, "--query", clip, "--grid", "none") == 0
     complete(song)
     (warning,) = [line for line in report("song")["warnings"] if "cut short" in line]
@@ -146,16 +149,16 @@ def test_truncated_song_is_done_as_far_as_it_goes(separate: Any, clip: Path, tmp
     assert f"warning: {warning}" in capsys.readouterr().err
 
 
-def test_truncated_song_is_refused_when_strict(separate: Any, clip: Path, tmp_path: Path, capsys: Any) -> None:
-    assert separate(truncated(tmp_path / "song.wav"), "--query", clip, "--strict") == 2
+def test_truncated_song_is_refused_when_strict(separate: Any, clip: Path, capsys: Any) -> None:
+    assert separate(truncated("song.wav"), "--query", clip, "--strict") == 2
     refused(capsys, "song.wav", "cut short")
 
 
 @pytest.mark.parametrize(("channels", "rate"), [(1, RATE), (2, RATE), (2, 8000), (1, 48000), (2, 192000)])
 def test_a_file_gives_what_its_array_gives_at_its_rate(
-    channels: int, rate: int, separate: Any, clip: Path, tmp_path: Path, weights: Path
+    channels: int, rate: int, separate: Any, clip: Path, weights: Path
 ) -> None:
-    song = sound(tmp_path / "song.wav", 1.01, channels, rate)
+    song = sound("song.wav", 1.01, channels, rate)
     assert separate(song, "--query", clip, "--grid", "none") == 0
     complete(song)
     model = pipeline.SongSeparator(Separator.from_pretrained(weights, "cpu"), tracker="librosa")
@@ -165,35 +168,35 @@ def test_a_file_gives_what_its_array_gives_at_its_rate(
         assert report("song")[key] == result.report[key]
 
 
-def test_too_many_channels(separate: Any, clip: Path, tmp_path: Path, capsys: Any) -> None:
-    assert separate(sound(tmp_path / "song.wav", 0.2, channels=6), "--query", clip) == 2
+def test_too_many_channels(separate: Any, clip: Path, capsys: Any) -> None:
+    assert separate(sound("song.wav", 0.2, channels=6), "--query", clip) == 2
     refused(capsys, "6 channels", "downmix")
 
 
 @pytest.mark.parametrize("name", ["Füße & 音楽.wav", "two  spaces .wav", 'quote\'s "name".wav', "new\nline.wav"])
-def test_names(name: str, separate: Any, tmp_path: Path) -> None:
-    song, query = sound(tmp_path / name, 0.5), sound(tmp_path / f"query {name}")
+def test_names(name: str, separate: Any) -> None:
+    song, query = sound(name, 0.5), sound(f"query {name}")
     assert separate(song, "--query", query, "--grid", "none") == 0
     complete(song, query.stem)
 
 
-def test_leading_dashes(separate: Any, tmp_path: Path) -> None:
-    sound(tmp_path / "-song.wav", 0.5)
-    sound(tmp_path / "-horn.wav")
+def test_leading_dashes(separate: Any) -> None:
+    sound("-song.wav", 0.5)
+    sound("-horn.wav")
     assert separate("--query=-horn.wav", "--grid", "none", "--", "-song.wav") == 0
     complete(Path("-song.wav"), "-horn")
 
 
-def test_output_folder_cannot_be_made(separate: Any, clip: Path, tmp_path: Path, capsys: Any) -> None:
+def test_output_folder_cannot_be_made(separate: Any, clip: Path, capsys: Any) -> None:
     Path("out").write_text("a file is in the way")
-    assert separate(sound(tmp_path / "song.wav", 0.5), "--query", clip, "--grid", "none") == 1
+    assert separate(sound("song.wav", 0.5), "--query", clip, "--grid", "none") == 1
     assert "out" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(hasattr(os, "geteuid") and os.geteuid() == 0, reason="root may write anywhere")
-def test_read_only_output_folder(separate: Any, clip: Path, tmp_path: Path) -> None:
+def test_read_only_output_folder(separate: Any, clip: Path) -> None:
     Path("out").mkdir(mode=0o500)
-    assert separate(sound(tmp_path / "song.wav", 0.5), "--query", clip, "--grid", "none") == 1
+    assert separate(sound("song.wav", 0.5), "--query", clip, "--grid", "none") == 1
     assert not list(Path("out").iterdir())
 
 
@@ -213,17 +216,15 @@ def interrupted(error: BaseException) -> Callable[..., Any]:
     [(KeyboardInterrupt(), 130), (OSError(28, "No space left on device"), 1), (MemoryError(), 1)],
 )
 def test_failing_midway_leaves_nothing(
-    error: BaseException, exit_code: int, separate: Any, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    error: BaseException, exit_code: int, separate: Any, clip: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pipeline.SongRun, "stems", interrupted(error))
-    assert separate(sound(tmp_path / "song.wav"), "--query", clip) == exit_code
+    assert separate(sound("song.wav"), "--query", clip) == exit_code
     assert not Path("out").exists()
 
 
-def test_failing_midway_keeps_an_earlier_result(
-    separate: Any, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    song = sound(tmp_path / "song.wav")
+def test_failing_midway_keeps_an_earlier_result(separate: Any, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    song = sound("song.wav")
     assert separate(song, "--query", clip, "--grid", "none") == 0
     before = {path: path.read_bytes() for path in Path("out").rglob("*.*")}
     monkeypatch.setattr(pipeline.SongRun, "stems", interrupted(KeyboardInterrupt()))
@@ -234,20 +235,8 @@ def test_failing_midway_keeps_an_earlier_result(
 def test_two_runs_at_once(weights: Path, clip: Path, tmp_path: Path) -> None:
     song = sound(tmp_path / "song.wav")
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-    command = [
-        sys.executable,
-        "-m",
-        "fewshot_sep",
-        "separate",
-        song,
-        "--query",
-        clip,
-        "-o",
-        "out",
-        "--weights",
-        weights,
-    ]
-    command += ["--grid", "none"]
+    command = [sys.executable, "-m", "fewshot_sep", "separate", song, "--query", clip, "-o", "out"]
+    command += ["--weights", weights, "--grid", "none"]
     runs = [
         subprocess.Popen([*map(str, command)], cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL)
         for _ in range(2)
@@ -265,31 +254,31 @@ def test_two_runs_at_once(weights: Path, clip: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.05])
-def test_query_without_enough_sound(seconds: float, separate: Any, tmp_path: Path, capsys: Any) -> None:
+def test_query_without_enough_sound(seconds: float, separate: Any, capsys: Any) -> None:
     samples = np.zeros((1, 2 * RATE))
     samples[0, : round(seconds * RATE)] = 0.3
-    query = put(tmp_path / "query.wav", samples)
-    assert separate(sound(tmp_path / "song.wav"), "--query", query) == 2
+    query = put("query.wav", samples)
+    assert separate(sound("song.wav"), "--query", query) == 2
     refused(capsys, "quer")
 
 
-def test_no_query(separate: Any, tmp_path: Path, capsys: Any) -> None:
-    assert separate(sound(tmp_path / "song.wav")) == 2
+def test_no_query(separate: Any, capsys: Any) -> None:
+    assert separate(sound("song.wav")) == 2
     assert "--query" in capsys.readouterr().err
-    (tmp_path / "clips").mkdir()
-    (tmp_path / "clips" / "readme.txt").write_text("none yet")
-    assert separate(tmp_path / "song.wav", "--query", tmp_path / "clips") == 2
+    Path("clips").mkdir()
+    Path("clips", "readme.txt").write_text("none yet")
+    assert separate("song.wav", "--query", "clips") == 2
     refused(capsys, "clips", "no sound files")
 
 
 @pytest.mark.parametrize("span", ["1-99", "0:01-0:02", "2-3"])
-def test_passage_beyond_the_song(span: str, separate: Any, tmp_path: Path, capsys: Any) -> None:
-    assert separate(sound(tmp_path / "song.wav"), "--query-at", span) == 2
+def test_passage_beyond_the_song(span: str, separate: Any, capsys: Any) -> None:
+    assert separate(sound("song.wav"), "--query-at", span) == 2
     refused(capsys, "song.wav", "1.50 s")
 
 
-def test_weights_that_know_no_roles_say_what_to_do(separate: Any, clip: Path, tmp_path: Path, capsys: Any) -> None:
-    song = sound(tmp_path / "song.wav")
+def test_weights_that_know_no_roles_say_what_to_do(separate: Any, clip: Path, capsys: Any) -> None:
+    song = sound("song.wav")
     assert separate(song, "--with-at", "0-1", "--not-at", "1-1.5") == 2
     refused(capsys, "--query", "--with", "prompted")
     assert separate(song, "--query", clip, "--not-at", "1-1.5", "--grid", "none") == 0
@@ -300,37 +289,35 @@ def test_weights_that_know_no_roles_say_what_to_do(separate: Any, clip: Path, tm
     "evidence",
     [["--with-at", "0-1", "--not-at", "1-1.5"], ["-q", "horn.wav", "--with-at", "0-1"], ["--with", "horn.wav"]],
 )
-def test_weights_that_know_roles_take_any_evidence(
-    evidence: list[str], separate: Any, clip: Path, tmp_path: Path
-) -> None:
+def test_weights_that_know_roles_take_any_evidence(evidence: list[str], separate: Any, clip: Path) -> None:
     from fewshot_sep.systems import build
     from fewshot_sep.weights import save
 
-    model, song = tmp_path / "prompted.safetensors", sound(tmp_path / "song.wav")
+    model, song = Path("prompted.safetensors"), sound("song.wav")
     save(build("tiny-prompted"), model, {"name": "tiny-prompted"})
     assert separate(song, *evidence, "--grid", "none", "--name", "horn", model=model) == 0
     complete(song)
 
 
 @pytest.mark.parametrize("role", ["--query-at", "--with-at", "--not-at"])
-def test_a_silent_mark_is_named(role: str, separate: Any, clip: Path, tmp_path: Path, capsys: Any) -> None:
+def test_a_silent_mark_is_named(role: str, separate: Any, clip: Path, capsys: Any) -> None:
     samples = np.random.default_rng(0).uniform(-0.3, 0.3, (2, 2 * RATE))
     samples[:, RATE:] = 0
-    song = put(tmp_path / "song.wav", samples)
+    song = put("song.wav", samples)
     assert separate(song, "--query", clip, role, "1-2") == 2
     refused(capsys, "passage 1-2 s", "silent")
 
 
 @pytest.mark.parametrize("damage", ["flipped", "short", "missing", "no card"])
-def test_damaged_weights(damage: str, separate: Any, clip: Path, tmp_path: Path, weights: Path, capsys: Any) -> None:
-    model = tmp_path / "model.safetensors"
+def test_damaged_weights(damage: str, separate: Any, clip: Path, weights: Path, capsys: Any) -> None:
+    model = Path("model.safetensors")
     data = bytearray(weights.read_bytes())
     data[len(data) // 2] ^= 1
     if damage != "missing":
         model.write_bytes(data if damage == "flipped" else data[: len(data) // 2])
     if damage != "no card":
         model.with_suffix(".json").write_bytes(weights.with_suffix(".json").read_bytes())
-    assert separate(sound(tmp_path / "song.wav"), "--query", clip, model=model) == 2
+    assert separate(sound("song.wav"), "--query", clip, model=model) == 2
     refused(capsys, "model.", *(["SHA-256", "fetch"] if damage in ("flipped", "short") else []))
 
 
@@ -342,13 +329,12 @@ def test_one_bad_song_does_not_stop_the_others(
     error: Exception | None,
     separate: Any,
     clip: Path,
-    tmp_path: Path,
     capsys: Any,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """It is no audio, or any exception comes of it."""
-    first, last = sound(tmp_path / "first.wav", 0.5), sound(tmp_path / "last.wav", 0.5)
-    bad = sound(tmp_path / "bad.wav", 1.0) if error else broken(tmp_path / "bad.wav", "not audio")
+    first, last = sound("first.wav", 0.5), sound("last.wav", 0.5)
+    bad = sound("bad.wav", 1.0) if error else broken("bad.wav", "not audio")
     stems = pipeline.SongRun.stems
 
     def fails_once(self: pipeline.SongRun, *given: Any, **more: Any) -> Any:
@@ -370,19 +356,19 @@ def test_one_bad_song_does_not_stop_the_others(
 
 
 def test_what_a_format_cannot_hold_is_said_before_the_network_runs(
-    separate: Any, clip: Path, tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
+    separate: Any, clip: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pipeline.SongRun, "stems", interrupted(AssertionError("it ran")))
-    song = sound(tmp_path / "song.wav", 0.5, rate=96000)
+    song = sound("song.wav", 0.5, rate=96000)
     assert separate(song, "--query", clip, "--format", "mp3") == 1
     refused(capsys, "96000 Hz", "wav")
 
 
 @pytest.mark.parametrize("suffix", ["wav", "flac"])
 def test_a_song_that_is_overwritten_in_mid_run_fails(
-    suffix: str, separate: Any, clip: Path, tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
+    suffix: str, separate: Any, clip: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    song = tmp_path / f"song.{suffix}"
+    song = Path(f"song.{suffix}")
     soundfile.write(song, np.random.default_rng(0).uniform(-0.3, 0.3, (3 * RATE, 2)), RATE)
     stems = pipeline.SongRun.stems
 
@@ -399,21 +385,21 @@ def test_a_song_that_is_overwritten_in_mid_run_fails(
 
 
 def test_a_mistyped_song_or_clip_is_found_before_the_model_is_loaded(
-    separate: Any, clip: Path, tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
+    separate: Any, clip: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Separator, "from_pretrained", interrupted(AssertionError("loaded")))
     assert separate("sogn.wav", "--query", clip) == 2
     refused(capsys, "sogn.wav: no such file")
-    assert separate(sound(tmp_path / "song.wav", 0.5), "--query", "cilp.wav") == 2
+    assert separate(sound("song.wav", 0.5), "--query", "cilp.wav") == 2
     refused(capsys, "cilp.wav: no such file")
 
 
 @pytest.mark.parametrize("options", [[], ["--resume"]], ids=str)
 def test_an_interrupted_run_says_how_to_go_on(
-    options: list[str], separate: Any, clip: Path, tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
+    options: list[str], separate: Any, clip: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pipeline.SongRun, "stems", interrupted(KeyboardInterrupt()))
-    assert separate(sound(tmp_path / "song.wav"), "--query", clip, *options) == 130
+    assert separate(sound("song.wav"), "--query", clip, *options) == 130
     assert "--resume goes on" in capsys.readouterr().err
 
 

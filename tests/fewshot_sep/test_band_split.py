@@ -9,22 +9,7 @@ from torch import Tensor
 from fewshot_sep.band_split import BandSplitNetwork, GroupLinear, rotated
 from fewshot_sep.prompt import ROLES
 from fewshot_sep.unet import QueryConditioning
-
-BANDS, GROUP, WIDTH, FEATURES = 32, 4, 32, 5
-
-
-def small(channels: int = 1, extra_channels: int = 0, layers: int = 1) -> BandSplitNetwork:
-    torch.manual_seed(0)
-    return BandSplitNetwork(channels, BANDS, WIDTH, layers, FEATURES, extra_channels, GROUP, fine=4).eval()
-
-
-def image(batch: int, channels: int, frames: int = 8) -> Tensor:
-    return torch.randn(batch, channels, BANDS, frames)
-
-
-def conditioning(batch: int = 1, frames: int = 2) -> QueryConditioning:
-    shapes = (FEATURES,), (2, BANDS), (BANDS, len(ROLES) * frames)
-    return QueryConditioning(*(torch.randn(batch, *shape) for shape in shapes))
+from tests.fewshot_sep.tensors import BANDS, FEATURES, GROUP, WIDTH, band_split, conditioning, image
 
 
 @pytest.mark.parametrize(("bands", "width"), [(30, WIDTH), (BANDS, 48)])
@@ -34,7 +19,7 @@ def test_bands_and_width_must_divide_evenly(bands: int, width: int) -> None:
 
 
 def test_every_parameter_learns() -> None:
-    network = small(2, 1, layers=2).train()
+    network = band_split(2, 1, layers=2).train()
     network(image(2, 2), conditioning(2), image(2, 1)).square().mean().backward()
     idle = [name for name, parameter in network.named_parameters() if not parameter.grad.abs().sum() > 0]
     assert not idle
@@ -42,7 +27,7 @@ def test_every_parameter_learns() -> None:
 
 @torch.inference_mode()
 def test_frames_that_are_not_given_do_not_count_and_their_order_does_not_matter() -> None:
-    network, mixture, nothing = small(), image(1, 1), image(1, 0)
+    network, mixture, nothing = band_split(), image(1, 1), image(1, 0)
     told = conditioning(frames=3)
     frames = told.templates.unflatten(2, (len(ROLES), 3))
 
@@ -83,7 +68,7 @@ def tones(batch: int, random: torch.Generator) -> tuple[Tensor, QueryConditionin
 
 
 def test_learns_to_keep_the_tone_that_the_prompt_has() -> None:
-    network, random = small().train(), torch.Generator().manual_seed(1)
+    network, random = band_split().train(), torch.Generator().manual_seed(1)
     optimizer = torch.optim.Adam(network.parameters(), 3e-3)
 
     def error(batch: int) -> Tensor:

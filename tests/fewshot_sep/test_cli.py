@@ -42,16 +42,23 @@ def run(monkeypatch: pytest.MonkeyPatch, arguments: list[str], **functions: Call
     return int(left.value.code or 0)
 
 
+IMPORTED = """
+import sys
+from fewshot_sep import cli
+def run(function, *arguments):
+    plug = type("Plug", (), {"load": lambda self: function})()
+    cli.installed_commands = lambda: {"work": plug}
+    cli.main(["work", *arguments])
+"""
+
+
 def python(code: str, **options: Any) -> subprocess.Popen[str]:
-    """Another interpreter, running `code` after the command's import."""
-    code = "import sys; from fewshot_sep import cli\n" + textwrap.dedent(code)
+    """Another interpreter, running `code` after the command's import; in it `run` makes a function the subcommand."""
     return subprocess.Popen(
-        [sys.executable, "-c", code],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        [sys.executable, "-c", IMPORTED + textwrap.dedent(code)],
         text=True,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
-        **options,
+        **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options},
     )
 
 
@@ -199,17 +206,11 @@ def test_handlers_are_given_back() -> None:
 
 
 PRINTS = """
-    import typer
-    from fewshot_sep.cli import say
-    class Plug:
-        def load(self):
-            def work():
-                say("out \\udce9 夜")
-                say("err \\udce9 夜", err=True)
-                open("done", "w").write(str(sys.stderr.fileno() if hasattr(sys.stderr, "fileno") else 2))
-            return work
-    cli.installed_commands = lambda: {"work": Plug()}
-    cli.main(["work"])
+    def work():
+        cli.say("out \\udce9 夜")
+        cli.say("err \\udce9 夜", err=True)
+        open("done", "w").write(str(sys.stderr.fileno() if hasattr(sys.stderr, "fileno") else 2))
+    run(work)
 """
 
 
@@ -233,8 +234,7 @@ def test_closed_streams_stop_nothing(tmp_path: Path, closed: list[int]) -> None:
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_a_full_disk_behind_a_stream_stops_nothing(tmp_path: Path) -> None:
     with Path("/dev/full").open("w") as full:
-        code = "import sys; from fewshot_sep import cli\n" + textwrap.dedent(PRINTS)
-        subprocess.run([sys.executable, "-c", code], cwd=tmp_path, stdout=full, stderr=full, env=os.environ)
+        python(PRINTS, cwd=tmp_path, stdout=full, stderr=full).wait()
     assert (tmp_path / "done").exists()
 
 
@@ -244,17 +244,13 @@ WRITES = """
     signal.signal(signal.SIGINT, signal.default_int_handler)
     if hasattr(signal, "SIGHUP"):
         signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup it is ignored
-    class Plug:
-        def load(self):
-            def work():
-                try:
-                    with files.replacing("a.txt"):
-                        time.sleep(60)
-                finally:
-                    time.sleep(0.5)
-            return work
-    cli.installed_commands = lambda: {"work": Plug()}
-    cli.main(["work"])
+    def work():
+        try:
+            with files.replacing("a.txt"):
+                time.sleep(60)
+        finally:
+            time.sleep(0.5)
+    run(work)
 """
 
 
@@ -309,15 +305,11 @@ def test_what_a_killed_process_left_is_swept_and_what_a_living_one_writes_is_not
 def test_threads_are_set_before_torch_is_there_and_wait_asleep() -> None:
     code = """
         import os
-        class Plug:
-            def load(self):
-                def work():
-                    assert "torch" not in sys.modules
-                    import torch
-                    print(torch.get_num_threads(), os.environ["OMP_WAIT_POLICY"])
-                return work
-        cli.installed_commands = lambda: {"work": Plug()}
-        cli.main(["work", "--threads", "1"])
+        def work():
+            assert "torch" not in sys.modules
+            import torch
+            print(torch.get_num_threads(), os.environ["OMP_WAIT_POLICY"])
+        run(work, "--threads", "1")
     """
     assert python(code).communicate()[0] == "1 PASSIVE\n"
 
@@ -353,16 +345,7 @@ def test_file_names_that_look_like_options(
 
 @pytest.mark.skipif(os.name != "posix", reason="pipes as on POSIX")
 def test_a_reader_that_leaves_early_is_no_error() -> None:
-    process = python(
-        """
-        import typer
-        class Plug:
-            def load(self):
-                return lambda: [typer.echo("word " * 1000) for _ in range(1000)]
-        cli.installed_commands = lambda: {"talk": Plug()}
-        cli.main(["talk"])
-        """
-    )
+    process = python("import typer\nrun(lambda: [typer.echo('word ' * 1000) for _ in range(1000)])")
     assert process.stdout is not None and process.stderr is not None
     assert process.stdout.readline()
     process.stdout.close()

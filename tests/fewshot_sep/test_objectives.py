@@ -15,6 +15,8 @@ from fewshot_sep.systems import AnySystem, MaskSystem, build
 from fewshot_sep.unet import QueryConditioning
 from tests.fewshot_sep.tensors import PRESETS, noise, tone
 
+alone = Evidence.of_alone
+
 
 class Constant(nn.Module):
     """A network that gives the same number everywhere."""
@@ -30,10 +32,6 @@ class Constant(nn.Module):
 def mask_system() -> MaskSystem:
     torch.manual_seed(0)
     return MaskSystem(PRESETS["tiny"]).eval()
-
-
-def alone(clips: Tensor) -> Evidence:
-    return Evidence.of_alone(clips)
 
 
 def energy(*parts: np.ndarray) -> list[np.ndarray]:

@@ -26,10 +26,6 @@ def made(preset: str) -> MaskSystem:
     return system
 
 
-def pair(spectrum: torch.Tensor) -> torch.Tensor:
-    return torch.view_as_real(spectrum)
-
-
 @pytest.mark.parametrize("preset", ["tiny", "tiny-informed", "tiny-prompted"])
 @torch.inference_mode()
 def test_what_is_exported_is_the_system(preset: str) -> None:
@@ -39,10 +35,10 @@ def test_what_is_exported_is_the_system(preset: str) -> None:
     for shown in onnx_graph._ways(3 if system.knows_roles else 1):
         roles = [system.encode(clip[None]) if is_given else None for clip, is_given in zip(clips, shown, strict=False)]
         expected = system(mixture, QueryConditioning(*(p.expand(3, *p.shape[1:]) for p in system.condition_on(*roles))))
-        given = [pair(system.stft(clip)) for clip in clips[: len(shown)]]
+        given = [torch.view_as_real(system.stft(clip)) for clip in clips[: len(shown)]]
         given += [torch.tensor(shown)] if system.knows_roles else []
         conditioning = onnx_graph.PromptGraph(system)(*given)
-        target = onnx_graph.SegmentGraph(system)(pair(system.stft(mixture)), *conditioning)
+        target = onnx_graph.SegmentGraph(system)(torch.view_as_real(system.stft(mixture)), *conditioning)
         found = system.stft.inverse(torch.view_as_complex(target.contiguous()), mixture.shape[-1])
         torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
 

@@ -29,6 +29,7 @@ from fewshot_sep.errors import FewshotSepError
 from fewshot_sep.evidence import ABSENT, ALONE, AMONG, Evidence
 from fewshot_sep.objectives import Loss, Objective
 from fewshot_sep.training import STREAM_STRIDE, TrainingOptions, rate_factor, targets_as_queries, train
+from tests.fewshot_sep.test_weights import Bomb
 
 State = dict[str, Tensor]
 USUAL: dict[str, Any] = {"warm_up": 1, "cool_down": 0.0, "check_every": 3, "device": "cpu"}
@@ -168,21 +169,14 @@ def test_targets_are_their_own_queries_at_first_and_not_again_when_resumed(tmp_p
     assert torch.equal(queries[2], three.evidence.alone)
 
 
-def test_the_query_of_an_absent_target_stays() -> None:
+def test_clips_of_an_absent_target_and_of_other_roles_stay() -> None:
     batch = example("tiny", 0)
-    silent = batch._replace(target=batch.target * torch.tensor([0.0, 1.0])[:, None, None])
-    clips = targets_as_queries(silent).alone
-    assert torch.equal(clips[0], batch.evidence.alone[0])
-    assert torch.equal(clips[1], batch.target[1].mean(0, keepdim=True))
-
-
-def test_clips_of_other_roles_stay() -> None:
-    batch = example("tiny", 0)
-    task, role = torch.tensor([1, 0, 1]), torch.tensor([ALONE, AMONG, ABSENT])
-    clips = torch.randn(3, 2, batch.target.shape[-1])
-    evidence = targets_as_queries(batch._replace(evidence=Evidence(clips, task, role)))
-    assert torch.equal(evidence.clips[0], batch.target[1].mean(0).expand(2, -1))
-    assert torch.equal(evidence.clips[1:], clips[1:])
+    target = batch.target * torch.tensor([0.0, 1.0])[:, None, None]
+    task, role = torch.tensor([0, 1, 0, 1]), torch.tensor([ALONE, ALONE, AMONG, ABSENT])
+    clips = torch.randn(4, 2, target.shape[-1])
+    evidence = targets_as_queries(Example(batch.mixture, Evidence(clips, task, role), target))
+    assert torch.equal(evidence.clips[1], target[1].mean(0).expand(2, -1))
+    assert torch.equal(evidence.clips[[0, 2, 3]], clips[[0, 2, 3]])
     assert torch.equal(evidence.task, task) and torch.equal(evidence.role, role)
 
 
@@ -459,23 +453,13 @@ def test_a_run_ends_with_a_validation_however_short_it_is(tmp_path: Path) -> Non
     assert row["step"] == "1"
 
 
-class Trap:
-    """Unpickling it makes a file."""
-
-    def __init__(self, file: Path) -> None:
-        self.file = file
-
-    def __reduce__(self) -> Any:
-        return Path.touch, (self.file,)
-
-
 def test_a_checkpoint_that_would_run_code_is_refused(tmp_path: Path) -> None:
     fit_slope(tmp_path / "run", steps=2)
-    last, sprung = tmp_path / "run" / "checkpoints" / "last.ckpt", tmp_path / "sprung"
-    torch.save({**torch.load(last), "extra": Trap(sprung)}, last)
+    last, crater = tmp_path / "run" / "checkpoints" / "last.ckpt", tmp_path / "crater"
+    torch.save({**torch.load(last), "extra": Bomb(crater)}, last)
     with pytest.raises(FewshotSepError, match=re.escape(f"{last}: no checkpoint that can be trusted")):
         fit_slope(tmp_path / "run", steps=4)
-    assert not sprung.exists()
+    assert not crater.exists()
     last.write_bytes(last.read_bytes()[:1000])
     with pytest.raises(FewshotSepError, match=re.escape(str(last))):
         fit_slope(tmp_path / "run", steps=4)

@@ -6,34 +6,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from fewshot_sep.band_split import BandSplitNetwork
 from fewshot_sep.objectives import spread
 from fewshot_sep.unet import ConcatUNet, Film, QueryConditioning, QueryEncoder, QueryUNet, SteeredBlock
+from tests.fewshot_sep.tensors import BANDS, FEATURES, band_split, conditioning, image, query_unet
 
-BANDS, FEATURES = 32, 6
-
-
-def small(channels: int = 1, extra_channels: int = 0) -> QueryUNet:
-    torch.manual_seed(0)
-    return QueryUNet(channels, BANDS, (4, 6, 8), FEATURES, fine=4, extra_channels=extra_channels).eval()
-
-
-def band_split(channels: int = 1, extra_channels: int = 0) -> BandSplitNetwork:
-    torch.manual_seed(0)
-    return BandSplitNetwork(channels, BANDS, 32, 1, FEATURES, extra_channels, group=4, fine=4).eval()
-
-
-both = pytest.mark.parametrize("build", [small, band_split])
-
-
-def image(batch: int, channels: int, frames: int = 8) -> Tensor:
-    return torch.randn(batch, channels, BANDS, frames)
-
-
-def conditioning(batch: int = 1, seed: int = 0) -> QueryConditioning:
-    random = torch.Generator().manual_seed(seed)
-    shapes = ((FEATURES,), (2, BANDS), (BANDS, 6))
-    return QueryConditioning(*(torch.randn(batch, *shape, generator=random) for shape in shapes))
+both = pytest.mark.parametrize("build", [query_unet, band_split])
 
 
 def test_thesis_network_is_a_five_level_unet() -> None:
@@ -90,7 +67,7 @@ def test_examples_of_a_batch_do_not_affect_each_other(build: Callable[..., nn.Mo
 
 
 def test_profile_and_extra_channels_reach_the_mask() -> None:
-    network, mixture, query, extra = small(extra_channels=2), image(1, 1), conditioning(), image(1, 2)
+    network, mixture, query, extra = query_unet(extra_channels=2), image(1, 1), conditioning(), image(1, 2)
     with torch.inference_mode():
         found = network(mixture, query, extra)
         assert not torch.allclose(found, network(mixture, query._replace(profile=query.profile + 1), extra))
@@ -99,7 +76,7 @@ def test_profile_and_extra_channels_reach_the_mask() -> None:
 
 def test_steering_happens_in_every_block() -> None:
     """With all films but one set to zero, the embedding still changes the mask; with none left it does not."""
-    network, mixture, extra = small(), image(1, 1), image(1, 0)
+    network, mixture, extra = query_unet(), image(1, 1), image(1, 0)
     blocks = [module for module in network.modules() if isinstance(module, SteeredBlock)]
     assert len(blocks) == 2 * network.levels
     one = conditioning()

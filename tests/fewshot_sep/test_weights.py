@@ -126,6 +126,8 @@ def test_not_a_single_tensor_may_differ(saved: Path, change: Callable[[dict[str,
 
 
 class Bomb:
+    """Unpickling it makes a file."""
+
     def __init__(self, path: Path) -> None:
         self.path = path
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fewshot_sep.errors import FewshotSepError, WeightsError
-from fewshot_sep.workers import AHEAD, MAX_LOSSES, Actors, Event, Processes, WorkerDied, in_order, spread
-from tests.fewshot_sep.worker_tasks import Notes, refuse
+from fewshot_sep.workers import AHEAD, MAX_LOSSES, Actors, Event, Processes, WorkerDied, answers_of, in_order, spread
+from tests.fewshot_sep.worker_tasks import Notes, die, leave_a_mark, process, refuse
 
 
 class Fakes:
@@ -22,7 +23,7 @@ class Fakes:
 
     def __init__(self, count: int, deaths: list[bool], order: Any) -> None:
         self.deaths, self.order, self.size, self.idle = deaths, order, count, set[int]()
-        self.events = [Event(worker, "ready") for worker in range(count)]
+        self.events = [Event(worker, "answer") for worker in range(count)]
         self.done: Counter[int] = Counter()
 
     def send(self, worker: int, task: Any, losses: int) -> None:
@@ -36,7 +37,7 @@ class Fakes:
     def wait(self) -> Event:
         event = self.events.pop(self.order(len(self.events)))
         if event.kind == "lost":
-            self.events.append(Event(event.worker, "ready"))
+            self.events.append(Event(event.worker, "answer"))
         return event
 
     def close(self) -> None:
@@ -127,3 +128,29 @@ def test_without_a_cluster_it_is_one_line(tmp_path: Path) -> None:
     pytest.importorskip("ray")
     with pytest.raises(FewshotSepError, match="no cluster there"):
         Actors(Notes(tmp_path).make, "127.0.0.1:1")
+
+
+# --- answers of plain functions
+
+
+def test_one_worker_is_this_process() -> None:
+    assert list(answers_of(process, [3, 1, 2], 1)) == [(3, os.getpid()), (1, os.getpid()), (2, os.getpid())]
+    assert list(answers_of(process, [], 4)) == []
+
+
+def test_every_job_is_answered_once_by_other_processes() -> None:
+    answers = list(answers_of(process, list(range(9)), 2))
+    assert sorted(job for job, _ in answers) == list(range(9))
+    assert os.getpid() not in {worker for _, worker in answers}
+
+
+def test_a_killed_worker_is_one_line_and_no_hang() -> None:
+    with pytest.raises(WorkerDied, match="3 workers died"):
+        list(answers_of(die, [1, 2, 3], 2))
+
+
+def test_left_early_the_other_jobs_are_not_begun(tmp_path: Path) -> None:
+    answers = answers_of(leave_a_mark, [tmp_path / str(number) for number in range(200)], 2)
+    next(answers)
+    answers.close()
+    assert 1 <= len(list(tmp_path.iterdir())) < 200

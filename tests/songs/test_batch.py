@@ -276,7 +276,7 @@ class Here:
 
     def __init__(self, work: OpenBatch, size: int) -> None:
         self.work, self.size, self.idle = work, size, set[int]()
-        self.events = [Event(worker, "ready") for worker in range(size)]
+        self.events = [Event(worker, "answer") for worker in range(size)]
 
     def send(self, worker: int, task: Any, losses: int) -> None:
         self.events.append(Event(worker, "answer", self.work(task, losses)))

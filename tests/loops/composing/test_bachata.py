@@ -3,7 +3,6 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -20,6 +19,7 @@ from fewshot_sep.loops.instruments.synth import InventedVoice
 from fewshot_sep.loops.instruments.voice import Playable, Voice
 from fewshot_sep.loops.library import SAMPLE_RATE
 from fewshot_sep.loops.score import Note, Sketch
+from tests.loops.composing.voices import named
 
 RANGES = {"requinto": (57, 86), "segunda": (43, 69), "bajo": (28, 52)}
 
@@ -127,7 +127,7 @@ def test_bars_join_to_the_section_they_were_cut_from() -> None:
     assert np.mean(joined != sound) < 0.01  # all but the short fades
 
 
-def test_valid_songs_have_voices_of_their_own(named: Any) -> None:
+def test_valid_songs_have_voices_of_their_own() -> None:
     material = [*named("nylon guitar", count=6), *named("fingered bass", count=4), *named("bongo", keys=(60, 61))]
     songs = bachata.plan([*material, *named("cabasa", count=3, keys=(69,))], 60, 0, 0.5)
     parts = {
@@ -140,7 +140,7 @@ def test_valid_songs_have_voices_of_their_own(named: Any) -> None:
     assert 0.2 < np.mean([song.room > 0 for song in songs]) < 0.8
 
 
-def test_held_out_sources_and_strums_are_not_cast(named: Any) -> None:
+def test_held_out_sources_and_strums_are_not_cast() -> None:
     (plain,) = named("nylon guitar")
     assert bachata.cast([plain])["requinto"] and bachata.cast([plain])["segunda"]
     for other in (replace(plain, source="freepats"), replace(plain, roles=("strum",))):

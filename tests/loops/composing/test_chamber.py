@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 import pytest
@@ -13,17 +12,18 @@ from fewshot_sep.loops.instruments.synth import invented_voices
 from fewshot_sep.loops.instruments.voice import Voice
 from fewshot_sep.loops.library import SAMPLE_RATE
 from fewshot_sep.loops.score import Note
+from tests.loops.composing.voices import named
 
 FAMILIES = {"flute": "pipe", "oboe": "reed", "violin": "strings", "trumpet": "brass", "tuba": "brass"}
 
 
 @pytest.fixture
-def orchestra(named: Any) -> list[Voice]:
+def orchestra() -> list[Voice]:
     return [voice for name, family in FAMILIES.items() for voice in named(name, family, 40)]
 
 
 @pytest.fixture
-def piano(named: Any) -> Voice:
+def piano() -> Voice:
     return named("piano", "piano", roles=("chords", "melody"))[0]
 
 
@@ -48,14 +48,14 @@ def test_some_are_accompanied_but_not_by_a_melody(orchestra: list[Voice], piano:
     assert all(part.voice.instrument != "piano" for song in songs for part in song.parts[:-1])
 
 
-def test_recorded_notes_play_half_of_what_they_can(orchestra: list[Voice], named: Any) -> None:
+def test_recorded_notes_play_half_of_what_they_can(orchestra: list[Voice]) -> None:
     recorded = [voice for name, family in FAMILIES.items() for voice in named(name, family, kind="sampled")]
     songs = chamber.plan([*recorded, *orchestra], 200, 0)
     kinds = [part.voice.kind for song in songs if song.split == "train" for part in song.parts]
     assert 0.4 < kinds.count("sampled") / len(kinds) < 0.65
 
 
-def test_without_two_such_instruments_there_are_no_songs(named: Any) -> None:
+def test_without_two_such_instruments_there_are_no_songs() -> None:
     assert not chamber.plan([*invented_voices(30), *named("flute", "pipe", 40)], 50, 0)
 
 

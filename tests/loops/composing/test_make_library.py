@@ -23,6 +23,7 @@ from fewshot_sep.loops.instruments.material import Material
 from fewshot_sep.loops.instruments.synth import InventedVoice, invented_voices
 from fewshot_sep.loops.instruments.voice import Playable, Sound, Voice
 from fewshot_sep.loops.library import SAMPLE_RATE, Library
+from tests.loops.composing.voices import named
 
 
 def fingerprints(made: Library) -> dict[str, str]:
@@ -74,15 +75,15 @@ def test_a_library_of_another_origin_is_left_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "named"),
+    ("settings", "says"),
     [
         ({"material": Material(notes=(Path("nowhere"),))}, "nowhere"),
         ({"invented": 0.0}, "--invented"),
         ({"kind": "bachata"}, "soundfont"),
     ],
 )
-def test_missing_material_is_named(tmp_path: Path, settings: dict[str, Any], named: str) -> None:
-    with pytest.raises(BadAudio, match=named):
+def test_missing_material_is_named(tmp_path: Path, settings: dict[str, Any], says: str) -> None:
+    with pytest.raises(BadAudio, match=says):
         make_library.make(tmp_path / "out", songs=1, **settings)
     assert not (tmp_path / "out").exists()
 
@@ -105,14 +106,14 @@ def test_every_voice_of_a_plan_can_be_queried_from_another_row() -> None:
     assert np.mean(list(plays.values())) >= 3
 
 
-def test_no_instrument_twice_in_a_song(named: Any) -> None:
+def test_no_instrument_twice_in_a_song() -> None:
     voices = [*invented_voices(20), *named("oboe", count=4), *named("flute", count=4)]
     for song in plan(voices, 30, np.random.default_rng(1), "song", "train"):
         names = [part.voice.instrument for part in song.parts]
         assert len(names) == len(set(names))
 
 
-def test_splits_have_voices_of_their_own_and_what_is_held_out_is_unseen(named: Any) -> None:
+def test_splits_have_voices_of_their_own_and_what_is_held_out_is_unseen() -> None:
     """Held-out instruments are guests of the valid split's voices; held-out sources do not play."""
     held = [voice for name in ("tuba", "banjo") for voice in named(name, count=3)]
     strange = [replace(voice, source="freepats") for n in range(9) for voice in named(f"horn {n}")]
@@ -145,7 +146,7 @@ def test_command_makes_a_library_of_what_pip_brings_and_says_so(tmp_path: Path, 
 
 
 @pytest.mark.parametrize("share", [0.0, 0.6, 1.0])
-def test_the_share_of_invented_instruments_is_a_setting(named: Any, share: float) -> None:
+def test_the_share_of_invented_instruments_is_a_setting(share: float) -> None:
     known = [
         named(f"horn {n}", roles=voice.roles, keys=voice.keys, kind="kit" if voice.keys else "sampled")[0]
         for n, voice in enumerate(invented_voices(60))

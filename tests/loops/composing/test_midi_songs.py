@@ -3,7 +3,6 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +14,7 @@ from fewshot_sep.loops.composing import midi_songs
 from fewshot_sep.loops.instruments.synth import invented_voices
 from fewshot_sep.loops.library import SAMPLE_RATE, is_held_out
 from fewshot_sep.loops.score import Note
+from tests.loops.composing.voices import named
 
 mido = pytest.importorskip("mido")
 pytest.importorskip("pretty_midi")
@@ -100,7 +100,7 @@ def test_fitted_notes_keep_their_names_and_lie_in_the_range(pitches: list[int], 
     assert all(low <= note.pitch <= low + span for note in fitted)
 
 
-def test_each_track_has_a_suitable_voice(tmp_path: Path, named: Any) -> None:
+def test_each_track_has_a_suitable_voice(tmp_path: Path) -> None:
     band = [
         *named("flute", "pipe"),
         *named("recorder", "pipe"),

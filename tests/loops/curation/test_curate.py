@@ -101,7 +101,7 @@ def place(tmp_path: Path) -> Path:
 @pytest.mark.usefixtures("quick")
 def test_a_messy_folder(place: Path) -> None:
     before = hashes(place / "src")
-    made = curate(place, Settings("illes2020", "signalsmith", "librosa", "CC0", (("guira", 3.0),)))
+    made = curate(place, Settings("illes2020", "signalsmith", "librosa", "CC0", {"guira": 3.0}))
     assert hashes(place / "src") == before
 
     decided = by_name(made)
@@ -139,7 +139,7 @@ def test_a_messy_folder(place: Path) -> None:
 def test_pieces_hold_their_beats_level_and_gain(tmp_path: Path) -> None:
     put(tmp_path / "src/Guira half bar 147bpm.wav", 0.2 * clicks(147, 2, 44100, 1))
     put(tmp_path / "src/Kick 140bpm.wav", clicks(140, 8, 48000, 2), 48000)
-    made = curate(tmp_path, Settings("illes2020", gains=(("guira", 10.0),)))
+    made = curate(tmp_path, Settings("illes2020", gains={"guira": 10.0}))
     guira, kick = (
         [soundfile.read(made.library.file(row))[0] for row in made.library if row.instrument == name]
         for name in ("guira", "kick")
@@ -181,7 +181,7 @@ def test_same_again_does_nothing_and_changes_redo_only_their_own(place: Path, an
 
 @pytest.mark.parametrize("stage", ["analysing", "normalising"])
 def test_an_interrupted_run_is_resumed(place: Path, stage: str, analysed: list[str]) -> None:
-    def stop(what: str, share: float) -> None:
+    def stop(share: float, what: str) -> None:
         if what == stage and share > 0.3:
             raise KeyboardInterrupt
 

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -11,9 +10,10 @@ from fewshot_sep.loops.instruments.recorded_notes import note_voices
 from fewshot_sep.loops.instruments.sampler import slide
 from fewshot_sep.loops.library import SAMPLE_RATE
 from fewshot_sep.loops.score import Note
+from tests.loops.instruments import tones
 
 
-def test_a_recorded_guitar_is_played_clean_and_through_three_channels(tmp_path: Path, tones: Any) -> None:
+def test_a_recorded_guitar_is_played_clean_and_through_three_channels(tmp_path: Path) -> None:
     folder = tmp_path / "black_guitar"
     for octave in range(2, 6):
         for name, step in (("c", 0), ("e", 4), ("g", 7)):
@@ -25,13 +25,13 @@ def test_a_recorded_guitar_is_played_clean_and_through_three_channels(tmp_path: 
     assert len({voice.source for voice in voices}) == 4 and {voice.licence for voice in voices} == {"CC0"}
     for voice in voices[:2]:
         sound = voice.play([Note(0.0, 0.9, 52, 0.9)], SAMPLE_RATE, np.random.default_rng(4))
-        assert tones.pitch(sound[4000:]) == pytest.approx(52, abs=0.3)
+        assert tones.pitch_of(sound[4000:]) == pytest.approx(52, abs=0.3)
 
 
-def test_a_bent_note_slides_to_its_pitch(tones: Any) -> None:
+def test_a_bent_note_slides_to_its_pitch() -> None:
     tone = tones.make(69, 1.0)
     bent = slide(tone, -2.0)
-    assert tones.pitch(bent[:2000]) < 68 and tones.pitch(bent[8000:30000]) == pytest.approx(69, abs=0.1)
+    assert tones.pitch_of(bent[:2000]) < 68 and tones.pitch_of(bent[8000:30000]) == pytest.approx(69, abs=0.1)
     assert slide(tone, 0.0) is tone
 
 

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,6 +7,7 @@ from hypothesis import strategies as st
 
 from fewshot_sep.loops.instruments.loudness import activity, level
 from fewshot_sep.loops.library import SAMPLE_RATE
+from tests.loops.instruments import tones
 
 
 @settings(deadline=None)
@@ -27,7 +26,7 @@ def test_level_sets_the_active_rms_and_never_clips(seed: int, gain_db: float, fr
 
 
 @pytest.mark.parametrize("gain_db", [0, -70])
-def test_only_what_sounds_is_measured_at_any_level(tones: Any, gain_db: float) -> None:
+def test_only_what_sounds_is_measured_at_any_level(gain_db: float) -> None:
     sound = np.zeros(4 * SAMPLE_RATE, np.float32)
     sound[:SAMPLE_RATE] = tones.make(60, 1.0) * 10 ** (gain_db / 20)
     share, rms = activity(sound)

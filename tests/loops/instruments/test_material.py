@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -12,10 +11,11 @@ from fewshot_sep.errors import BadAudio
 from fewshot_sep.loops.instruments import drumkits, recorded_notes, recordings, sound_files
 from fewshot_sep.loops.instruments.sampler import KitVoice
 from fewshot_sep.loops.score import Note
+from tests.loops.instruments import tones
 
 
 @pytest.mark.parametrize("namespace", ["", ' xmlns="http://x.org/kit"'])
-def test_drum_kit_is_read_from_its_sheet(tmp_path: Path, tones: Any, namespace: str) -> None:
+def test_drum_kit_is_read_from_its_sheet(tmp_path: Path, namespace: str) -> None:
     names = ("Kick", "Snare", "Closed HH", "Bongo Hi", "Waterglass", "Tom Low")
     tones.write(*(tmp_path / "My Kit" / f"{name}.wav" for name in names[:5]))
     instruments = "".join(
@@ -35,7 +35,7 @@ def test_damaged_drum_kit_is_named(tmp_path: Path) -> None:
         drumkits.drumkit_voices(tmp_path)
 
 
-def test_single_hits_become_kits(tmp_path: Path, tones: Any) -> None:
+def test_single_hits_become_kits(tmp_path: Path) -> None:
     names = ("kick00", "kick01", "snare00", "snare01", "hihat_closed00", "hihat_closed01", "hihat_opened00", "zap00")
     tones.write(*(tmp_path / "lmms" / f"{name}.wav" for name in names))
     voices = drumkits.shot_voices(tmp_path / "lmms")
@@ -44,7 +44,7 @@ def test_single_hits_become_kits(tmp_path: Path, tones: Any) -> None:
     assert [hit.key for hit in kits["lmms/kit0"].hits] == [42, 46, 36, 38]
 
 
-def test_samples_become_kits_and_tabla(tmp_path: Path, tones: Any) -> None:
+def test_samples_become_kits_and_tabla(tmp_path: Path) -> None:
     names = ("bd_haus", "sn_dolf", "elec_blip2", "tabla_na", "tabla_ke1", "tabla_tas1")
     tones.write(*(tmp_path / "sonic-pi" / f"{name}.wav" for name in names))
     voices = {(voice.instrument, voice.source) for voice in drumkits.sample_kit_voices(tmp_path / "sonic-pi")}
@@ -52,7 +52,7 @@ def test_samples_become_kits_and_tabla(tmp_path: Path, tones: Any) -> None:
     assert whole == {("drums", "sonic-pi/house"), ("tabla", "sonic-pi")}
 
 
-def test_notes_and_struck_things_are_found_by_name_and_held_out_folders_are_not(tmp_path: Path, tones: Any) -> None:
+def test_notes_and_struck_things_are_found_by_name_and_held_out_folders_are_not(tmp_path: Path) -> None:
     for instrument in ("oboe", "tuba", "glass harp"):
         names = (f"{instrument}_{letter}{octave}_1_forte_normal" for letter in "CDEFGAB" for octave in (4, 5))
         tones.write(*(tmp_path / instrument / f"{name}.wav" for name in names))
@@ -64,7 +64,7 @@ def test_notes_and_struck_things_are_found_by_name_and_held_out_folders_are_not(
     assert voices["triangle"].keys == (0,)
 
 
-def test_folders_of_many_strums_are_guitars(tmp_path: Path, tones: Any) -> None:
+def test_folders_of_many_strums_are_guitars(tmp_path: Path) -> None:
     for number in range(8):
         names = ("many/Cmajor", "many/A minor", "many/Dsharp minor7b5", "few/Cmajor")
         tones.write(*(tmp_path / f"{name}_0{number}.wav" for name in names))
@@ -72,7 +72,7 @@ def test_folders_of_many_strums_are_guitars(tmp_path: Path, tones: Any) -> None:
     assert (voice.instrument, voice.source, voice.roles) == ("steel guitar", "many", ("strum",))
 
 
-def test_phrases_are_found_and_odd_playing_is_left_out(tmp_path: Path, tones: Any) -> None:
+def test_phrases_are_found_and_odd_playing_is_left_out(tmp_path: Path) -> None:
     wanted = ("flute/flute_A4_phrase_forte_legato", "snare-drum/snare-drum__phrase_forte_rhythm")
     other = ("flute/flute_A4_05_forte_normal", "cello/cello_A2_phrase_pizz-tremolo", "banjo/banjo_A4_phrase_normal")
     tones.write(*(tmp_path / f"{name}.wav" for name in (*wanted, *other)))
@@ -81,7 +81,7 @@ def test_phrases_are_found_and_odd_playing_is_left_out(tmp_path: Path, tones: An
     assert [recording.path for recording in found] == [str(tmp_path / f"{name}.wav") for name in wanted]
 
 
-def test_loops_are_those_that_the_table_knows(tmp_path: Path, tones: Any) -> None:
+def test_loops_are_those_that_the_table_knows(tmp_path: Path) -> None:
     folder = tmp_path / "sonic-pi"
     tones.write(*(folder / f"{name}.wav" for name in ("loop_amen_full", "deeper/Xylo1", "loop_unheard_of")))
     found = {(each.instrument, each.source) for each in recordings.loops(folder)}

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pytest
 
@@ -12,6 +10,7 @@ from fewshot_sep.loops.instruments.soundfonts import soundfont_voices
 from fewshot_sep.loops.instruments.voice import Sound, Voice
 from fewshot_sep.loops.library import SAMPLE_RATE, is_held_out
 from fewshot_sep.loops.score import Note
+from tests.loops.instruments import tones
 
 
 @pytest.fixture(scope="module")
@@ -33,12 +32,12 @@ def test_a_soundfont_has_programs_drums_and_amplified_guitars(voices: list[Voice
     assert "synth lead 1 (timgm6mb)" in names  # a name that leaves the sound open
 
 
-def test_a_melody_keeps_pitch_and_time_and_slides_where_a_note_is_bent(voices: list[Voice], tones: Any) -> None:
+def test_a_melody_keeps_pitch_and_time_and_slides_where_a_note_is_bent(voices: list[Voice]) -> None:
     flute = next(voice for voice in voices if voice.instrument == "flute")
     straight, bent = (play(flute, Note(0.3, 0.5, 72, 0.9, bend)) for bend in (0.0, -2.0))
     start, end = slice(13500, 15500), slice(24000, 34000)
     assert not straight[: round(0.29 * SAMPLE_RATE)].any()
-    assert tones.pitch(straight[end]) == pytest.approx(72, abs=0.3) == tones.pitch(bent[end])
+    assert tones.pitch_of(straight[end]) == pytest.approx(72, abs=0.3) == tones.pitch_of(bent[end])
     assert not np.allclose(straight[start], bent[start], atol=1e-3)
 
 
@@ -48,7 +47,7 @@ def test_a_drum_part_plays_its_own_keys(voices: list[Voice]) -> None:
     assert play(kick, Note(0.0, 0.2, kick.keys[0], 0.9)).any()
 
 
-def test_amplifier_distorts_and_is_its_seed(tones: Any) -> None:
+def test_amplifier_distorts_and_is_its_seed() -> None:
     clean = tones.make(45, 0.5)
     one = amplify(clean, 1, drive_db=(30, 31))
     assert np.array_equal(one, amplify(clean, 1, drive_db=(30, 31)))
@@ -60,7 +59,7 @@ def test_amplifier_distorts_and_is_its_seed(tones: Any) -> None:
 
 
 @pytest.mark.parametrize("db", [-40.0, 0.0])
-def test_amplifier_answers_to_the_playing_not_to_the_level(tones: Any, db: float) -> None:
+def test_amplifier_answers_to_the_playing_not_to_the_level(db: float) -> None:
     clean = tones.make(45, 0.3)
     np.testing.assert_allclose(amplify(clean * 10 ** (db / 20), 3), amplify(clean, 3), atol=1e-4)
 

@@ -1,9 +1,9 @@
+"""Voices of any name."""
+
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-
-import pytest
 
 from fewshot_sep.loops.instruments.synth import InventedVoice
 from fewshot_sep.loops.instruments.voice import Playable, Voice
@@ -20,20 +20,15 @@ class Named(InventedVoice):
         return self.counts_as
 
 
-@pytest.fixture(scope="session")
-def named() -> Callable[..., list[Voice]]:
+def named(
+    instrument: str,
+    family: str = "reed",
+    count: int = 1,
+    *,
+    keys: tuple[int, ...] = (),
+    roles: Sequence[str] = ("melody", "counter"),
+    kind: str = "soundfont",
+) -> list[Voice]:
     """Voices of this instrument from so many collections, each played by an invented one of its own."""
-
-    def make(
-        instrument: str,
-        family: str = "reed",
-        count: int = 1,
-        *,
-        keys: tuple[int, ...] = (),
-        roles: Sequence[str] = ("melody", "counter"),
-        kind: str = "soundfont",
-    ) -> list[Voice]:
-        played = Playable(instrument, family, tuple(roles), 28, 90, keys)
-        return [Named(*played, f"font{number}", "CC0", number, kind) for number in range(count)]
-
-    return make
+    played = Playable(instrument, family, tuple(roles), 28, 90, keys)
+    return [Named(*played, f"font{number}", "CC0", number, kind) for number in range(count)]
