@@ -7,7 +7,14 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from fewshot_sep.experiments.evaluation.runs import Row
-from fewshot_sep.experiments.evaluation.settings import COLLAPSED_DB, KIND_NAMES, MAX_SOURCES, NATIVE, SILENT_DB
+from fewshot_sep.experiments.evaluation.settings import (
+    COLLAPSED_DB,
+    KIND_NAMES,
+    MAX_SOURCES,
+    NATIVE,
+    PRESENT,
+    SILENT_DB,
+)
 from fewshot_sep.experiments.kit import stats
 from fewshot_sep.experiments.kit.document import Block, Heading, Points, Table, Text, section
 from fewshot_sep.experiments.kit.tables import SI_SDR, Comparison, interval, median, median_mean, paired, percent
@@ -23,7 +30,6 @@ FIGURES |= {"target_level": "level re target"}
 FIGURES |= {"bss_sdr": "BSS Eval SDR", "bss_sir": "SIR", "bss_sar": "SAR"}
 COMPARED = {"same": "si_sdri", "cross": "si_sdri", "absent": "level"}
 LEVELS_DB = (-20.0, -40.0)
-PRESENT = ("same", "cross")
 Methods = dict[str, list[Row]]
 """Rows by the method's label."""
 

@@ -49,13 +49,20 @@ def generalization(
     Example:
     python -m fewshot_sep.experiments.flagship.generalization LIBRARY weights.safetensors
     """
-    pool_at = cache(partial(audio_pool, libraries.read(library)))
-    lines = []
-    for path in weights_files:
-        system = weights.load(path)
-        found = improvements(network(system), pool_at(system.preset.sample_rate), system.preset, tasks)
-        lines.append([path.name, *map(median_mean, found)])
+    measure = of_weights(libraries.read(library), tasks)
+    lines = [[path.name, *map(median_mean, measure(path))] for path in weights_files]
     typer.echo(markdown([Table(("weights", "seen instruments", "held-out instruments"), lines)]))
+
+
+def of_weights(library: Library, tasks: int) -> Callable[[Path], Improvements]:
+    """What measures weights on a library, which is read once for each sample rate."""
+    pool_at = cache(partial(audio_pool, library))
+
+    def measure(path: Path) -> Improvements:
+        system = weights.load(path)
+        return improvements(network(system), pool_at(system.preset.sample_rate), system.preset, tasks)
+
+    return measure
 
 
 def network(system: AnySystem) -> Separate:

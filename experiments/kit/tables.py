@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fewshot_sep.experiments.kit.document import Table
-from fewshot_sep.experiments.kit.stats import Difference, Interval, Summary
+from fewshot_sep.experiments.kit.stats import Difference, Interval
 
 MIN_DIFFERENCES = 6
 SI_SDR = (
@@ -59,15 +59,13 @@ def median(values: Sequence[float], digits: int = 1) -> str:
     return number(float(np.median(values)), digits) if len(values) else ""
 
 
-def median_mean(found: Summary | Sequence[float] | None) -> str:
+def median_mean(values: Sequence[float]) -> str:
     """Both with a slash between them.
 
     >>> median_mean([1.0, 2.0, 6.0])
     '2.0 / 3.0'
     """
-    if isinstance(found, Summary):
-        return f"{number(found.median.value)} / {number(found.mean.value)}"
-    return f"{median(found)} / {number(float(np.mean(found)))}" if found is not None and len(found) else ""
+    return f"{median(values)} / {number(float(np.mean(values)))}" if len(values) else ""
 
 
 def p_value(p: float, count: int) -> str:
