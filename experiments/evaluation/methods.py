@@ -152,9 +152,7 @@ def load(choice: Choice) -> Method:
     if name.startswith("cmd:"):
         return functools.partial(_command, name.removeprefix("cmd:"))
     if name in settings.BASELINES:
-        from fewshot_sep.experiments.evaluation import baselines
-
-        return baselines.METHODS[name]
+        name = f"fewshot_sep.experiments.evaluation.baselines:{name}"
     if name not in settings.TRAINED:
         method: Method = imported(name)
         return method

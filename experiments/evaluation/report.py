@@ -15,7 +15,7 @@ from fewshot_sep.experiments.evaluation.runs import Facts, Row, read_facts, read
 from fewshot_sep.experiments.evaluation.tables import FIGURES, LEVELS_DB, Methods, of_kind, share, summarise
 from fewshot_sep.experiments.kit import document
 from fewshot_sep.experiments.kit.document import Block, Heading, Picture, Points, Table, Text, section
-from fewshot_sep.experiments.kit.tables import Comparison, number
+from fewshot_sep.experiments.kit.tables import number
 
 SHARES = ("collapsed", "retrieved", "followed")
 COSTS = {"seconds_per_second": "seconds", "cpu_seconds_per_second": "cpu_s"}
@@ -55,7 +55,7 @@ def compare(first: Path, second: Path) -> str:
         raise BadItems(f"{first}, {second}: are runs over other items; compare runs over the same ones")
     rows = [[row for row in read_rows(run) if "failed" not in row] for run in (first, second)]
     labels = [(label, label) for label in ours.methods if label in theirs.methods]
-    found: list[Comparison] = []
+    found: list[tables.Comparison] = []
     for pair in labels or [(next(iter(ours.methods)), next(iter(theirs.methods)))]:
         a, b = (
             (f"{run.name}: {label}", [row for row in some if row["method"] == label])
