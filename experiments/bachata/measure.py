@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fewshot_sep import metrics
 from fewshot_sep.experiments.bachata import trainer
@@ -31,25 +30,23 @@ Figures = dict[str, float]
 
 def everything(folder: Path, settings: Settings, library: Library, device: str) -> dict[str, Any]:
     """All figures of the report, by part."""
-    of = partial(model, folder, settings, device=computing_device(device))
-    system = of("thesis")
+    systems = {
+        name: trainer.load(folder, name, settings.width).to(computing_device(device))
+        for name, variant in VARIANTS.items()
+        if not variant.short
+    }
+    system = systems["thesis"]
     pool = AudioPool(library, "valid", system.preset.sample_rate)
     examples = draw(pool, settings.mixtures, system.preset.segment)
     shipped = Separator.from_pretrained(device=computing_device(device))
     parts: dict[str, Callable[[], Any]] = {
         "test": lambda: _test(system, shipped, examples),
         "variants": lambda: {
-            name: {each: found["si_sdri"] for each, found in table(examples, partial(_by, of(name))).items()}
-            for name, variant in VARIANTS.items()
-            if not variant.short
+            name: {each: found["si_sdri"] for each, found in table(examples, partial(_by, one)).items()}
+            for name, one in systems.items()
         },
     }
     return {name: measured_once(folder / "measured" / f"{name}.json", work) for name, work in parts.items()}
-
-
-def model(folder: Path, settings: Settings, name: str, device: str) -> ImageSystem:
-    """A trained variant of the run."""
-    return trainer.load(folder / name, VARIANTS[name], settings.width).to(device)
 
 
 def _by(system: ImageSystem, example: Example) -> Array:
@@ -95,23 +92,15 @@ def true_magnitude(system: ImageSystem, example: Example) -> Array:
     return system.stft.inverse(stems.abs() * mixture.sgn(), example.stems.shape[1]).cpu().numpy()
 
 
-def si_sdrs(references: Iterable[Array], estimates: Iterable[Array]) -> NDArray[np.float64]:
-    """SI-SDR in dB of each estimate."""
-    return np.array([metrics.si_sdr(r, e) for r, e in zip(references, estimates, strict=True)])
-
-
-def si_sdri(example: Example, estimates: Array) -> NDArray[np.float64]:
-    """Improvement in SI-SDR over the mixture in dB, for each instrument."""
-    return si_sdrs(example.stems, estimates) - si_sdrs(example.stems, [example.mixture] * len(example.stems))
-
-
 def table(examples: Sequence[Example], method: Method) -> dict[str, Figures]:
     """Medians over the examples in dB, by instrument: SI-SDR and its improvement, SDR, SIR and SAR."""
     rows = defaultdict(list)
     for example in examples:
         estimates = method(example)
-        rows["si_sdr"].append(si_sdrs(example.stems, estimates))
-        rows["si_sdri"].append(si_sdri(example, estimates))
+        before = [metrics.si_sdr(stem, example.mixture) for stem in example.stems]
+        after = [metrics.si_sdr(stem, estimate) for stem, estimate in zip(example.stems, estimates, strict=True)]
+        rows["si_sdr"].append(after)
+        rows["si_sdri"].append(np.subtract(after, before))
         for name, values in metrics.bss_eval(example.stems, estimates)._asdict().items():
             rows[name].append(values)
     medians = {name: np.nanmedian(values, axis=0) for name, values in rows.items()}

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from fewshot_sep import audio, plots, weights
-from fewshot_sep.experiments.bachata import findings, measure
+from fewshot_sep.experiments.bachata import findings, trainer
 from fewshot_sep.experiments.bachata.examples import Array, Example, draw, separate, tensor
 from fewshot_sep.experiments.bachata.settings import INSTRUMENTS, VARIANTS, Settings
 from fewshot_sep.experiments.kit import curves, document, variants
@@ -36,7 +36,7 @@ def write(
         name: curves.losses(sorted((folder / name).glob("log/*/metrics.csv")), facts["iterations"])
         for name, facts in trainings.items()
     }
-    system = measure.model(folder, settings, "thesis", computing_device(device))
+    system = trainer.load(folder, "thesis", settings.width).to(computing_device(device))
     pool = AudioPool(library, "valid", system.preset.sample_rate)
     examples = draw(pool, EXAMPLES, system.preset.segment)
     spectrograms(system, examples[0], target / "figure6.png")

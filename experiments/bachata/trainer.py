@@ -107,6 +107,6 @@ def mixer(variant: Variant, batch: int, pool: AudioPool, seed: int, first: int =
     return TaskMixer(pool, batch, PRESET.segment, 1, mixing, seed, first)
 
 
-def load(run: Path, variant: Variant, width: int) -> ImageSystem:
-    """A trained variant, ready for use."""
-    return variants.load(run, build(variant, width))
+def load(folder: Path, name: str, width: int) -> ImageSystem:
+    """A trained variant of the run in `folder`, ready for use."""
+    return variants.load(folder / name, build(VARIANTS[name], width))

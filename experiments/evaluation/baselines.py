@@ -1,4 +1,7 @@
-"""Separators that learn nothing, and upper bounds that look at the answer. All on an STFT with hops of a quarter."""
+"""Separators that learn nothing, and upper bounds that look at the answer: a function each, by its name in `settings`.
+
+All are on an STFT with hops of a quarter.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from torch import Tensor
 
 from fewshot_sep import audio
 from fewshot_sep import nmf as factorisation
-from fewshot_sep.experiments.evaluation.case import Array, Case, Method
+from fewshot_sep.experiments.evaluation.case import Array, Case
 
 N_FFT = 2048
 EPS = 1e-9
@@ -101,12 +104,3 @@ def _known(case: Case) -> Array:
     if case.reference is None:
         raise ValueError("an upper bound needs the target's true stem")
     return case.reference
-
-
-METHODS: dict[str, Method] = {
-    "mixture": mixture,
-    "silence": silence,
-    "nmf": nmf,
-    "irm": irm,
-    "mixphase": mixphase,
-}

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-
-from fewshot_sep.prompt import ROLES
 
 Array: TypeAlias = NDArray[np.float32]
 
@@ -29,15 +27,6 @@ class Case(NamedTuple):
     others: list[Array]
     among: Sequence[tuple[Array, int]] = ()
     absent: Sequence[tuple[Array, int]] = ()
-
-    def given(self, roles: Collection[str]) -> Case:
-        """The case without the clips of other roles."""
-        alone, among, absent = (role in roles for role in ROLES)
-        return self._replace(
-            queries=self.queries if alone else [],
-            among=self.among if among else (),
-            absent=self.absent if absent else (),
-        )
 
 
 Method: TypeAlias = Callable[[Case], Array]

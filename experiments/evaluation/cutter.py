@@ -10,7 +10,7 @@ whole family the song lacks, unless a stem without a name might play it.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
@@ -53,7 +53,7 @@ class Cut(NamedTuple):
     Attributes:
         mixtures: one file for each window.
         windows: for each window the file of every stem that sounds in it.
-        queryable: for each window the stems loud enough to be queried.
+        queryable: the stems loud enough to be queried, each with the number of its window.
         queries: clips of every stem that there are clips of.
         passages: for every stem the files `among` and `without`, as far as there are any.
     """
@@ -61,7 +61,7 @@ class Cut(NamedTuple):
     song: Song
     mixtures: list[str]
     windows: list[dict[Stem, str]]
-    queryable: list[list[Stem]]
+    queryable: list[tuple[int, Stem]]
     queries: dict[Stem, tuple[str, ...]]
     passages: dict[Stem, dict[str, str]]
 
@@ -85,8 +85,7 @@ def cut_songs(songs: Sequence[Song], out: Path, settings: Settings = USUAL) -> l
         raise BadItems(f"{out}: is not empty; give a new folder, so that no items of another set are left in it")
     (out / "audio").mkdir(parents=True, exist_ok=True)
     cuts = [_cut_song(song, out, settings) for song in cli.tracked(songs, "cutting")]
-    kinds = (_same, _cross, _absent)
-    found = [item for made in cuts for kind in kinds for item in kind(made, cuts, settings)]
+    found = [item for made in cuts for item in _items(made, [other for other in cuts if other is not made], settings)]
     if not found:
         raise BadItems(
             f"{out}: in no window of {settings.seconds} s of {len(songs)} songs do two stems sound of which one sounds "
@@ -144,16 +143,16 @@ def _cut_song(song: Song, out: Path, settings: Settings) -> Cut:
     made = Cut(song, [], [], [], queries, {stem: {} for stem in song.stems})
     for (stem, name), passage in sums.items():
         made.passages[stem][name] = _write(out, f"{song.name}.{stem.name}.{name}", passage, rate)
-    for number, piece in enumerate(pieces, 1):
+    for window, piece in enumerate(pieces):
         channels = max(len(sound) for sound in piece.values())
         spread = {stem: np.broadcast_to(sound, (channels, sound.shape[1])) for stem, sound in piece.items()}
         mixture = stems.total(spread.values())
         gain = min(1.0, PEAK / max(float(np.abs(sound).max()) for sound in (mixture, *spread.values())))
-        name = f"{song.name}.{number}"
+        name = f"{song.name}.{window + 1}"
         made.mixtures.append(_write(out, f"{name}.mix", mixture * gain, rate))
         made.windows.append({stem: _write(out, f"{name}.{stem.name}", s * gain, rate) for stem, s in spread.items()})
         loud = [stem for stem, sound in spread.items() if metrics.level_db(sound, mixture) > MIN_LEVEL_DB]
-        made.queryable.append([stem for stem in loud if stem.instrument])
+        made.queryable.extend((window, stem) for stem in loud if stem.instrument)
     return made
 
 
@@ -242,49 +241,28 @@ def _item(made: Cut, window: int, target: str, kind: str, stem: Stem | None, que
     )
 
 
-def _same(made: Cut, cuts: list[Cut], settings: Settings) -> list[Item]:
-    return [
-        _item(made, window, stem.instrument, "same", stem, made.queries[stem])
-        for window, queryable in enumerate(made.queryable)
-        for stem in queryable
-        if stem in made.queries
-    ]
-
-
-def _cross(made: Cut, cuts: list[Cut], settings: Settings) -> list[Item]:
-    found = []
-    for window, queryable in enumerate(made.queryable):
-        for stem in queryable:
-            pool = [
-                clips
-                for other in cuts
-                if other is not made and not filenames.is_vague(stem.instrument)
-                for their, clips in other.queries.items()
-                if their.instrument == stem.instrument
-            ]
-            if pool:
-                rng = _random(f"{made.song.name} {window} {stem.name} cross", settings.seed)
-                found.append(_item(made, window, stem.instrument, "cross", stem, pool[rng.integers(len(pool))]))
-    return found
-
-
-def _absent(made: Cut, cuts: list[Cut], settings: Settings) -> list[Item]:
-    if not all(stem.instrument for stem in made.song.stems):
-        return []
-    played = {_kind(stem.instrument) for stem in made.song.stems}
-    pool = [
+def _items(made: Cut, others: list[Cut], settings: Settings) -> Iterator[Item]:
+    """The items of a song: those of kind `same`, `cross` and `absent`; `others` are the other songs."""
+    foreign = [
         (stem.instrument, clips)
-        for other in cuts
-        if other is not made
+        for other in others
         for stem, clips in other.queries.items()
-        if _kind(stem.instrument) not in played and not filenames.is_vague(stem.instrument)
+        if not filenames.is_vague(stem.instrument)
     ]
-    found = []
-    for window in range(len(made.mixtures)) if pool else ():
-        rng = _random(f"{made.song.name} {window} absent", settings.seed)
-        instrument, clips = pool[rng.integers(len(pool))]
-        found.append(_item(made, window, instrument, "absent", None, clips))
-    return found
+    for window, stem in made.queryable:
+        if stem in made.queries:
+            yield _item(made, window, stem.instrument, "same", stem, made.queries[stem])
+    for window, stem in made.queryable:
+        if pool := [clips for instrument, clips in foreign if instrument == stem.instrument]:
+            rng = _random(f"{made.song.name} {window} {stem.name} cross", settings.seed)
+            yield _item(made, window, stem.instrument, "cross", stem, pool[rng.integers(len(pool))])
+    played = {_kind(stem.instrument) for stem in made.song.stems}
+    missing = [(instrument, clips) for instrument, clips in foreign if _kind(instrument) not in played]
+    if missing and all(stem.instrument for stem in made.song.stems):
+        for window in range(len(made.mixtures)):
+            rng = _random(f"{made.song.name} {window} absent", settings.seed)
+            instrument, clips = missing[rng.integers(len(missing))]
+            yield _item(made, window, instrument, "absent", None, clips)
 
 
 def _kind(instrument: str) -> str:

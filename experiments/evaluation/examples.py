@@ -17,6 +17,7 @@ from fewshot_sep.experiments.evaluation.items import Item
 from fewshot_sep.experiments.evaluation.measure import Worker
 from fewshot_sep.experiments.evaluation.methods import Choice
 from fewshot_sep.experiments.evaluation.runs import Row
+from fewshot_sep.experiments.evaluation.settings import PRESENT
 from fewshot_sep.experiments.kit import document
 
 SHOWN = ("mixture", "target", "estimate")
@@ -33,7 +34,7 @@ class Example(NamedTuple):
 
 def pick(choice: Choice, rows: Sequence[Row], items: Sequence[Item], folder: Path) -> list[Example]:
     """Those of a method's rows, separated once more, as a run keeps no sound; none of fewer than three."""
-    by_id = {item.id: item for item in items if item.kind in ("same", "cross")}
+    by_id = {item.id: item for item in items if item.kind in PRESENT}
     own = [row for row in rows if row["method"] == choice.label and row["id"] in by_id and row.get("sounds")]
     ranked = sorted(own, key=lambda row: -row["si_sdri"])
     if len(ranked) < 3:

@@ -7,7 +7,7 @@ here all later ones may be missing; unknown ones are left alone.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -139,13 +139,6 @@ def _item(entry: Any, where: str) -> Item:
 
 def write(folder: Path, items: Sequence[Item]) -> None:
     """Write the list of items, as `read` reads it."""
-    entries = []
-    for item in items:
-        entry: dict[str, Any] = {"id": item.id, "song": item.song, "target": item.target, "kind": item.kind}
-        entry |= {"mix": item.mix, "query": item.query, "reference": item.reference, "others": list(item.others)}
-        entry |= {"queries": list(item.queries)} if item.queries else {}
-        passages = {"among": item.among, "without": item.without}
-        entry |= {name: file for name, file in passages.items() if file}
-        entry |= {"seen": item.seen} if item.seen is not None else {}
-        entries.append(entry)
+    usual = {field.name: field.default for field in fields(Item)}
+    entries = [{name: value for name, value in asdict(item).items() if value != usual[name]} for item in items]
     files.write_json(folder / NAME, entries, indent=1)

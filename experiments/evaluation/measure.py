@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib.util
 import inspect
@@ -176,9 +177,9 @@ def _code(choice: Choice) -> list[Path]:
 def run(choice: Choice, items: Sequence[Item], folder: Path, out: Path) -> Iterator[Row]:
     """Rows of one method, in a process of its own, whose peak memory is thus the method's; written as they come.
 
-    Rows that the run holds from before come first, if nothing they depend on has changed.
+    Rows that the run holds from before come first, if nothing they depend on has changed. The items are such that tell
+    something about the method and have the clips that it is given.
     """
-    items = [item for item in items if choice.applies(item.kind) and not choice.lacks(item)]
     wanted = digest(choice, items, folder)
     before = {row["id"]: row for row in read_rows(out) if row["method"] == choice.label}
     todo = []
@@ -194,12 +195,14 @@ def run(choice: Choice, items: Sequence[Item], folder: Path, out: Path) -> Itera
     path = out / ROWS
     torn = path.is_file() and not path.read_bytes().endswith(b"\n")
     sounds = Sounds(folder)
-    pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _start, (choice, folder))
+    # Ctrl-C is this process's to answer.
+    ignoring = (signal.SIGINT, signal.SIG_IGN)
+    pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), signal.signal, ignoring)
     try:
         with path.open("a", encoding="utf-8") as file:
             file.write("\n" if torn else "")
             for item in todo:
-                answer = pool.submit(_answer, item).result()
+                answer = pool.submit(_answer, choice, folder, item).result()
                 row = row_of(choice, item, answer, sounds) | {"digest": wanted[item.id]}
                 file.write(json.dumps(row) + "\n")
                 file.flush()
@@ -212,20 +215,9 @@ def run(choice: Choice, items: Sequence[Item], folder: Path, out: Path) -> Itera
         pool.shutdown(cancel_futures=True)
 
 
-_worker: Worker | None = None
-_problem: FewshotSepError | None = None
+worker_of = functools.cache(Worker)
+"""The method in a process of its own, loaded once."""
 
 
-def _start(choice: Choice, folder: Path) -> None:
-    global _worker, _problem
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
-    try:
-        _worker = Worker(choice, folder)
-    except FewshotSepError as error:
-        _problem = error
-
-
-def _answer(item: Item) -> Answer:
-    if _worker is None:
-        raise _problem or RuntimeError("the process has not been started")
-    return _worker.answer(item)
+def _answer(choice: Choice, folder: Path, item: Item) -> Answer:
+    return worker_of(choice, folder).answer(item)

@@ -34,25 +34,12 @@ def target_of(separator: Separator | SongSeparator, residual_pass: bool = True) 
     return find
 
 
-def segment(name: str, weights: Path | None, device: str) -> Method:
-    """`fewshot_sep.Separator`."""
-    from fewshot_sep import Separator
-
-    return target_of(Separator.from_pretrained(weights, device=device))
-
-
-def segment_no_suppression(name: str, weights: Path | None, device: str) -> Method:
-    """`fewshot_sep.Separator` without residual pass."""
-    from fewshot_sep import Separator
-
-    return target_of(Separator.from_pretrained(weights, device=device), residual_pass=False)
-
-
-def song(name: str, weights: Path | None, device: str) -> Method:
-    """`fewshot_sep.songs.SongSeparator`."""
+def separator(name: str, weights: Path | None, device: str) -> Method:
+    """`fewshot_sep.SongSeparator` for the method `song`, else `fewshot_sep.Separator`."""
     from fewshot_sep import Separator, SongSeparator
 
-    return target_of(SongSeparator(Separator.from_pretrained(weights, device=device)))
+    whole = Separator.from_pretrained(weights, device=device)
+    return target_of(SongSeparator(whole) if name == "song" else whole, name != "segment-no-suppression")
 
 
 class Choice(NamedTuple):
@@ -81,8 +68,12 @@ class Choice(NamedTuple):
         return ("among" in self.roles and not item.among) or ("absent" in self.roles and not item.without)
 
     def given(self, case: Case) -> Case:
-        """What the method gets of a case; a function of a `Case` gets all of it."""
-        return case if ":" in self.name else case.given(self.roles)
+        """The case without the clips of other roles; a function of a `Case` gets all of it."""
+        if ":" in self.name:
+            return case
+        clips = zip(ROLES, (case.queries, case.among, case.absent), strict=True)
+        queries, among, absent = (list(some) if role in self.roles else [] for role, some in clips)
+        return case._replace(queries=queries, among=among, absent=absent)
 
     def applies(self, kind: str) -> bool:
         """Whether items of a kind tell anything about this method."""
@@ -161,9 +152,7 @@ def load(choice: Choice) -> Method:
     if name.startswith("cmd:"):
         return functools.partial(_command, name.removeprefix("cmd:"))
     if name in settings.BASELINES:
-        from fewshot_sep.experiments.evaluation import baselines
-
-        return baselines.METHODS[name]
+        name = f"fewshot_sep.experiments.evaluation.baselines:{name}"
     if name not in settings.TRAINED:
         method: Method = imported(name)
         return method

@@ -12,10 +12,10 @@ from fewshot_sep.errors import BadItems
 from fewshot_sep.experiments.evaluation import examples, figures, settings, tables
 from fewshot_sep.experiments.evaluation.examples import Example
 from fewshot_sep.experiments.evaluation.runs import Facts, Row, read_facts, read_rows
-from fewshot_sep.experiments.evaluation.tables import FIGURES, LEVELS_DB, PRESENT, Methods, of_kind, share, summarise
+from fewshot_sep.experiments.evaluation.tables import FIGURES, LEVELS_DB, Methods, of_kind, share, summarise
 from fewshot_sep.experiments.kit import document
 from fewshot_sep.experiments.kit.document import Block, Heading, Picture, Points, Table, Text, section
-from fewshot_sep.experiments.kit.tables import Comparison, number
+from fewshot_sep.experiments.kit.tables import number
 
 SHARES = ("collapsed", "retrieved", "followed")
 COSTS = {"seconds_per_second": "seconds", "cpu_seconds_per_second": "cpu_s"}
@@ -55,7 +55,7 @@ def compare(first: Path, second: Path) -> str:
         raise BadItems(f"{first}, {second}: are runs over other items; compare runs over the same ones")
     rows = [[row for row in read_rows(run) if "failed" not in row] for run in (first, second)]
     labels = [(label, label) for label in ours.methods if label in theirs.methods]
-    found: list[Comparison] = []
+    found: list[tables.Comparison] = []
     for pair in labels or [(next(iter(ours.methods)), next(iter(theirs.methods)))]:
         a, b = (
             (f"{run.name}: {label}", [row for row in some if row["method"] == label])
@@ -144,7 +144,7 @@ def _cost(summary: dict[str, Any]) -> list[Block]:
 
 def _pictures(run: Path, methods: Methods, shown: Sequence[Example]) -> list[Block]:
     blocks: list[Block] = []
-    if rows := {label: some for label, all_ in methods.items() if (some := of_kind(all_, *PRESENT))}:
+    if rows := {label: some for label, all_ in methods.items() if (some := of_kind(all_, *settings.PRESENT))}:
         figures.boxes(rows, run / "boxes.png")
         figures.level_against_sdri(rows, run / "levels.png")
         blocks.append(Picture("boxes.png", "SI-SDRi by method and by instrument"))

@@ -13,7 +13,7 @@ UNINFORMED = frozenset({"mixture", "silence"})
 ORACLES = frozenset({"irm", "mixphase"})
 """Upper bounds: they look at the true stems instead of the query."""
 
-_HERE, _SEEDS = "fewshot_sep.experiments.evaluation.methods", "fewshot_sep.experiments.seeds.methods"
+_OURS = "fewshot_sep.experiments.evaluation.methods:separator"
 SEEDS = ("wavenet", "label-twin")
 """A system of the seed papers and a twin of ours, conditioned on the instrument's label, whatever the clips are."""
 
@@ -33,15 +33,11 @@ class Trained(NamedTuple):
 
 
 TRAINED = {
-    "segment": Trained(f"{_HERE}:segment"),
-    "segment-no-suppression": Trained(f"{_HERE}:segment_no_suppression"),
-    "song": Trained(f"{_HERE}:song"),
-    "illes2020": Trained(
-        f"{_HERE}:segment", "fewshot-sep train LIBRARY -o RUN --preset illes2020", "RUN/weights.safetensors"
-    ),
+    **{name: Trained(_OURS) for name in ("segment", "segment-no-suppression", "song")},
+    "illes2020": Trained(_OURS, "fewshot-sep train LIBRARY -o RUN --preset illes2020", "RUN/weights.safetensors"),
     **{
         name: Trained(
-            f"{_SEEDS}:load",
+            "fewshot_sep.experiments.seeds.methods:load",
             f"python -m fewshot_sep.experiments.seeds.train LIBRARY -o RUNS --system {name}",
             f"RUNS/{name}/weights.safetensors",
         )
@@ -57,6 +53,8 @@ METHOD_ALIASES = {"clip": "segment", "once": "segment-no-suppression", "variant"
 NATIVE = ("same", "cross", "absent")
 """Kinds that `items.json` may hold: the query is from the same song, from another song with the same instrument, or of
 an instrument that the song does not have, for which silence is right."""
+PRESENT = ("same", "cross")
+"""Those of them whose target is in the mixture."""
 CONDITIONS = (*NATIVE, "itself", "wrong", "shuffled", "clips", "borders", "sources")
 """All kinds; the later ones are derived from items of the kind `same`, see `conditions`."""
 KIND_NAMES = {kind: kind for kind in CONDITIONS} | {"same": "intra-song", "cross": "cross-song", "itself": "oracle"}

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from fewshot_sep.experiments.evaluation.runs import Row
-from fewshot_sep.experiments.evaluation.settings import COLLAPSED_DB, KIND_NAMES, MAX_SOURCES, NATIVE, SILENT_DB
+from fewshot_sep.experiments.evaluation.settings import (
+    COLLAPSED_DB,
+    KIND_NAMES,
+    MAX_SOURCES,
+    NATIVE,
+    PRESENT,
+    SILENT_DB,
+)
 from fewshot_sep.experiments.kit import stats
 from fewshot_sep.experiments.kit.document import Block, Heading, Points, Table, Text, section
-from fewshot_sep.experiments.kit.tables import SI_SDR, Comparison, interval, median, median_mean, paired, percent
+from fewshot_sep.experiments.kit.tables import SI_SDR, interval, median, median_mean, percent
 from fewshot_sep.metrics import SILENT_SI_SDR_DB
 
 TITLES = {
@@ -23,9 +31,32 @@ FIGURES |= {"target_level": "level re target"}
 FIGURES |= {"bss_sdr": "BSS Eval SDR", "bss_sir": "SIR", "bss_sar": "SAR"}
 COMPARED = {"same": "si_sdri", "cross": "si_sdri", "absent": "level"}
 LEVELS_DB = (-20.0, -40.0)
-PRESENT = ("same", "cross")
+MIN_DIFFERENCES = 6
+CHANGED = {
+    "itself": (
+        "oracle query",
+        "The oracle query is the target itself. What it adds is lost for want of a better query or of a better "
+        "encoding of it; what is still missing is the separation's own.",
+    ),
+    "borders": (
+        "careless marks",
+        "0.3 s of the clip among others begin the other clips, and in the first half of that clip the instrument "
+        "rests.",
+    ),
+}
+"""Kinds whose items are compared with those that they were derived from: the column's head, and what they are."""
 Methods = dict[str, list[Row]]
 """Rows by the method's label."""
+
+
+class Comparison(NamedTuple):
+    """What two methods, or runs, differ in over the items of a kind that both have, by a figure."""
+
+    first: str
+    second: str
+    kind: str
+    figure: str
+    found: stats.Difference
 
 
 def of_kind(rows: Iterable[Row], *kinds: str) -> list[Row]:
@@ -78,9 +109,24 @@ def comparisons(methods: Methods) -> list[Comparison]:
     return sorted(found, key=lambda comparison: list(COMPARED).index(comparison.kind))
 
 
-def differences(found: Iterable[Comparison]) -> Table:
+def differences(comparisons: Iterable[Comparison]) -> Table:
     """A line for each comparison, kinds and figures by the names that reports have for them."""
-    return paired(c._replace(kind=KIND_NAMES[c.kind], figure=FIGURES.get(c.figure, c.figure)) for c in found)
+    head = ["first", "second", "kind", "figure", "items (songs)", "median difference (dB)", "mean difference (dB)"]
+    lines = []
+    for first, second, kind, figure, found in comparisons:
+        line = [first, second, KIND_NAMES[kind], FIGURES.get(figure, figure), f"{found.n} ({found.songs})"]
+        line += [interval(found.median), interval(found.mean), percent(found.wins)]
+        lines.append([*line, p_value(found.p_items, found.n), p_value(found.p_songs, found.songs)])
+    return Table([*head, "first greater", "p, items", "p, songs"], lines)
+
+
+def p_value(p: float, count: int) -> str:
+    """Of a signed-rank test over `count` differences: of fewer than six none can be under 0.05.
+
+    >>> p_value(0.5, 2), p_value(0.031, 6)
+    ('0.5 (2 are too few to tell)', '0.031')
+    """
+    return f"{p:.2g}" + (f" ({count} are too few to tell)" if count < MIN_DIFFERENCES else "")
 
 
 def all_tables(methods: Methods) -> list[Block]:
@@ -95,8 +141,8 @@ def all_tables(methods: Methods) -> list[Block]:
     for title, table in (
         ("Number of sources", _by_sources(methods)),
         ("Number and length of queries", by_clips(methods)),
-        ("The best query there can be", best_query(methods)),
-        ("Careless marks", careless_marks(methods)),
+        ("The best query there can be", changed(methods, "itself")),
+        ("Careless marks", changed(methods, "borders")),
         ("Wrong queries", wrong_queries(methods)),
         ("Seen and unseen instruments", _seen(methods)),
         ("By instrument", _grouped(methods, "target", "instrument")),
@@ -115,24 +161,28 @@ def _gain(rows: Sequence[Row], name: str = "si_sdri") -> str:
     return median_mean(values(rows, name))
 
 
+def _intervals(rows: Sequence[Row], name: str) -> list[str]:
+    """Median and mean of a figure, each with its interval."""
+    found = summarise(rows, name)
+    return [interval(found.median), interval(found.mean)] if found else ["", ""]
+
+
 def _present(methods: Methods) -> Table:
     first, *others = FIGURES
     head = ["method", "items", *(f"{FIGURES[first]}, {what}" for what in ("median", "mean"))]
     lines = []
     for label, rows in methods.items():
-        found = summarise(rows, first)
-        cells = [interval(found.median), interval(found.mean)] if found else ["", ""]
         shares = [percent(share(rows, name)) for name in ("collapsed", "retrieved")]
-        lines.append([label, str(len(rows)), *cells, *(_gain(rows, name) for name in others), *shares])
+        figures = [*_intervals(rows, first), *(_gain(rows, name) for name in others)]
+        lines.append([label, str(len(rows)), *figures, *shares])
     return Table([*head, *(FIGURES[name] for name in others), "collapsed", "retrieved"], lines)
 
 
 def _absent(methods: Methods) -> Table:
-    lines = []
-    for label, rows in methods.items():
-        level = summarise(rows, "level")
-        cells = [interval(level.median), interval(level.mean)] if level else ["", ""]
-        lines.append([label, str(len(rows)), *cells, *(percent(under(rows, limit)) for limit in LEVELS_DB)])
+    lines = [
+        [label, str(len(rows)), *_intervals(rows, "level"), *(percent(under(rows, limit)) for limit in LEVELS_DB)]
+        for label, rows in methods.items()
+    ]
     return Table(["method", "items", "level, median", "level, mean", *(f"under {x:.0f} dB" for x in LEVELS_DB)], lines)
 
 
@@ -168,33 +218,18 @@ def by_clips(methods: Methods) -> list[Block]:
     return _noted("SI-SDRi, median / mean, queried with clips cut from the same material.", head, lines)
 
 
-def best_query(methods: Methods) -> list[Block]:
-    """What the target itself as the query adds to intra-song items; empty where no row tells."""
-    note = (
-        "SI-SDRi, median / mean. The oracle query is the target itself. What it adds is lost for want of a better "
-        "query or of a better encoding of it; what is still missing is the separation's own."
-    )
-    return _changed(methods, "itself", "oracle query", note)
-
-
-def careless_marks(methods: Methods) -> list[Block]:
-    """What wrong borders of the clips cost intra-song items; empty where no row tells."""
-    note = (
-        "SI-SDRi, median / mean. 0.3 s of the clip among others begin the other clips, and in the first half of that "
-        "clip the instrument rests."
-    )
-    return _changed(methods, "borders", "careless marks", note)
-
-
-def _changed(methods: Methods, kind: str, name: str, note: str) -> list[Block]:
-    """Items of a kind beside the intra-song ones that they were derived from."""
+def changed(methods: Methods, kind: str) -> list[Block]:
+    """Items of a kind beside the intra-song ones that they were derived from; empty where no row tells."""
+    name, note = CHANGED[kind]
     lines = []
     for label, rows in _having(methods, kind).items():
-        changed = [row | {"id": row["id"].removesuffix(f"/{kind}")} for row in rows]
+        derived = [row | {"id": row["id"].removesuffix(f"/{kind}")} for row in rows]
         own = of_kind(methods[label], "same")
-        gain = pair(changed, own, "si_sdri")
-        lines.append([label, str(len(changed)), _gain(own), _gain(changed), interval(gain and gain.mean)])
-    return _noted(note, ["method", "items", "query as it is", name, "mean difference"], lines)
+        gain = pair(derived, own, "si_sdri")
+        lines.append([label, str(len(derived)), _gain(own), _gain(derived), interval(gain and gain.mean)])
+    return _noted(
+        f"SI-SDRi, median / mean. {note}", ["method", "items", "query as it is", name, "mean difference"], lines
+    )
 
 
 def wrong_queries(methods: Methods) -> list[Block]:

@@ -32,20 +32,9 @@ def average_weights(
     Example:
     python -m fewshot_sep.experiments.flagship.average_weights before.safetensors after.safetensors -o a.safetensors
     """
-    write_average(before, after, share, output)
-    typer.echo(output)
-
-
-def write_average(before: Path, after: Path, share: float, output: Path) -> None:
-    """Write the average, and with it the card of `after`; tensors that only `after` has are taken as they are.
-
-    The preset of `before` may be one whose network has fewer inputs (see `weights.load_what_fits`).
-
-    Raises:
-        WeightsError: damaged weights, or of a preset with which `after` has nothing in common.
-    """
     card = weights.card(after)
     old, new = build(card["preset"]), weights.load(after)
+    # The network of the weights before may have fewer inputs; what it has not is taken as it is.
     missing, tensors = weights.load_what_fits(old, before), old.state_dict()
     with torch.no_grad():
         for name, tensor in new.state_dict().items():
@@ -54,6 +43,7 @@ def write_average(before: Path, after: Path, share: float, output: Path) -> None
     facts: dict[str, Any] = {name: value for name, value in card.items() if name not in OF_THE_FILE}
     sources = {"before": weights.sha256(before), "after": weights.sha256(after)}
     weights.save(new, output, {**facts, "average": {"share of this training's weights": share, **sources}})
+    typer.echo(output)
 
 
 if __name__ == "__main__":

@@ -16,28 +16,18 @@ SHARES = ("retrieved", "collapsed", "under -20 dB")
 
 
 def card(
-    weights: Annotated[Path, typer.Argument(help="Weights with a card beside them.")],
+    path: Annotated[Path, typer.Argument(metavar="WEIGHTS", help="Weights with a card beside them.")],
     run: Annotated[Path, typer.Argument(help="Folder that `fewshot-sep evaluate` wrote.")],
-) -> None:
+) -> dict[str, Any]:
     """Put the figures of an evaluation of these weights into their model card, in place of earlier ones.
 
     Example:
     fewshot-sep evaluate ITEMS -o RUN --weights WEIGHTS
     python -m fewshot_sep.experiments.flagship.card WEIGHTS RUN
     """
-    typer.echo(json.dumps(add_evaluation(weights, run), indent=1))
-
-
-def add_evaluation(path: Path, run: Path) -> dict[str, Any]:
-    """Write what the run found with these weights into their card, and return it.
-
-    Raises:
-        BadItems: no readable run, or none with these weights.
-        WeightsError: missing or damaged weights, or no card.
-    """
     digest, content = weights.verify(path), weights.card(path)
     try:
-        found = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
+        found = files.read_json(run / "metrics.json")
         methods = {label: entry for label, entry in found["methods"].items() if digest[:12] in entry["is"]}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise BadItems(
@@ -49,6 +39,7 @@ def add_evaluation(path: Path, run: Path) -> dict[str, Any]:
     for label, entry in methods.items():
         figures[label] = {kind: _figures(some) for kind, some in entry["kinds"].items()}
     files.write_json(path.with_suffix(".json"), {**content, "evaluation": figures})
+    typer.echo(json.dumps(figures, indent=1))
     return figures
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cache, partial
 from itertools import count
@@ -20,7 +20,6 @@ from fewshot_sep.experiments.kit.tables import median_mean
 from fewshot_sep.loops import library as libraries
 from fewshot_sep.loops.library import Library, is_held_out
 from fewshot_sep.loops.tasks.mixing import TaskMixer, Tasks
-from fewshot_sep.loops.tasks.options import MixingOptions
 from fewshot_sep.loops.tasks.pool import AudioPool
 from fewshot_sep.presets import Preset
 from fewshot_sep.systems import AnySystem
@@ -49,13 +48,20 @@ def generalization(
     Example:
     python -m fewshot_sep.experiments.flagship.generalization LIBRARY weights.safetensors
     """
-    pool_at = cache(partial(audio_pool, libraries.read(library)))
-    lines = []
-    for path in weights_files:
-        system = weights.load(path)
-        found = improvements(network(system), pool_at(system.preset.sample_rate), system.preset, tasks)
-        lines.append([path.name, *map(median_mean, found)])
+    measure = of_weights(libraries.read(library), tasks)
+    lines = [[path.name, *map(median_mean, measure(path))] for path in weights_files]
     typer.echo(markdown([Table(("weights", "seen instruments", "held-out instruments"), lines)]))
+
+
+def of_weights(library: Library, tasks: int) -> Callable[[Path], Improvements]:
+    """What measures weights on a library, which is read once for each sample rate."""
+    pool_at = cache(partial(audio_pool, library))
+
+    def measure(path: Path) -> Improvements:
+        system = weights.load(path)
+        return improvements(network(system), pool_at(system.preset.sample_rate), system.preset, tasks)
+
+    return measure
 
 
 def network(system: AnySystem) -> Separate:
@@ -84,27 +90,16 @@ def improvements(separate: Separate, pool: AudioPool, preset: Preset, tasks: int
     held_out = [name for name in pool.instruments if is_held_out(name)]
     factor = len(pool.instruments) / max(1, len(held_out))  # so that about as many tasks query either sort
     mixing = replace(MIXING, emphasis=tuple((name, factor) for name in held_out))
-    found = Improvements([], [])
-    for instrument, si_sdri in _measured(separate, pool, preset, mixing) if held_out else ():
-        sort = found.held_out if is_held_out(instrument) else found.seen
-        if len(sort) < tasks:
-            sort.append(si_sdri)
-        if min(map(len, found)) == tasks:
-            break
-    return found
-
-
-def _measured(
-    separate: Separate, pool: AudioPool, preset: Preset, mixing: MixingOptions
-) -> Iterator[tuple[str, float]]:
-    """The queried instrument and the SI-SDRi of task after task, without end."""
     mixer = TaskMixer(pool, BATCH, preset.segment, preset.channels, mixing, SEED)
-    for index in count():
-        batch = mixer.draw_with_sources(index)
+    found, numbers = Improvements([], []), count()
+    while held_out and min(map(len, found)) < tasks:
+        batch = mixer.draw_with_sources(next(numbers))
         mixture, target = batch.tasks.mixture.numpy(), batch.tasks.target.numpy()
         for name, x, s, e in zip(batch.queried, mixture, target, separate(batch.tasks), strict=True):
-            if s.any():
-                yield name, metrics.si_sdr(s, e) - metrics.si_sdr(s, x)
+            sort = found.held_out if is_held_out(name) else found.seen
+            if s.any() and len(sort) < tasks:
+                sort.append(metrics.si_sdr(s, e) - metrics.si_sdr(s, x))
+    return found
 
 
 if __name__ == "__main__":

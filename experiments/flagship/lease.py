@@ -18,9 +18,8 @@ import subprocess
 import sys
 import tarfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[2]
 CANDIDATES = ("prompted", "prompted-fine", "attending")
@@ -35,25 +34,14 @@ cli.run(train, "fewshot-sep train", sys.argv[2:])' "$@"
 """`fewshot-sep`, for a machine on which the project is not installed; it can only train."""
 
 
-class Attempt(NamedTuple):
-    """How a preset is trained."""
+def attempts(batch: int, compile_network: bool) -> list[list[str]]:
+    """Options that are tried in turn until something runs: as asked, not compiled, half the batch, half again.
 
-    batch: int
-    compile: bool
-
-    @property
-    def options(self) -> list[str]:
-        return ["--batch", str(self.batch), *(["--compile"] if self.compile else [])]
-
-
-def attempts(batch: int, compile_network: bool) -> list[Attempt]:
-    """What is tried in turn until something runs: as asked, not compiled, half the batch, half again.
-
-    >>> [attempt.options for attempt in attempts(64, True)][1:]
-    [['--batch', '64'], ['--batch', '32'], ['--batch', '16']]
+    >>> attempts(64, True)
+    [['--batch', '64', '--compile'], ['--batch', '64'], ['--batch', '32'], ['--batch', '16']]
     """
-    asked = [Attempt(batch, True)] if compile_network else []
-    return [*asked, *(Attempt(max(1, batch // part), False) for part in (1, 2, 4))]
+    smaller = [["--batch", str(max(1, batch // part))] for part in (1, 2, 4)]
+    return [[*smaller[0], "--compile"], *smaller] if compile_network else smaller
 
 
 class Lease:
@@ -92,14 +80,14 @@ class Lease:
         shim.chmod(0o755)
         self.say(f"prepared: {len(wheels)} wheels, {len(list(parts.iterdir()))} parts of the library")
 
-    def fit(self, run: Path, preset: str, minutes: float, attempt: Attempt, limit: float, more: Sequence[str]) -> bool:
+    def fit(self, run: Path, preset: str, minutes: float, limit: float, options: Sequence[str]) -> bool:
         """Whether training a preset in folder `run` ended well within so many seconds; resumes what is there."""
         run.mkdir(parents=True, exist_ok=True)
-        paths = {"PATH": (self.place / "bin", "PATH"), "PYTHONPATH": (f"{self.place / 'site'}:{ROOT}", "PYTHONPATH")}
-        joined = {name: f"{first}:{os.environ.get(rest, '')}" for name, (first, rest) in paths.items()}
-        environment = {**os.environ, **joined, "MINUTES": f"{minutes:g}", "PYTHONUNBUFFERED": "1"}
+        environment = {**os.environ, "MINUTES": f"{minutes:g}", "PYTHONUNBUFFERED": "1"}
+        for name, first in (("PATH", self.place / "bin"), ("PYTHONPATH", f"{self.place / 'site'}:{ROOT}")):
+            environment[name] = f"{first}:{os.environ.get(name, '')}"
         script = Path(__file__).with_name("train.sh")
-        command = ["sh", str(script), str(self.library), str(run), "--preset", preset, *attempt.options, *more]
+        command = ["sh", str(script), str(self.library), str(run), "--preset", preset, *options]
         began = time.monotonic()
         with (run / "output.txt").open("a") as output:
             process = subprocess.Popen(command, env=environment, stdout=output, stderr=output, start_new_session=True)
@@ -110,7 +98,7 @@ class Lease:
                 process.wait()
                 status = "too slow"
         lines = (run / "output.txt").read_text(errors="replace").splitlines()
-        took = f"{preset} {' '.join(attempt.options)}: {time.monotonic() - began:.0f} s for {60 * minutes:.0f} s"
+        took = f"{preset} {' '.join(options)}: {time.monotonic() - began:.0f} s for {60 * minutes:.0f} s"
         self.say(f"{took}, {'done' if status == '0' else f'failed ({status}): {lines[-1] if lines else None}'}")
         return status == "0"
 
@@ -124,7 +112,7 @@ class Lease:
                     limit = 60 * minutes + options.patience
                     while left:
                         run = self.place / f"trial-{preset}-{len(left)}" if trial else self.runs / preset
-                        if self.fit(run, preset, minutes, left[0], limit, options.more):
+                        if self.fit(run, preset, minutes, limit, [*left[0], *options.more]):
                             break
                         del left[0]
         except Exception as error:
@@ -165,7 +153,7 @@ class Lease:
         copy = self.place / "exports" / run.name
         shutil.rmtree(copy, ignore_errors=True)
         shutil.copytree(run, copy)
-        self.fit(copy, run.name, 0.01, Attempt(1, False), 120, ["--device", "cpu"])
+        self.fit(copy, run.name, 0.01, 120, ["--batch", "1", "--device", "cpu"])
         return copy / "weights.safetensors"
 
 
@@ -173,22 +161,18 @@ def summary(run: Path) -> str:
     """A line of the table: medians of the speeds, the last of the others."""
     columns: dict[str, list[float]] = {}
     for table in sorted(run.glob("log/*/metrics.csv")):
-        with table.open(newline="") as file:
-            for row in csv.DictReader(file):
-                for name, value in row.items():
-                    if value:
-                        columns.setdefault(name, []).append(float(value))
-
-    def cells() -> Iterator[str]:
-        yield f"{max(columns.get('step', [-1])) + 1:.0f}"
-        for name, form in (("examples_per_s", ".0f"), ("share_of_bf16_peak", ".1%"), ("waiting_for_data", ".1%")):
-            values = columns.get(f"speed/{name}")
-            yield format(statistics.median(values), form) if values else "-"
-        for name in ("loss", "si_sdri_db"):
-            values = columns.get(f"valid/{name}")
-            yield f"{values[-1]:.3f}" if values else "-"
-
-    return f"| {run.name} | {' | '.join(cells())} |"
+        for row in csv.DictReader(table.read_text().splitlines()):
+            for name, value in row.items():
+                if value:
+                    columns.setdefault(name, []).append(float(value))
+    cells = [run.name, f"{max(columns.get('step', [-1])) + 1:.0f}"]
+    for name, form in (("examples_per_s", ".0f"), ("share_of_bf16_peak", ".1%"), ("waiting_for_data", ".1%")):
+        values = columns.get(f"speed/{name}")
+        cells.append(format(statistics.median(values), form) if values else "-")
+    for name in ("loss", "si_sdri_db"):
+        values = columns.get(f"valid/{name}")
+        cells.append(f"{values[-1]:.3f}" if values else "-")
+    return f"| {' | '.join(cells)} |"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -11,7 +11,6 @@ import typer
 from fewshot_sep import cli
 from fewshot_sep.experiments.evaluation import cutter
 from fewshot_sep.experiments.evaluation.case import Array
-from fewshot_sep.experiments.evaluation.items import Item
 from fewshot_sep.experiments.evaluation.stems import Song, Stem
 from fewshot_sep.loops.composing import modules
 from fewshot_sep.loops.composing.modules import ModuleSong
@@ -31,17 +30,6 @@ class ModuleStem(Stem):
         return stems_of(path)[number], SAMPLE_RATE
 
 
-def write(folder: Path, out: Path, seed: int = 0) -> list[Item]:
-    """Cut the modules in `folder` that training leaves alone and that have `MIN_STEMS` stems or more.
-
-    Raises:
-        BadAudio: no modules.
-        BadItems: as `cutter.cut_songs`.
-    """
-    songs = [song_of(module) for module in modules.plan(folder) if module.split == "valid"]
-    return cutter.cut_songs([song for song in songs if len(song.stems) >= MIN_STEMS], out, CUT._replace(seed=seed))
-
-
 def song_of(module: ModuleSong) -> Song:
     """A module with its stems, each an instrument that no other module has."""
     path = Path(module.path)
@@ -49,7 +37,7 @@ def song_of(module: ModuleSong) -> Song:
     return Song(module.name, tuple(ModuleStem(name, f"{module.name}-{name}", ((path, int(name)),)) for name in names))
 
 
-def main(
+def module_items(
     folder: Annotated[Path, typer.Argument(metavar="MODULES", help="Folder of tracker modules, a folder per package.")],
     output: Annotated[Path, typer.Argument(metavar="ITEMS", help="Folder to write.")],
     seed: Annotated[int, typer.Option(help="Another seed cuts elsewhere.")] = 0,
@@ -59,9 +47,11 @@ def main(
     Example:
       python -m fewshot_sep.experiments.flagship.module_items sounds/modules module_items
     """
-    made = write(folder, output, seed)
+    songs = [song_of(module) for module in modules.plan(folder) if module.split == "valid"]
+    rich = [song for song in songs if len(song.stems) >= MIN_STEMS]
+    made = cutter.cut_songs(rich, output, CUT._replace(seed=seed))
     typer.echo(f"{output}: {len(made)} items of {len({item.song for item in made})} modules")
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    cli.run(module_items)

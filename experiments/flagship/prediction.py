@@ -6,7 +6,6 @@ import json
 import random
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from itertools import count
 from pathlib import Path
 from typing import Annotated
 
@@ -85,10 +84,10 @@ def task_rows(library: Path, tasks: int, shown: Collection[str], seed: int = SEE
     )
     mixer = TaskMixer(pool, BATCH, preset.segment, preset.channels, replace(PROMPTED, absent=ABSENT_SHARE), seed)
     chance = random.Random(seed)
-    drawn = ((index, number) for index in count() for number in range(BATCH))
-    batch = mixer.draw(0)
-    for (index, number), _ in zip(drawn, range(tasks), strict=False):
-        batch = mixer.draw(index) if not number else batch
+    for place in range(tasks):
+        index, number = divmod(place, BATCH)
+        if not number:
+            batch = mixer.draw(index)
         evidence = batch.evidence
         clips: list[list[Query]] = [[] for _ in ROLES]
         for prompt, task, role in zip(evidence.clips, evidence.task.tolist(), evidence.role.tolist(), strict=True):

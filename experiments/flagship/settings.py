@@ -9,10 +9,6 @@ PRESET = "slim"
 
 METHOD = "segment-no-suppression"
 """As which `fewshot-sep evaluate` knows a trained variant."""
-PRESENT = ("same", "cross")
-"""Kinds of items whose target is in the mixture."""
-CONDITIONS = (*PRESENT, "absent")
-"""Of the evaluation of every variant."""
 
 LIBRARY_TASKS = 100
 """Tasks on the library of either sort, seen and held-out instruments, for each variant."""

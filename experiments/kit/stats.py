@@ -43,7 +43,7 @@ class Difference(NamedTuple):
     p_songs: float
 
 
-def summarise(values: ArrayLike, songs: Sequence[str], seed: int = 0) -> Summary:
+def summarise(values: ArrayLike, songs: Sequence[str]) -> Summary:
     """Median and mean of values, one per item; intervals by resampling whole songs (cluster bootstrap, percentiles).
 
     >>> summarise([1.0, 2.0, 6.0], ["a", "a", "b"]).median.value
@@ -58,7 +58,7 @@ def summarise(values: ArrayLike, songs: Sequence[str], seed: int = 0) -> Summary
     names, which = np.unique(np.asarray(songs), return_inverse=True)
     order = np.argsort(x)
     x, which = x[order], which[order]
-    draws = np.random.default_rng(seed).multinomial(len(names), np.full(len(names), 1 / len(names)), size=REPEATS)
+    draws = np.random.default_rng(0).multinomial(len(names), np.full(len(names), 1 / len(names)), size=REPEATS)
     weights = draws[:, which]  # how often each item, in order of value, is in each sample
     counts = weights.cumsum(axis=1)
     size = counts[:, -1]
@@ -79,10 +79,10 @@ def of_seeds(values: Sequence[float]) -> Interval:
     return Interval(float(np.mean(values)), float(low), float(high))
 
 
-def compare(first: ArrayLike, second: ArrayLike, songs: Sequence[str], seed: int = 0) -> Difference:
+def compare(first: ArrayLike, second: ArrayLike, songs: Sequence[str]) -> Difference:
     """Two methods on the same items, in the same order. Raises ValueError as `summarise`."""
     difference = np.asarray(first, dtype=np.float64) - np.asarray(second, dtype=np.float64)
-    summary = summarise(difference, songs, seed)
+    summary = summarise(difference, songs)
     by_song = [difference[np.asarray(songs) == song].mean() for song in sorted(set(songs))]
     wins = float(np.mean(difference > 0))
     return Difference(*summary, wins, _wilcoxon(difference), _wilcoxon(np.array(by_song)))

@@ -46,9 +46,9 @@ def glyphs(invented: Digits, picture: Path, rows: int = 8, columns: int = 6) -> 
 def evolution(
     example: Overlays, steps: Sequence[int], outputs: NDArray[np.float32], picture: Path, most: int = 11
 ) -> None:
-    """Figure 3: outputs for five tasks as training goes on; `outputs` is `(steps, tasks, 1, 32, 32)`."""
+    """Figure 3: outputs for a few tasks as training goes on; `outputs` is `(steps, tasks, 1, 32, 32)`."""
     kept = np.unique(np.linspace(0, len(steps) - 1, min(most, len(steps))).astype(int))
-    count = min(5, len(example.mixture))
+    count = len(example.mixture)
     figure, axes = plots.new_figure(count, 3 + len(kept), 0.9 * (3 + len(kept)), count + 0.3)
     for row in range(count):
         first = {"mixture": example.mixture[row], "query": example.queries[row, 0], "target": example.target[row]}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,7 @@ def write(folder: Path, classifier: DigitClassifier, invented: Digits, test: Dig
         if name not in systems:
             systems[name] = system
             losses[name] = curves.losses(sorted(run.glob("log/*/metrics.csv")), figures.EPOCH)
-            figures.evolution(snapshots.read_example(run), *snapshots.read(run), folder / f"evolution-{name}.png")
+            shutil.copy(run / snapshots.PREVIEW, folder / f"evolution-{name}.png")
     seen = np.setdiff1d(range(10), HELD_OUT).tolist()
     for picture, queried, absent in zip(PICTURES, (HELD_OUT, seen, range(10)), (0.0, 0.0, 1.0), strict=True):
         example = Drawer(test, 10, queried=queried, seed=evaluate.TEST_SEED, absent=absent).draw(0)

@@ -16,7 +16,7 @@ from fewshot_sep.experiments.mnist import figures
 from fewshot_sep.experiments.mnist.models import DigitSystem
 from fewshot_sep.experiments.mnist.tasks import Overlays
 
-FILE = "snapshots.npz"
+FILE, PREVIEW = "snapshots.npz", "preview.png"
 TASKS = 5
 
 
@@ -47,10 +47,9 @@ class Snapshots(Callback):
         earlier = [place for place, known in enumerate(steps) if known < step]
         steps = [*(steps[place] for place in earlier), step]
         outputs = np.concatenate([outputs[earlier], output[None]])
-        stored = {name: part.numpy() for name, part in self.example._asdict().items()}
         with files.replacing(self.run / FILE) as temporary, temporary.open("wb") as file:
-            np.savez_compressed(file, allow_pickle=False, steps=steps, outputs=outputs, **stored)
-        figures.evolution(self.example, steps, outputs, self.run / "preview.png")
+            np.savez_compressed(file, allow_pickle=False, steps=steps, outputs=outputs)
+        figures.evolution(self.example, steps, outputs, self.run / PREVIEW)
 
 
 def read(run: Path) -> tuple[list[int], NDArray[np.float32]]:
@@ -60,9 +59,3 @@ def read(run: Path) -> tuple[list[int], NDArray[np.float32]]:
         return [], np.zeros((0, TASKS, 1, 32, 32), np.float32)
     with np.load(path) as stored:
         return stored["steps"].tolist(), stored["outputs"]
-
-
-def read_example(run: Path) -> Overlays:
-    """The tasks of the snapshots."""
-    with np.load(run / FILE) as stored:
-        return Overlays(*(torch.from_numpy(stored[name]) for name in Overlays._fields))

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
-from torch import Tensor
 
 from fewshot_sep import training
-from fewshot_sep.evidence import Evidence
 from fewshot_sep.experiments.kit import variants
 from fewshot_sep.experiments.mnist import evaluate, models
 from fewshot_sep.experiments.mnist.digits import Digits
 from fewshot_sep.experiments.mnist.settings import HELD_OUT, Settings, Variant
 from fewshot_sep.experiments.mnist.snapshots import Snapshots
 from fewshot_sep.experiments.mnist.tasks import Drawer, Overlays
+from fewshot_sep.loops.tasks.mixing import Tasks
 
 HELD_BACK = 500  # of the training digits, for validation and snapshots
 SNAPSHOTS = 10
@@ -24,16 +22,9 @@ FALSELY_EMPTY = 0.05  # of the tasks whose class is there, by the threshold that
 LEARNING_RATE = 3e-3
 
 
-class Lesson(NamedTuple):
+def lesson(tasks: Overlays) -> Tasks:
     """A batch of tasks as `fewshot_sep.training` takes it, with what `DigitObjective` must know."""
-
-    mixture: Tensor
-    evidence: Evidence
-    target: Tensor
-
-    @classmethod
-    def of(cls, tasks: Overlays) -> Lesson:
-        return cls(tasks.mixture, tasks.evidence, tasks.truth)
+    return Tasks(tasks.mixture, tasks.evidence, tasks.truth)
 
 
 def train(variant: Variant, settings: Settings, digits: Digits, invented: Digits, run: Path) -> models.DigitSystem:
@@ -75,8 +66,8 @@ def train(variant: Variant, settings: Settings, digits: Digits, invented: Digits
         {**settings._asdict(), **variant._asdict(), "held_out": HELD_OUT},
         lambda: models.build(variant.model, settings.width),
         models.DigitObjective(),
-        lambda first: map(Lesson.of, drawer.stream(first)),
-        [Lesson.of(checks.draw(0))],
+        lambda first: map(lesson, drawer.stream(first)),
+        [lesson(checks.draw(0))],
         options,
         callbacks=lambda system: [Snapshots(system, example, every, run)],
         finish=lambda system: calibrate(system, Drawer(tuned, 64, settings.digits, seen, seen, seed=settings.seed + 3)),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -14,9 +13,11 @@ from fewshot_sep.experiments.evaluation.settings import SEEDS
 from fewshot_sep.experiments.kit import variants
 from fewshot_sep.experiments.seeds import methods
 from fewshot_sep.experiments.seeds.labels import Labels, of_library
+from fewshot_sep.experiments.seeds.methods import LabelSystem
 from fewshot_sep.experiments.seeds.settings import STEPS, VALIDATION_BATCHES
 from fewshot_sep.experiments.seeds.tasks import LabelStream
 from fewshot_sep.loops import library as libraries
+from fewshot_sep.loops.library import Library
 from fewshot_sep.loops.tasks.mixing import TaskMixer
 from fewshot_sep.loops.tasks.options import MixingOptions
 from fewshot_sep.loops.tasks.pool import AudioPool
@@ -35,51 +36,30 @@ def train_seeds(
     steps: Annotated[int, typer.Option(min=1, help="For each system.", rich_help_panel="training")] = STEPS,
     seed: Annotated[int, typer.Option(rich_help_panel="training")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.", rich_help_panel="training")] = "auto",
-) -> None:
+) -> list[Path]:
     """Train the systems of the seed papers on a library; a run that was interrupted is resumed.
 
     Example:
     python -m fewshot_sep.experiments.seeds.train library -o runs/seeds --system wavenet
     """
-    for path in train(library, output, system or SEEDS, steps, seed, device):
-        typer.echo(path)
-
-
-def train(
-    folder: Path, output: Path, names: Sequence[str], steps: int, seed: int = 0, device: str = "auto"
-) -> list[Path]:
-    """Train systems, or resume; the weights of each lie in `output / name`, their card beside them.
-
-    Raises:
-        BadLibrary: too little to draw tasks from.
-        FewshotSepError: no such system, or a run there that was trained for other labels.
-    """
-    library = libraries.read(folder)
-    labels = of_library(library)
+    rows = libraries.read(library)
+    labels = of_library(rows)
     if not labels.names:
-        raise FewshotSepError(f"{folder}: no instrument with a name in its training split; give another library")
-    place = computing_device(device)
-    rates = {name: methods.build(name, labels).sample_rate for name in names}
-    paths = []
-    for rate in dict.fromkeys(rates.values()):  # one pool at a time: it holds the whole library
-        pool = AudioPool(library, "train", rate, place)
-        validation_pool = AudioPool(library, "valid", rate, place) if len(library.split("valid")) else pool
-        for name in (name for name in names if rates[name] == rate):
-            paths.append(_train(name, labels, pool, validation_pool, output / name, steps, seed, device))
+        raise FewshotSepError(f"{library}: no instrument with a name in its training split; give another library")
+    untrained = {name: methods.build(name, labels) for name in system or SEEDS}
+    paths = [_train(name, untrained[name], labels, rows, output / name, steps, seed, device) for name in untrained]
+    for path in paths:
+        typer.echo(path)
     return paths
 
 
 def _train(
-    name: str,
-    labels: Labels,
-    pool: AudioPool,
-    validation_pool: AudioPool,
-    run: Path,
-    steps: int,
-    seed: int,
-    device: str,
+    name: str, system: LabelSystem, labels: Labels, library: Library, run: Path, steps: int, seed: int, device: str
 ) -> Path:
-    recipe, system = methods.RECIPES[name], methods.build(name, labels)
+    """Train a system, or resume; `system` is an untrained one."""
+    recipe, rate, place = methods.RECIPES[name], system.sample_rate, computing_device(device)
+    pool = AudioPool(library, "train", rate, place)
+    validation_pool = AudioPool(library, "valid", rate, place) if len(library.split("valid")) else pool
     samples = system.task_samples(recipe.samples)
     mixing = MixingOptions(same_recording=0, all_but_one=0)  # a label is of no recording, and all but one have none
 

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import resource
-import subprocess
-import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Annotated
 
@@ -14,7 +10,7 @@ import typer
 
 from fewshot_sep.experiments.kit.document import Table, markdown
 from fewshot_sep.experiments.kit.tables import number
-from fewshot_sep.experiments.speed.run import DATA, repeat
+from fewshot_sep.experiments.speed.run import repeat, separate
 
 PROJECTED_SONGS, PROJECTED_CORES, SONG_SECONDS = 10_000, 64, 240.0
 
@@ -34,7 +30,7 @@ def main(
         for place in range(songs):
             repeat(Path(folder) / "songs" / f"{place}.flac", seconds)
         for jobs in (1, 2):
-            clock, cpu = _time(jobs, Path(folder))
+            clock, cpu = separate(Path(folder) / "songs", f"{folder}/out{jobs}", "--jobs", str(jobs), "--device", "cpu")
             each_hour = 3600 * songs / clock
             figures = (clock, cpu, each_hour, 3600 * songs / cpu)
             lines.append([str(jobs), *(number(figure, 1) for figure in figures)])
@@ -47,28 +43,6 @@ def main(
         f"{number(hours, 1)} hours, if CPU time grows with the songs' length, cores do not slow each other down "
         "and the store keeps up; start-up is counted for every song as often as here."
     )
-
-
-def _time(jobs: int, folder: Path) -> tuple[float, float]:
-    """Seconds by the clock, and of CPU time of all processes."""
-    began, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
-    command = [
-        sys.executable,
-        "-m",
-        "fewshot_sep",
-        "separate",
-        str(folder / "songs"),
-        "--query",
-        str(DATA / "query.ogg"),
-    ]
-    subprocess.run(
-        [*command, "-o", str(folder / f"out{jobs}"), "--jobs", str(jobs), "--device", "cpu"],
-        check=True,
-        capture_output=True,
-    )
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return time.perf_counter() - began, cpu
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ def speed(
         with tempfile.TemporaryDirectory() as folder:
             song = Path(folder) / "song.flac"
             repeat(song, seconds)
-            rows.append(measure(song, DATA / "query.ogg", grid, Path(folder)))
+            rows.append(measure(song, grid, Path(folder)))
     typer.echo(document.write(output, "Speed on a CPU", blocks(rows), {"rows": rows}))
 
 
@@ -52,16 +52,21 @@ def repeat(song: Path, seconds: float) -> None:
             writer.write(mixture[:, : frames - start].clip(-1, 1))
 
 
-def measure(song: Path, query: Path, grid: str, folder: Path) -> dict[str, Any]:
-    """Run the command once in a process of its own, writing into `folder`.
+def separate(songs: Path, out: Path | str, *options: str) -> tuple[float, float]:
+    """Run the command in a process of its own; seconds by the clock and of CPU, see `cost.clock`."""
+    command = [sys.executable, "-m", "fewshot_sep", "separate", str(songs), "-o", str(out)]
+    command += ["--query", str(DATA / "query.ogg"), *options]
+    return cost.clock(lambda: subprocess.run(command, check=True, stdout=subprocess.DEVNULL))
+
+
+def measure(song: Path, grid: str, folder: Path) -> dict[str, Any]:
+    """Run the command once, writing into `folder`.
 
     Returns:
         Seconds per second of audio of each stage, of the command's total and of the process; bars; the most memory of
         any child so far in MiB.
     """
-    command = [sys.executable, "-m", "fewshot_sep", "separate", str(song), "--query", str(query), "--grid", grid]
-    command += ["-o", str(folder), "--name", "target"]
-    wall, _ = cost.clock(lambda: subprocess.run(command, check=True, stdout=subprocess.DEVNULL))
+    wall, _ = separate(song, folder, "--grid", grid, "--name", "target")
     report = files.read_json(folder / song.stem / "target.report.json")
     duration, seconds = report["duration (s)"], report["seconds"]
     stages = {name: seconds.get(name, 0.0) / duration for name in (*STAGES, "total")}

@@ -88,7 +88,7 @@ def test_evaluating_weights(name: str, tmp_path: Path, monkeypatch: pytest.Monke
     path = Path(f"{name}.safetensors")
     weights.save(build("tiny"), path, {})
     Path("metrics.json").write_text('{"items": "set", "methods": {}}')
-    said = message(lambda: card.add_evaluation(path, Path()))
+    said = message(lambda: card.card(path, Path()))
     assert os.path.normpath(words(said[said.index("--weights") :])[1]) == str(path)
     (choice,) = methods.choose([f"{name}=illes2020"], [], "cpu")
     said = message(lambda: methods.load(choice))

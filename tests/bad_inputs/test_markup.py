@@ -13,7 +13,6 @@ from typer.testing import CliRunner
 
 from fewshot_sep import audio, cli, plots
 from fewshot_sep.experiments.evaluation import figures
-from fewshot_sep.experiments.flagship import ablation
 from fewshot_sep.loops import library
 from fewshot_sep.loops.cli import inspect
 from fewshot_sep.loops.library import Row
@@ -62,11 +61,7 @@ def test_an_evaluation(drawn: list[str], tmp_path: Path) -> None:
     assert {f"{name} ({len(NAMES)})" for name in NAMES} | {f"{name} (1)" for name in NAMES} <= set(drawn)
 
 
-def test_variants_and_sounds(drawn: list[str], tmp_path: Path) -> None:
-    facts = {"kind": "same", "sounds": True, "song": "a", "si_sdri": 1.0, "id": "1"}
-    ablation.draw({which: [facts | {"method": which}] for which in ("recipe", *NAMES)}, tmp_path / "a.png")
-    assert set(NAMES) <= set(drawn)
-    drawn.clear()
+def test_sounds(drawn: list[str], tmp_path: Path) -> None:
     figure, axes = plots.new_figure(len(NAMES), 1, 4, 20)
     for panel, name in zip(axes[:, 0], NAMES, strict=True):
         plots.spectrogram(panel, noise(1, 8000), 8000, name)

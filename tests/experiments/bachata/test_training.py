@@ -75,14 +75,14 @@ SETTINGS = Settings(width=1, batch=2, epochs=4, iterations=1, short_iterations=1
 
 
 def test_a_training_is_done_once_and_loads_as_it_was(library: Library, tmp_path: Path) -> None:
-    variant = VARIANTS["only-bass"]
-    trainer.train(variant, SETTINGS, library, tmp_path, "cpu")
-    facts = variants.facts(tmp_path)
+    variant, run = VARIANTS["only-bass"], tmp_path / "only-bass"
+    trainer.train(variant, SETTINGS, library, run, "cpu")
+    facts = variants.facts(run)
     assert (facts["only"], facts["epochs"], facts["iterations"]) == ("bass", 2, 1)
-    system = trainer.load(tmp_path, variant, 1)
+    system = trainer.load(tmp_path, "only-bass", 1)
     assert facts["parameters"] == sum(parameter.numel() for parameter in system.parameters())
-    trainer.train(variant, SETTINGS, library, tmp_path, "cpu")
-    assert len(list(tmp_path.glob("log/*/metrics.csv"))) == 1
+    trainer.train(variant, SETTINGS, library, run, "cpu")
+    assert len(list(run.glob("log/*/metrics.csv"))) == 1
 
 
 @pytest.mark.slow
@@ -96,7 +96,7 @@ def test_variants_are_trained_side_by_side_as_one_by_one(library: Library, tmp_p
         torch.set_num_threads(threads)
     assert set(trainer.train_all(names, SETTINGS, library, tmp_path / "two", "cpu", workers=2)) == set(names)
     for name in names:
-        one, two = (trainer.load(tmp_path / run / name, VARIANTS[name], 1).state_dict() for run in ("one", "two"))
+        one, two = (trainer.load(tmp_path / run, name, 1).state_dict() for run in ("one", "two"))
         assert all(torch.allclose(one[key], two[key], atol=1e-3) for key in one)
 
 

@@ -7,22 +7,21 @@ from typing import Any
 import pytest
 
 from fewshot_sep.experiments.evaluation import measure
-from fewshot_sep.experiments.evaluation.items import Item
 
 
 class Here:
     """A pool of one process, without the process."""
 
-    def __init__(self, count: int, context: Any, start: Callable[..., None], arguments: tuple[Any, ...]) -> None:
-        measure._worker = measure.Worker(*arguments)
+    def __init__(self, *given: Any) -> None:
+        measure.worker_of.cache_clear()
 
-    def submit(self, work: Callable[[Item], Any], item: Item) -> Future[Any]:
+    def submit(self, work: Callable[..., Any], *arguments: Any) -> Future[Any]:
         future: Future[Any] = Future()
-        future.set_result(work(item))
+        future.set_result(work(*arguments))
         return future
 
     def shutdown(self, cancel_futures: bool) -> None:
-        measure._worker = None
+        measure.worker_of.cache_clear()
 
 
 @pytest.fixture

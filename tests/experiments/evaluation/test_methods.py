@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 
-from fewshot_sep import Prompt, Separation
+from fewshot_sep import Prompt
 from fewshot_sep.errors import FewshotSepError
 from fewshot_sep.experiments.evaluation.case import Case
 from fewshot_sep.experiments.evaluation.methods import choose, imported, load, target_of
@@ -22,28 +23,39 @@ CASE = Case(
 )
 
 
-def test_labels_and_weights() -> None:
-    found = choose(["clip", "new=clip", "nmf"], ["old.safetensors", "new=new.safetensors"])
-    assert [(c.label, c.spec, c.weights) for c in found] == [
-        ("segment", "segment", Path("old.safetensors")),
-        ("new", "segment", Path("new.safetensors")),
-        ("nmf", "nmf", None),
-    ]
-    assert choose(["cmd:x --a=b {mix}"], [])[0].spec == "cmd:x --a=b {mix}"
-    assert choose(["theirs=cmd:x --a=b"], [])[0][:2] == ("theirs", "cmd:x --a=b")
-
-
-def test_names_of_older_runs_are_read() -> None:
-    found = choose(["clip", "mine=once"], ["clip=a.safetensors"])
-    assert [(c.label, c.spec, c.weights) for c in found] == [
-        ("segment", "segment", Path("a.safetensors")),
-        ("mine", "segment-no-suppression", None),
-    ]
+@pytest.mark.parametrize(
+    ("asked", "weights", "meant"),
+    [
+        (
+            ["segment", "new=segment", "nmf"],
+            ["old", "new=new"],
+            [("segment", "segment", "old"), ("new", "segment", "new"), ("nmf", "nmf", None)],
+        ),
+        (["cmd:x --a=b {mix}"], [], [("cmd:x --a=b {mix}", "cmd:x --a=b {mix}", None)]),
+        (["theirs=cmd:x --a=b"], [], [("theirs", "cmd:x --a=b", None)]),
+        (
+            ["clip", "mine=once"],  # as older runs call them
+            ["clip=a"],
+            [("segment", "segment", "a"), ("mine", "segment-no-suppression", None)],
+        ),
+        (["clip:alone+absent"], ["mine"], [("segment:alone+absent", "segment:alone+absent", "mine")]),
+    ],
+)
+def test_labels_methods_and_weights(
+    asked: list[str], weights: list[str], meant: list[tuple[str, str, str | None]]
+) -> None:
+    found = choose(asked, weights)
+    assert [choice[:3] for choice in found] == [(label, spec, file and Path(file)) for label, spec, file in meant]
 
 
 @pytest.mark.parametrize(
     ("asked", "weights", "named"),
-    [(["magic"], [], "magic"), (["clip", "clip"], [], "segment, segment"), (["clip"], ["nmf=f.safetensors"], "nmf")],
+    [
+        (["magic"], [], "magic"),
+        (["clip", "clip"], [], "segment, segment"),
+        (["clip"], ["nmf=f.safetensors"], "nmf"),
+        *(([spec], [], r"alone\+absent") for spec in ("nmf:absent", "segment:loud", "song:", "nmf:alone+")),
+    ],
 )
 def test_what_cannot_be_meant_is_refused(asked: list[str], weights: list[str], named: str) -> None:
     with pytest.raises(FewshotSepError, match=named):
@@ -57,8 +69,9 @@ def test_methods_without_weights_say_how_to_train_some(name: str) -> None:
     assert f"--weights mine={TRAINED[name].file}" in str(caught.value)
 
 
-def test_other_experiments_have_the_methods_that_bear_their_names() -> None:
+def test_every_name_has_its_method() -> None:
     assert all(callable(imported(method.loader)) for method in TRAINED.values())
+    assert all(callable(load(choose([name], [])[0])) for name in BASELINES)
 
 
 def test_anyones_function(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -86,13 +99,20 @@ def test_a_command_that_fails_says_so(command: str) -> None:
         load(choose([f"cmd:{command}"], [])[0])(CASE)
 
 
-def test_kinds_that_tell_something_about_a_method() -> None:
-    kinds = {name: {k for k in ("same", "absent", "wrong") if choose([name], [])[0].applies(k)} for name in BASELINES}
-    assert kinds["irm"] == {"same"}
-    assert kinds["silence"] == {"same", "absent"}
-    assert kinds["nmf"] == {"same", "absent", "wrong"}
-    assert choose(["segment"], [])[0].applies("clips")
-    assert not choose(["wavenet"], [])[0].applies("clips"), "conditioned on the label, whatever the clips are"
+@pytest.mark.parametrize(
+    ("spec", "kinds"),
+    [
+        ("irm", "same"),
+        ("silence", "same absent"),
+        ("nmf", "same absent itself wrong clips"),
+        ("segment", "same absent itself wrong clips"),
+        ("segment:among+absent", "same absent wrong"),
+        pytest.param("wavenet", "same absent wrong", id="conditioned on the label, whatever the clips are"),
+    ],
+)
+def test_kinds_that_tell_something_about_a_method(spec: str, kinds: str) -> None:
+    (choice,) = choose([spec], [])
+    assert [kind for kind in ("same", "absent", "itself", "wrong", "clips") if choice.applies(kind)] == kinds.split()
 
 
 def test_methods_are_told_what_their_roles_say() -> None:
@@ -113,34 +133,8 @@ def test_methods_are_told_what_their_roles_say() -> None:
     }
 
 
-def test_roles_go_with_older_names_and_with_weights() -> None:
-    (choice,) = choose(["clip:alone+absent"], ["mine.safetensors"])
-    assert choice[:3] == ("segment:alone+absent", "segment:alone+absent", Path("mine.safetensors"))
-
-
-@pytest.mark.parametrize("spec", ["nmf:absent", "segment:loud", "song:", "nmf:alone+"])
-def test_roles_that_show_no_instrument_or_are_none_are_refused(spec: str) -> None:
-    with pytest.raises(FewshotSepError, match=r"alone\+absent"):
-        choose([spec], [])
-
-
-def test_clips_alone_mean_nothing_to_a_method_that_gets_none() -> None:
-    (choice,) = choose(["segment:among+absent"], [])
-    assert choice.applies("same") and choice.applies("wrong")
-    assert not choice.applies("itself") and not choice.applies("clips")
-
-
 def test_separators_get_a_prompt() -> None:
-    separator, clip = Asked(), (np.ones((1, 800), np.float32), 8000)
-    target_of(separator)(CASE._replace(queries=[], among=[clip], absent=[clip]))  # type: ignore[arg-type]
-    assert (separator.prompt.alone, separator.prompt.among, separator.prompt.absent) == ([], [clip], [clip])
-
-
-class Asked:
-    """Notes the prompt."""
-
-    prompt: Prompt
-
-    def separate(self, mixture: np.ndarray, prompt: Prompt, sample_rate: int, residual_pass: bool) -> Separation:
-        self.prompt = prompt
-        return Separation(mixture, 0 * mixture, sample_rate)
+    separator, clip = Mock(), (np.ones((1, 800), np.float32), 8000)
+    target_of(separator, residual_pass=False)(CASE._replace(queries=[], among=[clip], absent=[clip]))
+    prompt = Prompt([], [clip], [clip])
+    separator.separate.assert_called_once_with(CASE.mixture, prompt, CASE.sample_rate, residual_pass=False)

@@ -32,10 +32,10 @@ def rows(method: str, shift: float = 0) -> list[Row]:
 def test_what_an_oracle_query_adds_is_taken_item_by_item() -> None:
     own = [row | {"kind": "same", "sounds": True, "si_sdri": float(n)} for n, row in enumerate(rows("flute"))]
     best = [row | {"kind": "itself", "id": f"{row['id']}/itself", "si_sdri": n + 2.0} for n, row in enumerate(own)]
-    _, table = tables.best_query({"mine": [*own[1:], *best[:-1]], "theirs": own})
+    _, table = tables.changed({"mine": [*own[1:], *best[:-1]], "theirs": own}, "itself")
     assert isinstance(table, Table)
     assert table.rows == [["mine", "11", "6.0 / 6.0", "7.0 / 7.0", "2.0 [2.0, 2.0]"]]
-    assert not tables.best_query({"theirs": own})
+    assert not tables.changed({"theirs": own}, "itself")
 
 
 def test_a_report_of_several_methods(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from fewshot_sep import weights
-from fewshot_sep.experiments.flagship import average_weights
+from fewshot_sep.experiments.flagship.average_weights import average_weights
 from fewshot_sep.systems import build
 
 
@@ -21,7 +21,7 @@ def saved(path: Path, seed: int, preset: str = "tiny") -> Path:
 
 def test_every_tensor_lies_between_and_the_card_says_so(tmp_path: Path) -> None:
     before, after = saved(tmp_path / "before.safetensors", 1), saved(tmp_path / "after.safetensors", 2)
-    average_weights.write_average(before, after, 0.25, tmp_path / "mixed.safetensors")
+    average_weights(before, after, tmp_path / "mixed.safetensors", 0.25)
     a, b, mixed = (weights.load(path).state_dict() for path in (before, after, tmp_path / "mixed.safetensors"))
     assert any((a[name] != b[name]).any() for name in a)
     for name, tensor in mixed.items():
@@ -43,7 +43,7 @@ def test_what_only_one_has_is_taken_from_it(tmp_path: Path) -> None:
     save_file(tensors, before)
     card = weights.card(before)
     before.with_suffix(".json").write_text(json.dumps({**card, "sha256": weights.sha256(before)}))
-    average_weights.write_average(before, after, 0.25, tmp_path / "mixed.safetensors")
+    average_weights(before, after, tmp_path / "mixed.safetensors", 0.25)
     mixed, own = (load_file(path) for path in (tmp_path / "mixed.safetensors", after))
     assert mixed[kept].equal(own[kept])
     assert any(not mixed[name].equal(own[name]) for name in tensors)
@@ -51,7 +51,7 @@ def test_what_only_one_has_is_taken_from_it(tmp_path: Path) -> None:
 
 def test_weights_of_a_network_with_fewer_inputs_count_as_zero_for_the_others(tmp_path: Path) -> None:
     before, after = saved(tmp_path / "a.safetensors", 1), saved(tmp_path / "b.safetensors", 2, "tiny-informed")
-    average_weights.write_average(before, after, 0.25, tmp_path / "mixed.safetensors")
+    average_weights(before, after, tmp_path / "mixed.safetensors", 0.25)
     a, b, mixed = (
         weights.load(path).state_dict()["network.stem.weight"]
         for path in (before, after, tmp_path / "mixed.safetensors")

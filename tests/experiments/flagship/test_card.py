@@ -32,7 +32,7 @@ def test_figures_take_the_place_of_earlier_ones_and_nothing_else_changes(path: P
     }
     (tmp_path / "metrics.json").write_text(json.dumps({"items": "set", "methods": methods}))
     before = weights.card(path)
-    found = card.add_evaluation(path, tmp_path)
+    found = card.card(path, tmp_path)
     assert weights.card(path) == {**before, "evaluation": found}
     assert set(found) == {"items", "note", "segment"}
     assert found["segment"]["same"]["si_sdri"] == [1.23, 2.35]
@@ -42,7 +42,7 @@ def test_figures_take_the_place_of_earlier_ones_and_nothing_else_changes(path: P
 @pytest.mark.slow
 def test_figures_are_those_of_an_evaluation(path: Path, item_folder: Path, tmp_path: Path) -> None:
     evaluate(item_folder, tmp_path / "run", ["segment", "silence"], [str(path)], "same,absent")
-    found = card.add_evaluation(path, tmp_path / "run")["segment"]
+    found = card.card(path, tmp_path / "run")["segment"]
     rows = [row for row in runs.read_rows(tmp_path / "run") if row["method"] == "segment"]
     si_sdri = sorted(row["si_sdri"] for row in rows if row["kind"] == "same")
     assert found["same"]["items"] == len(si_sdri) == 5
@@ -53,8 +53,8 @@ def test_figures_are_those_of_an_evaluation(path: Path, item_folder: Path, tmp_p
 
 def test_a_run_with_other_weights_is_refused(path: Path, tmp_path: Path) -> None:
     with pytest.raises(BadItems, match="no readable evaluation"):
-        card.add_evaluation(path, tmp_path)
+        card.card(path, tmp_path)
     other = {"items": "set", "methods": {"segment": {"is": "other (0123456789ab)", "kinds": {}}}}
     (tmp_path / "metrics.json").write_text(json.dumps(other))
     with pytest.raises(BadItems, match="no method there had these weights"):
-        card.add_evaluation(path, tmp_path)
+        card.card(path, tmp_path)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from fewshot_sep.experiments.flagship import lease as script
-from fewshot_sep.experiments.flagship.lease import Attempt, Lease
+from fewshot_sep.experiments.flagship.lease import Lease
 
 OPTIONS = argparse.Namespace(batch=8, compile=True, trial=1.0, patience=2.0, minutes=0.5, more=[])
 
@@ -38,16 +38,17 @@ def test_parts_of_the_library_may_come_in_several_calls(lease: Lease) -> None:
 
 def test_what_fails_is_tried_with_less(lease: Lease, monkeypatch: pytest.MonkeyPatch) -> None:
     """Preset `a` runs with half the batch, and in the middle of its training needs half of that; `b` does not run."""
-    tried: list[tuple[str, str, Attempt]] = []
+    tried: list[tuple[str, str, list[str]]] = []
 
-    def fit(self: Lease, run: Path, preset: str, minutes: float, attempt: Attempt, limit: float, more: object) -> bool:
+    def fit(self: Lease, run: Path, preset: str, minutes: float, limit: float, options: list[str]) -> bool:
         kind = "training" if run.parent == lease.runs else "trial"
-        tried.append((kind, preset, attempt))
-        return preset == "a" and not attempt.compile and attempt.batch <= (4 if kind == "trial" else 2)
+        tried.append((kind, preset, options))
+        return preset == "a" and options in runs[kind]
 
     monkeypatch.setattr(Lease, "fit", fit)
+    whole = [["--batch", "8", "--compile"], ["--batch", "8"], ["--batch", "4"], ["--batch", "2"]]
+    runs = {"trial": whole[2:], "training": whole[3:]}
     lease.work(["b", "a"], OPTIONS)
-    whole = [Attempt(8, True), Attempt(8, False), Attempt(4, False), Attempt(2, False)]
     trials = [("trial", "b", attempt) for attempt in whole] + [("trial", "a", attempt) for attempt in whole[:3]]
     assert tried == [*trials, ("training", "a", whole[2]), ("training", "a", whole[3])]
     assert lease.ended.exists()

@@ -21,7 +21,7 @@ def test_items_of_the_valid_modules_can_be_evaluated(tmp_path: Path) -> None:
     (tmp_path / "bugsquish").mkdir()
     for seed, name in enumerate([*valid, trained]):
         write_mod(tmp_path / "bugsquish" / name, seed)
-    module_items.write(tmp_path / "bugsquish", tmp_path / "items")
+    module_items.module_items(tmp_path / "bugsquish", tmp_path / "items")
     found = items.read(tmp_path / "items")
     assert {item.kind for item in found} == {"same", "absent"}
     assert {item.song.rsplit("-")[-1] for item in found} == {Path(name).stem for name in valid}

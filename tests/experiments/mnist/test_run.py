@@ -62,7 +62,7 @@ def test_a_few_tasks_are_learnt_by_heart(model: Model, steps: int) -> None:
     optimizer = torch.optim.Adam(system.parameters(), 4e-3)
     for _ in range(steps):
         optimizer.zero_grad()
-        objective(system, *trainer.Lesson.of(tasks)).total.backward()
+        objective(system, *trainer.lesson(tasks)).total.backward()
         optimizer.step()
     with torch.no_grad():
         output, logits = system.eval().answer(*tasks.told)

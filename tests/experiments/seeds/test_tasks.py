@@ -13,7 +13,7 @@ from fewshot_sep.loops.tasks.options import MixingOptions
 from fewshot_sep.loops.tasks.pool import AudioPool
 
 RATE = 16000
-HERTZ = {"guitar": {300, 600}, "piano": {900}, "flute": {1200}, "pipe": {1200}, None: {1500}}
+HERTZ = {"guitar": {300, 320, 700, 720}, "piano": {1100, 1120}, "pipe": {1500, 1520}}
 BARE = MixingOptions(same_recording=0, all_but_one=0, equalise=0, room=0, band_limit=0, shift_semitones=0, absent=0.3)
 
 

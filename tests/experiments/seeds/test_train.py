@@ -41,7 +41,7 @@ def case(mixture: np.ndarray, rate: int, instrument: str) -> Case:
 
 
 def train(tones: Library, run: Path, steps: int) -> Path:
-    (path,) = training.train(tones.folder, run, [NAME], steps, device="cpu")
+    (path,) = training.train_seeds(tones.folder, run, [NAME], steps, device="cpu")
     return path
 
 

@@ -21,7 +21,7 @@ def test_an_excerpt_is_repeated_to_its_length(tmp_path: Path) -> None:
 def test_the_report_has_a_row_for_each_length_and_grid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stages = dict.fromkeys(run.COLUMNS, 0.01)
 
-    def measure(song: Path, query: Path, grid: str, folder: Path) -> dict[str, object]:
+    def measure(song: Path, grid: str, folder: Path) -> dict[str, object]:
         return {**stages, "grid": grid, "bars": 4, "audio_s": soundfile.info(song).duration, "peak_mib": None}
 
     monkeypatch.setattr(run, "measure", measure)
@@ -34,6 +34,6 @@ def test_the_report_has_a_row_for_each_length_and_grid(tmp_path: Path, monkeypat
 def test_the_whole_command_is_timed_stage_by_stage(tmp_path: Path) -> None:
     song = tmp_path / "song.flac"
     run.repeat(song, 5)
-    found = run.measure(song, run.DATA / "query.ogg", "none", tmp_path)
+    found = run.measure(song, "none", tmp_path)
     assert found["audio_s"] == pytest.approx(5) and found["grid"] == "none"
     assert 0 < found["network"] <= found["total"] < found["process"]
