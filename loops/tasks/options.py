@@ -89,8 +89,8 @@ PROMPTED = replace(
     evidence=EvidenceOptions(
         roles=(
             ((ALONE,), 0.35),
-            ((ALONE, ABSENT), 0.25),
-            ((AMONG, ABSENT), 0.2),
+            ((ALONE, ABSENT), 0.2),
+            ((AMONG, ABSENT), 0.25),
             ((ALONE, AMONG, ABSENT), 0.1),
             ((ALONE, AMONG), 0.1),
         ),
@@ -98,6 +98,7 @@ PROMPTED = replace(
         gain_db=10.0,
         alone_border=0.15,
         absent_border=0.2,
+        marked_same_recording=0.4,
     ),
 )
 """Clips of all roles, as songs are marked: with wrong borders, rests and missing others."""
