@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fewshot_sep import metrics
 from fewshot_sep.experiments.bachata import trainer
@@ -94,13 +95,14 @@ def true_magnitude(system: ImageSystem, example: Example) -> Array:
 
 def table(examples: Sequence[Example], method: Method) -> dict[str, Figures]:
     """Medians over the examples in dB, by instrument: SI-SDR and its improvement, SDR, SIR and SAR."""
-    rows = defaultdict(list)
+    rows = defaultdict[str, list[NDArray[np.float64]]](list)
     for example in examples:
         estimates = method(example)
-        before = [metrics.si_sdr(stem, example.mixture) for stem in example.stems]
-        after = [metrics.si_sdr(stem, estimate) for stem, estimate in zip(example.stems, estimates, strict=True)]
+        pairs = zip(example.stems, estimates, strict=True)
+        before = np.array([metrics.si_sdr(stem, example.mixture) for stem in example.stems])
+        after = np.array([metrics.si_sdr(stem, estimate) for stem, estimate in pairs])
         rows["si_sdr"].append(after)
-        rows["si_sdri"].append(np.subtract(after, before))
+        rows["si_sdri"].append(after - before)
         for name, values in metrics.bss_eval(example.stems, estimates)._asdict().items():
             rows[name].append(values)
     medians = {name: np.nanmedian(values, axis=0) for name, values in rows.items()}

@@ -72,13 +72,11 @@ def ablation(
     warm_up, check_every = max(1, min(500, steps // 10)), max(1, steps // 4)
     options = TrainingOptions(steps, warm_up=warm_up, check_every=check_every, seed=seed, device=device)
     for name in to_train:
-        variant = VARIANTS[name]
+        chosen = VARIANTS[name]
         torch.manual_seed(seed)
-        system, own = build(preset), pool.only(variant.keep)
-        training = options._replace(target_first=variant.target_first, optimizer=variant.optimizer)
-        spent = train_on(
-            own, validation_pool, system, variant.objective, variant.mixing, batch, training, output / name
-        )
+        system, own = build(preset), pool.only(chosen.keep)
+        training = options._replace(target_first=chosen.target_first, optimizer=chosen.optimizer)
+        spent = train_on(own, validation_pool, system, chosen.objective, chosen.mixing, batch, training, output / name)
         weights.save(system, output / name / WEIGHTS, {**facts[name], "seconds": round(spent.seconds)})
     if items:
         typer.echo(report(rows, items, output))
@@ -98,11 +96,12 @@ def report(library: Library, items: Path, runs: Path) -> Path:
     rows = [row for row in run_folder.read_rows(runs / "evaluation") if "failed" not in row]
     by_variant = {name: [row for row in rows if row["method"] == name] for name in trained}
     measure = generalization.of_weights(library, settings.LIBRARY_TASKS)
-    kept = {
-        name: resume.measured_once(path.with_name("generalization.json"), lambda path=path: measure(path)._asdict())
-        for name, path in trained.items()
-    }
-    on_library = {name: Improvements(found["seen"], found["held_out"]) for name, found in kept.items()}
+
+    def on_tasks(path: Path) -> Improvements:
+        found = resume.measured_once(path.with_name("generalization.json"), lambda: measure(path)._asdict())
+        return Improvements(found["seen"], found["held_out"])
+
+    on_library = {name: on_tasks(path) for name, path in trained.items()}
     metrics = {name: {"card": facts[name], "library": on_library[name]._asdict()} for name in trained}
     content = blocks(by_variant, facts, on_library)
     return document.write(runs / "report", "The recipe with one thing changed", content, metrics)
