@@ -32,6 +32,15 @@ _passed: set[str] = set()
 
 
 @contextlib.contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """An OSError of the block, which writes there, as OutputError."""
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from error
+
+
+@contextlib.contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     """A new empty file beside `path` to be written by the block; it takes that name if the block ends well.
 
@@ -44,15 +53,14 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     path = Path(path)
     temporary = path.with_name(f".{secrets.token_hex(8)}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if path.parent not in _swept:
-            _swept.add(path.parent)
-            sweep(path.parent)
-        with _owned(temporary):
-            yield temporary
-            temporary.replace(path)
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from error
+        with explained(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if path.parent not in _swept:
+                _swept.add(path.parent)
+                sweep(path.parent)
+            with _owned(temporary):
+                yield temporary
+                temporary.replace(path)
     finally:
         with contextlib.suppress(OSError):  # the folder itself may be gone, or be no folder
             temporary.unlink(missing_ok=True)

@@ -31,20 +31,21 @@ Figures = dict[str, float]
 
 def everything(folder: Path, settings: Settings, library: Library, device: str) -> dict[str, Any]:
     """All figures of the report, by part."""
-    systems = {
-        name: trainer.load(folder, name, settings.width).to(computing_device(device))
-        for name, variant in VARIANTS.items()
-        if not variant.short
-    }
-    system = systems["thesis"]
+    place = computing_device(device)
+
+    def load(name: str) -> ImageSystem:
+        return trainer.load(folder, name, settings.width).to(place)
+
+    system = load("thesis")
     pool = AudioPool(library, "valid", system.preset.sample_rate)
     examples = draw(pool, settings.mixtures, system.preset.segment)
-    shipped = Separator.from_pretrained(device=computing_device(device))
+    shipped = Separator.from_pretrained(device=place)
     parts: dict[str, Callable[[], Any]] = {
         "test": lambda: _test(system, shipped, examples),
         "variants": lambda: {
-            name: {each: found["si_sdri"] for each, found in table(examples, partial(_by, one)).items()}
-            for name, one in systems.items()
+            name: {each: found["si_sdri"] for each, found in table(examples, partial(_by, load(name))).items()}
+            for name, variant in VARIANTS.items()
+            if not variant.short
         },
     }
     return {name: measured_once(folder / "measured" / f"{name}.json", work) for name, work in parts.items()}

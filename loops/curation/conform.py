@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fewshot_sep import audio, levels
-from fewshot_sep.loops.instruments.voice import fade_ends
+from fewshot_sep.loops.instruments.voice import fade_ends, rms
 from fewshot_sep.presets import Preset
 from fewshot_sep.stretch import stretch
 
@@ -103,7 +103,7 @@ def pieces(
         loop = levels.downmix(loop)[None]
     resampled = audio.resample(loop, sample_rate, preset.sample_rate)
     whole = stretch(np.tile(resampled, how.repeats), how.pieces * preset.segment, preset.sample_rate, engine)
-    cut = [piece.copy() for piece in np.split(whole, how.pieces, axis=1) if np.sqrt(np.mean(piece**2)) > MIN_RMS]
+    cut = [piece.copy() for piece in np.split(whole, how.pieces, axis=1) if rms(piece) > MIN_RMS]
     for piece in cut:
         fade_ends(piece, *FADE)
     return cut

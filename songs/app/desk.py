@@ -20,7 +20,7 @@ from fewshot_sep.songs.app import session as sessions
 from fewshot_sep.songs.app.open_song import OpenSong
 from fewshot_sep.songs.app.peel import known_roles
 from fewshot_sep.songs.app.session import BadEdit, Song
-from fewshot_sep.songs.app.tracks import check_room, explained
+from fewshot_sep.songs.app.tracks import check_room
 from fewshot_sep.songs.app.worker import Job, Worker
 from fewshot_sep.songs.pipeline import SongSeparator
 
@@ -44,7 +44,7 @@ class Desk:
     def __init__(self, home: Path, separator: Callable[[], SongSeparator], changed: Callable[[], None]) -> None:
         self.home, self.temporary = home, home / "tmp"
         self._changed = changed
-        with explained(home):
+        with files.explained(home):
             home.mkdir(parents=True, exist_ok=True)
             self._held = _hold(home / "lock")
             shutil.rmtree(self.temporary, ignore_errors=True)
@@ -154,7 +154,7 @@ class Desk:
         song = Song(name, digest, facts.sample_rate, facts.channels, facts.frames, tags)
         check_room(self.home, path.stat().st_size + 4 * song.frames * song.channels)
         try:
-            with explained(new):
+            with files.explained(new):
                 (new / "clips").mkdir(parents=True)
                 try:
                     os.link(path, new / "source")

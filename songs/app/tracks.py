@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fewshot_sep import audio
+from fewshot_sep import audio, files
 from fewshot_sep.errors import OutputError
 
 Array = NDArray[np.float32]
@@ -40,7 +39,7 @@ class RawTrack:
 
     def write(self, at: int, block: Array) -> None:
         """Samples `(channels, n)` from frame `at` on. Raises OutputError."""
-        with explained(self.path), self.path.open("r+b") as file:
+        with files.explained(self.path), self.path.open("r+b") as file:
             file.seek(at * self._bytes)
             file.write(np.ascontiguousarray(block.T, dtype="<f4").data)
 
@@ -115,15 +114,6 @@ def _read(source: audio.Source, start: int, stop: int) -> Array:
     """Mono, silence before the start and after the end."""
     mono = source.read(max(start, 0), max(stop, 0)).mean(0)
     return np.pad(mono, (max(-start, 0), stop - start - max(-start, 0) - len(mono)))
-
-
-@contextlib.contextmanager
-def explained(path: Path) -> Iterator[None]:
-    """An OSError of the block, which writes there, as OutputError."""
-    try:
-        yield
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from error
 
 
 def check_room(folder: Path, wanted: int) -> None:
