@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fewshot_sep import metrics
+from fewshot_sep import metrics, weights
 from fewshot_sep.experiments.bachata import trainer
 from fewshot_sep.experiments.bachata.examples import Array, Example, draw, separate, tensor
 from fewshot_sep.experiments.bachata.settings import INSTRUMENTS, VARIANTS, Settings
 from fewshot_sep.experiments.evaluation.baselines import nmf
 from fewshot_sep.experiments.evaluation.case import Case
 from fewshot_sep.experiments.kit.resume import measured_once
+from fewshot_sep.experiments.kit.variants import WEIGHTS
 from fewshot_sep.loops.library import Library
 from fewshot_sep.loops.tasks.pool import AudioPool
 from fewshot_sep.loops.tasks.train import computing_device
@@ -48,7 +49,9 @@ def everything(folder: Path, settings: Settings, library: Library, device: str) 
             if not variant.short
         },
     }
-    return {name: measured_once(folder / "measured" / f"{name}.json", work) for name, work in parts.items()}
+    used = [weights.bundled(), *(folder / name / WEIGHTS for name in VARIANTS)]
+    of = {"mixtures": settings.mixtures, "weights": [weights.sha256(path) for path in used if path.is_file()]}
+    return {name: measured_once(folder / "measured" / f"{name}.json", of, work) for name, work in parts.items()}
 
 
 def _by(system: ImageSystem, example: Example) -> Array:

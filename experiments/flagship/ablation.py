@@ -98,7 +98,9 @@ def report(library: Library, items: Path, runs: Path) -> Path:
     measure = generalization.of_weights(library, settings.LIBRARY_TASKS)
 
     def on_tasks(path: Path) -> Improvements:
-        found = resume.measured_once(path.with_name("generalization.json"), lambda: measure(path)._asdict())
+        digests = [weights.sha256(file) for file in (path, library.folder / libraries.CSV_NAME)]
+        of = {"tasks": settings.LIBRARY_TASKS, "weights and library": digests}
+        found = resume.measured_once(path.with_name("generalization.json"), of, lambda: measure(path)._asdict())
         return Improvements(found["seen"], found["held_out"])
 
     on_library = {name: on_tasks(path) for name, path in trained.items()}

@@ -37,9 +37,11 @@ def same_as_before(run: Path, settings: Mapping[str, Any], free: Collection[str]
     files.write_json(note, settings)
 
 
-def measured_once(path: Path, work: Callable[[], Any]) -> Any:
-    """What `work` finds, kept in a JSON file that is read where it is there."""
-    if not path.is_file():
+def measured_once(path: Path, of: Mapping[str, Any], work: Callable[[], Any]) -> Any:
+    """What `work` finds of what `of` describes, kept in a JSON file that is read where it is there and of the same."""
+    kept = files.read_json(path) if path.is_file() else {}
+    if kept.get("of") != of:
         typer.echo(f"measuring {path.stem}")
-        files.write_json(path, work())
-    return files.read_json(path)
+        files.write_json(path, {"of": dict(of), "found": work()})
+        kept = files.read_json(path)
+    return kept["found"]

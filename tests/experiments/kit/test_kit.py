@@ -28,6 +28,5 @@ def test_a_run_goes_on_with_the_same_settings_alone(tmp_path: Path) -> None:
 
 
 def test_what_was_measured_is_read_back(tmp_path: Path) -> None:
-    for value in (1.0, 2.0):
-        found = resume.measured_once(tmp_path / "m" / "x.json", lambda value=value: {"x": value})
-        assert found == {"x": 1.0}
+    for value, of, found in ((1.0, "a", 1.0), (2.0, "a", 1.0), (3.0, "b", 3.0)):
+        assert resume.measured_once(tmp_path / "m" / "x.json", {"weights": of}, lambda value=value: value) == found
