@@ -263,7 +263,7 @@ def _repeat(
         jobs([song], out, REST, f".{format}", template, evidence_digest({"session": [session]})),
         lambda job, progress: repeat(separator, job, session, format, depth, progress, strict=strict),
         lambda job: skip_existing and job.outputs.report.is_file(),
-        resume=False,
+        resume=None,
     )
 
 
@@ -271,7 +271,7 @@ def _each(
     work: list[Job],
     separate_one: Callable[[Job, Callable[[float], None]], tuple[list[Path], list[str]]],
     done: Callable[[Job], bool],
-    resume: bool,
+    resume: bool | None,
 ) -> None:
     """Run the jobs and print what they wrote; of several, one that fails does not stop the others."""
     failed = []
@@ -285,7 +285,8 @@ def _each(
                 written, lines = separate_one(job, tell)
         except KeyboardInterrupt:
             kept = "what is done is kept" if resume else f"{number - 1} of {len(work)} songs are done"
-            say(f"interrupted; {kept}: the same command with --resume goes on", err=True)
+            then = "" if resume is None else f"; {kept}: the same command with --resume goes on"
+            say(f"interrupted{then}", err=True)
             raise
         except Exception as error:
             if len(work) == 1:

@@ -41,7 +41,7 @@ REPLAYED = 1 << 20  # frames of an earlier run at a time
 
 @dataclass(frozen=True)
 class SongResult:
-    """Target and residual, shaped like the song and summing to it, and the report as in report.json."""
+    """Target and residual, shaped like the song and summing to it, and the report as in `<name>.report.json`."""
 
     target: Array
     residual: Array

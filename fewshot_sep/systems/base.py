@@ -67,7 +67,7 @@ class System(Trainable, Generic[ConditioningT]):
         if alone is None or among is not None or absent is not None:
             raise BadQuery(
                 f"weights of preset '{self.preset.name}' must be shown the instrument alone (--query, --query-at) and "
-                "learn nothing from where it plays with others (--with, --with-at); those of preset 'prompted' do"
+                "learn nothing from where it plays with others (--with, --with-at); those of presets like 'prompted' do"
             )
         return alone
 

@@ -68,7 +68,8 @@ def app(
         raise OutputError(
             f"{host}:{port} cannot be listened at ({error.strerror or error}): choose another --port"
         ) from error
-    shown = f"[{host}]" if ":" in host else host
+    here = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    shown = f"[{here}]" if ":" in here else here
     address = f"http://{shown}:{listening.getsockname()[1]}/?token={token}"
     typer.echo(address)
     sys.stdout.flush()
