@@ -22,6 +22,8 @@ class Evidence(NamedTuple):
         clips: `(prompts, clips, samples)`, mono: what one task is given for one role; fewer clips are repeated.
         task: `(prompts,)` int64, which task each is for.
         role: `(prompts,)` int64, `ALONE`, `AMONG` or `ABSENT`.
+        several: `(prompts,)` bool, whether what is `ALONE` in the clips is several instruments, which are the target
+            together; None if it never is.
 
     >>> evidence = Evidence.of_alone(torch.zeros(4, 1, 100))
     >>> evidence.task.tolist(), evidence.role.tolist(), evidence.alone.shape
@@ -31,6 +33,7 @@ class Evidence(NamedTuple):
     clips: Tensor
     task: Tensor
     role: Tensor
+    several: Tensor | None = None
 
     @classmethod
     def of_alone(cls, clips: Tensor) -> Evidence:

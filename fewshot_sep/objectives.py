@@ -223,7 +223,10 @@ def multi_source_loss(system: MaskSystem, images: Tensor, clips: int, evidence: 
     system.query_encoder.eval()  # as in use; and mixtures must not enter its running statistics
     few = max(1, len(true.mixture) // MULTI_SOURCE_SHARE)
     with torch.no_grad():
-        single = images[::clips][(evidence.role == ALONE).nonzero()[:few, 0]]
+        alone = evidence.role == ALONE
+        if evidence.several is not None:
+            alone &= ~evidence.several
+        single = images[::clips][alone.nonzero()[:few, 0]]
         energies = [energy[:few] for energy in (true.mixture, true.target, true.residual)]
         embeddings = system.encode_query(torch.cat([single, system.image(energies[0].mean(1, keepdim=True))]))
     system.query_encoder.train(encoder_training)

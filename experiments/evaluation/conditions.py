@@ -146,7 +146,7 @@ def _clips(item: Item, sounds: Sounds) -> Iterable[Item]:
 
 
 def _careless(item: Item) -> Iterable[Item]:
-    if item.among and item.without and not item.queries:
+    if item.among and item.without:
         yield replace(item, id=f"{item.id}/borders", kind="borders")
 
 

@@ -256,8 +256,8 @@ def _items(made: Cut, others: list[Cut], settings: Settings) -> Iterator[Item]:
         if pool := [clips for instrument, clips in foreign if instrument == stem.instrument]:
             rng = _random(f"{made.song.name} {window} {stem.name} cross", settings.seed)
             yield _item(made, window, stem.instrument, "cross", stem, pool[rng.integers(len(pool))])
-    played = {_kind(stem.instrument) for stem in made.song.stems}
-    missing = [(instrument, clips) for instrument, clips in foreign if _kind(instrument) not in played]
+    played = set[str]().union(*(kinds_of(stem.instrument) for stem in made.song.stems))
+    missing = [(instrument, clips) for instrument, clips in foreign if not kinds_of(instrument) & played]
     if missing and all(stem.instrument for stem in made.song.stems):
         for window in range(len(made.mixtures)):
             rng = _random(f"{made.song.name} {window} absent", settings.seed)
@@ -265,10 +265,14 @@ def _items(made: Cut, others: list[Cut], settings: Settings) -> Iterator[Item]:
             yield _item(made, window, instrument, "absent", None, clips)
 
 
-def _kind(instrument: str) -> str:
-    """The family, or the instrument itself where the family is not known."""
-    family = filenames.family_of(instrument)
-    return instrument if family == "other" else family
+def kinds_of(instrument: str) -> set[str]:
+    """The families that a name speaks of, or the name itself where it speaks of none.
+
+    >>> sorted(kinds_of("brass and strings")), kinds_of("violin"), kinds_of("theremin")
+    (['brass', 'strings'], {'strings'}, {'theremin'})
+    """
+    families = filenames.families(instrument)
+    return {"strings" if family == "ensemble" else family for family in families} or {instrument}
 
 
 def _random(purpose: str, seed: int) -> np.random.Generator:

@@ -95,7 +95,7 @@ class Worker:
         """The method's answer; an error that is meant for users is part of it."""
         truth = item.reference if self.choice.name in settings.ORACLES else None
         mixture = item.mix or (item.reference, item.others)
-        shown = (item.query, item.clips, item.seconds, item.among, item.without)
+        shown = (item.query, item.clips, item.seconds, item.among, item.without, item.kind == "borders")
         question = (mixture, shown, item.instrument, truth)
         if self._last is None or self._last[0] != question:
             try:

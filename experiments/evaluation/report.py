@@ -86,7 +86,7 @@ def _summary(rows: Sequence[Row]) -> dict[str, Any]:
             for name in names
             if (known := summarise(some, name))
         }
-        shares = {name: share(some, name) for name in SHARES if name in some[0]}
+        shares = {name: share(some, name) for name in SHARES if tables.values(some, name)}
         if kind == "absent":
             shares = {f"under {limit:g} dB": tables.under(some, limit) for limit in LEVELS_DB}
         found[kind] = {"items": len(some), **entry, **shares}

@@ -76,8 +76,8 @@ def summarise(rows: Sequence[Row], name: str) -> stats.Summary | None:
 
 
 def share(rows: Sequence[Row], name: str) -> float:
-    """Of the rows, those in which something holds."""
-    return float(np.mean([row[name] for row in rows]))
+    """Of the rows that say whether something holds, those in which it does."""
+    return float(np.mean(values(rows, name) or [0.0]))
 
 
 def under(rows: Sequence[Row], limit_db: float) -> float:

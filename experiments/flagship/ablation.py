@@ -28,7 +28,7 @@ from fewshot_sep.experiments.kit.variants import WEIGHTS
 from fewshot_sep.loops import library as libraries
 from fewshot_sep.loops.library import Library
 from fewshot_sep.loops.tasks.pool import AudioPool
-from fewshot_sep.loops.tasks.train import computing_device, train_on
+from fewshot_sep.loops.tasks.train import computing_device, train_on, validation_pool
 from fewshot_sep.systems import build
 from fewshot_sep.training import TrainingOptions
 
@@ -67,8 +67,8 @@ def ablation(
     for name in names:
         resume.same_as_before(output / name, facts[name])
     if to_train := [name for name in names if not (output / name / WEIGHTS).is_file()]:
-        rate, place = presets.get(preset).sample_rate, computing_device(device)
-        pool, validation_pool = (AudioPool(rows, split, rate, place) for split in ("train", "valid"))
+        pool = AudioPool(rows, "train", presets.get(preset).sample_rate, computing_device(device))
+        held_back = validation_pool(rows, pool)
     warm_up, check_every = max(1, min(500, steps // 10)), max(1, steps // 4)
     options = TrainingOptions(steps, warm_up=warm_up, check_every=check_every, seed=seed, device=device)
     for name in to_train:
@@ -76,7 +76,7 @@ def ablation(
         torch.manual_seed(seed)
         system, own = build(preset), pool.only(chosen.keep)
         training = options._replace(target_first=chosen.target_first, optimizer=chosen.optimizer)
-        spent = train_on(own, validation_pool, system, chosen.objective, chosen.mixing, batch, training, output / name)
+        spent = train_on(own, held_back, system, chosen.objective, chosen.mixing, batch, training, output / name)
         weights.save(system, output / name / WEIGHTS, {**facts[name], "seconds": round(spent.seconds)})
     if items:
         typer.echo(report(rows, items, output))

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import json
 import os
 import shutil
 import statistics
@@ -88,6 +89,7 @@ class Lease:
             environment[name] = f"{first}:{os.environ.get(name, '')}"
         script = Path(__file__).with_name("train.sh")
         command = ["sh", str(script), str(self.library), str(run), "--preset", preset, *options]
+        (run / "options.txt").write_text(" ".join([f"--minutes {minutes:g}", *options]))
         began = time.monotonic()
         with (run / "output.txt").open("a") as output:
             process = subprocess.Popen(command, env=environment, stdout=output, stderr=output, start_new_session=True)
@@ -150,10 +152,18 @@ class Lease:
 
     def exported(self, run: Path) -> Path:
         """The averaged weights of a training's last checkpoint: a copy of the run that is told to end there."""
-        copy = self.place / "exports" / run.name
+        copy, given = self.place / "exports" / run.name, (run / "options.txt").read_text().split()
         shutil.rmtree(copy, ignore_errors=True)
         shutil.copytree(run, copy)
-        self.fit(copy, run.name, 0.01, 120, ["--batch", "1", "--device", "cpu"])
+        if self.fit(copy, run.name, 0.01, 120, ["--batch", "1", "--device", "cpu"]):
+            path = copy / "weights.json"
+            card = json.loads(path.read_text())
+            # Of the training, not of this one that ended it.
+            examples = card["steps"] * int(given[given.index("--batch") + 1])
+            command = " ".join(["fewshot-sep train LIBRARY -o RUN --preset", run.name, *given])
+            path.write_text(
+                json.dumps(card | {"examples": examples, "command": command, "ended early": True}, indent=1)
+            )
         return copy / "weights.safetensors"
 
 

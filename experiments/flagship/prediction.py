@@ -18,6 +18,7 @@ from scipy.stats import spearmanr
 
 from fewshot_sep import Prompt, Separator, audio, cli, files, metrics, plots, weights
 from fewshot_sep.experiments.evaluation import items as evaluation_items
+from fewshot_sep.experiments.evaluation.cutter import kinds_of
 from fewshot_sep.experiments.evaluation import settings
 from fewshot_sep.experiments.evaluation.case import Array
 from fewshot_sep.experiments.evaluation.items import Item
@@ -140,12 +141,21 @@ def _asked(folder: Path, items: Sequence[Item], number: int, chance: random.Rand
         return [audio.read(folder / name)]
 
     yield "clip", Prompt(clip(item.query))
-    if number % 2 and item.reference:
-        yield "foreign", Prompt(clip(chance.choice([other for other in items if other.song != item.song]).query))
+    if number % 2 and item.reference and (foreign := not_in_song(items, item.song)):
+        yield "foreign", Prompt(clip(chance.choice(foreign).query))
     if number % 2 and item.among:
         yield "with others", Prompt(clip(item.among))
     if not number % 2 and item.without:
         yield "clip and not", Prompt(clip(item.query), absent=clip(item.without))
+
+
+def not_in_song(items: Sequence[Item], song: str) -> list[Item]:
+    """Items of other songs, asked with a clip of their own, whose target is of no family that is known to play here."""
+    here = [item for item in items if item.song == song and item.kind != "absent"]
+    stems = {Path(name).stem.rpartition(".")[2] for item in here for name in item.others}
+    playing = set[str]().union(*map(kinds_of, {item.target for item in here} | stems))
+    others = (item for item in items if item.song != song and item.kind == "same")
+    return [item for item in others if not kinds_of(item.target) & playing]
 
 
 def kept(path: Path, rows: Callable[[], Iterator[Row]]) -> list[Row]:
@@ -165,7 +175,7 @@ def prediction(
     library: Annotated[Path, typer.Argument(help="A loop library, see `fewshot-sep make-library`.")],
     modules: Annotated[Path, typer.Argument(help="Items of `flagship.module_items`.")],
     devset: Annotated[Path, typer.Argument(help="Items of real songs, for the report alone.")],
-    run: Annotated[Path, typer.Argument(help="Folder for what is measured; what is there already is not done again.")],
+    run: Annotated[Path, typer.Argument(help="Folder for what is measured, once for the same weights.")],
     report: Annotated[Path, typer.Option("-o", "--output")] = REPORT,
     tasks: Annotated[int, typer.Option(min=1, help="Of the library.")] = 1200,
 ) -> None:
@@ -177,9 +187,11 @@ def prediction(
     python -m fewshot_sep.experiments.flagship.prediction library module_items devset runs/prediction
     """
     shown = shown_songs(evaluation_items.read(modules))
-    of_tasks = kept(run / "tasks.jsonl", lambda: task_rows(library, tasks, shown))
-    of_modules = kept(run / "modules.jsonl", lambda: item_rows(modules))
-    of_devset = kept(run / "devset.jsonl", lambda: item_rows(devset))
+    path = weights.bundled()
+    measured_on = run / weights.verify(path)[:12]
+    of_tasks = kept(measured_on / f"{tasks}_tasks.jsonl", lambda: task_rows(library, tasks, shown))
+    of_modules = kept(measured_on / "modules.jsonl", lambda: item_rows(modules))
+    of_devset = kept(measured_on / "devset.jsonl", lambda: item_rows(devset))
     known = [row for row in of_modules if row.song not in shown]
     head = conformal(of_tasks, known)
     sets = {
@@ -187,7 +199,6 @@ def prediction(
         "development set": of_devset,
     }
     figures = {name: judged(head, rows) for name, rows in sets.items()}
-    path = weights.bundled()
     files.write_json(path.with_name(path.stem + ENDING), {"weights": weights.verify(path), "head": head._asdict()})
     data = {"tasks": len(of_tasks), "module rows": len(known), "module songs": len({row.song for row in known})}
     known_of_it = {"command": COMMAND, "data": data, "shown on": figures}

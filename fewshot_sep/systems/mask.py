@@ -61,7 +61,8 @@ class MaskSystem(System[QueryConditioning]):
 
     def band_energy(self, spectrum: Tensor) -> Tensor:
         """Energy in each band: `(..., freq, time)` complex -> `(..., bands, time)`."""
-        return torch.matmul(self.bands, spectrum.real.square() + spectrum.imag.square()).float()
+        with torch.autocast(spectrum.device.type, enabled=False):  # half precision overflows, and differences vanish
+            return torch.matmul(self.bands, spectrum.real.square() + spectrum.imag.square())
 
     def image(self, energy: Tensor) -> Tensor:
         """Log magnitude re the example's mean, about -2 to 2: `(batch, channels, bands, time)`."""

@@ -162,6 +162,11 @@ def family_of(name: str) -> str:
     return dict(meanings.values()).get(name.lower()) or meanings.get(name.lower(), ("", ""))[1] or "other"
 
 
+def families(name: str) -> set[str]:
+    """All families that the words of a name speak of; of "lead vocal" the synthesiser's too."""
+    return {family for _, family in _meanings(words(name))[0]}
+
+
 def is_vague(name: str) -> bool:
     """Whether an instrument's name leaves its sound open: the "synth" of two packs are two.
 

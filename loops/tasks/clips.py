@@ -80,13 +80,19 @@ class ClipDrawer:
 
     Args:
         samples: of a clip. sample_rate: in Hz.
-        another: draws another row of a row's instrument, that row where there is none.
+        another: draws another row of a row's instrument, by a share from another source, that row where there is none.
+        one_passage: which rows are too short to hold two.
     """
 
     def __init__(
-        self, options: EvidenceOptions, samples: int, sample_rate: int, another: Callable[[Generator, int], int]
+        self,
+        options: EvidenceOptions,
+        samples: int,
+        sample_rate: int,
+        another: Callable[[Generator, int, float], int],
+        one_passage: NDArray[np.bool_],
     ) -> None:
-        self.options, self.samples, self.another = options, samples, another
+        self.options, self.samples, self.another, self.one_passage = options, samples, another, one_passage
         self.most_border, self.fade = int(options.border_s * sample_rate), int(FADE_S * sample_rate)
         self._sets = [roles for roles, _ in options.roles]
         self._shares = np.cumsum([share for _, share in options.roles])
@@ -149,16 +155,23 @@ class _Clip:
         others, elsewhere = self._some(task.others), self._chance(options.others_elsewhere)
         if elsewhere:
             for place in others:
-                self._row(self.drawer.another(self.random, task.sources[place]))
+                self._row(self.drawer.another(self.random, task.sources[place], 1.0))
         else:
             self._sources(others)
         if self._chance(options.absent_border):
             self._sources(task.target, self._border())
 
     def _sources(self, places: Sequence[int], window: tuple[int, int] | None = None) -> None:
-        """Sources of the mixture in another passage, in their state."""
+        """Sources of the mixture in another passage, in their state; of a row that has no other, another row.
+
+        Or the clip would be the mixture's own sound, and the target the mixture less the clip.
+        """
         for place in places:
             row, source = self.task.sources[place], self.first + place
+            if self.drawer.one_passage[row]:
+                row = self.drawer.another(self.random, row, 0.0)
+                self._add(row, source, self._passage(row, -1), window)
+                continue
             if self.common is None or not self.task.coherent:
                 self.common = self._passage(row, source)
             self._add(row, source, self.common, window)

@@ -135,7 +135,8 @@ class TaskMixer:
         scale = self._on_device(plan.peak.astype(np.float32))[:, None, None] / peak
         mixture, target = waves.mul_(scale)
 
-        prompts = (self._on_device(numbers) for numbers in (plan.clips.task, plan.clips.role))
+        several = np.array([task.query is None and len(task.target) > 1 for task in plan.tasks])[plan.clips.task]
+        prompts = (self._on_device(numbers) for numbers in (plan.clips.task, plan.clips.role, several))
         tasks = Tasks(mixture, Evidence(clips, *prompts), target)
         most = max(len(task.sources) for task in plan.tasks) if with_sources else 0
         apart = torch.zeros(batch, most, channels, samples, device=sound.device)
@@ -152,7 +153,7 @@ class TaskMixer:
                 apart[some, place] = part
         return tasks, apart
 
-    def _on_device(self, numbers: NDArray[np.int64] | NDArray[np.float32]) -> Tensor:
+    def _on_device(self, numbers: NDArray[np.int64 | np.float32 | np.bool_]) -> Tensor:
         return torch.from_numpy(numbers).to(self.pool.device, non_blocking=True)
 
     def _sounds(self, excerpts: Excerpts) -> tuple[Tensor, NDArray[np.int64]]:

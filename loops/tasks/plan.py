@@ -93,8 +93,9 @@ class Planner:
     ) -> None:
         self.pool, self.batch, self.samples, self.channels = pool, batch, samples, channels
         self.options, self.seed = options, seed
-        self._drawer = ClipDrawer(options.evidence, samples, pool.sample_rate, self._another)
         self._last = np.maximum(0, pool.lengths - samples)
+        one_passage = self._last < samples // 2
+        self._drawer = ClipDrawer(options.evidence, samples, pool.sample_rate, self._another, one_passage)
         self._active = np.concatenate(pool.active)
         self._active_count = np.array([len(places) for places in pool.active])
         self._active_first = np.cumsum(self._active_count) - self._active_count

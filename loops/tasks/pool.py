@@ -142,7 +142,8 @@ class AudioPool:
 def _read_mono(path: Path, sample_rate: int) -> NDArray[np.int16]:
     samples, rate = audio.read(path)
     mono = audio.resample(levels.downmix(samples)[None], rate, sample_rate)[0]
-    return np.asarray(mono.clip(-1, 1) * FULL_SCALE, np.int16)
+    # Quieter where it goes beyond full scale: levels are drawn anyway, and clipping would be heard.
+    return np.asarray(mono / max(1.0, np.abs(mono).max(initial=0.0)) * FULL_SCALE, np.int16)
 
 
 def _active_starts(mono: NDArray[np.int16], sample_rate: int) -> NDArray[np.int64]:

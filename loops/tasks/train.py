@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from fewshot_sep import presets, weights
+from fewshot_sep.errors import BadLibrary
 from fewshot_sep.loops import library as libraries
 from fewshot_sep.loops.tasks.mixing import TaskMixer
 from fewshot_sep.loops.tasks.options import PLAIN, PROMPTED, USUAL, MixingOptions
@@ -58,8 +59,7 @@ def train(
     library = libraries.read(folder)
     device = computing_device(training.device)
     pool = AudioPool(library, "train", settings.sample_rate, device)
-    valid = len(library.split("valid")) > 0
-    held_back = AudioPool(library, "valid", settings.sample_rate, device) if valid else pool
+    held_back = validation_pool(library, pool)
     torch.manual_seed(training.seed)  # several machines begin with one network
     system = build(settings)
     usual = PROMPTED if system.knows_roles else USUAL
@@ -70,6 +70,14 @@ def train(
     path = run / "weights.safetensors"
     weights.save(system, path, _facts(library, settings.name, batch, mixing, training, spent, start))
     return path
+
+
+def validation_pool(library: libraries.Library, pool: AudioPool) -> AudioPool:
+    """That of the library's validation split; the training's own where the split is too small to draw tasks from."""
+    try:
+        return AudioPool(library, "valid", pool.sample_rate, pool.device)
+    except BadLibrary:
+        return pool
 
 
 def computing_device(name: str) -> str:

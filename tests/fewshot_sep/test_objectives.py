@@ -215,6 +215,18 @@ def test_only_mixtures_of_comparable_levels_count_as_several_sources() -> None:
     assert abs(float(some - single)) > 1e-3
 
 
+def test_clips_of_a_target_of_several_instruments_are_no_example_of_one() -> None:
+    system = mask_system()
+    nn.init.normal_(system.multi_source_detector.weight)
+    tones, images, true = detector_batch(system, 0)
+    evidence = Evidence.of_alone(tones)
+    several = torch.arange(len(tones)) < 1
+    found = objectives.multi_source_loss(system, images, 1, evidence._replace(several=several), true)
+    later = objectives.multi_source_loss(system, images.roll(-1, 0), 1, evidence, true)
+    torch.testing.assert_close(found, later)
+    assert abs(float(found - objectives.multi_source_loss(system, images, 1, evidence, true))) > 1e-3
+
+
 def test_spread_is_none_of_equal_embeddings_and_high_of_unlike_ones_at_any_scale() -> None:
     assert objectives.spread(torch.ones(5, 8)) < 1e-3
     assert [float(objectives.spread(gain * torch.eye(5))) for gain in (1, 100)] == pytest.approx([0.8**0.5] * 2)

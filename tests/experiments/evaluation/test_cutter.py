@@ -144,13 +144,14 @@ def test_folders_as_they_are_published(tmp_path: Path) -> None:
         "moises/5f-a/drums/2.wav",
         "moises/5f-a/drums/3.wav",
         "moises/5f-a/other_keys/4.wav",
+        "moises/5f-a/wind/5.wav",
     ):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(b"")
     found = {song.name: {s.name: (s.instrument, len(s.parts)) for s in song.stems} for song in stems.find(tmp_path)}
     assert found["01_Jupiter_vn_vc"] == {"violin": ("violin", 2), "cello": ("cello", 1)}
     assert found["Song_A"]["guitar"] == ("guitar", 1) and found["Song_A"]["song"] == ("", 1)
-    assert found["5f-a"]["drums"] == ("drums", 2) and set(found["5f-a"]) >= {"bass", "drums"}
+    assert found["5f-a"]["drums"] == ("drums", 2) and set(found["5f-a"]) >= {"bass", "drums", "wind"}
     assert len(found) == 3
 
 

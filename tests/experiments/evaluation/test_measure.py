@@ -138,6 +138,18 @@ def test_equal_questions_are_answered_once(item_folder: Path) -> None:
     assert len(asked) == 2
 
 
+def test_careless_marks_are_another_question(item_folder: Path) -> None:
+    worker = measure.Worker(choose(["nmf"], [])[0], item_folder)
+    asked: list[Case] = []
+    worker.method = lambda case: (asked.append(case), case.mixture)[1]  # type: ignore[func-returns-value]
+    item = next(item for item in items.read(item_folder) if item.kind == "same")
+    item = replace(item, among=item.mix, without=item.others[0])
+    for one in (item, *derive([item], ["borders"], Sounds(item_folder))):
+        worker.answer(one)
+    first, second = (case.queries[0][0] for case in asked)
+    assert not np.array_equal(first, second)
+
+
 def test_an_answer_of_another_shape_is_a_failure(item_folder: Path) -> None:
     worker = measure.Worker(choose(["mixture"], [])[0], item_folder)
     worker.method = lambda case: case.mixture[:, :-1]

@@ -97,6 +97,14 @@ def test_a_target_that_does_not_sound_counts_as_absent() -> None:
     assert [row["id"] for row in tables.of_kind(some, "absent")] == ["0", "2", "8"]
 
 
+def test_what_holds_is_a_share_of_the_rows_that_say_so() -> None:
+    """Of a target that does not sound only the level is known, whatever is asked."""
+    silent = {"method": "ours", "kind": "wrong", "song": "a", "id": "a/wrong", "sounds": False, "level": -60.0}
+    some = [silent | {"followed": True}, silent | {"followed": False}, silent]
+    assert tables.share(some, "followed") == 0.5
+    assert tables.share([silent], "followed") == 0
+
+
 def test_sounds_of_the_page_are_mp3_from_where_the_target_is_loudest(tmp_path: Path) -> None:
     rate, silence = 16000, np.zeros((1, 10 * 16000), np.float32)
     target = silence.copy()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import tarfile
 from pathlib import Path
 
@@ -59,6 +60,22 @@ def test_what_goes_wrong_is_said_and_ends_the_work(lease: Lease) -> None:
     with pytest.raises(tarfile.ReadError):
         lease.work(["a"], OPTIONS)
     assert "failed: ReadError" in lease.collect(lease.place / "out", 0)
+
+
+def test_weights_of_an_unfinished_training_say_how_much_it_saw(lease: Lease, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = lease.runs / "a"
+    (run / "checkpoints").mkdir(parents=True)
+    (run / "checkpoints" / "last.ckpt").touch()
+    (run / "options.txt").write_text("--minutes 7 --batch 64")
+
+    def fit(self: Lease, run: Path, preset: str, minutes: float, limit: float, options: list[str]) -> bool:
+        (run / "weights.safetensors").touch()
+        (run / "weights.json").write_text('{"steps": 10, "examples": 10, "command": "--batch 1"}')
+        return True
+
+    monkeypatch.setattr(Lease, "fit", fit)
+    card = json.loads(lease.exported(run).with_suffix(".json").read_text())
+    assert card["examples"] == 640 and "--minutes 7 --batch 64" in card["command"]
 
 
 def test_weights_logs_and_a_table_come_back(lease: Lease) -> None:

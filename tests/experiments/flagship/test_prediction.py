@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from fewshot_sep.experiments.flagship.prediction import Row, conformal, judged, shown_songs
+from fewshot_sep.experiments.evaluation.items import Item
+from fewshot_sep.experiments.flagship.prediction import Row, conformal, judged, not_in_song, shown_songs
 
 
 def rows(count: int, songs: int, seed: int) -> list[Row]:
@@ -27,6 +28,21 @@ def test_a_fitted_head_knows_what_tasks_hold_and_its_interval_keeps_its_promise(
     assert 0.7 < found["in the interval"] < 0.95
     assert found["failures ranked (AUC)"] > 0.9 and found["absences ranked (AUC)"] > 0.95
     assert found["failed and said"] > 0.7 and found["present but said absent"] < 0.1
+
+
+def test_a_clip_of_another_song_is_of_what_this_song_has_not() -> None:
+    def item(song: str, target: str, kind: str = "same", others: tuple[str, ...] = ()) -> Item:
+        return Item(f"{song}.{target}", song, target, kind, "mix", f"{song}.{target}.query", "reference", others)
+
+    others = "a.drums.flac", "a.lead_vocal.flac"
+    items = [
+        item("a", "violin", others=others),
+        item("a", "flute", "absent"),
+        item("b", "strings"),
+        item("b", "vocals"),
+    ]
+    items += [item("b", "snare"), item("b", "flute"), item("b", "piano", "cross"), item("c", "organ")]
+    assert [found.target for found in not_in_song(items, "a")] == ["flute", "organ"]
 
 
 def test_a_song_is_shown_or_fitted_to_never_both() -> None:

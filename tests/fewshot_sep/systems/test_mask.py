@@ -95,3 +95,5 @@ def test_band_energies_add_up_to_the_bins(system: MaskSystem) -> None:
     energy = system.band_energy(spectrum)
     assert energy.shape == (2, 32, spectrum.shape[-1])
     torch.testing.assert_close(energy.sum(1), spectrum.abs().square().sum(1), rtol=1e-4, atol=1e-4)
+    with torch.autocast("cpu", torch.bfloat16):
+        torch.testing.assert_close(system.band_energy(spectrum), energy, rtol=0, atol=0)

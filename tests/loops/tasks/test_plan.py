@@ -108,12 +108,22 @@ def test_another_passage_is_of_all_the_targets_in_their_state(melodic: AudioPool
         assert (plan.pieces.limit_hz == plan.sources.limit_hz[plan.clips.source]).all()
 
 
-@pytest.mark.parametrize("samples", [RATE // 2, RATE * 3 // 2])
+@pytest.mark.parametrize("samples", [RATE // 2, RATE * 4 // 3])
 def test_another_passage_is_a_segment_away_or_as_far_as_it_can(pool: AudioPool, samples: int) -> None:
     for plan in plans(pool, replace(PRESENT, same_recording=1.0), 5, samples):
         starts = plan.sources.start[plan.place == 0]
         farthest = np.maximum(starts, 2 * RATE - samples - starts)
         assert (np.abs(plan.pieces.start - starts) >= np.minimum(samples, farthest)).all()
+
+
+def test_of_rows_that_hold_one_passage_another_is_drawn(pool: AudioPool) -> None:
+    """Else the clip is the mixture's own sound, and the mixture less the clip is the answer."""
+    for plan in plans(pool, replace(PRESENT, same_recording=0.5, all_but_one=0.5), 5, RATE * 3 // 2):
+        sources = plan.sources.at(plan.clips.source)
+        assert (plan.pieces.row != sources.row).all()
+        names = np.array([row.instrument for row in pool.rows])
+        assert (names[plan.pieces.row] == names[sources.row]).all()
+        assert (plan.pieces.equaliser == sources.equaliser).all()
 
 
 @pytest.mark.parametrize("coherent", [0.0, 1.0], ids=["random rows", "rows of one song"])

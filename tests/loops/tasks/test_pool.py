@@ -28,6 +28,13 @@ def test_files_are_resampled_and_mixed_down(tmp_path: Path) -> None:
     np.testing.assert_allclose(piece(pool, 1, 0, 1.0, RATE)[middle], tone(500, 1)[0, middle] / 2, atol=1e-3)
 
 
+def test_what_is_beyond_full_scale_is_turned_down_not_cut_off(tmp_path: Path) -> None:
+    loud = 3 * tone(500, 1)
+    pool = AudioPool(two_instruments(tmp_path, loud), "train", RATE)
+    sound = piece(pool, 1, 0, 1.0, RATE).numpy()
+    assert np.corrcoef(sound, loud[0])[0, 1] > 0.9999
+
+
 @pytest.mark.parametrize("ratio", [0.9, 1.0, 1.12])
 def test_a_piece_is_shifted_by_its_ratio_and_ends_in_silence(pool: AudioPool, ratio: float) -> None:
     row = next(index for index, row in enumerate(pool.rows) if row.path == "piano/0.wav")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ from fewshot_sep import weights
 from fewshot_sep.errors import BadLibrary
 from fewshot_sep.loops import library
 from fewshot_sep.loops.library import Library
-from fewshot_sep.loops.tasks.train import train
-from tests.loops.tasks.tones import INSTRUMENTS, ROWS, make_library
+from fewshot_sep.loops.tasks.pool import AudioPool
+from fewshot_sep.loops.tasks.train import train, validation_pool
+from tests.loops.tasks.tones import INSTRUMENTS, RATE, ROWS, make_library
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +57,16 @@ def test_two_processes_learn_twice_as_many_examples(loud_library: Path, tmp_path
     assert (card["steps"], card["examples"]) == (2, 8)
     assert "--batch 2" in card["command"]
     assert "--processes 2" in card["command"]
+
+
+def test_a_validation_split_that_is_too_small_is_not_used(tones: Library) -> None:
+    def with_valid(names: set[str]) -> Library:
+        return Library(tones.folder, tuple(replace(row, split="valid") if row.path in names else row for row in tones))
+
+    pairs = {"piano/0.wav", "piano/1.wav", "flute/0.wav", "flute/1.wav"}
+    pool = AudioPool(tones, "train", RATE)
+    assert validation_pool(with_valid({"piano/0.wav", "piano/1.wav"}), pool) is pool
+    assert {row.path for row in validation_pool(with_valid(pairs), pool).rows} == pairs
 
 
 def test_a_library_that_is_too_small_writes_nothing(tones: Library, tmp_path: Path) -> None:
