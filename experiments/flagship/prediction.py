@@ -18,9 +18,9 @@ from scipy.stats import spearmanr
 
 from fewshot_sep import Prompt, Separator, audio, cli, files, metrics, plots, weights
 from fewshot_sep.experiments.evaluation import items as evaluation_items
-from fewshot_sep.experiments.evaluation.cutter import kinds_of
 from fewshot_sep.experiments.evaluation import settings
 from fewshot_sep.experiments.evaluation.case import Array
+from fewshot_sep.experiments.evaluation.cutter import kinds_of
 from fewshot_sep.experiments.evaluation.items import Item
 from fewshot_sep.experiments.kit import document, tables
 from fewshot_sep.experiments.kit.document import Block, Picture, Table, Text

@@ -61,7 +61,7 @@ class MaskSystem(System[QueryConditioning]):
 
     def band_energy(self, spectrum: Tensor) -> Tensor:
         """Energy in each band: `(..., freq, time)` complex -> `(..., bands, time)`."""
-        with torch.autocast(spectrum.device.type, enabled=False):  # half precision overflows, and differences vanish
+        with torch.autocast(self.bands.device.type, enabled=False):  # half precision overflows, and differences vanish
             return torch.matmul(self.bands, spectrum.real.square() + spectrum.imag.square())
 
     def image(self, energy: Tensor) -> Tensor:
