@@ -161,9 +161,8 @@ class Lease:
             # Of the training, not of this one that ended it.
             examples = card["steps"] * int(given[given.index("--batch") + 1])
             command = " ".join(["fewshot-sep train LIBRARY -o RUN --preset", run.name, *given])
-            path.write_text(
-                json.dumps(card | {"examples": examples, "command": command, "ended early": True}, indent=1)
-            )
+            card |= {"examples": examples, "command": command, "ended early": True}
+            path.write_text(json.dumps(card, indent=1))
         return copy / "weights.safetensors"
 
 
