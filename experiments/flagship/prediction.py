@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
 from fewshot_sep import Prompt, Separator, audio, cli, files, metrics, plots, weights
+from fewshot_sep.evidence import AMONG
 from fewshot_sep.experiments.evaluation import items as evaluation_items
 from fewshot_sep.experiments.evaluation import settings
 from fewshot_sep.experiments.evaluation.case import Array
@@ -96,7 +97,8 @@ def task_rows(library: Path, tasks: int, shown: Collection[str], seed: int = SEE
         mixture, target = batch.mixture[number].numpy(), batch.target[number].numpy()
         other = batch.mixture[(number + 1) % BATCH].mean(0, keepdim=True).numpy()
         kind = _spoilt(clips[0], other, preset.sample_rate, chance)
-        truth = target if target.any() and kind != "noise" else None
+        told = kind != "noise" or clips[AMONG]  # noise alone tells of nothing
+        truth = target if target.any() and told else None
         found = measured(songs, mixture, Prompt(*clips), preset.sample_rate, truth, chance.random() < WITH_PASS)
         if found:
             yield Row(f"task {index}.{number}", kind, *found)
