@@ -271,6 +271,7 @@ def judged(head: Head, rows: Sequence[Row]) -> dict[str, float]:
         "songs": len({row.song for row in rows}),
         "rank correlation": float(spearmanr(median, y)[0]),
         "mean error (dB)": float(np.abs(median - y).mean()),
+        "promised too much (dB)": float((median - y).mean()),
         "mean error of a constant (dB)": float(np.abs(np.median(y) - y).mean()),
         "in the interval": float(((low <= y) & (y <= high)).mean()),
         "width (dB)": float((high - low).mean()),
