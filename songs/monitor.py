@@ -25,7 +25,7 @@ WINDOW_SECONDS = 2.95  # what a separator sees at once
 
 
 class Monitor:
-    """Gathers times, levels and warnings of one song while its blocks go by; keeps 40 numbers per second.
+    """Gathers times, levels and warnings of one song while its blocks go by; keeps 60 numbers per second.
 
     Attributes:
         prediction: of the improvement, once all is done and if the weights have one.
