@@ -147,6 +147,14 @@ def test_command_makes_a_library_of_what_pip_brings_and_says_so(tmp_path: Path, 
     assert {row.licence for row in made} == {"GPL-2" if soundfont else "CC0"}
 
 
+@pytest.mark.parametrize("command", [cli.make_library, cli.inspect, cli.train])
+def test_a_negative_seed_is_refused(command: Any) -> None:
+    app = Typer()
+    app.command()(command)
+    result = CliRunner().invoke(app, ["library", "--seed", "-1"])
+    assert result.exit_code == 2 and "--seed" in result.output
+
+
 @pytest.mark.parametrize("share", [0.0, 0.6, 1.0])
 def test_the_share_of_invented_instruments_is_a_setting(share: float) -> None:
     known = [
