@@ -81,7 +81,10 @@ def _magnitudes(samples: np.ndarray, sample_rate: int, columns: int) -> tuple[np
 
 
 def loss_curve(logs: Sequence[Path], picture: Path) -> None:
-    """Draw every quantity of training logs (CSV) against the step: one panel each, training and validation together."""
+    """Draw every quantity of training logs (CSV) against the step: one panel each, training and validation together.
+
+    The logs may come in any order.
+    """
     records = [record for log in logs for record in csv.DictReader(log.read_text().splitlines())]
     names = sorted(
         {name.split("/", 1)[1] for record in records for name in record if name.startswith(("train/", "valid/"))}
@@ -93,7 +96,7 @@ def loss_curve(logs: Sequence[Path], picture: Path) -> None:
         for part, style in (("train", {"alpha": 0.5}), ("valid", {"marker": "o", "markersize": 3})):
             points = [(int(r["step"]), float(r[f"{part}/{name}"])) for r in records if r.get(f"{part}/{name}")]
             if points:
-                panel.plot(*zip(*points, strict=True), label=part, **style)
+                panel.plot(*zip(*sorted(points), strict=True), label=part, **style)
         panel.set(xlabel="step", ylabel=plain(name).replace("_db", " (dB)").replace("_", " "))
         panel.legend()
         panel.grid(alpha=0.3)

@@ -51,7 +51,7 @@ def make_library(
         float | None, music(min=0, max=1, help="Share of invented instruments; 1: nothing else.")
     ] = None,
     rooms: Annotated[float, music(min=0, max=1, help="Share of the songs that are played in a room.")] = 0.4,
-    seed: Annotated[int, advanced(help="The same seed and material give the same library.")] = 0,
+    seed: Annotated[int, advanced(min=0, help="The same seed and material give the same library.")] = 0,
     workers: Workers = None,
     cluster: Cluster = None,
 ) -> None:
@@ -97,7 +97,7 @@ def inspect(
     ] = None,
     listen: Annotated[int, tasks(min=0, help="Write so many example tasks as WAV files.")] = 0,
     preset: Annotated[str, tasks(help="Signal of the example tasks, by name.")] = DEFAULT,
-    seed: Annotated[int, tasks(help="Seed of the example tasks.")] = 0,
+    seed: Annotated[int, tasks(min=0, help="Seed of the example tasks.")] = 0,
 ) -> None:
     """Show what a library holds: a table per instrument, a picture, and tasks to listen to.
 
@@ -196,7 +196,7 @@ def train(
     ] = None,
     learning_rate: Annotated[float, training(help="Peak learning rate.")] = 1e-3,
     check_every: Annotated[int, training(min=1, help="Steps between validations and checkpoints.")] = 500,
-    seed: Annotated[int, advanced(help="Seed of weights and tasks.")] = 0,
+    seed: Annotated[int, advanced(min=0, help="Seed of weights and tasks.")] = 0,
     device: Annotated[str, advanced(help="auto, cpu, cuda or mps.")] = "auto",
     compile_network: Annotated[bool, advanced("--compile", help="Use torch.compile; pays on a GPU.")] = False,
     devices: Annotated[

@@ -8,6 +8,7 @@ import json
 import os
 import secrets
 import stat
+import time
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -53,9 +54,11 @@ class Partial:
     def __enter__(self) -> Partial:
         with self._explained():
             self._file = os.fdopen(_open(self._samples), "r+b")
-            if not files.lock(self._file):
-                self._file.close()
-                raise OutputError(f"{self._path}: another run is at work on it")
+            while not files.lock(self._file):
+                if self.keep:
+                    self._file.close()
+                    raise OutputError(f"{self._path}: another run is at work on it")
+                time.sleep(0.001)  # no other run has this name: one looks just now whether it is owned
             notes = self._intact() if self.keep else []
             self.frames, self._crc = notes[-1] if notes else (0, 0)
             self._file.truncate(self.frames * self._bytes_per_frame)

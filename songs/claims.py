@@ -8,6 +8,7 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 from fewshot_sep import files
 from fewshot_sep.errors import OutputError
@@ -33,29 +34,36 @@ def claim(place: Path, content: object) -> Iterator[bool]:
 @contextlib.contextmanager
 def _claimed(path: Path, content: object) -> Iterator[bool]:
     files.sweep(path.parent)
-    try:
-        while True:
-            file = path.open("x", encoding="utf-8")
-            while not files.lock(file):  # another looks just now whether it is owned
-                time.sleep(0.001)
-            with contextlib.suppress(FileNotFoundError):
-                if os.path.samestat(path.stat(), os.fstat(file.fileno())):
-                    break
-            file.close()  # it was swept before it was locked
-        file.write(files.to_json(content, indent=None))
-        file.flush()
-        if os.name != "posix":
-            file.close()  # there is no lock to hold, and what is open could not be removed
-    except FileExistsError:
+    with files.explained(path.parent):
+        held = _held(path)
+    if held is None:
         yield False
         return
-    except OSError as error:
-        raise OutputError(f"{path.parent}: cannot be written ({error.strerror or error})") from error
-    with file:
+    try:
+        with files.explained(path.parent):
+            files.put_text(path, files.to_json(content, indent=None))
+        yield True
+    finally:
+        path.unlink(missing_ok=True)
+        held.close()
+
+
+def _held(path: Path) -> IO[bytes] | None:
+    """A new file whose lock this process holds; None where there is one already. Raises OSError."""
+    while True:
         try:
-            yield True
-        finally:
-            path.unlink(missing_ok=True)
+            file = path.open("xb")
+        except FileExistsError:
+            return None
+        if os.name != "posix":
+            file.close()  # there is no lock to hold, and what is open could not be removed
+            return file
+        while not files.lock(file):  # another looks just now whether it is owned
+            time.sleep(0.001)
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(path.stat(), os.fstat(file.fileno())):
+                return file
+        file.close()  # it was swept before it was locked
 
 
 def contents(places: Path) -> Iterator[object]:

@@ -133,11 +133,14 @@ def separate(
     """
     from fewshot_sep.prompt import ROLES, ByRole
     from fewshot_sep.songs.queries import check_spans, parse_span
+    from fewshot_sep.stores import as_url
 
     checked = check_template(template)
     if session is not None:
         if any((query, query_at, among, among_at, absent, absent_at)) or len(songs) != 1 or songs[0].is_dir():
             raise typer.BadParameter("goes with one song, and with no other evidence", param_hint="--session")
+        if as_url(songs[0]) or as_url(out):
+            raise typer.BadParameter("goes with files and folders here, not in a store", param_hint="--session")
         _repeat(songs[0], session, out, format, bits, checked, tracker, device, weights, strict, skip_existing)
         return
     spans = ByRole(*([parse_span(text) for text in given or []] for given in (query_at, among_at, absent_at)))
@@ -159,7 +162,6 @@ def separate(
     from fewshot_sep.songs import remote
     from fewshot_sep.songs.batch import Batch
     from fewshot_sep.songs.separate_file import Options
-    from fewshot_sep.stores import as_url
 
     residual_pass = residual_pass if contrast is None else contrast
     skip = skip_existing or resume
@@ -262,7 +264,7 @@ def _repeat(
     _each(
         jobs([song], out, REST, f".{format}", template, evidence_digest({"session": [session]})),
         lambda job, progress: repeat(separator, job, session, format, depth, progress, strict=strict),
-        lambda job: skip_existing and job.outputs.report.is_file(),
+        lambda job: skip_existing and job.outputs.report.is_file() and job.outputs.target.is_file(),
         resume=None,
     )
 

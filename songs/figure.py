@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from fewshot_sep import files
 from fewshot_sep.plots import mask_image, new_figure, spectrogram
 from fewshot_sep.prompt import ByRole
-from fewshot_sep.songs.monitor import FLOOR_DB, Monitor
+from fewshot_sep.songs.monitor import FLOOR_DB, LEVELS_PER_S, Monitor
 from fewshot_sep.songs.queries import Span
 
 Array = NDArray[np.float32]
@@ -46,7 +46,7 @@ def draw(
     figure, grid = new_figure(5, 1, 12, 15)
     axes = grid[:, 0]
     lines = np.array(monitor.grid.boundaries if monitor.grid else []) / monitor.sample_rate
-    moments = (np.arange(monitor.levels_db().shape[1]) + 0.5) * monitor.hop / monitor.sample_rate
+    moments = (np.arange(monitor.levels_db().shape[1]) + 0.5) / LEVELS_PER_S
     for name, level in zip(("mixture", "target", "residual"), monitor.levels_db(), strict=True):
         axes[0].plot(moments, level, linewidth=0.8, label=name)
     axes[0].set(title="level over the song", xlabel="time (s)", ylabel="level (dB re loudest)")

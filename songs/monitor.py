@@ -18,14 +18,14 @@ from fewshot_sep.songs.grid import BarGrid
 T = TypeVar("T")
 Array = NDArray[np.float32]
 
-LEVEL_SECONDS = 0.05
+LEVELS_PER_S = 20
 FLOOR_DB = -60.0
 EXCERPT_SECONDS = 20.0
 WINDOW_SECONDS = 2.95  # what a separator sees at once
 
 
 class Monitor:
-    """Gathers times, levels and warnings of one song while its blocks go by; keeps 40 numbers per second.
+    """Gathers times, levels and warnings of one song while its blocks go by; keeps 60 numbers per second.
 
     Attributes:
         prediction: of the improvement, once all is done and if the weights have one.
@@ -40,8 +40,7 @@ class Monitor:
         self.samples = Samples(frames, sample_rate, WINDOW_SECONDS)
         self.prediction: Prediction | None = None
         self.peak = 0.0  # largest magnitude in target or residual
-        self.hop = max(round(LEVEL_SECONDS * sample_rate), 1)
-        self._energy = np.zeros((3, -(-frames // self.hop)))  # mixture, target, residual
+        self._energy = np.zeros((3, -(-frames * LEVELS_PER_S // sample_rate)))  # mixture, target, residual
         self._position = 0
 
     @contextlib.contextmanager
@@ -74,7 +73,7 @@ class Monitor:
         if not target.shape[1]:
             return
         self.samples.add(target, mixture)
-        index = (self._position + np.arange(target.shape[1])) // self.hop
+        index = self._level_at(self._position + np.arange(target.shape[1]))
         self._position += target.shape[1]
         for row, block in enumerate((mixture, target, mixture - target)):
             if row:
@@ -84,10 +83,14 @@ class Monitor:
 
     def energy_in(self, seconds: float) -> NDArray[np.float64]:
         """Of mixture, target and residual in each whole cell of so many seconds: `(3, cells)`."""
-        frames = round(seconds / LEVEL_SECONDS)
-        cells = self._energy.shape[1] // frames
-        energy: NDArray[np.float64] = self._energy[:, : cells * frames].reshape(3, cells, frames).sum(axis=2)
+        each = round(seconds * LEVELS_PER_S)
+        cells = self.frames * LEVELS_PER_S // self.sample_rate // each
+        energy: NDArray[np.float64] = self._energy[:, : cells * each].reshape(3, cells, each).sum(axis=2)
         return energy
+
+    def _level_at(self, samples: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The levels' frames that samples lie in; not all are equally long, so that no rate makes them drift."""
+        return samples * LEVELS_PER_S // self.sample_rate
 
     @property
     def energies(self) -> NDArray[np.float64]:
@@ -103,9 +106,9 @@ class Monitor:
 
     def loudest(self) -> int:
         """Sample around which most of the target was found, in passages of `EXCERPT_SECONDS`."""
-        width = round(EXCERPT_SECONDS / LEVEL_SECONDS)
+        width = round(EXCERPT_SECONDS * LEVELS_PER_S)
         energy = np.convolve(self._energy[1], np.ones(min(width, len(self._energy[1]))), mode="same")
-        return int(energy.argmax()) * self.hop
+        return int(energy.argmax()) * self.sample_rate // LEVELS_PER_S
 
     def levels_db(self) -> NDArray[np.float64]:
         """Level of mixture, target and residual, frame by frame, re the mixture's loudest: `(3, frames)`."""
@@ -124,7 +127,7 @@ class Monitor:
         jumps = np.abs(gain[2:] - gain[:-2])  # jumps[k]: across frame k + 1
         usable = audible[2:] & audible[:-2]
         at_boundary = np.zeros(len(gain), dtype=bool)
-        at_boundary[np.array(boundaries) // self.hop] = True
+        at_boundary[self._level_at(np.array(boundaries))] = True
         near = np.convolve(at_boundary, [1, 1, 1], mode="same") > 0
         for name, chosen in (("at boundaries", at_boundary[1:-1] & usable), ("elsewhere", ~near[1:-1] & usable)):
             if chosen.any():

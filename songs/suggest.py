@@ -7,6 +7,7 @@ there. Shown nothing, it looks for passages in which one instrument plays alone,
 from __future__ import annotations
 
 import collections
+import contextlib
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 
 from fewshot_sep import audio
 from fewshot_sep.cli import say
+from fewshot_sep.errors import BadQuery
 from fewshot_sep.prompt import ROLES, ByRole, Role
 
 if TYPE_CHECKING:  # torch, which the command does without until it has work
@@ -108,8 +110,9 @@ def distinct(separator: Separator, song: audio.Source, count: int = 3) -> list[P
     powers = np.array([np.mean(song.read(start, start + length) ** 2) for start in starts.tolist()])
     found = []
     for start in starts[powers > powers.max(initial=0) * 10 ** (-RANGE_DB / 10)].tolist():
-        encoding = separator.encode(song.read(start, start + length), song.sample_rate)
-        found.append((separator.polyphony_logit(encoding) or 0.0, start / song.sample_rate, encoding))
+        with contextlib.suppress(BadQuery):  # next to nothing sounds
+            encoding = separator.encode(song.read(start, start + length), song.sample_rate)
+            found.append((separator.polyphony_logit(encoding) or 0.0, start / song.sample_rate, encoding))
     chosen: list[tuple[float, float, Encoding]] = []
     for candidate in sorted(found, key=lambda passage: passage[0]):
         if len(chosen) < count and all(separator.similarity(candidate[2], other) < ALIKE for _, _, other in chosen):

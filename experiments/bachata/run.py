@@ -29,7 +29,7 @@ def bachata(
         list[Path] | None, _material(help="Soundfont to play on, may be repeated; default pretty_midi's.")
     ] = None,
     samples: Annotated[list[Path] | None, _material(help="Folder of samples as for `make-library`.")] = None,
-    seed: Annotated[int, _advanced(help="Seed of set, weights and tasks.")] = 0,
+    seed: Annotated[int, _advanced(min=0, help="Seed of set, weights and tasks.")] = 0,
     device: Annotated[str, _advanced(help="auto, cpu, cuda or mps.")] = "auto",
 ) -> None:
     """Repeat the 2020 bachata thesis on songs rendered here, and measure what it left open.

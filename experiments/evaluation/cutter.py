@@ -286,7 +286,7 @@ def main(
     per_song: Annotated[int, typer.Option(min=1, help="Windows of a song, at most.")] = USUAL.per_song,
     clips: Annotated[int, typer.Option(min=1, help="Query clips of a stem, at most.")] = USUAL.clips,
     clip_seconds: Annotated[int, typer.Option(min=1, help="Length of a query clip.")] = USUAL.clip_s,
-    seed: Annotated[int, typer.Option(help="Another seed cuts elsewhere.")] = USUAL.seed,
+    seed: Annotated[int, typer.Option(min=0, help="Another seed cuts elsewhere.")] = USUAL.seed,
 ) -> None:
     """Cut evaluation items from songs with stems.
 

@@ -46,7 +46,7 @@ def ablation(
     preset: Annotated[str, typer.Option(help="Of kind mask.", rich_help_panel="training")] = PRESET,
     steps: Annotated[int, typer.Option(min=1, rich_help_panel="training")] = 1000,
     batch: Annotated[int, typer.Option(min=2, help="Tasks in a step.", rich_help_panel="training")] = 8,
-    seed: Annotated[int, typer.Option(rich_help_panel="training")] = 0,
+    seed: Annotated[int, typer.Option(min=0, rich_help_panel="training")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.", rich_help_panel="training")] = "auto",
 ) -> None:
     """Train the recipe with one thing changed at a time, and compare.

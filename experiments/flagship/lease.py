@@ -169,7 +169,7 @@ class Lease:
 def summary(run: Path) -> str:
     """A line of the table: medians of the speeds, the last of the others."""
     columns: dict[str, list[float]] = {}
-    for table in sorted(run.glob("log/*/metrics.csv")):
+    for table in sorted(run.glob("log/*/metrics.csv"), key=lambda table: int(table.parent.name.rpartition("_")[2])):
         for row in csv.DictReader(table.read_text().splitlines()):
             for name, value in row.items():
                 if value:

@@ -40,7 +40,7 @@ def song_of(module: ModuleSong) -> Song:
 def module_items(
     folder: Annotated[Path, typer.Argument(metavar="MODULES", help="Folder of tracker modules, a folder per package.")],
     output: Annotated[Path, typer.Argument(metavar="ITEMS", help="Folder to write.")],
-    seed: Annotated[int, typer.Option(help="Another seed cuts elsewhere.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Another seed cuts elsewhere.")] = 0,
 ) -> None:
     """Cut evaluation items from the modules of the valid split.
 

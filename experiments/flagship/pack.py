@@ -35,7 +35,7 @@ def pack(
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the tar files.", rich_help_panel="output")],
     mib: Annotated[int, typer.Option(min=1, help="Size of all together.")] = 60,
     volume: Annotated[int, typer.Option(min=1, help="Size of a tar file in MiB.")] = 40,
-    seed: Annotated[int, typer.Option(help="Another seed takes other songs.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Another seed takes other songs.")] = 0,
 ) -> None:
     """Pack whole songs of a library as Opus into small tar files.
 

@@ -27,7 +27,7 @@ def mnist(
     seeds: Annotated[int, _training(min=1, help="Trainings of each variant, for intervals.")] = 1,
     data: Annotated[Path | None, _training(help="Folder with MNIST's four IDX files; a subset is bundled.")] = None,
     tasks: Annotated[int, _test(min=64, help="Test tasks for each figure.")] = 1000,
-    seed: Annotated[int, _advanced(help="Seed of weights and tasks; of the first training.")] = 0,
+    seed: Annotated[int, _advanced(min=0, help="Seed of weights and tasks; of the first training.")] = 0,
     device: Annotated[str, _advanced(help="auto, cpu, cuda or mps.")] = "auto",
 ) -> None:
     """Run the MNIST demo: pick a digit out of an overlay by an example, also one that was never trained on.

@@ -34,7 +34,7 @@ def train_seeds(
         list[str] | None, typer.Option(help=f"One to train, may be repeated; else all of {', '.join(SEEDS)}.")
     ] = None,
     steps: Annotated[int, typer.Option(min=1, help="For each system.", rich_help_panel="training")] = STEPS,
-    seed: Annotated[int, typer.Option(rich_help_panel="training")] = 0,
+    seed: Annotated[int, typer.Option(min=0, rich_help_panel="training")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.", rich_help_panel="training")] = "auto",
 ) -> list[Path]:
     """Train the systems of the seed papers on a library; a run that was interrupted is resumed.

@@ -43,11 +43,15 @@ class ImageSystem(System[ImageConditioning]):
         self.network = ConcatUNet(preset.widths[0])
 
     def spectrum(self, wave: Tensor, time_scale: float = 1.0) -> Tensor:
-        """`(..., samples)` -> `(..., bands, frames)` complex; zeros are appended to make frames a multiple of 16."""
+        """`(..., samples)` -> `(..., bands, frames)` complex; zeros are appended to make frames a multiple of 16.
+
+        At any time scale as many frames as at the preset's hop, to which the scaled one comes near.
+        """
         stft = self.stft_at(time_scale)
-        frames = -(-(wave.shape[-1] // stft.hop + 1) // 16) * 16
-        spectrum: Tensor = stft(F.pad(wave, (0, (frames - 1) * stft.hop - wave.shape[-1])))
-        return spectrum
+        samples = wave.shape[-1]
+        frames = -(-(round(samples * time_scale) // self.preset.hop + 1) // 16) * 16
+        spectrum: Tensor = stft(F.pad(wave, (0, max((frames - 1) * stft.hop - samples, 0))))
+        return spectrum[..., :frames]
 
     def image(self, wave: Tensor, time_scale: float = 1.0) -> NormalisedImage:
         """The network's input for a waveform `(..., samples)`."""

@@ -38,18 +38,21 @@ class FourBars(Song):
     """A song of four bars to a sketch of its own."""
 
     def render(self, seed: int) -> Iterator[tuple[Row, Sound]]:
-        """The parts; one that comes out too empty is tried again, then left out."""
+        """The parts; one that comes out too empty is tried again, then left out.
+
+        All parts of a kit share a groove; one that has too little in it plays a beat of its own.
+        """
         shared = self.generator(seed)
         sketch = patterns.sketch(shared)
         drums, frames = patterns.groove(sketch, shared), round(sketch.seconds * SAMPLE_RATE)
         for number, part in enumerate(self.parts):
             for attempt in range(4):
                 rng = self.generator(seed, number, attempt)
-                sound = self.play(part, score(part.role, part.voice, sketch, drums, rng), frames, rng)
+                role = "beat" if attempt and part.role == "part" else part.role
+                sound = self.play(part, score(role, part.voice, sketch, drums, rng), frames, rng)
                 if is_played(sound, MIN_ACTIVE):
                     yield self.row(part, f"{self.name}-{number}", sketch.bpm, sketch.beats, self.name), level(sound)
                     break
-                drums = patterns.groove(sketch, shared) if part.role == "part" else drums
 
 
 @dataclass

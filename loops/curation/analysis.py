@@ -97,12 +97,18 @@ def analyse(path: Path, tracker: str = "auto") -> Analysis:
 def clipped_share(samples: Samples) -> float:
     """Share of the samples that lie in runs of four or more, level with the peak: tops that were cut off.
 
+    A round top is twice as wide four times as far below the peak; what is not so wide there is flat.
+
     >>> wave = np.sin(np.arange(1000, dtype=np.float32) / 10)[None]
     >>> clipped_share(wave), bool(clipped_share(np.clip(3 * wave, -1, 1)) > 0.5)
     (0.0, True)
     """
     level = np.abs(samples)
-    return float(scipy.ndimage.binary_opening(level >= level.max() * 0.9995, np.ones((1, 4))).mean())
+    at_peak, below = (
+        float(scipy.ndimage.binary_opening(level >= level.max() * (1 - depth), np.ones((1, 4))).mean())
+        for depth in (0.001, 0.004)
+    )
+    return max(2 * at_peak - below, 0.0)
 
 
 def _onsets(mono: Samples, rate: int) -> tuple[int, bool]:

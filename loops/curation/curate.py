@@ -202,7 +202,7 @@ class _Run:
         valid = valid if valid != packs else set()
         for decision in decided:
             pack, name = pack_of(decision.path, self.source), decision.instrument
-            split = split_of(name, "valid" if pack in valid else "train")
+            split = split_of(name, "valid" if pack in valid else "train", pack)
             name = f"{name} ({pack})" if filenames.is_vague(name) else name
             for piece in sorted(self.entries[decision.path].pieces):
                 about = (name, decision.family, pack, self.settings.licence, round(self.bpm, 3), float(conform.BEATS))

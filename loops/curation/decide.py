@@ -99,12 +99,12 @@ def decide(evidence: Evidence) -> Decision:
     decision = Decision(evidence.path, name, edit.family or family, instrument_by=by)
     if sound.error or not sound.frames:
         return replace(decision, status="rejected", reason=f"unreadable: {sound.error or 'no sound'}")
-    pulse = _user_pulse(evidence) or _pulse(evidence)
+    pulse = _pulse_from(evidence)
     decision = replace(
         decision,
         bpm=round(pulse.bpm, 2),
         beats=pulse.beats,
-        start=round(pulse.start if edit.start is None else edit.start, 4),
+        start=round(pulse.start, 4),
         tempo_by=pulse.by,
         confidence=round(pulse.confidence, 2),
     )
@@ -117,7 +117,7 @@ def decide(evidence: Evidence) -> Decision:
         guess = f" (perhaps {found.name}, by its folder)" if found else ""
         doubts.append(f"instrument not in its name{guess}")
     if not decision.bpm or not decision.beats:
-        doubts.append("tempo unknown")
+        doubts.append(pulse.doubt or "tempo unknown")
     elif (doubts or not confirmed) and (pulse.doubt or (pulse.confidence < SURE and not confirmed)):
         doubts.append(pulse.doubt or f"tempo uncertain ({pulse.bpm:.1f} BPM by {pulse.by})")
     return replace(decision, status="undecided" if doubts else "kept", reason="; ".join(doubts))
@@ -153,6 +153,19 @@ def _spans(evidence: Evidence) -> list[_Span]:
         padded = coded or min(sound.head_s, sound.tail_s) >= PADDED_S
         spans.append(_Span(sound.head_s, inner, 0.005 if padded else 0.02))
     return spans
+
+
+def _pulse_from(evidence: Evidence) -> _Pulse:
+    """The pulse from where the user says that it starts, if anything is said."""
+    start, seconds = evidence.edit.start, evidence.sound.seconds
+    if start is not None and round(start, 4) >= seconds:
+        return _Pulse(0, 0, start, "user", 0, f"start at {start:g} s, but it lasts {seconds:.2f} s")
+    pulse = _user_pulse(evidence)
+    if pulse or start is None:
+        return pulse or _pulse(evidence)
+    pulse = _pulse(evidence)._replace(start=start)
+    left = (seconds - start) * pulse.bpm / 60
+    return pulse if left > pulse.beats - 0.1 else pulse._replace(beats=_full_beats(left))
 
 
 def _user_pulse(evidence: Evidence) -> _Pulse | None:
@@ -191,7 +204,7 @@ def _pulse(evidence: Evidence) -> _Pulse:
     bpm, by = stated[0]
     if measured.confidence < SURE and (near := _whole_beats(evidence, bpm, 0.08)):
         return near._replace(by=by, confidence=0.5)
-    doubt = f"its {by} says {bpm:g} BPM, its sound {measured.bpm:.1f}"
+    doubt = f"its {by} says {bpm:g} BPM, its sound {f'{measured.bpm:.1f}' if measured.bpm else 'none'}"
     return measured._replace(doubt=doubt, confidence=min(measured.confidence, 0.4))
 
 

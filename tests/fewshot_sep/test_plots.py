@@ -68,7 +68,7 @@ def test_loss_curve_joins_the_logs_of_two_sessions(tmp_path: Path, monkeypatch: 
     figures = []
     new_figure = plots.new_figure
     monkeypatch.setattr(plots, "new_figure", lambda *size: figures.append(new_figure(*size)) or figures[-1])
-    plots.loss_curve([tmp_path / "a.csv", tmp_path / "b.csv"], tmp_path / "curve.png")
+    plots.loss_curve([tmp_path / "b.csv", tmp_path / "a.csv"], tmp_path / "curve.png")
 
     (_, axes), panels = figures[0], figures[0][1][:, 0]
     assert [panel.get_ylabel() for panel in panels] == ["loss", "snr (dB)"]

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fewshot_sep import files
 from fewshot_sep.errors import OutputError
 from fewshot_sep.songs.checkpoint import Partial
 
@@ -127,6 +128,14 @@ def test_two_runs_that_keep_do_not_write_into_one_file(tmp_path: Path) -> None:
         with pytest.raises(OutputError, match="another run"), Partial(tmp_path / "a.wav", 2, FINGERPRINT, keep=True):
             pass
         np.testing.assert_array_equal(first.read(0, 10), BLOCK)
+
+
+def test_a_sweep_of_another_process_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = iter([False, False, True])
+    monkeypatch.setattr(files, "lock", lambda file: next(answers))
+    with Partial(tmp_path / "a.wav", 2, FINGERPRINT) as partial:
+        partial.write(BLOCK)
+    assert not list(answers)
 
 
 @pytest.mark.parametrize("keep", [False, True])

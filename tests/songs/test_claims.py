@@ -6,11 +6,13 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from fewshot_sep import audio
+from fewshot_sep import audio, files
+from fewshot_sep.errors import OutputError
 from fewshot_sep.songs import claims
 from fewshot_sep.songs.jobs import claimed, jobs
 from tests.songs.material import sound
@@ -112,6 +114,26 @@ def test_a_place_has_one_claim_and_a_dead_ones_is_swept(tmp_path: Path) -> None:
     with claims.claim(place, {}) as third:
         assert third
     assert not left.exists()
+
+
+def test_a_system_without_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(claims, "os", SimpleNamespace(**vars(os) | {"name": "nt"}))
+    monkeypatch.setattr(files, "fcntl", None)
+    with claims.claim(tmp_path / "horn", {}) as first, claims.claim(tmp_path / "horn", {}) as second:
+        assert first and not second
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_full_disk_is_one_line_and_leaves_no_claim(tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1, limits[1]))
+    try:
+        with pytest.raises(OutputError, match="made: cannot be written"), claims.claim(tmp_path / "made" / "horn", {}):
+            pass
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_folder_that_was_made_for_work_that_fails_is_removed(tmp_path: Path) -> None:

@@ -42,6 +42,16 @@ def test_level_is_that_of_the_whole_song() -> None:
     np.testing.assert_allclose(levels[2] - levels[0], 20 * np.log10(0.9), atol=1e-4)
 
 
+@pytest.mark.parametrize(("rate", "seconds"), [(44100, 4.98), (44100, 5), (22050, 3.99), (11025, 100)])
+def test_cells_are_whole_and_lie_where_they_are_said_to(rate: int, seconds: float) -> None:
+    monitor, click = Monitor(round(seconds * rate), rate), np.zeros((1, round(seconds * rate)), np.float32)
+    cells = int(2 * seconds)
+    click[0, round(cells / 2 * rate) - 1] = 1
+    monitor.add_block(click, click)
+    mixture, _, _ = monitor.energy_in(0.5)
+    assert mixture.tolist() == [0] * (cells - 1) + [1]
+
+
 @pytest.mark.parametrize(("start", "stop", "at_boundaries"), [(2.0, 4.0, True), (2.7, 3.4, False)])
 def test_a_step_of_the_gain_is_seen_where_it_is(start: float, stop: float, at_boundaries: bool) -> None:
     gain = np.ones(8 * RATE)

@@ -11,6 +11,7 @@ import pytest
 
 from fewshot_sep import Separator, audio
 from fewshot_sep.audio import ArraySource
+from fewshot_sep.errors import BadQuery
 from fewshot_sep.prompt import ByRole
 from fewshot_sep.songs import suggest as module
 from fewshot_sep.songs.queries import parse_span
@@ -80,6 +81,18 @@ def test_without_an_instrument_shown_each_passage_shows_another(song: Any) -> No
     assert len(found) == 2  # there are no more that differ
     assert inside(ALONE, found[:1]) and inside(ABSENT, found[1:])
     assert found[0].score > found[1].score > 0.5
+
+
+def test_a_passage_that_cannot_be_encoded_is_passed_over(song: Any) -> None:
+    class Refusing(Knowing):
+        def encode(self, clip: np.ndarray, rate: int) -> int:
+            second = super().encode(clip, rate)
+            if second < ABSENT[0]:
+                raise BadQuery("next to nothing sounds")
+            return second
+
+    (passage,) = distinct(Refusing(*song), ArraySource(song[0], RATE))
+    assert inside(ABSENT, [passage])
 
 
 def test_the_command_prints_options_that_separate_takes(

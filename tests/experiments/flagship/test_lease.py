@@ -81,11 +81,13 @@ def test_weights_of_an_unfinished_training_say_how_much_it_saw(lease: Lease, mon
 def test_weights_logs_and_a_table_come_back(lease: Lease) -> None:
     for name in ("a", "b"):
         run = lease.runs / name
-        (run / "log" / "version_0").mkdir(parents=True)
+        for number, loss in ((0, ""), (2, "0.5"), (10, "0.25")):
+            (run / "log" / f"version_{number}").mkdir(parents=True)
+            (run / "log" / f"version_{number}" / "metrics.csv").write_text(f"step,valid/loss\n9,{loss}\n")
         (run / "weights.safetensors").write_text(name)
         (run / "weights.json").write_text("{}")
         (run / "log" / "version_0" / "metrics.csv").write_text(
-            "step,speed/examples_per_s,speed/waiting_for_data,valid/loss\n49,100,0.5,\n99,200,0.1,\n99,,,0.25\n149,900,0,\n"
+            "step,speed/examples_per_s,speed/waiting_for_data,valid/loss\n49,100,0.5,\n99,200,0.1,\n99,,,0.75\n149,900,0,\n"
         )
     lease.say("began")
     out = lease.place / "out"

@@ -47,6 +47,15 @@ def test_the_output_has_the_mixtures_shape(system: ImageSystem, samples: int) ->
     assert out.isfinite().all()
 
 
+@pytest.mark.parametrize("scale", [0.7, 1.0, 1.406, 1.42])
+@torch.inference_mode()
+def test_a_segment_of_any_time_scale_fits_the_querys_image(system: ImageSystem, scale: float) -> None:
+    wave = noise(1, 1, system.min_samples(scale))
+    image, spectrum, _ = system.image(wave, scale)
+    assert image.shape == system.condition(noise(1, 1, SAMPLES)).image.shape
+    torch.testing.assert_close(system.stft_at(scale).inverse(spectrum, wave.shape[-1]), wave, atol=1e-5, rtol=0)
+
+
 def test_image_is_equations_2_to_4(system: ImageSystem) -> None:
     wave = noise(1, 1, SAMPLES)
     compressed = np.log10(np.abs(spectrum(wave)) + 1)

@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ from fewshot_sep.loops.instruments.material import Material
 from fewshot_sep.loops.instruments.synth import InventedVoice, invented_voices
 from fewshot_sep.loops.instruments.voice import Playable, Sound, Voice
 from fewshot_sep.loops.library import SAMPLE_RATE, Library
+from fewshot_sep.loops.score import Note
 from tests.loops.composing.voices import named
 
 
@@ -145,6 +147,14 @@ def test_command_makes_a_library_of_what_pip_brings_and_says_so(tmp_path: Path, 
     assert {row.licence for row in made} == {"GPL-2" if soundfont else "CC0"}
 
 
+@pytest.mark.parametrize("command", [cli.make_library, cli.inspect, cli.train])
+def test_a_negative_seed_is_refused(command: Any) -> None:
+    app = Typer()
+    app.command()(command)
+    result = CliRunner().invoke(app, ["library", "--seed", "-1"])
+    assert result.exit_code == 2 and "--seed" in result.output
+
+
 @pytest.mark.parametrize("share", [0.0, 0.6, 1.0])
 def test_the_share_of_invented_instruments_is_a_setting(share: float) -> None:
     known = [
@@ -163,6 +173,36 @@ class Loud(InventedVoice):
         sound = rng.normal(0, 0.01, frames).astype(np.float32)
         sound[rng.integers(0, frames, 400)] = 30.0
         return sound
+
+
+class Drum(InventedVoice):
+    """Plays noise, but nothing the first `seed` times; `heard`: the notes of each time."""
+
+    heard: ClassVar[dict[str, list[Sequence[Note]]]] = {}
+
+    def play(self, notes: Sequence[Note], frames: int, rng: np.random.Generator) -> Sound:
+        times = self.heard.setdefault(self.instrument, [])
+        times.append(notes)
+        return np.float32(len(times) > self.seed) * rng.normal(0, 0.1, frames).astype(np.float32)
+
+
+def test_the_parts_of_a_kit_share_a_groove_though_one_is_tried_again() -> None:
+    keys = {"kick": (36,), "snare": (38, 40), "hi-hat": (42, 46)}
+    heard = []
+    for refused in (0, 1):
+        Drum.heard.clear()
+        parts = [
+            Part(
+                Drum(*Playable(name, "drums", ("part",), keys=keys[name]), "x", "CC0", refused * (name == "kick")),
+                "part",
+            )
+            for name in keys
+        ]
+        assert len(list(FourBars("song", "train", tuple(parts)).render(0))) == 3
+        heard.append(dict(Drum.heard))
+    once, again = heard
+    assert len(again["kick"]) == 2 and again["kick"][0] == once["kick"][0] != again["kick"][1]
+    assert (again["snare"], again["hi-hat"]) == (once["snare"], once["hi-hat"])
 
 
 @pytest.mark.parametrize("room", [0.0, 0.6])

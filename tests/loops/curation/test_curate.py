@@ -19,10 +19,10 @@ from fewshot_sep.loops import library
 from fewshot_sep.loops.cli import curate as command
 from fewshot_sep.loops.curation import analysis
 from fewshot_sep.loops.curation import curate as module
-from fewshot_sep.loops.curation.analysis import Analysis, analyse, fingerprint
+from fewshot_sep.loops.curation.analysis import Analysis, analyse, clipped_share, fingerprint
 from fewshot_sep.loops.curation.conform import plan, tempo_of
 from fewshot_sep.loops.curation.curate import Curated, Settings
-from fewshot_sep.loops.curation.decide import Decision, Evidence, decide, same_sound
+from fewshot_sep.loops.curation.decide import CLIPPED, Decision, Edit, Evidence, decide, same_sound
 from fewshot_sep.loops.library import Row
 from tests.loops.curation.test_loop_chunks import acid
 
@@ -318,6 +318,44 @@ def test_length_and_tracker_agree_on_a_tempo(seconds: float, tracked: float, bpm
 def test_mp3_padding_is_not_counted() -> None:
     found = decide(Evidence("x.mp3", sound(4.1, 120.0, head_s=0.05, tail_s=0.05)))
     assert (found.bpm, found.beats, found.start) == (120.0, 8, 0.05)
+
+
+@pytest.mark.parametrize(("start", "beats"), [(0.02, 16), (1.0, 12), (7.9, 0)])
+def test_beats_are_those_from_the_users_start_on(start: float, beats: float) -> None:
+    found = decide(Evidence("drums 120bpm.wav", sound(8.0, 120.0), edit=Edit(start=start)))
+    assert (found.bpm, found.beats, found.start) == (120.0, beats, start)
+    assert found.status == ("kept" if beats else "undecided")
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_start_after_the_end_is_left_to_the_user(tmp_path: Path) -> None:
+    for name in ("Kick 120bpm.wav", "Gtr 120bpm.wav", "Bass 120bpm.wav"):
+        put(tmp_path / "src" / name, clicks(120, 8, 11025, ord(name[0])), 11025)
+    table = "path,bpm,beats,start\nKick 120bpm.wav,,,4\nGtr 120bpm.wav,120.5,8,4.00001\nBass 120bpm.wav,,16,9\n"
+    (tmp_path / "mine.csv").write_text(table)
+    for more in ({"decisions": tmp_path / "mine.csv"}, {}):
+        made = curate(tmp_path, **more)
+        assert {d.status for d in made.decisions} == {"undecided"}
+        assert all("but it lasts 4.00 s" in d.reason for d in made.decisions)
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_pack_that_is_held_out_is_unseen(tmp_path: Path) -> None:
+    put(tmp_path / "src/freepats/Kick 147bpm.wav", clicks(147, 4, 11025), 11025)
+    curate(tmp_path)
+    assert [(row.source, row.split) for row in library.read(tmp_path / "lib")] == [("freepats", "unseen")]
+
+
+@pytest.mark.parametrize("drive", [0.01, 1.5])
+@pytest.mark.parametrize("hertz", [30, 41.2, 50, 82.41, 110, 440])
+def test_flat_tops_are_clipped_round_ones_are_not(hertz: float, drive: float) -> None:
+    wave = np.tanh(drive * np.sin(2 * np.pi * hertz * np.arange(2 * 44100) / 44100))[None] / np.tanh(drive)
+    noise = np.random.default_rng(0).normal(0, 1e-4, wave.shape)
+    assert clipped_share(np.round(wave * 32767) / 32768) < CLIPPED
+    for level in (0.8, 0.95):
+        flat = np.clip(wave, -level, level)
+        for sound in (flat, np.round(flat * 20000) / 32768, flat + noise):
+            assert clipped_share(sound) == pytest.approx((np.abs(wave) >= level).mean(), rel=0.1)
 
 
 def test_a_name_that_contradicts_the_sound_is_left_to_the_user() -> None:

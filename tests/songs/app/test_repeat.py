@@ -42,7 +42,7 @@ def separate(half: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Call
     monkeypatch.setattr(Separator, "from_pretrained", lambda *given, **more: half)
     command = cli._application(songs_cli.separate, "separate")
     common = ["-o", tmp_path / "out", "--tracker", "librosa"]
-    return lambda *given: CliRunner().invoke(command, [str(one) for one in (*given, *common)])
+    return lambda *given: CliRunner().invoke(command, [str(one) for one in (*common, *given)])
 
 
 def test_equal_output(saved: Path, song: Path, separate: Any, tmp_path: Path) -> None:
@@ -62,6 +62,8 @@ def test_equal_output(saved: Path, song: Path, separate: Any, tmp_path: Path) ->
     assert again.exit_code == 0 and "left out" in again.output
     again = separate(song, *session)
     assert again.exit_code == 0 and {path.name for path in (out / "my song").iterdir()} == expected
+    again = separate(song, *session, "--skip-existing", "--format", "flac")
+    assert again.exit_code == 0 and {path.stem for path in (out / "my song").glob("*.flac")} == {*names}
 
 
 def test_results_of_others_stay(saved: Path, song: Path, separate: Any, tmp_path: Path) -> None:
@@ -75,7 +77,7 @@ def test_results_of_others_stay(saved: Path, song: Path, separate: Any, tmp_path
     assert (out / "my song" / "bass-2.wav").read_bytes() == (saved / "bass.wav").read_bytes()
 
 
-@pytest.mark.parametrize("damage", ["a clip is gone", "another song", "no session", "other evidence too"])
+@pytest.mark.parametrize("damage", ["a clip is gone", "another song", "no session", "other evidence too", "a store"])
 def test_what_does_not_fit_is_refused(saved: Path, song: Path, separate: Any, tmp_path: Path, damage: str) -> None:
     session, more = saved / "session.json", []
     if damage == "a clip is gone":
@@ -85,6 +87,6 @@ def test_what_does_not_fit_is_refused(saved: Path, song: Path, separate: Any, tm
     elif damage == "no session":
         session.write_text("[]")
     else:
-        more = ["--query", song]
+        more = ["-o", "s3://bucket/x"] if damage == "a store" else ["--query", song]
     assert separate(song, "--session", session, *more).exit_code != 0
     assert not list((tmp_path / "out").glob("**/*.wav"))
