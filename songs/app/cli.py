@@ -42,6 +42,7 @@ def app(
     extras.require("app")
     import secrets
     import socket
+    import threading
     import webbrowser
 
     import uvicorn
@@ -74,7 +75,7 @@ def app(
     typer.echo(address)
     sys.stdout.flush()
     if browser:
-        webbrowser.open(address)
+        threading.Thread(target=webbrowser.open, args=[address], daemon=True).start()  # one in the terminal blocks
     config = uvicorn.Config(page, log_level="warning", access_log=False, timeout_graceful_shutdown=3)
     uvicorn.Server(config).run(sockets=[listening])
 

@@ -21,7 +21,7 @@ from fewshot_sep.songs.app.open_song import OpenSong
 from fewshot_sep.songs.app.peel import known_roles
 from fewshot_sep.songs.app.session import BadEdit, Song
 from fewshot_sep.songs.app.tracks import check_room
-from fewshot_sep.songs.app.worker import Job, Worker
+from fewshot_sep.songs.app.worker import Cancelled, Job, Worker
 from fewshot_sep.songs.pipeline import SongSeparator
 
 DEMO = "War of freedom (demo).wav"
@@ -81,18 +81,21 @@ class Desk:
 
         def work(job: Job) -> None:
             try:
-                self._open(self._take_in(path, name))
+                folder = self._take_in(path, name)
+                self.worker.pause()  # another song may be wanted by now
+                self._open(folder)
                 first = self.song.session.stems[0]
                 if clip and not first.clips and first.name == "stem 1":
                     self.song.add_clip(first.id, "alone", clip.name, clip.read_bytes())
             except FewshotSepError as error:
                 raise BadEdit(str(error).replace(str(path), name)) from error
-            finally:
-                if own:
+
+        def after() -> None:
+            if own:
+                with contextlib.suppress(OSError):
                     path.unlink(missing_ok=True)
 
-        self._cancel_all()
-        self.worker.submit("song", work)
+        self._begin(work, after)
 
     def open_demo(self) -> None:
         """The demo's song, with a clip of its guitar."""
@@ -107,25 +110,36 @@ class Desk:
 
     def open_recent(self, id: str) -> None:
         """A song that was open before."""
-        folder = self._folder(id)
-        self._cancel_all()
-        self.worker.submit("song", lambda job: self._open(folder))
+        self._folder(id)
+        self._begin(lambda job: self._open(self._folder(id)))
+
+    def _begin(self, work: Callable[[Job], None], after: Callable[[], object] = lambda: None) -> None:
+        """Open a song soon, instead of all that is done for another."""
+        self._cancel_work()
+        self.worker.cancel("song")
+        self.worker.submit("song", work, after=after)
 
     def forget(self, id: str) -> None:
         """Remove a song and all that was found of it from the disk."""
         folder = self._folder(id)
-        if self._song and folder == self._song.folder:
-            self._leave()
-        self.worker.submit(f"forget {id}", lambda job: shutil.rmtree(folder, ignore_errors=True), small=True)
 
-    def _cancel_all(self) -> None:
+        def work(job: Job) -> None:
+            self._leave(folder)  # it may have been opened meanwhile
+            shutil.rmtree(folder, ignore_errors=True)
+
+        self._leave(folder)
+        self.worker.submit(f"forget {id}", work, small=True)
+
+    def _cancel_work(self) -> None:
         """End what is done with the song that is open."""
         self._reader.cancel()
-        self.worker.cancel("preview", "separate", "evidence", "song")
+        self.worker.cancel("preview", "separate", "evidence")
 
-    def _leave(self) -> None:
-        self._cancel_all()
-        self._song = None
+    def _leave(self, folder: Path) -> None:
+        """Close the song of a folder, if it is open."""
+        if self._song and self._song.folder == folder:
+            self._cancel_work()
+            self._song = None
 
     def recent(self) -> list[dict[str, str]]:
         """Songs on disk, the last one first."""
@@ -134,7 +148,7 @@ class Desk:
             with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
                 name = str(files.read_json(path)["song"]["name"])
                 found.append((path.stat().st_mtime, {"id": path.parent.name, "name": name}))
-        return [entry for _, entry in sorted(found, key=lambda pair: -pair[0])][:20]
+        return [entry for _, entry in sorted(found, key=lambda pair: -pair[0])]
 
     def _folder(self, id: str) -> Path:
         folder = self.home / id
@@ -144,8 +158,11 @@ class Desk:
 
     def _take_in(self, path: Path, name: str) -> Path:
         """A folder for a file; it lies there as `source` until all of it is read."""
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        try:
+            with path.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise BadAudio(f"{path}: cannot be read: {error.strerror or error}") from error
         folder, new = self.home / digest[:16], self.temporary / digest[:16]
         if (folder / "session.json").is_file():
             return folder
@@ -157,7 +174,7 @@ class Desk:
             with files.explained(new):
                 (new / "clips").mkdir(parents=True)
                 try:
-                    os.link(path, new / "source")
+                    os.link(path.resolve(), new / "source")  # else a link would be linked, not its file
                 except OSError:  # it lies elsewhere
                     shutil.copyfile(path, new / "source")
                 files.write_json(new / "warnings.json", [])
@@ -169,18 +186,24 @@ class Desk:
         return folder
 
     def _open(self, folder: Path) -> None:
-        song = OpenSong(folder, self._separator, self.worker, lambda: self._changed())
+        self._reader.cancel()
+        song = self._song
+        if not song or song.folder != folder:  # else its reading, cancelled, may be just about to end
+            song = OpenSong(folder, self._separator, self.worker, lambda: self._changed())
         self._song = song
-        if not song.is_read:
-            self._reader.submit("reading", lambda job: self._read(song, job))
+        self._reader.submit("reading", lambda job: self._read(song, job))
         self._reader.submit("bars", lambda job: song.find_bars(self._reader.progress(job)))
         song.look_at_evidence()
 
     def _read(self, song: OpenSong, job: Job) -> None:
+        if song.is_read:
+            return
         try:
             song.read(job, self._reader.progress(job))
         except FewshotSepError as error:
-            self._leave()
+            if job.cancelled:
+                raise Cancelled from error
+            self._leave(song.folder)
             if isinstance(error, BadAudio):
                 self.forget(song.folder.name)
             name = song.session.song.name
@@ -190,7 +213,12 @@ class Desk:
         self._roles = list(known_roles(self._separator()))
 
     def _failed(self, job: Job) -> None:
-        self._errors.append(job.error)
+        self.report(job.error)
+
+    def report(self, error: str) -> None:
+        """Show an error on the page."""
+        self._errors.append(error)
+        self._changed()
 
     @property
     def song(self) -> OpenSong:

@@ -18,7 +18,7 @@ from fewshot_sep import audio, files
 from fewshot_sep.errors import FewshotSepError
 from fewshot_sep.songs.app import session as sessions
 from fewshot_sep.songs.app.export import Stack
-from fewshot_sep.songs.app.peel import Peeler, Result, changed
+from fewshot_sep.songs.app.peel import PREVIEW, Peeler, Result, changed
 from fewshot_sep.songs.app.session import REST, BadEdit, Clip, Item, Mark, Session, Stem
 from fewshot_sep.songs.app.tracks import PEAK_HOP, RawTrack, check_room, peaks
 from fewshot_sep.songs.app.worker import Job, Worker
@@ -59,7 +59,7 @@ class OpenSong:
         self._known: int | float = math.inf  # frames of the song that are read, from its start on
         song, tracks = self.session.song, {"song", *(stem.id for stem in self.session.stems)}
         for path in folder.iterdir():
-            if path.suffix == ".part" or (path.suffix == ".f32" and path.stem not in tracks):
+            if path.suffix == ".part" or (path.suffix == ".f32" and path.stem.removesuffix(PREVIEW) not in tracks):
                 path.unlink(missing_ok=True)
         self._track = RawTrack(folder / "song.f32", song.sample_rate, song.channels, song.frames)
         self.peeler = Peeler(separator, self._track, folder, self._clip_path, self._wait_for, changed)
@@ -127,23 +127,24 @@ class OpenSong:
             if steps is None:
                 self._decide(sessions.edit(self.session, said))
             elif steps[0]:
-                steps[1].append(self.session)
-                self._store(steps[0].pop())
+                before = self.session
+                self._store(steps[0][-1])
+                steps[0].pop()
+                steps[1].append(before)
 
     def add_clip(self, stem: str, role: str, name: str, content: bytes) -> None:
         """A sound file as evidence. Raises BadAudio, BadEdit, OutputError."""
         digest = hashlib.sha256(content).hexdigest()
+        sessions.add_clip(self.session, stem, role, name, digest)  # would it be taken?
+        check_room(self.folder, len(content))
+        with files.replacing(self.folder / "clips" / digest) as temporary:
+            temporary.write_bytes(content)
+            try:
+                audio.read(temporary)
+            except FewshotSepError as error:
+                raise BadEdit(str(error).replace(str(temporary), name)) from error
         with self._lock:
-            new = sessions.add_clip(self.session, stem, role, name, digest)
-            check_room(self.folder, len(content))
-            path = self.folder / "clips" / digest
-            with files.replacing(path) as temporary:
-                temporary.write_bytes(content)
-                try:
-                    audio.read(temporary)
-                except FewshotSepError as error:
-                    raise BadEdit(str(error).replace(str(temporary), name)) from error
-            self._decide(new)
+            self._decide(sessions.add_clip(self.session, stem, role, name, digest))
 
     def open_session(self, content: object) -> None:
         """Marks, settings and names from a file that the page has given away. Raises BadEdit."""
@@ -151,15 +152,17 @@ class OpenSong:
             new, song = sessions.load(content), self.session.song
             if new.song.digest != song.digest and abs(new.song.seconds - song.seconds) > 0.1:
                 raise BadEdit(f"this session is of another song, {new.song.name!r}: open that song first")
-            self._decide(Session(song, new.stems))
+            self._decide(sessions.resized(Session(song, new.stems), song.frames))
 
     def _decide(self, new: Session) -> None:
         if new != self.session:
-            self._undo = [*self._undo, self.session][-UNDOABLE:]
-            self._redo = []
+            before = self.session
             self._store(new)
+            self._undo = [*self._undo, before][-UNDOABLE:]
+            self._redo = []
 
     def _store(self, new: Session) -> None:
+        """Write a session, and only then take it for the one. Raises OutputError."""
         files.write_json(self.folder / "session.json", new.to_json())
         self.session = new
         self.look_at_evidence()

@@ -29,6 +29,7 @@ Array = NDArray[np.float32]
 T = TypeVar("T")
 
 CACHED = 500
+PREVIEW = ".preview"  # after a stem's id: beside what is found of it in the whole song
 RESIDUAL_SHARE, TRACKING_SHARE = 0.35, 0.1  # of the progress bar, where they must be done
 ABSENT = "this instrument does not seem to be there"
 LEFT_OUT = "what is said to play with others was left out: these weights do not know that"
@@ -96,7 +97,7 @@ class Peeler:
 
     Args:
         songs: gives the separator, which may take long the first time.
-        folder: for the stems' tracks, `ID.f32`, and what is known of them, `ID.json`.
+        folder: for the stems' tracks, `ID.f32`, and what is known of them, `ID.json`; previews are `ID.preview.*`.
         clip_path: where a clip's file lies.
         watch: called often, with the frame up to which the song is wanted: it may wait for that; an exception that it
             raises ends what is done just now.
@@ -125,19 +126,30 @@ class Peeler:
 
     def result(self, stem: str) -> Result | None:
         """What is known of a stem's track; None where nothing was found yet."""
-        if stem not in self._results:
-            try:
-                said = files.read_json(self.folder / f"{stem}.json")
-                size = (self.folder / f"{stem}.f32").stat().st_size
-                found = Result(**(said | {"warnings": tuple(said["warnings"])}))
-                whole = size == 4 * self.song.channels * self.song.frames
-                self._results[stem] = found if whole else None
-            except (OSError, ValueError, TypeError, KeyError):
-                self._results[stem] = None
-        return self._results[stem]
+        return self._result(self._heard(stem))
 
     def track(self, stem: str) -> RawTrack:
-        return RawTrack(self.folder / f"{stem}.f32", self.song.sample_rate, self.song.channels, self.song.frames)
+        return self._track(self._heard(stem))
+
+    def _heard(self, stem: str) -> str:
+        """The name of what is heard of a stem: a preview, until the stem is looked for in the whole song again."""
+        preview = f"{stem}{PREVIEW}"
+        return preview if self._result(preview) else stem
+
+    def _result(self, name: str) -> Result | None:
+        if name not in self._results:
+            try:
+                said = files.read_json(self.folder / f"{name}.json")
+                size = (self.folder / f"{name}.f32").stat().st_size
+                found = Result(**(said | {"warnings": tuple(said["warnings"])}))
+                whole = size == 4 * self.song.channels * self.song.frames
+                self._results[name] = found if whole else None
+            except (OSError, ValueError, TypeError, KeyError):
+                self._results[name] = None
+        return self._results[name]
+
+    def _track(self, name: str) -> RawTrack:
+        return RawTrack(self.folder / f"{name}.f32", self.song.sample_rate, self.song.channels, self.song.frames)
 
     def remainder(self, stems: tuple[str, ...]) -> Remainder:
         """The song without some stems; those of which nothing was found change nothing."""
@@ -148,8 +160,10 @@ class Peeler:
         return _Watched(self.remainder(stem.minus), self._watch)
 
     def key(self, session: Session, stem: Stem) -> str:
-        """A digest of all that a stem's sound depends on, the weights too."""
-        return f"{session.key(stem)} {str(self.songs.separator.describe()['sha256'])[:12]}"
+        """A digest of all that a stem's sound depends on, the weights too, and where it is cut at bars the tracker."""
+        cut = any(other.grid != "none" for other in session.needed([stem]))
+        weights = str(self.songs.separator.describe()["sha256"])[:12]
+        return " ".join([session.key(stem), weights, *([self.songs.tracker] if cut else [])])
 
     def is_whole(self, stem: str) -> bool:
         """Whether a stem is found in the whole song, by whatever evidence."""
@@ -199,33 +213,39 @@ class Peeler:
     def preview(self, session: Session, stem: Stem, start: int, stop: int, progress: Progress | None = None) -> None:
         """Find a stem in a passage, quickly: without bars, and without the residual-estimation pass if it is not done.
 
-        What was found in it for the whole song stays. Raises BadAudio, BadQuery, OutputError.
+        What was found in the whole song stays, and is heard if it has the passage.
+
+        Raises BadAudio, BadQuery, OutputError.
         """
-        known = self.result(stem.id)
-        if known and known.key == self.key(session, stem) and known.start <= start and stop <= known.done:
-            return
+        key = self.key(session, stem)
+        for name in (self._heard(stem.id), stem.id):
+            known = self._result(name)
+            if known and known.key == key and known.start <= start and stop <= known.done:
+                if name == stem.id:
+                    self._forget_preview(stem)
+                return
         conditioning = self._conditioning(stem)
         conditioning = self._cache.get(self._residual_key(stem), conditioning) if stem.residual_pass else conditioning
         mixture = self._mixture(stem).read(start, stop)
         source = _Watched(audio.ArraySource(mixture, self.song.sample_rate), self._watch)
         blocks = self.songs.separator.stream(source, conditioning, progress)
         target = np.concatenate(list(blocks), axis=1)
-        self._cleared(stem).write(start, target)
+        self._cleared(f"{stem.id}{PREVIEW}").write(start, target)
         powers = [float(np.square(x, dtype=np.float64).sum()) for x in (mixture, target)]
         level = 10 * np.log10(powers[1] / powers[0]) if min(powers) > 0 else None
         absent = powers[0] > 0 and (level is None or level < expectation.ABSENT_DB)
         warnings = [*([f"{ABSENT}, in the passage in view"] if absent else []), *self._remarks(stem)]
-        self._put(stem, Result(self.key(session, stem), "preview", stop, start, "", level, tuple(warnings)))
+        self._put(f"{stem.id}{PREVIEW}", Result(key, "preview", stop, start, "", level, tuple(warnings)))
 
     def separate(self, session: Session, stem: Stem, progress: Progress | None = None) -> None:
         """Find a stem in the whole song, and before it those that it depends on, as far as that is not done.
 
         Raises BadAudio, BadQuery, OutputError.
         """
-        needed = {stem.id}
-        for other in reversed(session.in_order()):
-            needed |= set(other.minus) if other.id in needed else set()
-        work = [s for s in session.in_order() if s.id in needed and not self._is_done(session, s)]
+        needed = session.needed([stem])
+        for other in needed:
+            self._forget_preview(other)
+        work = [other for other in needed if not self._is_done(session, other)]
         for number, other in enumerate(work):
             self._separate(session, other, part(progress, number / len(work), (number + 1) / len(work)))
 
@@ -247,25 +267,33 @@ class Peeler:
         run = SongRun(self.songs, source, conditioning, stem.grid, False, known)
         key, known_part = self.key(session, stem), self.result(stem.id)
         done = known_part.done if known_part and (known_part.kind, known_part.key) == ("whole", key) else 0
-        track = self.track(stem.id) if done else self._cleared(stem)
+        track = self._track(stem.id) if done else self._cleared(stem.id)
         run.resume(track.read, done)
         for target, _ in run.stems(part(progress, begin, 1.0), start=done):
             track.write(done, target)
             done += target.shape[1]
-            self._put(stem, Result(key, "whole", done, 0, ""))
+            self._put(stem.id, Result(key, "whole", done, 0, ""))
         settings = self.songs.settings(stem.grid, stem.residual_pass)
         content = report.of(run.monitor, settings, self.songs.separator.describe())
         warnings = [ABSENT if "does not seem to be in the song" in text else text for text in content["warnings"]]
         warnings += self._remarks(stem)
-        self._put(stem, Result(key, "whole", done, 0, "", run.monitor.level_db, tuple(warnings), content))
+        self._put(stem.id, Result(key, "whole", done, 0, "", run.monitor.level_db, tuple(warnings), content))
 
-    def _cleared(self, stem: Stem) -> RawTrack:
-        """A stem's track, silent; before that its result is forgotten, so that a killed program leaves no wrong one."""
-        (self.folder / f"{stem.id}.json").unlink(missing_ok=True)
-        self._results[stem.id] = None
-        track = self.track(stem.id)
+    def _cleared(self, name: str) -> RawTrack:
+        """A track, silent; before that its result is forgotten, so that a killed program leaves no wrong one."""
+        self._forget(name)
+        track = self._track(name)
         track.clear()
         return track
+
+    def _forget_preview(self, stem: Stem) -> None:
+        """Let what is found in the whole song be heard again. The preview's samples stay: they may be read just now."""
+        self._forget(f"{stem.id}{PREVIEW}")
+        self._changed()
+
+    def _forget(self, name: str) -> None:
+        (self.folder / f"{name}.json").unlink(missing_ok=True)
+        self._results[name] = None
 
     def _conditioning(self, stem: Stem) -> Conditioning:
         """What the network keeps of a stem's evidence, as far as its weights know it. Raises BadAudio, BadQuery."""
@@ -302,8 +330,8 @@ class Peeler:
         found: T = self._cache[key]
         return found
 
-    def _put(self, stem: Stem, result: Result) -> None:
+    def _put(self, name: str, result: Result) -> None:
         result = replace(result, version=secrets.token_hex(4))
-        self._results[stem.id] = result
-        files.write_json(self.folder / f"{stem.id}.json", asdict(result), indent=None)
+        self._results[name] = result
+        files.write_json(self.folder / f"{name}.json", asdict(result), indent=None)
         self._changed()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 from fewshot_sep import audio, files
@@ -11,7 +12,7 @@ from fewshot_sep.errors import BadQuery
 from fewshot_sep.songs.app import session as sessions
 from fewshot_sep.songs.app.export import Stack
 from fewshot_sep.songs.app.peel import Peeler
-from fewshot_sep.songs.app.session import REST, BadEdit, Clip
+from fewshot_sep.songs.app.session import REST, BadEdit, Clip, Session
 from fewshot_sep.songs.jobs import Job, claimed
 from fewshot_sep.songs.pipeline import Progress, SongSeparator, part
 from fewshot_sep.songs.settings import Format
@@ -29,7 +30,8 @@ def repeat(
 ) -> tuple[list[Path], list[str]]:
     """Find the stems of a session in its song, and write them and the residual, each with a report.
 
-    Clips are looked for beside the session, and in the folder `clips` there, as the page's zip has them.
+    Clips are looked for beside the session, and in the folder `clips` there, as the page's zip has them. Stems that
+    nothing shows yet are left out.
 
     Args:
         job: the song, where the residual goes, and the digest of the session; the stems go beside it.
@@ -57,6 +59,8 @@ def repeat(
             raise BadEdit(f"{file}: is the session of another song, {session.song.name!r}")
         if owner["song"] != session.song.digest:
             warnings.append(f"{job.song}: is not the very file of the session; stems may differ from the page's")
+        session, left_out = _shown(session, file)
+        warnings += [f"{name}: left out, nothing shows this instrument yet" for name in left_out]
         peeler = Peeler(lambda: separator, source, Path(folder), lambda clip: _find(clip, file))
         stems = session.in_order()
         for number, stem in enumerate(stems):
@@ -75,6 +79,15 @@ def repeat(
             stack.write(REST, job.outputs.target, gain)
             files.write_json(job.outputs.report, common | {"warnings": warnings})
     return [*written, job.outputs.target, job.outputs.report], [f"warning: {text}" for text in warnings]
+
+
+def _shown(session: Session, file: Path) -> tuple[Session, list[str]]:
+    """The session without stems that nothing shows, and their names; what others need stays. Raises BadQuery."""
+    needed = session.needed(stem for stem in session.kept if stem.is_shown)
+    if not needed:
+        raise BadQuery(f"{file}: no stem has a mark or a clip of its instrument")
+    left_out = [stem.name for stem in session.kept if stem not in needed]
+    return replace(session, stems=tuple(stem for stem in session.stems if stem in needed)), left_out
 
 
 def _find(clip: Clip, session: Path) -> Path:

@@ -31,10 +31,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from fewshot_sep import extras, files
 from fewshot_sep.errors import FewshotSepError
 from fewshot_sep.songs.app.desk import Desk
+from fewshot_sep.songs.app.open_song import OpenSong
 from fewshot_sep.songs.app.session import BadEdit
 from fewshot_sep.songs.app.tracks import check_room, tile
 from fewshot_sep.songs.pipeline import SongSeparator
-from fewshot_sep.songs.settings import SUBTYPES
+from fewshot_sep.songs.settings import SUBTYPES, Format
 
 STATIC = Path(__file__).parent / "static"
 MAX_SONG, MAX_CLIP, MAX_EDIT = 8 << 30, 256 << 20, 4 << 20  # bytes
@@ -94,7 +95,7 @@ class Guard:
         if request.headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
             return "requests from other pages are refused"
         given = request.headers.get("x-token") or request.query_params.get("token", "")
-        if not request.url.path.startswith(("/static/", "/vendor/")) and not secrets.compare_digest(
+        if not request.scope["path"].startswith(("/static/", "/vendor/")) and not secrets.compare_digest(
             given.encode(), self._token.encode()
         ):
             return "Open the address that `fewshot-sep app` printed: it holds a token that is needed here."
@@ -235,7 +236,7 @@ def build(
 
     async def get_audio(request: Request) -> Response:
         """Raw samples, `(frames, channels)` 32-bit floats, little-endian; by ranges."""
-        source = desk.song.track(request.path_params["track"])
+        source = await run_in_threadpool(desk.song.track, request.path_params["track"])
         size = 4 * source.channels
         span = _range(request.headers.get("range", ""), source.frames * size)
         headers = {"accept-ranges": "bytes", "content-type": "application/octet-stream"}
@@ -253,7 +254,7 @@ def build(
 
     async def get_tile(request: Request) -> Response:
         level, index = request.path_params["level"], request.path_params["index"]
-        source = desk.song.track(request.path_params["track"])
+        source = await run_in_threadpool(desk.song.track, request.path_params["track"])
         if level > MAX_LEVEL or index > source.frames >> 8:
             raise BadEdit("no such piece of the song")
         found = await run_in_threadpool(tile, source, level, index)
@@ -266,17 +267,11 @@ def build(
         if form is None:
             raise BadEdit("no such format")
         path = desk.temporary / f"download-{secrets.token_hex(8)}.{'zip' if what == 'all' else format}"
-        song, stack = desk.song.session.song.stem, desk.song.stack(*form)
-        if what == "all":
-            await run_in_threadpool(stack.write_zip, path)
-            name = f"{song}.zip"
-        else:
-            wanted = next((s.name for s in desk.song.session.kept if s.id == what), what)
-            if wanted not in stack:
-                raise BadEdit("this stem is not separated in the whole song yet")
-            gain = await run_in_threadpool(stack.gain)
-            await run_in_threadpool(stack.write, wanted, path, gain)
-            name = f"{song} - {wanted}.{format}"
+        try:
+            name = await run_in_threadpool(_write, desk.song, what, form, path)
+        except FewshotSepError as error:
+            desk.report(_line(error))  # browsers say no more of a download than that it failed
+            raise
         gone = BackgroundTask(functools.partial(path.unlink, missing_ok=True))
         return FileResponse(path, filename=name, background=gone)
 
@@ -310,7 +305,11 @@ def build(
 
 async def _explain(request: Request, error: Exception) -> Response:
     """What a user can mend, as text."""
-    return JSONResponse({"error": " ".join(str(error).splitlines()) or "interrupted"}, 400)
+    return JSONResponse({"error": _line(error) or "interrupted"}, 400)
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).splitlines())
 
 
 def _name(request: Request) -> str:
@@ -323,7 +322,7 @@ async def _receive(request: Request, path: Path, limit: int) -> None:
     """An upload into a file. Raises BadEdit (too large), OutputError (no room)."""
     announced = request.headers.get("content-length", "0")
     check_room(path.parent, int(announced) if announced.isdecimal() else 0)
-    with path.open("wb") as file:
+    with files.explained(path), path.open("wb") as file:
         async for block in _blocks(request, limit, f"{limit / 1e9:g} GB"):
             await run_in_threadpool(file.write, block)
 
@@ -357,6 +356,19 @@ def _number(said: dict[str, Any], key: str) -> float:
     if isinstance(value, (int, float)) and -1e9 < value < 1e9:
         return float(value)
     raise BadEdit(f"{key} is no number")
+
+
+def _write(song: OpenSong, what: str, form: tuple[Format, int], path: Path) -> str:
+    """Write one stem, the residual, or `all` as a zip; returns what a user calls it. Raises BadEdit, OutputError."""
+    stack, of = song.stack(*form), song.session.song.stem
+    if what == "all":
+        stack.write_zip(path)
+        return f"{of}.zip"
+    name = next((stem.name for stem in song.session.kept if stem.id == what), what)
+    if name not in stack:
+        raise BadEdit("this stem is not separated in the whole song yet")
+    stack.write(name, path, stack.gain())
+    return f"{of} - {name}{path.suffix}"
 
 
 def _range(header: str, size: int) -> tuple[int, int] | None:

@@ -93,6 +93,11 @@ class Stem:
     def evidence(self) -> tuple[Item, ...]:
         return (*self.marks, *self.clips)
 
+    @property
+    def is_shown(self) -> bool:
+        """Whether any of it says where the instrument plays."""
+        return any(item.role != "absent" for item in self.evidence)
+
 
 @dataclass(frozen=True)
 class Session:
@@ -110,6 +115,14 @@ class Session:
             if stem.id == id:
                 return stem
         raise BadEdit("no such stem: it may have been removed in another tab")
+
+    def needed(self, stems: Iterable[Stem]) -> list[Stem]:
+        """Stems and all that were taken out before them, in an order in which they can be found."""
+        ids = {stem.id for stem in stems}
+        in_order = self.in_order()
+        for stem in reversed(in_order):
+            ids |= set(stem.minus) if stem.id in ids else set()
+        return [stem for stem in in_order if stem.id in ids]
 
     def key(self, stem: Stem) -> str:
         """A digest of all that a stem's sound depends on."""
@@ -182,10 +195,11 @@ def load(content: Any) -> Session:
 def resized(session: Session, frames: int) -> Session:
     """The session of a song whose length was only promised, once it is known; marks end where the song ends."""
     song = replace(session.song, frames=frames)
+    end = _whole_ms(song.seconds)
 
     def within(stem: Stem) -> Stem:
-        marks = (mark for mark in stem.marks if mark.start < song.seconds)
-        return replace(stem, marks=tuple(replace(mark, stop=min(mark.stop, song.seconds)) for mark in marks))
+        marks = (mark for mark in stem.marks if mark.start < end)
+        return replace(stem, marks=tuple(replace(mark, stop=min(mark.stop, end)) for mark in marks))
 
     return Session(song, tuple(within(stem) for stem in session.stems))
 
@@ -328,10 +342,19 @@ def _settings(said: Edit) -> dict[str, Any]:
 def _mark(song: Song, said: Edit, id: str) -> Mark:
     """A mark within the song, its ends in whole milliseconds."""
     start, stop = (min(max(float(said[end]), 0.0), song.seconds) for end in ("start", "stop"))
-    start, stop = math.ceil(start * 1000) / 1000, math.floor(stop * 1000) / 1000
+    start, stop = math.ceil(_thousandths(start)) / 1000, _whole_ms(stop)
     if not stop > start:
         raise BadEdit("a mark must end after it begins")
     return Mark(id, _role(said["role"]), start, stop)
+
+
+def _whole_ms(seconds: float) -> float:
+    return math.floor(_thousandths(seconds)) / 1000
+
+
+def _thousandths(seconds: float) -> float:
+    """Milliseconds, rid of what binary fractions add: a whole number of them stays the same one."""
+    return round(seconds * 1000, 6)
 
 
 def _clip(said: Edit, id: str) -> Clip:

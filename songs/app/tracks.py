@@ -33,9 +33,11 @@ class RawTrack:
 
     def clear(self) -> None:
         """Make it silent. Raises OutputError."""
-        check_room(self.path.parent, self.frames * self._bytes)
-        with self.path.open("wb") as file:
-            file.truncate(self.frames * self._bytes)
+        with files.explained(self.path):
+            taken = getattr(self.path.stat(), "st_blocks", 0) * 512 if self.path.exists() else 0  # comes free
+            check_room(self.path.parent, self.frames * self._bytes - taken)
+            with self.path.open("wb") as file:
+                file.truncate(self.frames * self._bytes)
 
     def write(self, at: int, block: Array) -> None:
         """Samples `(channels, n)` from frame `at` on. Raises OutputError."""
@@ -122,5 +124,5 @@ def check_room(folder: Path, wanted: int) -> None:
     if free - wanted < MIN_FREE:
         raise OutputError(
             f"the disk with {folder} has {free / 1e9:.1f} GB left and {(wanted + MIN_FREE) / 1e9:.1f} GB are needed: "
-            "make room, or choose another folder with --folder"
+            "make room, or choose another folder"
         )

@@ -22,12 +22,14 @@ class Job:
     Attributes:
         kind: what a user would call it; a new job takes the place of a waiting one of its kind.
         small: it does not wait for the end of one that is not, but is done in its next pause.
+        after: called when the job has ended, or is thrown out before it began.
         error: what went wrong, for the user.
     """
 
     kind: str
     work: Callable[[Job], None]
     small: bool
+    after: Callable[[], object]
     share: float = 0.0
     began: float = 0.0
     cancelled: bool = False
@@ -61,20 +63,34 @@ class Worker:
         """The job at work that is not small."""
         return next((job for job in list(self._at_work) if not job.small), None)
 
-    def submit(self, kind: str, work: Callable[[Job], None], *, small: bool = False) -> None:
-        """Do something soon."""
+    def submit(
+        self,
+        kind: str,
+        work: Callable[[Job], None],
+        *,
+        small: bool = False,
+        after: Callable[[], object] = lambda: None,
+    ) -> None:
+        """Do something soon; see `Job`."""
         with self._wake:
-            self._waiting = [other for other in self._waiting if other.kind != kind] + [Job(kind, work, small)]
+            self._throw_out(lambda job: job.kind == kind)
+            self._waiting.append(Job(kind, work, small, after))
             self._wake.notify_all()
         self._changed()
 
     def cancel(self, *kinds: str) -> None:
         """End the jobs of these kinds, waiting or at work; all without an argument."""
         with self._wake:
-            self._waiting = [job for job in self._waiting if kinds and job.kind not in kinds]
+            self._throw_out(lambda job: not kinds or job.kind in kinds)
             for job in self._at_work:
                 job.cancelled = job.cancelled or not kinds or job.kind in kinds
         self._changed()
+
+    def _throw_out(self, unwanted: Callable[[Job], bool]) -> None:
+        gone = [job for job in self._waiting if unwanted(job)]
+        self._waiting = [job for job in self._waiting if job not in gone]
+        for job in gone:
+            job.after()
 
     def busy(self) -> bool:
         """Whether there is anything to do."""
@@ -145,7 +161,8 @@ class Worker:
             traceback.print_exc()
             job.error = f"a bug, please report it: {type(error).__name__}: {error}"
         finally:
-            self._at_work.pop()
+            job.after()
             if job.error:
                 self._failed(job)
+            self._at_work.pop()
             self._changed()

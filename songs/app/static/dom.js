@@ -29,7 +29,7 @@ export function refresh(container, said, build) {
 }
 
 export function clock(seconds) {
-  const whole = Math.floor(seconds), hours = Math.floor(whole / 3600), minutes = Math.floor(whole / 60) % 60;
-  const rest = (seconds - Math.floor(whole / 60) * 60).toFixed(1).padStart(4, "0");
+  const tenths = Math.round(seconds * 10), hours = Math.floor(tenths / 36000), minutes = Math.floor(tenths / 600) % 60;
+  const rest = (tenths % 600 / 10).toFixed(1).padStart(4, "0");
   return (hours ? `${hours}:${String(minutes).padStart(2, "0")}` : `${minutes}`) + `:${rest}`;
 }

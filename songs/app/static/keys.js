@@ -41,6 +41,7 @@ export function listenToKeys(actions, open) {
     if (event.key.startsWith("Arrow") && on.matches?.("input")) return;
     if (BUTTONS.includes(action[0]) && document.getElementById(action[0]).disabled) return;
     event.preventDefault();
+    if (event.repeat && !event.key.startsWith("Arrow")) return;
     actions[action[0]](action[1]);
   });
 }

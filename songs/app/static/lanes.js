@@ -18,6 +18,7 @@ const tiles = new Map(), peaks = new Map();
 /** What is fetched by a key, in the version wanted or, until that is there, the one before; `then` is called when it comes. */
 function kept(map, key, version, fetch, then) {
   const entry = map.get(key) ?? { value: null, version: null, asked: false };
+  map.delete(key); // what was wanted last comes last, and goes last
   map.set(key, entry);
   if (map.size > KEPT) map.delete(map.keys().next().value);
   if (entry.version !== version && !entry.asked) { // one at a time: what changes all the time is shown as fast as it comes

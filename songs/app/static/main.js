@@ -16,7 +16,9 @@ const DOING = { song: "Taking in the song", reading: "Reading the song", preview
 
 const player = new Player();
 let state = null, selected = null, wave = null, stems = null, lane = null, songId = null;
-let bars = [], knownBars = null, listening = "song", errors = null, waiting = null;
+let bars = [], knownBars = null, listening = "song", waiting = null;
+let errors = Number(sessionStorage.getItem("errors")); // how many were shown; a page that is loaded again does not repeat them
+let before = null; // the stems' ids when the next one was asked for, until it is there
 
 // What happens to errors: one line on top, until it is closed or something succeeds.
 function notice(text) {
@@ -40,12 +42,14 @@ function show(next) {
   byId("song-name").textContent = state.song
     ? [`${state.song.name}, ${clock(state.song.seconds)}`, ...state.warnings].join("; ") : "";
   document.title = state.song ? `${state.song.name} - fewshot-sep` : "fewshot-sep";
-  if (errors !== null && state.error.number !== errors) notice(state.error.text);
-  errors = state.error.number;
+  if (state.error.number !== errors) notice(state.error.text);
+  sessionStorage.setItem("errors", errors = state.error.number);
   showProgress();
   if (!state.song) { songId = null; showRecent(); return; }
   if (state.song.id !== songId) openSong();
   player.resize(state.song);
+  const begun = before && state.stems.find(({ id }) => !before.includes(id));
+  if (begun) [selected, before] = [begun.id, null];
   if (!stem()) selected = state.stems.at(-1).id;
   showWork();
 }
@@ -55,8 +59,12 @@ function showRecent() {
     el("h2", {}, "Go on with"),
     el("ul", {}, ...state.recent.map(({ id, name }) => el("li", {},
       el("button", { onclick: () => run({ do: "open", id }) }, name),
-      el("button", { onclick: () => run({ do: "forget", id }), "aria-label": `Forget ${name}` }, "Forget")))),
+      el("button", { onclick: () => forgetSong(id, name), "aria-label": `Forget ${name}` }, "Forget")))),
   ]);
+}
+
+function forgetSong(id, name) {
+  if (confirm(`Remove ${name}, its marks and its stems from this machine's working folder?`)) run({ do: "forget", id });
 }
 
 function openSong() {
@@ -65,6 +73,7 @@ function openSong() {
   knownBars = null;
   bars = [];
   player.open(state.song);
+  loop(null);
   forget();
   wave ??= makeWave();
   wave.unselect();
@@ -139,6 +148,7 @@ function showWork() {
   heardAnew(now);
 }
 
+const cancellable = (job) => ["preview", "separate", "song"].includes(job?.kind);
 /** Whether a stem is looked for just now. */
 const finding = () => ["preview", "separate"].includes(state.job?.kind);
 
@@ -180,7 +190,7 @@ function showProgress() {
   else byId("share").removeAttribute("value");
   const left = job.left === null ? "" : `, ${job.left < 90 ? `${Math.ceil(job.left)} s` : `${Math.round(job.left / 60)} min`} left`;
   byId("doing").textContent = measured ? `${DOING[job.kind]} ${Math.round(job.share * 100)} %${left}${job.kind === "reading" ? "; what is read can be marked" : ""}` : `${DOING[job.kind]}; you can go on meanwhile`;
-  byId("cancel").hidden = !["preview", "separate", "song"].includes(job.kind);
+  byId("cancel").hidden = !cancellable(job);
 }
 
 function settings(now) {
@@ -277,8 +287,11 @@ const actions = {
     run({ do: "preview", stem: selected, start, stop });
   },
   separate: () => { waiting = { stem: selected, kind: "separate", start: 0, stop: state.song.seconds }; run({ do: "separate", stem: selected }); },
-  next: () => edit({ do: "next" }).then((begun) => { if (begun) { selected = null; waiting = null; listen("song"); } }),
-  cancel: () => { waiting = null; return state.job ? run({ do: "cancel" }) : wave.unselect(); },
+  next: () => {
+    before = state.stems.map(({ id }) => id);
+    edit({ do: "next" }).then((begun) => { if (begun) { waiting = null; listen("song"); } else before = null; });
+  },
+  cancel: () => { waiting = null; return cancellable(state.job) ? run({ do: "cancel" }) : wave.unselect(); },
   undo: () => edit({ do: "undo" }),
   redo: () => edit({ do: "redo" }),
   remove: () => {
@@ -304,9 +317,7 @@ byId("demo").onclick = () => done(api.demo());
 for (const role of ["alone", "absent"]) byId(`add-${role}`).onclick = () => choose("audio/*,video/*", putClip(role));
 byId("open-session").onclick = () => choose("application/json,.json", putSession);
 byId("save-session").onclick = () => api.download("/api/session");
-byId("close-song").onclick = () => {
-  if (confirm("Remove this song, its marks and its stems from this machine's working folder?")) run({ do: "forget", id: songId });
-};
+byId("close-song").onclick = () => forgetSong(songId, state.song.name);
 byId("download-all").onclick = () => download("all");
 byId("keys").append(...KEYS.flatMap(([keys, words]) => [el("dt", {}, el("kbd", {}, keys)), el("dd", {}, words)]));
 listenToKeys(actions, () => Boolean(state?.song) && !byId("help").open);
@@ -335,11 +346,11 @@ function tick() {
     const x = picture.offsetLeft + (now - start) / (stop - start) * picture.clientWidth;
     line.hidden = now < start || now > stop;
     line.style.transform = `translateX(${x}px)`;
-    const text = clock(now);
-    if (byId("time").value !== text) {
-      byId("time").value = text;
-      byId("wave").setAttribute("aria-valuenow", now.toFixed(1));
-      byId("wave").setAttribute("aria-valuetext", text);
+    const text = clock(now), slider = byId("wave"), whole = String(Math.floor(now));
+    if (byId("time").value !== text) byId("time").value = text;
+    if (slider.getAttribute("aria-valuenow") !== whole || !slider.hasAttribute("aria-valuetext")) { // once a second: it is read out
+      slider.setAttribute("aria-valuenow", whole);
+      slider.setAttribute("aria-valuetext", text);
     }
   }
   requestAnimationFrame(tick);

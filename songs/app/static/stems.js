@@ -65,7 +65,7 @@ export class Stems {
       radio = el("input", { type: "radio", name: "selected", "aria-label": `Work on ${name}`, title: "Work on this stem", onchange: () => this.act.pick(id), data: { focus: `${id} pick` } });
       head.push(radio, el("input", {
         className: "name", value: name, "aria-label": `Name of ${name}`, maxLength: 80, spellcheck: false, data: { focus: `${id} name` },
-        onfocus: () => this.act.pick(id),
+        onclick: () => this.act.pick(id), // not with the focus: Tab goes over all names on its way to the evidence
         onchange: (event) => this.act.edit({ do: "rename", stem: id, name: event.target.value }).then((done) => { if (!done) event.target.value = name; }),
       }));
       const move = (by, text, words, disabled) => el("button", {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 import zipfile
 from collections.abc import Callable
@@ -12,9 +13,10 @@ import numpy as np
 import pytest
 
 from fewshot_sep import audio
+from fewshot_sep.songs.app import peel, tracks
 from tests.sounds import noise, tone
 
-from .conftest import RATE, Client  # isort: skip
+from .conftest import RATE, Client, beats_at_once  # isort: skip
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 expect = pytest.importorskip("playwright.sync_api", reason="pip install -e '.[dev]'").expect
@@ -207,10 +209,71 @@ def test_by_keyboard_alone(start: Start, serve: Serve, tab: Tab, song: Path) -> 
     page.wait_for_timeout(700)
     press(" ", "l", "n")
     expect(page.locator(".row")).to_have_count(3)
+    picked = page.locator(".row.selected input.name")
+    expect(picked).to_have_value("stem 2")
+    page.locator("input.name").first.focus()  # on the way to the evidence
+    expect(picked).to_have_value("stem 2")
+    page.locator("input.name").first.click()
+    expect(picked).to_have_value("stem 1")
+    page.evaluate("document.activeElement.blur()")
     press("?")
     expect(page.locator("#help")).to_be_visible()
     press("Escape")
     expect(page.locator("#help")).to_be_hidden()
+
+
+def test_the_start_page_says_what_went_wrong_before_and_asks_before_it_forgets(
+    start: Start, serve: Serve, tab: Tab, song: Path
+) -> None:
+    start().upload(song)
+    client = start()
+    client.app.state.desk.report("no weights")
+    page = tab(serve(client))
+    expect(page.locator("#notice")).to_contain_text("no weights")
+    page.reload()
+    songs = page.locator("#recent li")
+    expect(songs).to_have_count(1)
+    expect(page.locator("#notice")).to_be_hidden()
+    for answer, left in (("dismiss", 1), ("accept", 0)):
+        page.once("dialog", lambda dialog, answer=answer: getattr(dialog, answer)())
+        page.click("#recent >> text=Forget")
+        expect(songs).to_have_count(left)
+
+
+def test_a_loop_ends_with_its_song(opened: tuple[Any, Client], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page, client = opened
+    page.keyboard.press("l")
+    expect(page.locator("#loop")).to_have_attribute("aria-pressed", "true")
+    may_end = threading.Event()
+    monkeypatch.setattr(peel.beats, "track", lambda *given, **more: may_end.wait(60) and beats_at_once(*given))
+    audio.write(tmp_path / "other.wav", noise(1, 2 * RATE, seed=1), RATE)
+    choose(page, "#open-song", tmp_path / "other.wav")
+    expect(page.locator("#song-name")).to_contain_text("other.wav, 0:02.0")
+    expect(page.locator("#loop")).to_have_attribute("aria-pressed", "false")
+    assert page.evaluate("import('/static/main.js').then(({ player }) => player.loop)") is None
+    expect(page.locator("#doing")).to_contain_text("Finding bars")
+    painted(page)
+    drag(page, 0.1, 0.3)
+    expect(page.locator("#marking button").first).to_be_enabled()
+    page.keyboard.press("Escape")  # nothing to cancel: the selection goes
+    expect(page.locator("#marking button").first).to_be_disabled()
+    may_end.set()
+    client.idle()
+    page.keyboard.press("End")
+    expect(page.locator("#wave")).to_have_attribute("aria-valuetext", "0:02.0")
+    clocks = page.evaluate(
+        "import('/static/dom.js').then(({ clock }) => [0, 59.94, 59.97, 3599.96, 3661].map((time) => clock(time)))"
+    )
+    assert clocks == ["0:00.0", "0:59.9", "1:00.0", "1:00:00.0", "1:01:01.0"]
+
+
+def test_what_cannot_be_saved_is_said(opened: tuple[Any, Client], monkeypatch: pytest.MonkeyPatch) -> None:
+    page, _ = opened
+    mark(page, "alone", 0.1, 0.3)
+    separate(page)
+    monkeypatch.setattr(tracks, "MIN_FREE", 1 << 60)
+    page.click("#download-all")
+    expect(page.locator("#notice")).to_contain_text("make room")
 
 
 def test_two_tabs_show_the_same(opened: tuple[Any, Client], tab: Tab) -> None:

@@ -66,6 +66,22 @@ def test_equal_output(saved: Path, song: Path, separate: Any, tmp_path: Path) ->
     assert again.exit_code == 0 and {path.stem for path in (out / "my song").glob("*.flac")} == {*names}
 
 
+def test_stems_without_evidence_are_left_out(saved: Path, song: Path, separate: Any, tmp_path: Path) -> None:
+    file = saved / "session.json"
+    said = json.loads(file.read_text())
+    last = said["stems"][-1]
+    absent = {"id": "a" * 8, "role": "absent", "start": 0, "stop": 1}
+    said["stems"].append(last | {"id": "c" * 8, "name": "later", "minus": [], "clips": [], "marks": [absent]})
+    file.write_text(json.dumps(said))
+    result = separate(song, "--session", file)
+    assert result.exit_code == 0 and "later: left out" in " ".join(result.output.split()), result.output
+    assert sorted(path.name for path in (tmp_path / "out" / "my song").glob("*.wav")) == [
+        "bass.wav",
+        "residual.wav",
+        "stem 1.wav",
+    ]
+
+
 def test_results_of_others_stay(saved: Path, song: Path, separate: Any, tmp_path: Path) -> None:
     out = tmp_path / "out"
     result = separate(song, "--query", song, "--name", "bass", "--grid", "none")
@@ -77,7 +93,9 @@ def test_results_of_others_stay(saved: Path, song: Path, separate: Any, tmp_path
     assert (out / "my song" / "bass-2.wav").read_bytes() == (saved / "bass.wav").read_bytes()
 
 
-@pytest.mark.parametrize("damage", ["a clip is gone", "another song", "no session", "other evidence too", "a store"])
+@pytest.mark.parametrize(
+    "damage", ["a clip is gone", "another song", "no session", "no evidence", "other evidence too", "a store"]
+)
 def test_what_does_not_fit_is_refused(saved: Path, song: Path, separate: Any, tmp_path: Path, damage: str) -> None:
     session, more = saved / "session.json", []
     if damage == "a clip is gone":
@@ -86,6 +104,9 @@ def test_what_does_not_fit_is_refused(saved: Path, song: Path, separate: Any, tm
         audio.write(song, audio.read(song)[0][:, :9000], 8000)
     elif damage == "no session":
         session.write_text("[]")
+    elif damage == "no evidence":
+        said = json.loads(session.read_text())
+        session.write_text(json.dumps(said | {"stems": [said["stems"][0] | {"marks": [], "clips": []}]}))
     else:
         more = ["-o", "s3://bucket/x"] if damage == "a store" else ["--query", song]
     assert separate(song, "--session", session, *more).exit_code != 0

@@ -17,15 +17,34 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fewshot_sep import audio
+from fewshot_sep import audio, files
 from fewshot_sep.errors import OutputError
 from fewshot_sep.songs.app import server, tracks
+from fewshot_sep.songs.app import session as sessions
+from fewshot_sep.songs.app.cli import app
+from fewshot_sep.songs.app.session import Song
 from tests.sounds import noise
 
 from .conftest import RATE, TOKEN, Client  # isort: skip
 
 Start = Callable[..., Client]
 Marked = tuple[Client, str]
+
+
+@pytest.fixture
+def read_slowly(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Songs are decoded up to their first block, the rest when this is set."""
+    go_on, genuine = threading.Event(), audio.decode
+
+    def slow(path: Path, keep: Callable[[Any], object]) -> audio.Facts:
+        def kept(block: np.ndarray) -> None:
+            keep(block)
+            assert go_on.wait(30)
+
+        return genuine(path, kept)
+
+    monkeypatch.setattr(audio, "decode", slow)
+    return go_on
 
 
 def test_a_song_is_marked_separated_peeled_and_sums_up(marked: Marked, song: Path) -> None:
@@ -114,6 +133,39 @@ def test_cancelled_and_again_goes_on_where_it_stopped(marked: Marked, song: Path
     np.testing.assert_allclose(client.samples(stem), 0.5 * audio.read(song)[0], atol=1e-7)
 
 
+def test_previews_leave_what_was_found_in_the_whole_song(start: Start, marked: Marked, half: Any) -> None:
+    client, stem = marked
+    client.idle()
+    pieces = 0
+
+    def cancelled_at_the_last(mixture: np.ndarray, sample_rate: int) -> np.ndarray:
+        nonlocal pieces
+        pieces += 1
+        if pieces == 5:
+            client.run(do="cancel")
+        return 0.5 * mixture
+
+    half.find = cancelled_at_the_last
+    done = client.done(do="separate", stem=stem)["stems"][0]["result"]["stop"]
+    assert 0 < done < 6
+    preview = client.done(do="preview", stem=stem, start=5, stop=6)["stems"][0]["result"]
+    assert (preview["kind"], preview["start"]) == ("preview", 5)
+    again = client.done(do="preview", stem=stem, start=0, stop=done / 2)["stems"][0]["result"]
+    assert (again["kind"], again["stop"]) == ("whole", done)
+    client.done(do="preview", stem=stem, start=5, stop=6)
+    client = start()
+    (kept,) = client.done(do="open", id=client.state()["recent"][0]["id"])["stems"]
+    assert kept["result"]["kind"] == "preview"
+    before = pieces
+    whole = client.done(do="separate", stem=stem)["stems"][0]["result"]
+    assert whole["whole"] and pieces - before < 5  # it went on where it had stopped
+    client.edit(do="mark", stem=stem, role="absent", start=4, stop=5)
+    assert client.done(do="preview", stem=stem, start=0, stop=1)["stems"][0]["result"]["kind"] == "preview"
+    client.edit(do="undo")
+    before = pieces
+    assert client.done(do="separate", stem=stem)["stems"][0]["result"] == whole and pieces == before
+
+
 def test_a_restart_loses_nothing(start: Start, marked: Marked, song: Path) -> None:
     client, stem = marked
     client.add_clip(stem, "absent", song.read_bytes())
@@ -132,21 +184,13 @@ def test_a_restart_loses_nothing(start: Start, marked: Marked, song: Path) -> No
 
 
 def test_what_is_read_so_far_can_be_used_and_a_restart_reads_on(
-    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    start: Start, tmp_path: Path, read_slowly: threading.Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("fewshot_sep.songs.app.open_song.NEWS_SECONDS", 0)
-    path, genuine, may_read = tmp_path / "long.ogg", audio.decode, threading.Event()
+    path = tmp_path / "long.ogg"
     audio.write(path, 0.5 * noise(1, 120 * RATE), RATE)
     mixture, _ = audio.read(path)
 
-    def until_told(path: Path, keep: Callable[[Any], object]) -> audio.Facts:
-        def kept(block: np.ndarray) -> None:
-            keep(block)
-            assert may_read.wait(30)
-
-        return genuine(path, kept)
-
-    monkeypatch.setattr(audio, "decode", until_told)
     client = start()
     client.ask("PUT", "/api/song", params={"name": path.name}, content=path.read_bytes())
     while not (client.state()["song"] or {"known": 0})["known"]:
@@ -168,7 +212,7 @@ def test_what_is_read_so_far_can_be_used_and_a_restart_reads_on(
     state = client.state()
     assert state["job"]["kind"] == "separate" and state["job"]["share"] == 0  # it waits
     assert [mark["known"] for mark in state["stems"][0]["marks"]] == [True, False]
-    threading.Timer(0.5, may_read.set).start()
+    threading.Timer(0.5, read_slowly.set).start()
     client = start()
     client.run(do="open", id=client.state()["recent"][0]["id"])
     while not client.state()["song"]:
@@ -189,6 +233,34 @@ def test_a_song_is_as_long_as_what_can_be_read(start: Start, song: Path) -> None
     client.edit(do="mark", stem=state["stems"][0]["id"], role="alone", start=3, stop=6)
     assert client.state()["stems"][0]["marks"][0]["stop"] == 4
     assert client.samples("song").shape[1] == 4 * RATE
+
+
+def test_no_session_is_stored_that_cannot_be_loaded(start: Start, song: Path) -> None:
+    audio.write(song, audio.read(song)[0][:, : 4 * RATE + 4], RATE)  # it ends half a millisecond after 4 s
+    client = start()
+    stem = client.upload(song)["stems"][0]["id"]
+    said = client.ask("GET", "/api/session").json()
+    mark = {"id": "a" * 8, "role": "alone"}
+    said["song"]["frames"] = 9 * RATE
+    said["stems"][0]["marks"] = [mark | {"start": 1, "stop": 8}, mark | {"start": 4.0, "stop": 8}]
+    said["song"]["digest"] = client.app.state.desk.song.session.song.digest
+    client.ask("PUT", "/api/session", json=said)
+    (kept,) = client.state()["stems"][0]["marks"]
+    assert (kept["start"], kept["stop"]) == (1, 4)
+    client.edit(do="rename", stem=stem, name="guitar")
+    client = start()
+    assert client.done(do="open", id=client.state()["recent"][0]["id"])["stems"][0]["name"] == "guitar"
+
+
+def test_marks_stay_where_they_are_when_a_session_is_loaded() -> None:
+    song = Song("a.wav", "0", 44100, 2, 44100 * 600)
+    ends = [(n / 1000, (n + 1) / 1000) for n in range(1, 9000, 7)]
+    marks = [{"id": "a" * 8, "role": "alone", "start": start, "stop": stop} for start, stop in ends]
+    content = sessions.begin(song).to_json()
+    for some in (marks[:400], marks[400:800]):
+        stems = [content["stems"][0] | {"marks": some}]
+        found = sessions.load(content | {"stems": stems}).stems[0].marks
+        assert [(mark.start, mark.stop) for mark in found] == [(mark["start"], mark["stop"]) for mark in some]
 
 
 def test_a_song_that_cannot_be_used_is_closed_again(start: Start, song: Path) -> None:
@@ -258,6 +330,8 @@ def test_strangers_are_refused(start: Start) -> None:
     assert http.get("/api/state", headers={"x-token": "wrong"}).status_code == 403
     assert http.get("/", headers={"x-token": ""}).status_code == 403
     assert http.get("/api/state", headers={"host": "evil.example:1234"}).status_code == 403  # DNS rebinding
+    open_path = {"x-token": "", "host": "127.0.0.1/static/?"}  # is rebuilt into the address by some versions
+    assert http.get("/api/state", headers=open_path).status_code == 403
     assert http.post("/api/demo", headers={"origin": "http://evil.example"}).status_code == 403
     assert http.post("/api/demo", headers={"origin": "null"}).status_code == 403
     assert http.get("/api/state", headers={"sec-fetch-site": "cross-site"}).status_code == 403
@@ -301,6 +375,152 @@ def test_uploads_have_limits(start: Start, song: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(tracks, "MIN_FREE", 1 << 60)
     answer = client.ask("PUT", "/api/song", 400, params={"name": "a.wav"}, content=song.read_bytes())
     assert "make room" in answer.json()["error"]
+
+
+def test_a_silent_track_takes_the_room_of_the_one_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    track = tracks.RawTrack(tmp_path / "a.f32", RATE, 2, 60 * RATE)
+    track.clear()
+    track.write(0, noise(2, 60 * RATE))
+    free = tracks.MIN_FREE + 1000
+    monkeypatch.setattr(tracks.shutil, "disk_usage", lambda folder: SimpleNamespace(free=free))
+    track.clear()
+    assert not track.read(0, 1000).any()
+    with pytest.raises(OutputError, match="make room"):
+        tracks.RawTrack(tmp_path / "b.f32", RATE, 2, 60 * RATE).clear()
+
+
+def send(client: Client, name: str, content: bytes) -> None:
+    client.ask("PUT", "/api/song", params={"name": name}, content=content)
+
+
+def until(truth: Callable[[], object]) -> None:
+    end = time.monotonic() + 30
+    while not truth():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def taken_in_slowly(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """No song is taken in until this is set."""
+    go_on, genuine = threading.Event(), audio.check_header
+
+    def slow(path: Path) -> audio.Facts:
+        assert go_on.wait(30)
+        time.sleep(0.1)  # the one before gets as far as it can
+        return genuine(path)
+
+    monkeypatch.setattr(audio, "check_header", slow)
+    return go_on
+
+
+@pytest.mark.parametrize("when", ["taken in", "read"])
+def test_another_song_takes_the_place_of_a_bad_one(
+    start: Start, song: Path, taken_in_slowly: threading.Event, read_slowly: threading.Event, when: str
+) -> None:
+    bad = noise(2, 120 * RATE)
+    bad[0, -1] = np.nan
+    client = start()
+    client.idle()
+    if when == "read":
+        taken_in_slowly.set()
+    send(client, "bad.wav", audio.encode(bad, RATE, "WAV", "FLOAT"))
+    until(lambda: client.state()["song" if when == "read" else "job"])
+    send(client, "good.wav", song.read_bytes())
+    taken_in_slowly.set()
+    until(lambda: (client.state()["song"] or {"name": ""})["name"] == "good.wav")
+    until(lambda: not client.app.state.desk.worker.busy())
+    read_slowly.set()
+    state = client.idle()
+    assert state["song"] and state["song"]["known"] == 6 and state["error"]["text"] == ""
+    np.testing.assert_array_equal(client.samples("song"), audio.read(song)[0])
+    assert not list(client.app.state.desk.temporary.iterdir())
+
+
+def test_a_song_may_be_opened_again_when_its_reading_ends(
+    start: Start, song: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ending, go_on, genuine = threading.Event(), threading.Event(), sessions.resized
+
+    def slow(*given: Any) -> sessions.Session:
+        ending.set()
+        assert go_on.wait(30)
+        return genuine(*given)
+
+    monkeypatch.setattr(sessions, "resized", slow)
+    client = start()
+    desk = client.app.state.desk
+    desk.open_file(song, song.name)
+    assert ending.wait(30)
+    desk.open_file(song, song.name)
+    until(lambda: not desk.worker.busy())
+    go_on.set()
+    assert client.idle()["error"]["text"] == ""
+    np.testing.assert_array_equal(client.samples("song"), audio.read(song)[0])
+
+
+def test_a_song_that_is_taken_in_can_be_cancelled(start: Start, song: Path, taken_in_slowly: threading.Event) -> None:
+    client = start()
+    client.idle()
+    for name in ("first", "second", "third"):  # the second one waits, and never begins
+        send(client, name, song.read_bytes())
+        until(lambda: client.state()["job"])
+    client.run(do="cancel")
+    taken_in_slowly.set()
+    state = client.idle()
+    assert state["song"] is None and state["error"]["text"] == ""
+    assert not list(client.app.state.desk.temporary.iterdir())
+
+
+def test_a_song_may_be_forgotten_while_it_is_opened(start: Start, song: Path) -> None:
+    start().upload(song)
+    client = start()
+    (recent,) = client.idle()["recent"]
+    desk = client.app.state.desk
+    with desk.worker._wake:
+        desk.open_recent(recent["id"])
+        desk.forget(recent["id"])
+    state = client.idle()
+    assert (state["song"], state["recent"], state["error"]["text"]) == (None, [], "no such song")
+
+
+def test_a_link_to_a_song_is_as_good_as_the_song(start: Start, song: Path, tmp_path: Path) -> None:
+    (tmp_path / "links").mkdir()
+    link = tmp_path / "links" / "link.wav"
+    try:
+        link.symlink_to(Path("..") / song.name)
+    except OSError:
+        pytest.skip("no links here")
+    client = start()
+    client.app.state.desk.open_file(link, link.name)
+    state = client.idle()
+    assert state["error"]["text"] == "" and state["song"]["known"] == 6
+
+
+def test_a_full_disk_is_said_and_loses_no_step(marked: Marked, song: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    client, stem = marked
+    client.done(do="separate", stem=stem)
+    before = client.state()
+
+    def full(*given: Any, **more: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "put_text", full)
+        client.edit(do="undo", expect=400)
+        client.edit(do="rename", stem=stem, name="guitar", expect=400)
+        assert client.state() == before
+    with monkeypatch.context() as patch:
+        patch.setattr(tracks, "MIN_FREE", 1 << 60)
+        client.download("all", expect=400)
+    assert "make room" in client.state()["error"]["text"]  # the page says it: browsers do not
+    content = song.read_bytes()
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", full)
+        answer = client.ask("PUT", "/api/song", 400, params={"name": "a.wav"}, content=content)
+    assert "No space left" in answer.json()["error"]
+    client.edit(do="undo")
+    assert client.state()["redo"] == 1
 
 
 def test_what_is_no_sound_is_said(start: Start, song: Path) -> None:
@@ -387,12 +607,21 @@ def test_what_weights_do_not_know_is_left_out_and_said(start: Start, song: Path,
     assert set(half.conditionings[0]) == {"2 s", "not 1 s"}
 
 
-def test_other_weights_make_results_stale(start: Start, marked: Marked, half: Any) -> None:
+@pytest.mark.parametrize("grid", ["auto", "none"])
+@pytest.mark.parametrize("other", ["weights", "tracker"])
+def test_other_weights_or_beats_make_results_stale(
+    start: Start, marked: Marked, half: Any, monkeypatch: pytest.MonkeyPatch, grid: str, other: str
+) -> None:
     client, stem = marked
+    client.edit(do="set", stem=stem, grid=grid)
     assert client.done(do="separate", stem=stem)["stems"][0]["result"]["fresh"]
-    half.describe = lambda: {"name": "later", "sha256": "1"}
+    if other == "weights":
+        half.describe = lambda: {"name": "later", "sha256": "1"}
+    else:
+        monkeypatch.setattr("fewshot_sep.songs.pipeline.beats.resolve", lambda tracker: "another")
     client = start()
-    assert not client.done(do="open", id=client.state()["recent"][0]["id"])["stems"][0]["result"]["fresh"]
+    opened = client.done(do="open", id=client.state()["recent"][0]["id"])
+    assert opened["stems"][0]["result"]["fresh"] == (other == "tracker" and grid == "none")
 
 
 def test_a_tile_shows_a_tone_where_it_is() -> None:
@@ -448,3 +677,12 @@ def test_two_programs_do_not_share_a_folder(start: Start, song: Path) -> None:
     start()
     with pytest.raises(OutputError, match="another"):
         server.build(song.parent / "home", lambda: None, TOKEN)
+
+
+def test_the_server_does_not_wait_for_the_browser(half: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    served, shown = threading.Event(), threading.Event()
+    monkeypatch.setattr("fewshot_sep.separator.Separator.from_pretrained", lambda *given, **more: half)
+    monkeypatch.setattr("webbrowser.open", lambda address: served.wait(5) and shown.set())  # as one in the terminal
+    monkeypatch.setattr("uvicorn.Server.run", lambda self, sockets: served.set())
+    app(folder=tmp_path)
+    assert shown.wait(5)
