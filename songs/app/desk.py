@@ -83,10 +83,10 @@ class Desk:
             try:
                 folder = self._take_in(path, name)
                 self.worker.pause()  # another song may be wanted by now
-                self._open(folder)
-                first = self.song.session.stems[0]
+                song = self._open(folder)  # not the open one: where reading fails it is closed at once
+                first = song.session.stems[0]
                 if clip and not first.clips and first.name == "stem 1":
-                    self.song.add_clip(first.id, "alone", clip.name, clip.read_bytes())
+                    song.add_clip(first.id, "alone", clip.name, clip.read_bytes())
             except FewshotSepError as error:
                 raise BadEdit(str(error).replace(str(path), name)) from error
 
@@ -113,7 +113,7 @@ class Desk:
         self._folder(id)
         self._begin(lambda job: self._open(self._folder(id)))
 
-    def _begin(self, work: Callable[[Job], None], after: Callable[[], object] = lambda: None) -> None:
+    def _begin(self, work: Callable[[Job], object], after: Callable[[], object] = lambda: None) -> None:
         """Open a song soon, instead of all that is done for another."""
         self._cancel_work()
         self.worker.cancel("song")
@@ -185,7 +185,7 @@ class Desk:
             shutil.rmtree(new, ignore_errors=True)
         return folder
 
-    def _open(self, folder: Path) -> None:
+    def _open(self, folder: Path) -> OpenSong:
         self._reader.cancel()
         song = self._song
         if not song or song.folder != folder:  # else its reading, cancelled, may be just about to end
@@ -194,6 +194,7 @@ class Desk:
         self._reader.submit("reading", lambda job: self._read(song, job))
         self._reader.submit("bars", lambda job: song.find_bars(self._reader.progress(job)))
         song.look_at_evidence()
+        return song
 
     def _read(self, song: OpenSong, job: Job) -> None:
         if song.is_read:

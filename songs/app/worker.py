@@ -27,7 +27,7 @@ class Job:
     """
 
     kind: str
-    work: Callable[[Job], None]
+    work: Callable[[Job], object]
     small: bool
     after: Callable[[], object]
     share: float = 0.0
@@ -66,7 +66,7 @@ class Worker:
     def submit(
         self,
         kind: str,
-        work: Callable[[Job], None],
+        work: Callable[[Job], object],
         *,
         small: bool = False,
         after: Callable[[], object] = lambda: None,
