@@ -189,6 +189,14 @@ def _octal(char: str) -> str:
     return "".join(f"\\{byte:03o}" for byte in os.fsencode(char))
 
 
+def is_there(path: Path) -> bool:
+    """Whether it is a file; no, too, where the name is longer than a file's can be."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
 def inside(folder: Path, name: object) -> Path:
     """The file that a list in `folder` calls `name`, with forward slashes.
 

@@ -118,7 +118,7 @@ def read(folder: str | Path) -> Library:
         raise BadLibrary(f"{table}: cannot be read ({error}); make the library again") from error
     if not rows:
         raise BadLibrary(f"{table}: has no rows; make the library again")
-    absent = [row.path for row in rows if not (folder / row.path).is_file()]
+    absent = [row.path for row in rows if not files.is_there(folder / row.path)]
     if absent:
         count = f"{len(absent)} of {len(rows)} files"
         raise BadLibrary(f"{folder}: {count} in {CSV_NAME} are missing, the first is {absent[0]}")

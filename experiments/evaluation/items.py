@@ -104,7 +104,7 @@ def read(folder: Path) -> list[Item]:
                 file = files.inside(folder, name)
             except ValueError as error:
                 raise BadItems(f"{path}: item {item.id!r}: {error}") from error
-            if not file.is_file():
+            if not files.is_there(file):
                 raise BadItems(f"{path}: item {item.id!r} names {folder / name}, which is not there")
     return items
 

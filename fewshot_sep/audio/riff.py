@@ -41,7 +41,10 @@ def chunks(file: BinaryIO) -> Iterator[Chunk]:
         return
     position, long_size = 12, 0
     while True:
-        file.seek(position)
+        try:
+            file.seek(position)
+        except (OSError, ValueError):  # so large is no file
+            return
         header = file.read(8)
         if len(header) < 8:
             return

@@ -42,8 +42,6 @@ def read(table: Path, own: Mapping[str, Decision]) -> dict[str, Edit]:
         raise BadLibrary(f"{table}: cannot be read ({error.strerror}); give a decisions.csv") from error
     head = text.split("\n", 1)[0]
     reader = csv.DictReader(text.splitlines(), delimiter=";" if ";" in head and "," not in head else ",")
-    if "path" not in (reader.fieldnames or ()):
-        raise BadLibrary(f"{table}: has no column path; edit a decisions.csv or undecided.csv that curate wrote")
     edits = {}
     for record in _records(reader, table):
         path, where = (record["path"] or "").strip(), f"{table}, line {reader.line_num}"
@@ -55,6 +53,8 @@ def read(table: Path, own: Mapping[str, Decision]) -> dict[str, Edit]:
 
 def _records(reader: csv.DictReader[str], table: Path) -> Iterator[dict[str, str]]:
     try:
+        if "path" not in (reader.fieldnames or ()):
+            raise BadLibrary(f"{table}: has no column path; edit a decisions.csv or undecided.csv that curate wrote")
         yield from reader
     except csv.Error as error:
         raise BadLibrary(f"{table}, line {reader.line_num + 1}: {error}") from error

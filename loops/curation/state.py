@@ -52,7 +52,7 @@ def load(folder: Path, source: Path, tracker: str) -> dict[str, Entry]:
             for entry in entries.values():
                 entry.stamp = []
         before = past["source"]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise BadLibrary(f"{path}: damaged ({error}); delete the folder and curate again") from error
     if before != str(source.resolve()):
         raise BadLibrary(f"{folder}: was curated from {before}; give that folder, or another library")

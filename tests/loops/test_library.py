@@ -65,10 +65,12 @@ def test_missing_column_is_named(tmp_path: Path, column: str) -> None:
         library.read(tmp_path)
 
 
-def test_missing_file_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize("path", [ROW.path, "x" * 300])
+def test_missing_file_is_named(tmp_path: Path, path: str) -> None:
     put_library(tmp_path, ROW)
     (tmp_path / ROW.path).unlink()
-    with pytest.raises(BadLibrary, match=r"1 of 1 .*piano/a\.flac"):
+    library.write(tmp_path, [replace(ROW, path=path)])
+    with pytest.raises(BadLibrary, match=rf"1 of 1 .*{path}"):
         library.read(tmp_path)
 
 

@@ -43,6 +43,7 @@ def test_what_is_written_is_read_again(item_folder: Path) -> None:
         ({"query": None}, "'query'"),
         ({"mix": 3}, "'mix'"),
         ({"mix": "audio/gone.wav"}, "gone.wav"),
+        ({"mix": 300 * "x"}, 300 * "x"),
         ({"kind": "twice"}, "'twice'"),
         ({"reference": None}, "'reference'"),
         ({"others": "audio/a.flute.wav"}, "'others'"),

@@ -10,7 +10,8 @@ import pytest
 import soundfile
 
 from fewshot_sep import audio
-from fewshot_sep.audio import declared_length
+from fewshot_sep.audio import declared_length, riff
+from fewshot_sep.errors import BadAudio
 
 
 def bursts(frames: int, rate: int) -> np.ndarray:
@@ -54,6 +55,19 @@ def test_a_wav_written_to_a_pipe_promises_nothing(tmp_path: Path, size: int) -> 
     assert declared_length.sample_chunk(path) is None
     with audio.open_audio(path) as file:
         assert file.frames == 1000 and file.warnings == []
+
+
+def test_a_size_that_no_file_has_ends_the_chunks(tmp_path: Path) -> None:
+    path = tmp_path / "a.wav"
+    soundfile.write(path, np.full(1000, 0.5), 8000, "PCM_16", format="RF64")
+    content = bytearray(path.read_bytes())
+    at = content.index(b"ds64") + 16
+    content[at : at + 8] = struct.pack("<Q", 2**64 - 2)
+    path.write_bytes(content)
+    with path.open("rb") as file:
+        assert [chunk.name for chunk in riff.chunks(file)][-1] == b"data"
+    with pytest.raises(BadAudio):
+        audio.read(path)
 
 
 def test_ogg_end_mark(tmp_path: Path) -> None:

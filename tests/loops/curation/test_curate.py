@@ -254,6 +254,7 @@ def test_what_the_user_writes_wins_and_lasts(place: Path) -> None:
     ("text", "message"),
     [
         ("name,bpm\nx,1\n", "has no column path"),
+        ("x" * 200_000, "line 1: field larger"),
         ("path,bpm\nnowhere.wav,90\n", "line 2: no loop 'nowhere.wav'"),
         ("path,bpm\nriff.wav,fast\n", "line 2: bpm 'fast' is not a number"),
         ("path,bpm\nriff.wav,-3\n", "line 2: bpm -3 is out of range"),
