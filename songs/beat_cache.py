@@ -8,6 +8,7 @@ import numpy as np
 
 from fewshot_sep import files
 from fewshot_sep.beats import Beats
+from fewshot_sep.beats.tracking import ODD_METERS
 
 _VERSION = 2  # of the decoder: raise it when the same activations give other beats
 
@@ -31,7 +32,8 @@ def load(path: Path, wanted: Fingerprint, duration: float) -> Beats | None:
     except (OSError, ValueError, KeyError, TypeError, OverflowError):
         return None
     whole = times.ndim == 1 and times.shape == positions.shape == strengths.shape
-    named = isinstance(tracker, str) and type(meter) is int is type(likely) and meter > 0
+    named = isinstance(tracker, str) and type(meter) is int is type(likely)
+    named = named and meter in stored["of"]["meters"] and likely in (0, meter, *ODD_METERS)
     if not whole or not named:
         return None
     rising = ((times >= 0) & (times <= duration)).all() and (np.diff(times) > 0).all()

@@ -237,8 +237,11 @@ def test_beats_are_kept_and_not_tracked_again(run: Any, monkeypatch: pytest.Monk
     assert again("--meter", "5") == [(3, 4), (5,)]
     sound(song, 3, seed=4)
     assert again()[2:] == [(3, 4)]
-    Path("out/song-2/beats.json").write_text("{", encoding="utf-8")
-    assert len(again()) == 4
+    kept = Path("out/song-2/beats.json")
+    stored = json.loads(kept.read_text(encoding="utf-8"))
+    for number, damage in enumerate(("{", json.dumps(stored | {"meter": 10**20})), 4):
+        kept.write_text(damage, encoding="utf-8")
+        assert len(again()) == number
 
 
 def interrupted(monkeypatch: pytest.MonkeyPatch, share: float) -> list[float]:
