@@ -264,7 +264,7 @@ class FfmpegDecoder:
                     for packet in container.demux(stream):
                         self.damaged |= packet.is_corrupt
                         yield packet
-                except av.FFmpegError:
+                except (av.FFmpegError, IndexError):  # the second where a stream begins that the header has not
                     self.damaged = True
 
     def _note_length(self, container: InputContainer, stream: av.AudioStream) -> None:

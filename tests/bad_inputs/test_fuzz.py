@@ -20,6 +20,11 @@ def test_the_same_inputs_every_time(batch: int) -> None:
         fuzz.attack(seed)
 
 
+@pytest.mark.parametrize("seed", [5110939, 40033211, 1795891382389])
+def test_what_was_not_held_once(seed: int) -> None:
+    fuzz.attack(seed)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(SECONDS + 300)
 def test_new_inputs() -> None:
