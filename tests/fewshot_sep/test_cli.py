@@ -255,11 +255,11 @@ WRITES = """
 
 
 def writing(folder: Path) -> subprocess.Popen[str]:
-    """A process that is just writing a file."""
+    """A process that is just writing a file, which is its own by now."""
     before = set(folder.iterdir())
     process = python(WRITES, cwd=folder)
     for _ in range(3000):
-        if set(folder.iterdir()) - before or process.poll() is not None:
+        if any(map(files.owned, set(folder.iterdir()) - before)) or process.poll() is not None:
             break
         time.sleep(0.02)
     return process
