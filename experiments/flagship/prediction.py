@@ -190,7 +190,8 @@ def prediction(
     """
     shown = shown_songs(evaluation_items.read(modules))
     path = weights.bundled()
-    measured_on = run / weights.verify(path)[:12]
+    digest = weights.verify(path)
+    measured_on = run / digest[:12]
     of_tasks = kept(measured_on / f"{tasks}_tasks.jsonl", lambda: task_rows(library, tasks, shown))
     of_modules = kept(measured_on / "modules.jsonl", lambda: item_rows(modules))
     of_devset = kept(measured_on / "devset.jsonl", lambda: item_rows(devset))
@@ -201,7 +202,7 @@ def prediction(
         "development set": of_devset,
     }
     figures = {name: judged(head, rows) for name, rows in sets.items()}
-    files.write_json(path.with_name(path.stem + ENDING), {"weights": weights.verify(path), "head": head._asdict()})
+    files.write_json(path.with_name(path.stem + ENDING), {"weights": digest, "head": head._asdict()})
     data = {"tasks": len(of_tasks), "module rows": len(known), "module songs": len({row.song for row in known})}
     known_of_it = {"command": COMMAND, "data": data, "shown on": figures}
     files.write_json(path.with_suffix(".json"), weights.card(path) | {"prediction": known_of_it}, indent=1)

@@ -21,7 +21,7 @@ from fewshot_sep.loops.library import Library
 from fewshot_sep.loops.tasks.mixing import TaskMixer
 from fewshot_sep.loops.tasks.options import MixingOptions
 from fewshot_sep.loops.tasks.pool import AudioPool
-from fewshot_sep.loops.tasks.train import VALIDATION_SEED, computing_device
+from fewshot_sep.loops.tasks.train import VALIDATION_SEED, computing_device, validation_pool
 from fewshot_sep.training import TrainingOptions
 
 
@@ -59,7 +59,6 @@ def _train(
     """Train a system, or resume; `system` is an untrained one."""
     recipe, rate, place = methods.RECIPES[name], system.sample_rate, computing_device(device)
     pool = AudioPool(library, "train", rate, place)
-    validation_pool = AudioPool(library, "valid", rate, place) if len(library.split("valid")) else pool
     samples = system.task_samples(recipe.samples)
     mixing = MixingOptions(same_recording=0, all_but_one=0)  # a label is of no recording, and all but one have none
 
@@ -79,7 +78,7 @@ def _train(
     options = TrainingOptions(
         steps, warm_up=min(500, steps // 10), check_every=tenth, log_every=10, seed=seed, device=device
     )
-    checks = stream(validation_pool, VALIDATION_SEED)
+    checks = stream(validation_pool(library, pool), VALIDATION_SEED)
     variants.train(
         run,
         settings,

@@ -42,6 +42,11 @@ class TaskRows(NamedTuple):
         return self.query if self.query is not None and not self.target else self.sources[self.target[0]]
 
     @property
+    def of_several(self) -> bool:
+        """Whether its clips alone hold several instruments: the target together."""
+        return self.query is None and len(self.target) > 1
+
+    @property
     def others(self) -> list[int]:
         """Places in `sources` that are no part of the target."""
         return [place for place in range(len(self.sources)) if place not in self.target]
@@ -170,11 +175,12 @@ class _Clip:
             row, source = self.task.sources[place], self.first + place
             if self.drawer.one_passage[row]:
                 row = self.drawer.another(self.random, row, 0.0)
-                self._add(row, source, self._passage(row, -1), window)
-                continue
-            if self.common is None or not self.task.coherent:
-                self.common = self._passage(row, source)
-            self._add(row, source, self.common, window)
+                passage = self._passage(row, -1)
+            else:
+                if self.common is None or not self.task.coherent:
+                    self.common = self._passage(row, source)
+                passage = self.common
+            self._add(row, source, passage, window)
 
     def _row(self, row: int, window: tuple[int, int] | None = None) -> None:
         """A row in a state of its own."""

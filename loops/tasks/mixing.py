@@ -135,7 +135,7 @@ class TaskMixer:
         scale = self._on_device(plan.peak.astype(np.float32))[:, None, None] / peak
         mixture, target = waves.mul_(scale)
 
-        several = np.array([task.query is None and len(task.target) > 1 for task in plan.tasks])[plan.clips.task]
+        several = np.array([task.of_several for task in plan.tasks])[plan.clips.task]
         prompts = (self._on_device(numbers) for numbers in (plan.clips.task, plan.clips.role, several))
         tasks = Tasks(mixture, Evidence(clips, *prompts), target)
         most = max(len(task.sources) for task in plan.tasks) if with_sources else 0

@@ -50,6 +50,7 @@ class AudioPool:
     def __init__(self, library: Library, split: str, sample_rate: int, device: str | torch.device = "cpu") -> None:
         rows = [row for row in library.rows if row.split == split]
         self.name, self.sample_rate = f"{library.folder}: split '{split}'", sample_rate
+        self._index(rows)  # first, so that nothing is read of a split that is too small
         lengths: list[int] = []
         loudness: list[float] = []
         self.active: list[NDArray[np.int64]] = []
@@ -70,7 +71,6 @@ class AudioPool:
         self.starts = np.cumsum(self.lengths + 1) - (self.lengths + 1)
         self.sound = torch.from_numpy(sound).to(device)
         self.device = self.sound.device
-        self._index(rows)
 
     def _index(self, rows: list[Row]) -> None:
         self.rows = rows

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import hashlib
 import os
 import re
 import secrets
@@ -16,6 +15,7 @@ from typing import Any
 
 from fewshot_sep import audio, files
 from fewshot_sep.errors import BadAudio, FewshotSepError, OutputError
+from fewshot_sep.songs import jobs
 from fewshot_sep.songs.app import session as sessions
 from fewshot_sep.songs.app.open_song import OpenSong
 from fewshot_sep.songs.app.peel import known_roles
@@ -158,11 +158,7 @@ class Desk:
 
     def _take_in(self, path: Path, name: str) -> Path:
         """A folder for a file; it lies there as `source` until all of it is read."""
-        try:
-            with path.open("rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
-        except OSError as error:
-            raise BadAudio(f"{path}: cannot be read: {error.strerror or error}") from error
+        digest = jobs.digest(path)
         folder, new = self.home / digest[:16], self.temporary / digest[:16]
         if (folder / "session.json").is_file():
             return folder
